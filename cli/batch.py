@@ -1,0 +1,26 @@
+"""`mcld-anim batch`: many rows of `run` and `pose` with the models loaded once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mcld_anim.cli.progress import StageBars
+
+Manifest = Annotated[Path, typer.Argument(help="JSONL, CSV or YAML file, one row per result.")]
+OutputDir = Annotated[Path, typer.Option("--output-dir", help="Folder that every output lies in.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace outputs that exist and are not finished rows.")]
+
+
+def command(manifest: Manifest, output_dir: OutputDir, overwrite: Overwrite = False) -> None:
+    """Run every row of a manifest; finished rows are skipped, failed ones are recorded and the others go on."""
+    from mcld_anim.batch.job import run_batch
+
+    with StageBars() as bars:
+        result = run_batch(manifest, output_dir, overwrite, progress=bars.update, on_event=bars.tell)
+    typer.echo(f"{result.done} done, {result.skipped} skipped, {result.failed} failed", err=True)
+    typer.echo(result.record)
+    if result.failed:
+        raise typer.Exit(1)

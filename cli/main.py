@@ -1,0 +1,76 @@
+"""`mcld-anim`: the verbs, and the one place where errors become a line on stderr and an exit code.
+
+Exit codes: 0 done, 1 failed, 2 wrong usage, 3 input refused (nothing was written), 130 interrupted.
+No module imported here may import a heavy package: `mcld-anim --help` answers in a fraction of a second.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from mcld_anim import __version__
+from mcld_anim.cli import batch, densepose, models, pose, run, synth, texture, train
+from mcld_anim.errors import McldAnimError
+
+
+class OneLineErrors(TyperGroup):
+    """Turns deliberate errors and Ctrl-C into one line and an exit code, for the program and for test runners."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the verb."""
+        try:
+            return super().invoke(ctx)
+        except McldAnimError as error:
+            typer.echo(f"mcld-anim: {error}", err=True)
+            raise typer.Exit(error.exit_code) from None
+        except KeyboardInterrupt:
+            typer.echo("mcld-anim: interrupted", err=True)
+            raise typer.Exit(130) from None
+
+
+app = typer.Typer(
+    cls=OneLineErrors,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("run")(run.command)
+app.command("pose")(pose.command)
+app.command("batch")(batch.command)
+app.command("densepose")(densepose.command)
+app.command("texture")(texture.command)
+app.add_typer(models.app, name="models")
+app.add_typer(train.app, name="train")
+app.add_typer(synth.app, name="synth")
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"mcld-anim {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Animate one photo of a person with the motion of a driving video, by MCLD (CVPR 2025)."""
+
+
+def main() -> None:
+    """The console script."""
+    try:
+        app()
+    except KeyboardInterrupt:  # before a verb had begun
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

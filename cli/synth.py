@@ -1,0 +1,77 @@
+"""`mcld-anim synth`: people rendered with exact IUV, as training data, samples and previews."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.progress import Progress
+
+app = typer.Typer(help="Synthetic people with exact DensePose IUV.", no_args_is_help=True)
+
+OutputFolder = Annotated[
+    Path, typer.Option("--output", help="Folder to write into; an unfinished data set is resumed.")
+]
+People = Annotated[int, typer.Option("--people", min=1, help="How many persons.")]
+Seed = Annotated[int, typer.Option("--seed", min=0, help="Seed of the first person.")]
+Workers = Annotated[int, typer.Option("--workers", min=1, help="Processes that render.")]
+
+
+@app.command()
+def data(
+    output: OutputFolder,
+    people: People,
+    views: Annotated[int, typer.Option("--views", min=1, help="Pictures per person.")] = 10,
+    seed: Seed = 0,
+    size: Annotated[int, typer.Option("--size", min=16, help="Width and height in pixels.")] = 256,
+    workers: Workers = 1,
+) -> None:
+    """Render whole bodies into shards."""
+    from mcld_anim.synthetic.dataset import write_shards
+
+    with Progress() as progress:
+        task = progress.add_task("people", total=people)
+        write_shards(
+            output, seed, people, views, size, workers, lambda done, _: progress.update(task, completed=done)
+        )
+
+
+@app.command()
+def faces(
+    output: OutputFolder,
+    people: People,
+    views: Annotated[int, typer.Option("--views", min=1, help="Pictures per person.")] = 8,
+    seed: Seed = 0,
+    size: Annotated[int, typer.Option("--size", min=16, help="Width and height in pixels.")] = 96,
+    workers: Workers = 1,
+) -> None:
+    """Render close-ups of heads into shards, for the face embedder."""
+    from mcld_anim.synthetic.dataset import write_face_shards
+
+    with Progress() as progress:
+        task = progress.add_task("people", total=people)
+        write_face_shards(
+            output, seed, people, views, size, workers, lambda done, _: progress.update(task, completed=done)
+        )
+
+
+@app.command()
+def samples(output: OutputFolder) -> None:
+    """Make the sample photo and the sample dance."""
+    from mcld_anim.synthetic.samples import write_samples
+
+    for path in write_samples(output):
+        typer.echo(path)
+
+
+@app.command()
+def preview(
+    seed: Seed,
+    output: Annotated[Path, typer.Option("--output", help="PNG to write.")],
+    size: Annotated[int, typer.Option("--size", min=16, help="Width and height of each picture.")] = 256,
+) -> None:
+    """Draw a contact sheet of one person: photo, IUV, face and other poses."""
+    from mcld_anim.synthetic.preview import write_preview
+
+    typer.echo(write_preview(output, seed, size))

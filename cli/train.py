@@ -1,0 +1,177 @@
+"""`mcld-anim train`: train one of the small networks on rendered people."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, TypeVar
+
+import typer
+
+if TYPE_CHECKING:
+    from mcld_anim.train.loop import LoopOptions, Task
+
+app = typer.Typer(help="Train the tiny model's networks on rendered people.", no_args_is_help=True)
+
+Config = Annotated[str, typer.Option(help="Bundled training configuration, or the path of a YAML file.")]
+Data = Annotated[Path, typer.Option(help="Folder of shards written by `synth`.")]
+Output = Annotated[Path, typer.Option(help="Folder for checkpoint, curve and weights.")]
+Minutes = Annotated[float | None, typer.Option(help="Wall-clock minutes to train, instead of the configuration's.")]
+Steps = Annotated[int | None, typer.Option(help="Steps to train, instead of the configuration's budget.")]
+Threads = Annotated[int, typer.Option(min=1, help="CPU threads.")]
+Resume = Annotated[bool, typer.Option("--resume", help="Continue the run in the output folder.")]
+
+Training = TypeVar("Training")
+
+
+@app.command()
+def autoencoder(
+    data: Data,
+    output: Output,
+    config: Config = "tiny_autoencoder",
+    minutes: Minutes = None,
+    steps: Steps = None,
+    threads: Threads = 1,
+    resume: Resume = False,
+) -> None:
+    """Train the latent autoencoder."""
+    from mcld_anim.train.autoencoder import AutoencoderTask, AutoencoderTraining
+
+    options = _options(AutoencoderTraining, config, minutes, steps, threads)
+    _train(AutoencoderTask(options, data), options, options.loop, output, resume)
+
+
+@app.command()
+def densepose(
+    data: Data,
+    output: Output,
+    config: Config = "tiny_densepose",
+    minutes: Minutes = None,
+    steps: Steps = None,
+    threads: Threads = 1,
+    resume: Resume = False,
+) -> None:
+    """Train the DensePose network."""
+    from mcld_anim.train.densepose import DensePoseTask, DensePoseTraining
+
+    options = _options(DensePoseTraining, config, minutes, steps, threads)
+    _train(DensePoseTask(options, data), options, options.loop, output, resume)
+
+
+@app.command()
+def face(
+    data: Data,
+    output: Output,
+    config: Config = "tiny_face",
+    minutes: Minutes = None,
+    steps: Steps = None,
+    threads: Threads = 1,
+    resume: Resume = False,
+) -> None:
+    """Train the face embedder."""
+    from mcld_anim.train.face import FaceTask, FaceTraining
+
+    options = _options(FaceTraining, config, minutes, steps, threads)
+    _train(FaceTask(options, data), options, options.loop, output, resume)
+
+@app.command()
+def prepare(
+    data: Data,
+    output: Annotated[Path, typer.Option(help="Folder for one file per person; existing ones are kept.")],
+    vae: Annotated[Path, typer.Option(help="Autoencoder weights (safetensors) of `train autoencoder`.")],
+    face: Annotated[Path, typer.Option(help="Face embedder weights (safetensors) of `train face`.")],
+    model: Annotated[str, typer.Option(help="Model configuration, by name or path.")] = "tiny",
+    people: Annotated[str, typer.Option(help="Which people: FIRST:END[:STEP], several by comma.")] = "0:100",
+    sources: Annotated[int, typer.Option(min=1, help="The first so many views serve as source photos.")] = 2,
+    threads: Threads = 1,
+) -> None:
+    """Encode people once for `train diffusion`; run it in several processes on different people to be faster."""
+    import torch
+
+    from mcld_anim.train.pairs import prepare_folder
+
+    torch.set_num_threads(threads)
+    made = prepare_folder(
+        data, output, vae, face, model, _people(people), sources, on_person=lambda done, total: print(done, total, flush=True)
+    )
+    typer.echo(f"{made} people prepared in {output}")
+
+
+@app.command()
+def diffusion(
+    data: Data,
+    prepared: Annotated[Path, typer.Option(help="Folder written by `train prepare`.")],
+    vae: Annotated[Path, typer.Option(help="The autoencoder weights the people were prepared with.")],
+    output: Output,
+    config: Config = "tiny",
+    minutes: Minutes = None,
+    steps: Steps = None,
+    threads: Threads = 1,
+    resume: Resume = False,
+    start_from: Annotated[Path | None, typer.Option(help="Begin with these weights instead of fresh ones.")] = None,
+    export: Annotated[Path | None, typer.Option(help="At the end, also write one file per network here.")] = None,
+) -> None:
+    """Train image encoder, ReferenceNet, denoiser, Pose Guider and face tokens on prepared people."""
+    from mcld_anim.train.diffusion import DiffusionTask, DiffusionTraining
+    from mcld_anim.train.parts import export_parts
+
+    options = _options(DiffusionTraining, config, minutes, steps, threads)
+    task = DiffusionTask(options, data, prepared, vae, sheets=output / "sheets", start_from=start_from)
+    _train(task, options, options.loop, output, resume)
+    if export is not None:
+        for path in export_parts(output / "weights.safetensors", export):
+            typer.echo(str(path))
+
+
+@app.command("export")
+def export_command(
+    weights: Annotated[Path, typer.Option(help="weights.safetensors of a diffusion training.")],
+    output: Annotated[Path, typer.Option(help="Folder for one file per network.")],
+) -> None:
+    """Split a diffusion training's weights into one file per network."""
+    from mcld_anim.train.parts import export_parts
+
+    for path in export_parts(weights, output):
+        typer.echo(str(path))
+
+
+def _people(text: str) -> list[int]:
+    """Numbers of "FIRST:END[:STEP],..."; END is not included."""
+    numbers: list[int] = []
+    for span in text.split(","):
+        try:
+            bounds = [int(bound) for bound in span.split(":")]
+            numbers += range(*bounds) if len(bounds) > 1 else bounds
+        except (ValueError, TypeError) as error:
+            raise typer.BadParameter(f"--people {span!r}: expected FIRST:END or FIRST:END:STEP") from error
+    return numbers
+
+
+
+def _options(
+    cls: type[Training], config: str, minutes: float | None, steps: int | None, threads: int
+) -> Training:
+    """The configuration with the budget of the flags; one budget replaces the other."""
+    import torch
+
+    from mcld_anim.options.load import load_yaml
+
+    torch.set_num_threads(threads)
+    options = load_yaml(cls, config, folder="train")
+    if minutes is not None or steps is not None:
+        loop = dataclasses.replace(options.loop, minutes=minutes, steps=steps)  # type: ignore[attr-defined]
+        options = dataclasses.replace(options, loop=loop)  # type: ignore[type-var]
+    return options
+
+
+def _train(task: Task, options: object, loop: LoopOptions, output: Path, resume: bool) -> None:
+    """Run the loop, printing its lines; a resumed run may be given a longer budget than it began with."""
+    from mcld_anim.options.load import to_mapping
+    from mcld_anim.train.loop import train
+
+    described = to_mapping(options)
+    described["loop"] = {k: v for k, v in described["loop"].items() if k not in ("steps", "minutes")}
+    result = train(
+        task, loop, output, resume=resume, describe={"training": described}, on_log=lambda line: print(line, flush=True)
+    )
+    typer.echo(f"{result.steps} steps in {result.seconds / 60:.1f} minutes; weights in {result.weights}")

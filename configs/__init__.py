@@ -1,0 +1,1 @@
+"""Configuration files of mcld-anim: YAML only, no code."""

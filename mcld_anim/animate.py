@@ -1,0 +1,104 @@
+"""The story of `mcld-anim run`: one photo and one driving video become one MP4 and its report."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from mcld_anim.cache import RunCache
+from mcld_anim.encode import DrivingPoses
+from mcld_anim.events import EventSink, warn
+from mcld_anim.frames import FrameMaker, sampling_settings
+from mcld_anim.inputs import RunPlan, check_run
+from mcld_anim.options.run import RunOptions
+from mcld_anim.outputs import publish, working_folder
+from mcld_anim.report.faces import FaceMeter
+from mcld_anim.report.frames import FrameReport, FrameRow
+from mcld_anim.report.record import describe_run, describe_summary, write_json
+from mcld_anim.report.side_by_side import side_by_side
+from mcld_anim.report.stages import Progress, Stages, ignore_progress
+from mcld_anim.source.appearance import SourceAppearance
+from mcld_anim.video.audio import AudioSource, audio_source
+from mcld_anim.video.write import VideoWriter
+from mcld_anim.weights.load import LoadedModels
+
+FRAMES_STAGE = "frames"
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What was made."""
+
+    output: Path
+    summary: dict[str, Any]  # as in OUT.report.json
+
+
+def animate(
+    options: RunOptions,
+    cache: RunCache | None = None,
+    progress: Progress = ignore_progress,
+    on_event: EventSink = warn,
+) -> RunResult:
+    """Animate `options.source` with the motion of `options.driving`; nothing is left behind unless it succeeds.
+
+    `cache` is for callers with several runs: models, source and driving poses that were used before are used again.
+    """
+    plan = check_run(options)
+    stages = Stages(progress, on_event)
+    with working_folder(plan.outputs) as work:
+        cache = cache or RunCache(work)
+        models = cache.models(options, stages)
+        source = cache.source(options.source, models, stages)
+        driving = cache.driving(plan, models, stages)
+        settings = sampling_settings(options, models.mcld.options)
+        maker = FrameMaker(models.mcld, source, settings)
+        made = plan.outputs.inside(work)
+        with FrameReport(made.report_json, made.report_csv) as report:
+            make_video(plan, maker, models, driving, made.result, report, stages)
+            summary = report.finish(describe_summary(models, source, stages))
+        record = describe_run(options, plan.outputs.result, models, settings, cache.checksums, stages)
+        write_json(made.run_json, record)
+        publish(made, plan.outputs, options.overwrite)
+    return RunResult(plan.outputs.result, summary)
+
+
+def make_video(
+    plan: RunPlan,
+    maker: FrameMaker,
+    models: LoadedModels,
+    driving: DrivingPoses,
+    path: Path,
+    report: FrameReport,
+    stages: Stages,
+) -> None:
+    """Make every frame, a batch at a time, and write it with its row of the report as soon as it exists."""
+    options, size, total = plan.options, models.mcld.options.frame_size, len(driving)
+    source, width = maker.source, size[1] * (3 if options.side_by_side else 1)
+    meter = FaceMeter(models.face_backend, source.face)
+    poses, index = driving.framed(size), 0
+    stages.progress(FRAMES_STAGE, 0, total)
+    sound = _sound(plan, driving)
+    with VideoWriter(
+        path, (size[0], width), driving.fps, options.crf, audio=sound, on_event=stages.tell
+    ) as video:
+        while batch := list(islice(poses, options.batch_size)):
+            with stages.timed("synthesis"):
+                pictures = maker.make(range(index, index + len(batch)), [pose for pose, _ in batch])
+            for picture, (pose, person_found) in zip(pictures, batch, strict=True):
+                with stages.timed("face similarity"):
+                    face_found, similarity = meter.measure(picture, pose)
+                with stages.timed("video"):
+                    video.write(side_by_side(source.picture, pose, picture) if options.side_by_side else picture)
+                report.add(FrameRow(index, driving.time(index), person_found, face_found, similarity))
+                index += 1
+            stages.progress(FRAMES_STAGE, index, total)
+
+
+def _sound(plan: RunPlan, driving: DrivingPoses) -> AudioSource | None:
+    """The sound of the driving video from the first chosen frame on, that of a file from its beginning, or none."""
+    options = plan.options
+    if options.audio == "driving":
+        return audio_source(plan.info, driving.start)
+    return None if options.audio_file is None else AudioSource(options.audio_file)

@@ -1,0 +1,132 @@
+"""Run the rows of a manifest one after another, and keep `batch.json` true at every moment.
+
+Models are loaded once. Rows that share a source run next to each other, so that only one encoded source is in memory;
+DensePose sequences lie on disk and are kept until the batch ends.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mcld_anim.animate import animate
+from mcld_anim.batch.manifest import Row, read_manifest
+from mcld_anim.batch.record import BatchRecord
+from mcld_anim.cache import Loader, RunCache
+from mcld_anim.checksums import Checksums
+from mcld_anim.durable import make_folders
+from mcld_anim.errors import ManifestError, McldAnimError, OutputError
+from mcld_anim.events import Event, EventSink, warn
+from mcld_anim.options.load import to_mapping
+from mcld_anim.options.run import RunOptions
+from mcld_anim.outputs import OutputFiles, check_free
+from mcld_anim.report.stages import Progress, ignore_progress
+from mcld_anim.transfer import transfer
+from mcld_anim.weights.load import load_models
+
+ROWS_STAGE = "rows"
+
+
+@dataclass(frozen=True)
+class BatchResult:
+    """How a batch ended."""
+
+    record: Path  # DIR/batch.json
+    done: int
+    skipped: int
+    failed: int
+
+
+def run_batch(
+    manifest: Path,
+    output_dir: Path,
+    overwrite: bool = False,
+    load: Loader = load_models,
+    progress: Progress = ignore_progress,
+    on_event: EventSink = warn,
+) -> BatchResult:
+    """Run every row of `manifest` that is not finished yet; results and `batch.json` go to `output_dir`.
+
+    All rows are checked before the first one runs (ManifestError). A row that fails later is recorded, and the
+    others go on. An interruption leaves a true `batch.json`; the same command goes on from there.
+    """
+    rows = read_manifest(manifest, output_dir, overwrite)
+    record = BatchRecord.open(output_dir)
+    checksums = Checksums()
+    prints = {row.output: _fingerprint(row, checksums) for row in rows}
+    waiting = [row for row in rows if not record.is_finished(row, prints[row.output], _result(row))]
+    _check_outputs(waiting, manifest)
+    make_folders(output_dir.absolute())
+    for row in waiting:
+        record.put(row, "waiting", prints[row.output])
+    record.save(rows)
+    failed = 0
+    with tempfile.TemporaryDirectory(prefix=".batch.", suffix=".work", dir=output_dir) as work:
+        cache = RunCache(Path(work), load, checksums)
+        for number, row in enumerate(_grouped(waiting, prints)):
+            progress(ROWS_STAGE, number, len(waiting))
+            status, details = _run_row(row, cache, progress, on_event)
+            failed += status == "failed"
+            record.put(row, status, prints[row.output], **details)
+            record.save(rows)
+    if waiting:
+        progress(ROWS_STAGE, len(waiting), len(waiting))
+    return BatchResult(record.path, len(waiting) - failed, len(rows) - len(waiting), failed)
+
+
+def _run_row(row: Row, cache: RunCache, progress: Progress, on_event: EventSink) -> tuple[str, dict[str, Any]]:
+    """Run one row; its status, and what batch.json says about it."""
+    began = time.perf_counter()
+
+    def name_row(event: Event) -> None:
+        on_event(Event(event.kind, f"line {row.line}: {event.message}"))
+
+    try:
+        if isinstance(row.options, RunOptions):
+            result = animate(row.options, cache, progress, name_row)
+        else:
+            result = transfer(row.options, cache, progress, name_row)
+    except Exception as error:  # whatever one row runs into, the others go on
+        text = str(error) if isinstance(error, McldAnimError) else f"{type(error).__name__}: {error}"
+        name_row(Event("row_failed", text))
+        exit_code = error.exit_code if isinstance(error, McldAnimError) else 1
+        return "failed", {"error": text, "exit_code": exit_code, "seconds": round(time.perf_counter() - began, 3)}
+    return "done", {"summary": result.summary, "seconds": round(time.perf_counter() - began, 3)}
+
+
+def _fingerprint(row: Row, checksums: Checksums) -> dict[str, Any]:
+    """What the result depends on: every option but `overwrite`, and the content of the inputs."""
+    options = to_mapping(row.options)
+    del options["overwrite"], options["output"]
+    return {"options": options, "inputs": {str(path): checksums.of(path) for path in row.options.inputs}}
+
+
+def _grouped(rows: list[Row], prints: dict[str, dict[str, Any]]) -> list[Row]:
+    """The rows with those of one source next to each other, otherwise in their order."""
+    first_seen: dict[str, int] = {}
+    for place, row in enumerate(rows):
+        first_seen.setdefault(_source_checksum(row, prints), place)
+    return sorted(rows, key=lambda row: first_seen[_source_checksum(row, prints)])
+
+
+def _source_checksum(row: Row, prints: dict[str, dict[str, Any]]) -> str:
+    return prints[row.output]["inputs"][str(row.options.source)]
+
+
+def _result(row: Row) -> Path:
+    assert row.options.output is not None
+    return row.options.output
+
+
+def _check_outputs(rows: list[Row], manifest: Path) -> None:
+    errors = []
+    for row in rows:
+        try:
+            check_free(OutputFiles(_result(row)), row.options.overwrite)
+        except OutputError as error:
+            errors.append(f"{manifest.name} line {row.line}: {error}")
+    if errors:
+        raise ManifestError("\n".join(errors))

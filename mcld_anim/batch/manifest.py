@@ -1,0 +1,200 @@
+"""Read a batch manifest and check every row before the first one runs.
+
+A manifest is untrusted data: its rows can name any input, but their outputs stay inside the output folder.
+"""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import io
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from mcld_anim.errors import ManifestError, McldAnimError, UsageError
+from mcld_anim.options.resolve import resolve_options
+from mcld_anim.options.run import DENSEPOSE_BACKENDS, PoseOptions, RunOptions, SynthesisOptions
+from mcld_anim.outputs import OutputFiles, name_output
+
+PATH_KEYS = ("source", "driving", "pose", "config")
+"""Keys whose value is a path relative to the manifest; `audio` and `densepose` may be one as well."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row that can run: its place in the manifest and its complete options."""
+
+    line: int  # in the manifest, from 1
+    options: RunOptions | PoseOptions  # input paths as the current folder sees them; `output` inside the folder
+    output: str  # relative to the output folder, with forward slashes: the row's name in batch.json
+
+
+def read_manifest(path: Path, output_dir: Path, overwrite: bool = False) -> list[Row]:
+    """The rows of a JSONL, CSV or YAML manifest; raises ManifestError with one line per error.
+
+    `overwrite` is the option of the whole batch, for rows that do not say.
+    """
+    rows: list[Row] = []
+    errors: list[str] = []
+    taken: dict[Path, int] = {}
+    for line, content in _read_rows(path):
+        try:
+            if isinstance(content, str):
+                raise UsageError(content)
+            row = _check_row(line, content, path.parent, output_dir, overwrite)
+            files = OutputFiles(_inside(output_dir, row.output)).all
+            earlier = next((taken[file] for file in files if file in taken), None)
+            if earlier is not None:
+                raise UsageError(f"output {row.output} is written by line {earlier} already; name another file")
+            taken.update(dict.fromkeys(files, line))
+            rows.append(row)
+        except McldAnimError as error:
+            errors.append(f"{path.name} line {line}: {error}")
+    if errors:
+        raise ManifestError("\n".join(errors))
+    if not rows:
+        raise ManifestError(f"{path} has no rows: each needs source, driving or pose, and output")
+    return rows
+
+
+def _read_rows(path: Path) -> Iterator[tuple[int, dict[str, Any] | str]]:
+    """(line, row) of every row; a row that cannot be read is the text of its error."""
+    readers = {".jsonl": _jsonl, ".ndjson": _jsonl, ".csv": _csv, ".yaml": _yaml, ".yml": _yaml}
+    reader = readers.get(path.suffix.lower())
+    if reader is None:
+        raise UsageError(f"manifest {path} ends in {path.suffix or 'nothing'}; give a {', '.join(readers)} file")
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        raise ManifestError(f"manifest {path} does not exist: check the path") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ManifestError(f"manifest {path} cannot be read ({error}): it must be UTF-8 text") from error
+    return reader(text, path)
+
+
+def _jsonl(text: str, _path: Path) -> Iterator[tuple[int, dict[str, Any] | str]]:
+    for line, content in enumerate(text.splitlines(), 1):
+        if not content.strip():
+            continue
+        try:
+            row = json.loads(content, object_pairs_hook=_unique)
+        except ValueError as error:
+            yield line, f"not readable as JSON ({error}); each line is one object"
+            continue
+        yield line, row if isinstance(row, dict) else "expected an object of option names and values"
+
+
+def _csv(text: str, path: Path) -> Iterator[tuple[int, dict[str, Any] | str]]:
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    header: list[str] | None = None
+    began = 0
+    try:
+        for cells in reader:
+            line, began = began + 1, reader.line_num
+            if not any(cell.strip() for cell in cells):
+                continue
+            if header is None:
+                header = [cell.strip() for cell in cells]
+                if len(set(header)) != len(header):
+                    raise ManifestError(f"{path.name} line {line}: a column is named twice")
+            elif len(cells) > len(header):
+                yield line, f"{len(cells)} cells, but the header has {len(header)}"
+            else:
+                pairs = zip(header, cells, strict=False)
+                yield line, {name: _cell(name, cell.strip()) for name, cell in pairs if cell.strip()}
+    except csv.Error as error:
+        yield began + 1, f"not readable as CSV ({error})"
+
+
+def _cell(name: str, text: str) -> Any:
+    """A CSV cell as the option's type: numbers and true/false are read as YAML reads them, texts stay as they are."""
+    kinds = {field.name: str(field.type) for cls in (RunOptions, PoseOptions) for field in dataclasses.fields(cls)}
+    if not any(kind in kinds.get(name, "") for kind in ("int", "float", "bool")):
+        return text
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError:
+        return text
+
+
+def _yaml(text: str, path: Path) -> Iterator[tuple[int, dict[str, Any] | str]]:
+    try:
+        root = yaml.compose(text, Loader=yaml.SafeLoader)
+    except yaml.YAMLError as error:
+        raise ManifestError(f"{path}: not readable as YAML ({' '.join(str(error).split())})") from error
+    if root is None:
+        return
+    if not isinstance(root, yaml.SequenceNode):
+        raise ManifestError(f"{path}: expected a list of rows, each '- source: ...'")
+    for node in root.value:
+        line = node.start_mark.line + 1
+        if not isinstance(node, yaml.MappingNode):
+            yield line, "expected a mapping of option names and values"
+            continue
+        try:
+            _unique([(key.value, None) for key, _ in node.value])
+            yield line, yaml.safe_load(yaml.serialize(node, Dumper=yaml.SafeDumper))
+        except (ValueError, yaml.YAMLError) as error:
+            yield line, " ".join(str(error).split())
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in found:
+            raise ValueError(f"key {key} appears twice")
+        found[key] = value
+    return found
+
+
+def _check_row(line: int, given: Mapping[str, Any], base: Path, output_dir: Path, overwrite: bool) -> Row:
+    if ("driving" in given) == ("pose" in given):
+        raise UsageError("give either driving (a video) or pose (a picture or IUV)")
+    cls: type[SynthesisOptions] = RunOptions if "driving" in given else PoseOptions
+    values = dict(given)
+    for key in PATH_KEYS:
+        if isinstance(values.get(key), str):
+            values[key] = str(base / values[key])
+    for key, names in (("audio", ("driving", "none")), ("densepose", DENSEPOSE_BACKENDS)):
+        if isinstance(values.get(key), str) and values[key] not in names:
+            values[key] = str(base / values[key])
+    values.setdefault("overwrite", overwrite)
+    written = values.pop("output", None)
+    if not (written is None or (isinstance(written, str) and written)):
+        raise UsageError(f"output is {written!r}, expected a path inside the output folder")
+    options = resolve_options(cls, values, "this row")
+    assert isinstance(options, RunOptions | PoseOptions)
+    second = options.driving if isinstance(options, RunOptions) else options.pose
+    suffix = ".mp4" if isinstance(options, RunOptions) else ".png"
+    name = name_output(Path(written) if written else None, options.source, second, suffix).result
+    output = _inside(output_dir, str(name))
+    _check_inputs_exist(options, second)
+    placed = dataclasses.replace(options, output=output)
+    return Row(line, placed, output.relative_to(output_dir.resolve()).as_posix())
+
+
+def _inside(output_dir: Path, name: str) -> Path:
+    """The absolute place of an output; refuses one that leaves the output folder, through a link as well."""
+    root = output_dir.resolve()
+    if Path(name).is_absolute() or ".." in Path(name).parts:
+        raise UsageError(f"output {name} leaves the output folder; give a path inside it, without ..")
+    place = (root / name).resolve()
+    if not place.is_relative_to(root):
+        raise UsageError(f"output {name} leaves the output folder through a link; remove the link or name another")
+    return place
+
+
+def _check_inputs_exist(options: RunOptions | PoseOptions, second: Path) -> None:
+    files = {"source": options.source, "pose" if isinstance(options, PoseOptions) else "driving": second}
+    if options.precomputed is not None:
+        files["densepose"] = options.precomputed
+    if isinstance(options, RunOptions) and options.audio not in ("driving", "none"):
+        files["audio"] = Path(options.audio)
+    for key, file in files.items():
+        if not file.exists():
+            raise UsageError(f"{key} {file} does not exist; paths are relative to the manifest")

@@ -1,0 +1,54 @@
+"""`batch.json`: what became of every row. It is replaced as a whole, so a killed batch leaves a readable one."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import mcld_anim
+from mcld_anim.batch.manifest import Row
+from mcld_anim.durable import durable_file
+from mcld_anim.errors import OutputError
+
+RECORD_NAME = "batch.json"
+
+
+class BatchRecord:
+    """The rows of one output folder by their output's name, each with its status: waiting, done or failed."""
+
+    def __init__(self, path: Path, rows: dict[str, dict[str, Any]]) -> None:
+        self.path = path
+        self.rows = rows
+
+    @classmethod
+    def open(cls, output_dir: Path) -> BatchRecord:
+        """The record of an earlier batch into this folder, or an empty one."""
+        path = output_dir / RECORD_NAME
+        if not path.exists():
+            return cls(path, {})
+        try:
+            rows = {row["output"]: row for row in json.loads(path.read_text(encoding="utf-8"))["rows"]}
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise OutputError(f"{path} is not a batch record ({error}): move it away to begin anew") from error
+        return cls(path, rows)
+
+    def is_finished(self, row: Row, fingerprint: dict[str, Any], result: Path) -> bool:
+        """Whether this row is done with the same options and inputs, and its result is still there."""
+        known = self.rows.get(row.output, {})
+        return known.get("status") == "done" and known.get("fingerprint") == fingerprint and result.is_file()
+
+    def put(self, row: Row, status: str, fingerprint: dict[str, Any], **details: Any) -> None:
+        """Replace what is known of a row."""
+        known = {"line": row.line, "output": row.output, "status": status, **details, "fingerprint": fingerprint}
+        self.rows[row.output] = known
+
+    def save(self, order: Iterable[Row]) -> None:
+        """Write the rows of `order`, then those of earlier batches; durable when this returns."""
+        names = [row.output for row in order]
+        rows = [self.rows[name] for name in dict.fromkeys([*names, *self.rows])]
+        counts = {status: sum(row["status"] == status for row in rows) for status in ("done", "failed", "waiting")}
+        content = {"mcld_anim": mcld_anim.__version__, "summary": counts, "rows": rows}
+        with durable_file(self.path, overwrite=True) as partial:
+            partial.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -1,0 +1,108 @@
+"""From poses to pictures: the part of a run that is repeated for every batch of frames."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mcld_anim.arrays import Iuv, Latents, Picture
+from mcld_anim.model.build import Mcld
+from mcld_anim.model.hint import encode_hint
+from mcld_anim.options.model import ModelOptions
+from mcld_anim.options.run import RunOptions, SynthesisOptions
+from mcld_anim.pose.condition import hint_picture, network_condition
+from mcld_anim.sampling.blending import ClipBlending, cell_codes
+from mcld_anim.sampling.denoise import Prediction, denoise
+from mcld_anim.sampling.noise import parse_noise_mode, start_noise
+from mcld_anim.sampling.schedule import make_scheduler
+from mcld_anim.source.appearance import SourceAppearance
+
+
+@dataclass(frozen=True)
+class SamplingSettings:
+    """The resolved numbers of one clip."""
+
+    steps: int  # DDIM steps
+    guidance: float  # classifier-free guidance scale, 1 = off
+    seed: int
+    noise: str  # "shared", "mixed:ALPHA" or "independent"
+    blend: float  # strength of blending with the frame before, 0 = off
+
+
+def sampling_settings(options: SynthesisOptions, model: ModelOptions) -> SamplingSettings:
+    """The numbers of a run, with what the options leave open taken from the model."""
+    return SamplingSettings(
+        steps=model.sampling.steps if options.steps is None else options.steps,
+        guidance=model.sampling.guidance if options.guidance is None else options.guidance,
+        seed=options.seed,
+        noise=options.noise if isinstance(options, RunOptions) else "shared",
+        blend=options.blend if isinstance(options, RunOptions) else 0.0,
+    )
+
+
+class FrameMaker:
+    """Makes the frames of one clip in order, a batch at a time; frame i is the same for every batch size.
+
+    What carries over from batch to batch is the blending's state only. Poses come at the model's frame size.
+    """
+
+    def __init__(self, mcld: Mcld, source: SourceAppearance, settings: SamplingSettings) -> None:
+        self.mcld = mcld
+        self.source = source
+        self.settings = settings
+        self._scheduler = make_scheduler(mcld.options.schedule)
+        self._noise = parse_noise_mode(settings.noise)
+        self._blending = ClipBlending(settings.blend)
+        self._weights = next(mcld.denoiser.parameters())  # of the dtype and on the device that the networks work in
+
+    @torch.inference_mode()
+    def make(
+        self, indices: Sequence[int], poses: Sequence[Iuv], on_step: Callable[[int, int], None] | None = None
+    ) -> list[Picture]:
+        """The pictures of the next frames: `indices` in the clip, and `poses` as IUV (H, W, 3) of the frame size."""
+        settings, options = self.settings, self.mcld.options
+        shape = (options.vae.latent_channels, *options.latent_size)
+        noise = start_noise(shape, settings.seed, indices, self._noise).to(self._weights.device)
+        latents = denoise(
+            self._predictor(self.pose_features(poses)),
+            noise,
+            self._scheduler,
+            settings.steps,
+            settings.guidance,
+            blend=self._blending.batch(cell_codes(poses, options.latent_size)) if settings.blend else None,
+            on_step=on_step,
+        )
+        return self.decode(latents)
+
+    def pose_features(self, poses: Sequence[Iuv]) -> Tensor:
+        """(F, C0, h, w): what the Pose Guider makes of each pose, computed once per frame and used at every step."""
+        options = self.mcld.options.pose_guider
+        condition = torch.stack([network_condition(pose, options) for pose in poses])
+        hint = None
+        if options.hint == "uv_warp":
+            source = self.source
+            hints = [hint_picture(source.atlas, source.valid, pose, source.plate) for pose in poses]
+            hint = encode_hint(self.mcld.vae, [picture for picture, _ in hints], [valid for _, valid in hints])
+            hint = hint.to(self._weights)
+        return self.mcld.pose_guider(condition.to(self._weights), hint)
+
+    def decode(self, latents: Latents) -> list[Picture]:
+        """Latents (F, C, h, w) -> pictures, uint8 (H, W, 3) RGB."""
+        decoded = self.mcld.vae.decode(latents.to(next(self.mcld.vae.parameters())))
+        levels = ((decoded.float() + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
+        return list(np.ascontiguousarray(levels.permute(0, 2, 3, 1).cpu().numpy()))
+
+    def _predictor(self, pose_features: Tensor) -> Callable[[Tensor, int], Prediction]:
+        """v of latents kept in float32, computed in the networks' dtype."""
+        guided = self.settings.guidance > 1
+
+        def predict(latents: Tensor, timestep: int) -> Prediction:
+            inputs = latents.to(self._weights.dtype)
+            velocity = self.mcld.denoiser(inputs, timestep, pose_features, self.source.keys, guided=guided)
+            return velocity.float() if isinstance(velocity, Tensor) else tuple(part.float() for part in velocity)
+
+        return predict

@@ -1,0 +1,1 @@
+"""How good pictures are: PSNR, SSIM (plain and the two published variants), face similarity, Frechet distance."""

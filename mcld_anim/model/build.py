@@ -1,0 +1,72 @@
+"""Build all networks of MCLD in one expression."""
+
+from __future__ import annotations
+
+from torch import nn
+from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
+
+from mcld_anim.model.denoiser import Denoiser
+from mcld_anim.model.face_tokens import Resampler
+from mcld_anim.model.pose_guider import PoseGuider
+from mcld_anim.model.reference_net import ReferenceNet
+from mcld_anim.model.vae import LatentAutoencoder, build_vae
+from mcld_anim.options.model import ImageEncoderOptions, ModelOptions
+
+
+class Mcld(nn.Module):
+    """The networks of one model and the options they were built from. They are called one by one."""
+
+    def __init__(
+        self,
+        options: ModelOptions,
+        vae: LatentAutoencoder,
+        image_encoder: CLIPVisionModelWithProjection,
+        reference_net: ReferenceNet,
+        denoiser: Denoiser,
+        pose_guider: PoseGuider,
+        face_tokens: Resampler,
+    ) -> None:
+        super().__init__()
+        self.options = options
+        self.vae = vae
+        self.image_encoder = image_encoder
+        self.reference_net = reference_net
+        self.denoiser = denoiser
+        self.pose_guider = pose_guider
+        self.face_tokens = face_tokens
+
+
+def build_mcld(options: ModelOptions) -> Mcld:
+    """All networks with fresh weights, in training mode as torch builds them.
+
+    Under `torch.device("meta")` it takes no memory, which is enough to count.
+    """
+    unet = options.unet
+    return Mcld(
+        options=options,
+        vae=build_vae(options.vae),
+        image_encoder=build_image_encoder(options.image_encoder),
+        reference_net=ReferenceNet(unet),
+        denoiser=Denoiser(unet, face_scale=options.face.scale),
+        pose_guider=PoseGuider(
+            options.pose_guider, width=unet.block_out_channels[0], latent_channels=unet.in_channels
+        ),
+        face_tokens=Resampler(options.face, output_dim=unet.cross_attention_dim),
+    )
+
+
+def build_image_encoder(options: ImageEncoderOptions) -> CLIPVisionModelWithProjection:
+    """The CLIP picture encoder; `image_embeds` of (B, 3, S, S) normalised pixels are (B, D)."""
+    return CLIPVisionModelWithProjection(
+        CLIPVisionConfig(
+            image_size=options.image_size,
+            patch_size=options.patch_size,
+            hidden_size=options.hidden_size,
+            intermediate_size=options.intermediate_size,
+            num_hidden_layers=options.num_hidden_layers,
+            num_attention_heads=options.num_attention_heads,
+            projection_dim=options.projection_dim,
+            hidden_act=options.hidden_act,
+            layer_norm_eps=options.layer_norm_eps,
+        )
+    )

@@ -1,0 +1,107 @@
+"""Checkpoint keys: the published layout on our networks, and strict loading that names what does not fit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from fnmatch import fnmatchcase
+
+from torch import Tensor, nn
+
+from mcld_anim.errors import WeightsError
+from mcld_anim.model.build import Mcld
+from mcld_anim.model.reference_net import ReferenceNet
+
+PUBLISHED_PARTS = (
+    "denoising_unet",
+    "reference_unet",
+    "pose_guider",
+    "image_proj_model",
+    "vae",
+    "image_encoder",
+)
+"""The published files' names without suffix."""
+
+_VAE_ATTENTION_RENAMES = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_out.0"}
+"""Older autoencoder files (sd-vae-ft-mse) name the projections of the middle attention like this."""
+
+_IMAGE_ENCODER_UNUSED = ("vision_model.embeddings.position_ids",)
+"""A constant that older transformers versions wrote into the file."""
+
+
+def load_published(mcld: Mcld, part: str, state: Mapping[str, Tensor]) -> None:
+    """Load one published part into its network, key by key.
+
+    Raises WeightsError naming every missing, unexpected or wrongly shaped key.
+    """
+    unused: tuple[str, ...] = ()
+    if part == "denoising_unet":
+        network: nn.Module = mcld.denoiser.unet
+    elif part == "reference_unet":
+        network, unused = mcld.reference_net.unet, unread_reference_keys(mcld.reference_net)
+    elif part == "pose_guider":
+        network = mcld.pose_guider
+    elif part == "image_proj_model":
+        network = mcld.face_tokens
+    elif part == "vae":
+        network, state = mcld.vae, {_rename_vae_key(key): value for key, value in state.items()}
+    elif part == "image_encoder":
+        network, unused = mcld.image_encoder, _IMAGE_ENCODER_UNUSED
+    else:
+        raise WeightsError(f"no published part is named {part!r}; there are: {', '.join(PUBLISHED_PARTS)}")
+    load_strict(network, state, part, unused)
+
+
+def load_strict(
+    network: nn.Module, state: Mapping[str, Tensor], name: str, unused: tuple[str, ...] = ()
+) -> None:
+    """Copy exactly the keys the network has; keys that match a pattern in `unused` may be there and are left
+    out.
+
+    Raises WeightsError naming every missing, unexpected or wrongly shaped key.
+    """
+    wanted = network.state_dict()
+    state = {key: value for key, value in state.items() if key in wanted or not _matches_any(key, unused)}
+    shapes = {
+        key: f"{key} {tuple(state[key].shape)} instead of {tuple(value.shape)}"
+        for key, value in wanted.items()
+        if key in state and state[key].shape != value.shape
+    }
+    problems = [
+        f"{word} {_shortened(keys)}"
+        for word, keys in (
+            ("missing", sorted(wanted.keys() - state.keys())),
+            ("unexpected", sorted(state.keys() - wanted.keys())),
+            ("of another size:", sorted(shapes.values())),
+        )
+        if keys
+    ]
+    if problems:
+        raise WeightsError(
+            f"the weights {name!r} do not fit this model ({'; '.join(problems)}): "
+            "use the file and the model configuration that belong together"
+        )
+    network.load_state_dict(state)
+
+
+def unread_reference_keys(reference_net: ReferenceNet) -> tuple[str, ...]:
+    """Patterns of the published keys behind the ReferenceNet's last norm1: nothing reads them."""
+    last = reference_net.last_layer
+    attention = last.removesuffix(".transformer_blocks.0")
+    inside = ("attn1", "norm2", "attn2", "norm3", "ff")
+    return (*(f"{last}.{part}.*" for part in inside), f"{attention}.proj_out.*")
+
+
+def _rename_vae_key(key: str) -> str:
+    parts = key.split(".")
+    if "attentions" in parts and parts[-2] in _VAE_ATTENTION_RENAMES:
+        parts[-2] = _VAE_ATTENTION_RENAMES[parts[-2]]
+    return ".".join(parts)
+
+
+def _matches_any(key: str, patterns: tuple[str, ...]) -> bool:
+    return any(fnmatchcase(key, pattern) for pattern in patterns)
+
+
+def _shortened(keys: list[str], most: int = 8) -> str:
+    more = f" and {len(keys) - most} more" if len(keys) > most else ""
+    return ", ".join(keys[:most]) + more

@@ -1,0 +1,108 @@
+"""The two Stable Diffusion UNets: diffusers' own class with our attention processors, nothing patched."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from diffusers import UNet2DConditionModel
+from diffusers.models.attention import BasicTransformerBlock
+from torch import Tensor, nn
+
+from mcld_anim.model.attention import (
+    FocalCrossAttention,
+    HandOver,
+    MutualSelfAttention,
+    ReferenceContext,
+    TokenCrossAttention,
+)
+from mcld_anim.options.model import UNetOptions
+
+
+class PoseConditionedConv(nn.Conv2d):
+    """A UNet's first convolution: input is (B, latent channels + C0, h, w) = [latents; pose features].
+
+    Returns conv(latents) + pose features, (B, C0, h, w). Same weights as the convolution it stands for.
+    """
+
+    def forward(self, latents_and_pose: Tensor) -> Tensor:
+        latents, pose = latents_and_pose.split([self.in_channels, self.out_channels], dim=1)
+        return super().forward(latents) + pose
+
+
+class LastHandOver(nn.Module):
+    """The last transformer block of the ReferenceNet; nothing reads what follows its norm1."""
+
+    def __init__(self, layer: str, norm1: nn.LayerNorm) -> None:
+        super().__init__()
+        self.layer = layer
+        self.norm1 = norm1
+
+    def forward(
+        self,
+        hidden_states: Tensor,
+        attention_mask: Tensor | None = None,
+        encoder_hidden_states: Tensor | None = None,
+        encoder_attention_mask: Tensor | None = None,
+        timestep: Tensor | None = None,
+        cross_attention_kwargs: dict[str, ReferenceContext] | None = None,
+        class_labels: Tensor | None = None,
+    ) -> Tensor:
+        """(B, N, C) -> the same, unchanged; the signature is that of the block it stands for."""
+        assert cross_attention_kwargs is not None
+        cross_attention_kwargs["context"].features[self.layer] = self.norm1(hidden_states)
+        return hidden_states
+
+
+def build_denoising_unet(options: UNetOptions, face_scale: float) -> UNet2DConditionModel:
+    """The denoiser's UNet: pose features enter after conv_in, attention reads a DenoiserContext."""
+    unet = _build_unet(options)
+    conv_in = unet.conv_in
+    unet.conv_in = PoseConditionedConv(
+        conv_in.in_channels, conv_in.out_channels, conv_in.kernel_size, padding=conv_in.padding
+    )
+    unet.conv_in.load_state_dict(conv_in.state_dict())
+    for layer, block in transformer_blocks(unet):
+        width = block.attn2.to_k.out_features
+        focal = FocalCrossAttention(layer, width, options.cross_attention_dim, face_scale)
+        with torch.no_grad():  # IP-Adapter starts from the text branch
+            focal.to_k_ip.weight.copy_(block.attn2.to_k.weight)
+            focal.to_v_ip.weight.copy_(block.attn2.to_v.weight)
+        block.attn1.set_processor(MutualSelfAttention(layer))
+        block.attn2.set_processor(focal)
+    return unet
+
+
+def build_reference_unet(options: UNetOptions) -> UNet2DConditionModel:
+    """The ReferenceNet's UNet: attention fills a ReferenceContext; layers that nothing reads are left out."""
+    unet = _build_unet(options)
+    for layer, block in transformer_blocks(unet):
+        block.attn1.set_processor(HandOver(layer))
+        block.attn2.set_processor(TokenCrossAttention())
+    last = [layer for layer, _ in transformer_blocks(unet) if layer.startswith("up_blocks.")][-1]
+    block = unet.get_submodule(last)
+    attention = unet.get_submodule(last.removesuffix(".transformer_blocks.0"))
+    attention.transformer_blocks[0] = LastHandOver(last, block.norm1)
+    attention.proj_out = nn.Identity()
+    unet.conv_norm_out = None
+    unet.conv_out = nn.Identity()
+    return unet
+
+
+def transformer_blocks(unet: UNet2DConditionModel) -> Iterator[tuple[str, BasicTransformerBlock]]:
+    """Every transformer block with its name, e.g. "mid_block.attentions.0.transformer_blocks.0"."""
+    return ((name, part) for name, part in unet.named_modules() if isinstance(part, BasicTransformerBlock))
+
+
+def _build_unet(options: UNetOptions) -> UNet2DConditionModel:
+    return UNet2DConditionModel(
+        in_channels=options.in_channels,
+        out_channels=options.out_channels,
+        block_out_channels=options.block_out_channels,
+        down_block_types=options.down_block_types,
+        up_block_types=options.up_block_types,
+        layers_per_block=options.layers_per_block,
+        attention_head_dim=options.heads,  # diffusers takes the NUMBER of heads under this name
+        cross_attention_dim=options.cross_attention_dim,
+        norm_num_groups=options.norm_num_groups,
+    )

@@ -1,0 +1,63 @@
+"""From what a user gave to complete options: flags over `--config FILE.yaml` over the preset over the defaults."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from importlib import resources
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+
+from mcld_anim.errors import UsageError
+from mcld_anim.options.load import from_mapping
+from mcld_anim.options.run import SynthesisOptions, check_choice
+
+Synthesis = TypeVar("Synthesis", bound=SynthesisOptions)
+
+PRESETS = ("fast", "balanced", "best")
+
+
+def resolve_options(cls: type[Synthesis], given: Mapping[str, Any], where: str = "command line") -> Synthesis:
+    """Complete options of `cls` from the ones that were `given`, which may name a `config` file and a `preset`.
+
+    `where` names the origin of `given` in error messages. A value of None counts as not given.
+    """
+    flags = {name: value for name, value in given.items() if value is not None}
+    config = flags.pop("config", None)
+    written = _read_yaml(Path(config)) if config is not None else {}
+    if written:
+        _refuse_unknown(cls, written, str(config))
+    defaults = {field.name: field.default for field in dataclasses.fields(cls)}
+    preset = flags.get("preset", written.get("preset", defaults["preset"]))
+    check_choice("--preset", preset, PRESETS)
+    merged = {**_read_preset(preset), **written, **flags}
+    for field in dataclasses.fields(cls):
+        if field.default is dataclasses.MISSING and field.name not in merged:
+            flag = field.name.replace("_", "-")
+            raise UsageError(f"{where}: --{flag} is missing; give it as a flag, or as {field.name} in a YAML or a row")
+    return from_mapping(cls, merged, f"{where} and {config}" if written else where)
+
+
+def _refuse_unknown(cls: type[SynthesisOptions], mapping: Mapping[str, Any], where: str) -> None:
+    allowed = [field.name for field in dataclasses.fields(cls)]
+    unknown = sorted(str(key) for key in mapping if key not in allowed)
+    if unknown:
+        raise UsageError(f"{where}: unknown key {', '.join(unknown)}; allowed keys: {', '.join(allowed)}")
+
+
+def _read_preset(name: str) -> dict[str, Any]:
+    return yaml.safe_load((resources.files("mcld_anim.configs") / "run" / f"{name}.yaml").read_text("utf-8")) or {}
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    try:
+        parsed = yaml.safe_load(path.expanduser().read_text(encoding="utf-8")) or {}
+    except FileNotFoundError:
+        raise UsageError(f"--config {path}: no such file; give the path of a YAML file") from None
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise UsageError(f"--config {path}: not readable as YAML ({' '.join(str(error).split())})") from error
+    if not isinstance(parsed, dict):
+        raise UsageError(f"--config {path}: expected a mapping of option names to values, such as 'steps: 20'")
+    return parsed

@@ -1,0 +1,153 @@
+"""What a user may ask of `run` and `pose`: complete by default, checked when made.
+
+Each check names the flag. The command line, a YAML file and a row of a batch manifest all end in these classes,
+see `mcld_anim.options.resolve`.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from mcld_anim.errors import UsageError
+
+DeviceName = Literal["auto", "cuda", "mps", "cpu"]
+DtypeName = Literal["auto", "float32", "bfloat16", "float16"]
+ModelName = Literal["tiny"]
+FaceName = Literal["tiny", "insightface", "none"]
+PresetName = Literal["fast", "balanced", "best"]
+
+DENSEPOSE_BACKENDS = ("tiny", "detectron2")
+"""Names that `--densepose` understands; anything else is the path of a precomputed IUV sequence."""
+
+NOISE_PATTERN = re.compile(r"shared|independent|mixed:(\d+\.?\d*|\.\d+)")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SynthesisOptions:
+    """What `run` and `pose` have in common."""
+
+    source: Path  # photo of the person to be shown
+    output: Path | None = None  # None: named after the inputs, in the current folder
+    model: ModelName = "tiny"  # "tiny" is embedded in the package
+    device: DeviceName = "auto"  # auto: cuda, else mps, else cpu
+    dtype: DtypeName = "auto"  # auto: half precision on accelerators, on a CPU only where that is faster
+    seed: int = 0  # of the start noise, 0 .. 2**63 - 1
+    steps: int | None = None  # DDIM steps, best a divisor of 1000; None: the model's own (configs/model)
+    guidance: float | None = None  # classifier-free guidance scale, 1 = off; None: the model's own
+    densepose: str = "tiny"  # backend, or the path of an IUV sequence of the driving video
+    face: FaceName = "tiny"  # face embedder; "none": no face condition and no face similarity
+    side_by_side: bool = False  # source picture, driving pose and result next to each other
+    overwrite: bool = False  # replace outputs that exist
+    preset: PresetName = "balanced"  # configs/run/<preset>.yaml, the defaults of the fields above and below
+
+    def __post_init__(self) -> None:
+        check_choice("--model", self.model, ("tiny",))
+        check_choice("--device", self.device, ("auto", "cuda", "mps", "cpu"))
+        check_choice("--dtype", self.dtype, ("auto", "float32", "bfloat16", "float16"))
+        check_choice("--face", self.face, ("tiny", "insightface", "none"))
+        check_choice("--preset", self.preset, ("fast", "balanced", "best"))
+        check_range("--seed", self.seed, 0, 2**63 - 1)
+        check_range("--steps", self.steps, 1, 1000)
+        check_range("--guidance", self.guidance, 1.0, 20.0)
+        if not self.densepose:
+            raise UsageError("--densepose is empty; name a backend (tiny, detectron2) or give the path of an IUV file")
+
+    @property
+    def inputs(self) -> tuple[Path, ...]:
+        """Every file or folder that is read."""
+        return (self.source, *([self.precomputed] if self.precomputed else []))
+
+    @property
+    def precomputed(self) -> Path | None:
+        """The IUV sequence that replaces estimating the driving video's DensePose, if one was given."""
+        return None if self.densepose in DENSEPOSE_BACKENDS else Path(self.densepose).expanduser()
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunOptions(SynthesisOptions):
+    """Options of `mcld-anim run`: one photo, one driving video, one MP4."""
+
+    driving: Path  # video whose motion is followed
+    fps: float | Literal["source"] = "source"  # frames per second of the result; "source": as the driving video
+    start: float = 0.0  # seconds of the driving video to skip
+    end: float | None = None  # second of the driving video to stop at; None: its end
+    max_frames: int | None = None  # frames at most
+    audio: str = "driving"  # "driving": copy its sound; "none"; or a file to take the sound from
+    noise: str = "shared"  # start noise of the frames: "shared", "mixed:ALPHA" (ALPHA > 0), "independent"
+    blend: float = 0.5  # how strongly neighbouring frames are blended at each step, 0 = off .. below 1
+    batch_size: int = 4  # frames per network call; the frames do not depend on it
+    crf: int = 18  # H.264 constant rate factor, 0 (lossless) .. 51
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if isinstance(self.fps, str):
+            check_choice("--fps", self.fps, ("source",), "or a number of frames per second")
+        else:
+            check_range("--fps", self.fps, 0.1, 240.0)
+        check_range("--start", self.start, 0.0, None)
+        check_range("--end", self.end, 0.0, None)
+        if self.end is not None and self.end <= self.start:
+            raise UsageError(f"--end {self.end:g} is not after --start {self.start:g}; both are seconds")
+        check_range("--max-frames", self.max_frames, 1, None)
+        check_noise(self.noise)
+        check_range("--blend", self.blend, 0.0, 0.95)
+        check_range("--batch-size", self.batch_size, 1, 1024)
+        check_range("--crf", self.crf, 0, 51)
+        if not self.audio:
+            raise UsageError("--audio is empty; give driving, none or the path of a file with sound")
+
+    @property
+    def inputs(self) -> tuple[Path, ...]:
+        """Every file or folder that is read."""
+        sound = self.audio_file
+        return (*super().inputs, self.driving, *([sound] if sound not in (None, self.driving) else []))
+
+    @property
+    def audio_file(self) -> Path | None:
+        """The file that the sound comes from, or None where there shall be no sound."""
+        if self.audio == "none":
+            return None
+        return self.driving if self.audio == "driving" else Path(self.audio).expanduser()
+
+
+@dataclass(frozen=True, kw_only=True)
+class PoseOptions(SynthesisOptions):
+    """Options of `mcld-anim pose`: one photo, one pose, one picture."""
+
+    pose: Path  # picture of a person, or an IUV picture, archive or folder (its first frame)
+    preset: PresetName = "best"  # one picture is worth the extra steps
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.precomputed is not None:
+            raise UsageError(f"--densepose {self.densepose} is a path: give a precomputed IUV file to --pose instead")
+
+    @property
+    def inputs(self) -> tuple[Path, ...]:
+        """Every file or folder that is read."""
+        return (*super().inputs, self.pose)
+
+
+def check_choice(flag: str, value: object, choices: tuple[str, ...], more: str = "") -> None:
+    """Refuse a value that is not one of `choices`."""
+    if value not in choices:
+        raise UsageError(f"{flag} {value} is not known; choose {', '.join(choices)}{' ' + more if more else ''}")
+
+
+def check_range(flag: str, value: float | None, least: float, most: float | None) -> None:
+    """Refuse a number outside `least`..`most` (None: no upper bound), or not a number at all."""
+    if value is None:
+        return
+    if not value >= least or (most is not None and value > most) or value == float("inf"):
+        bounds = f"at least {least:g}" if most is None else f"between {least:g} and {most:g}"
+        raise UsageError(f"{flag} {value:g} is out of range; it must be {bounds}")
+
+
+def check_noise(noise: str) -> None:
+    """Refuse what `mcld_anim.sampling.noise.parse_noise_mode` would refuse, before torch is loaded."""
+    match = NOISE_PATTERN.fullmatch(noise)
+    if not match or (match[1] and float(match[1]) == 0):
+        raise UsageError(f"--noise {noise} is not known; choose shared, independent or mixed:ALPHA with ALPHA > 0")

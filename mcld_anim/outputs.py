@@ -1,0 +1,97 @@
+"""Where a run's files go: named, checked early, made in a working folder beside their place, moved there at the end.
+
+Until `publish` nothing exists under a final name; a refused, failed or interrupted run leaves nothing behind.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from mcld_anim.durable import check_output, make_folders, sync
+from mcld_anim.errors import OutputError, UsageError
+
+
+@dataclass(frozen=True)
+class OutputFiles:
+    """The result and the three files beside it that describe it."""
+
+    result: Path  # .mp4 of `run`, .png of `pose`
+
+    @property
+    def report_json(self) -> Path:
+        """Summary and one row per frame."""
+        return self.result.with_suffix(".report.json")
+
+    @property
+    def report_csv(self) -> Path:
+        """One row per frame."""
+        return self.result.with_suffix(".report.csv")
+
+    @property
+    def run_json(self) -> Path:
+        """Resolved options, versions, checksums, seconds per stage, peak memory."""
+        return self.result.with_suffix(".run.json")
+
+    @property
+    def all(self) -> tuple[Path, ...]:
+        """Every file, the result last: where it is, the others are too."""
+        return (self.report_json, self.report_csv, self.run_json, self.result)
+
+    def inside(self, folder: Path) -> OutputFiles:
+        """The same files in another folder."""
+        return OutputFiles(folder / self.result.name)
+
+
+def name_output(output: Path | None, first: Path, second: Path, suffix: str) -> OutputFiles:
+    """The files of a run: under `output`, or <first>_<second><suffix> in the current folder."""
+    if output is None:
+        output = Path(f"{first.stem}_{second.stem}{suffix}")
+    output = output.expanduser()
+    if output.suffix.lower() != suffix:
+        raise UsageError(f"--output {output} does not end in {suffix}: that is the format which is written")
+    return OutputFiles(output)
+
+
+def check_free(outputs: OutputFiles, overwrite: bool) -> None:
+    """Refuse outputs that cannot be written, and to replace files unless asked to."""
+    for path in reversed(outputs.all):
+        check_output(path, overwrite)
+
+
+@contextmanager
+def working_folder(outputs: OutputFiles) -> Iterator[Path]:
+    """A folder for unfinished files beside the outputs, on the same disk; always removed at the end.
+
+    Makes the outputs' folder where it is missing, and takes it away again if the run does not get through.
+    """
+    parent = outputs.result.absolute().parent
+    made = make_folders(parent)
+    try:
+        try:
+            work = Path(tempfile.mkdtemp(prefix=".mcld-anim-", suffix=".work", dir=parent))
+        except OSError as error:
+            raise OutputError(f"cannot write into {parent} ({error.strerror}): choose another --output") from error
+        try:
+            yield work
+        finally:
+            shutil.rmtree(work, ignore_errors=True)
+    except BaseException:
+        for folder in reversed(made):
+            with suppress(OSError):  # not empty: someone else has begun to use it
+                folder.rmdir()
+        raise
+
+
+def publish(work: OutputFiles, outputs: OutputFiles, overwrite: bool) -> None:
+    """Move the finished files from the working folder to their place, the result last; durable when this returns."""
+    check_free(outputs, overwrite)
+    for finished, final in zip(work.all, outputs.all, strict=True):
+        sync(finished)
+        os.replace(finished, final)
+    sync(outputs.result.absolute().parent)

@@ -1,0 +1,256 @@
+"""Replay every case of a golden folder and compare with what the published code computed.
+
+A golden folder holds `config.json`, `weights/*.safetensors` in the published layout and `cases/*`. A
+replayer is a generator in any module of this package named `*_cases.py`:
+
+    @replays("a_resampler*.safetensors")                     # one replay per file that matches
+    def resampler(golden: Golden, case: str) -> Iterator[Comparison]:
+        data = golden.tensors(case)                          # case = the matching file's name without suffix
+        with torch.no_grad():
+            yield compare("tokens", golden.mcld.face_tokens(data["face_emb"]), data["tokens"], 1e-5)
+
+    @replays("f_pipeline_*.safetensors", also=["f_pipeline_*.json", "f_pipeline_*_inputs.*.png"])  # reads
+
+A replayer takes all sizes from the folder. A file that no replayer claims, a replayer without a file, a file
+that `SHA256SUMS` lists and that is missing or changed, and a replayer that raises are failures like a
+difference.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import pkgutil
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from functools import cached_property
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from safetensors.torch import load_file
+from torch import Tensor
+
+from mcld_anim.arrays import Picture
+from mcld_anim.errors import InputError, ParityError
+from mcld_anim.model.build import Mcld, build_mcld
+from mcld_anim.model.keys import PUBLISHED_PARTS, load_published
+from mcld_anim.options.model import ModelOptions
+from mcld_anim.parity.published_config import model_options
+
+NOTES = ("float32_noise_floor.json", "sensitivity.json")
+"""Files among the cases that describe the published code's own numbers; nothing in them is to be replayed."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One compared quantity of a case; NaN or infinity in `max_difference` fails."""
+
+    what: str
+    max_difference: float
+    tolerance: float
+
+
+@dataclass(frozen=True)
+class CaseResult:
+    """One line of the verdict."""
+
+    case: str
+    max_difference: float | None
+    tolerance: float | None
+    passed: bool
+    reason: str = ""
+
+
+Replay = Callable[["Golden", str], Iterable[Comparison]]
+
+
+@dataclass(frozen=True)
+class Replayer:
+    """A replay function, the files it is run for, and the other files it reads."""
+
+    replay: Replay
+    anchor: str
+    also: tuple[str, ...]
+
+    def claims(self, file: str) -> bool:
+        """Whether this replayer answers for the case file of that name."""
+        return any(fnmatchcase(file, pattern) for pattern in (self.anchor, *self.also))
+
+
+_REPLAYERS: list[Replayer] = []
+
+
+def replays(anchor: str, also: Sequence[str] = ()) -> Callable[[Replay], Replay]:
+    """Register a replayer for every case file whose name matches `anchor`; `also` are files it reads too."""
+
+    def register(replay: Replay) -> Replay:
+        _REPLAYERS.append(Replayer(replay, anchor, tuple(also)))
+        return replay
+
+    return register
+
+
+def compare(
+    what: str, ours: Tensor | np.ndarray, theirs: Tensor | np.ndarray, tolerance: float
+) -> Comparison:
+    """Largest absolute difference; another shape differs infinitely."""
+    ours, theirs = (
+        (torch.tensor(side) if isinstance(side, np.ndarray) else side.detach()).to(torch.float64)
+        for side in (ours, theirs)
+    )
+    if ours.shape != theirs.shape:
+        return Comparison(f"{what} {tuple(ours.shape)} for {tuple(theirs.shape)}", float("inf"), tolerance)
+    difference = float((ours - theirs).abs().max()) if ours.numel() else 0.0
+    return Comparison(what, difference, tolerance)
+
+
+@dataclass(frozen=True, eq=False)
+class Golden:
+    """A golden folder. What is read from it more than once is read or built once."""
+
+    folder: Path
+
+    @property
+    def cases(self) -> Path:
+        """The folder of the case files."""
+        return self.folder / "cases"
+
+    @cached_property
+    def config(self) -> dict[str, Any]:
+        """`config.json` as it is."""
+        return json.loads((self.folder / "config.json").read_text("utf-8"))
+
+    @cached_property
+    def options(self) -> ModelOptions:
+        """The networks' sizes as our options."""
+        return model_options(self.config)
+
+    def weights(self, part: str) -> dict[str, Tensor]:
+        """The tensors of one published part, see `PUBLISHED_PARTS`."""
+        path = self.folder / "weights" / f"{part}.safetensors"
+        if not path.is_file():
+            raise ParityError(f"weights/{path.name} is missing: the folder is not complete")
+        return load_file(path)
+
+    def networks(self, *parts: str) -> Mcld:
+        """All networks in evaluation mode; at least those of the given published parts hold weights."""
+        for part in parts:
+            if part not in self._loaded:
+                load_published(self._mcld, part, self.weights(part))
+                self._loaded.add(part)
+        return self._mcld
+
+    @property
+    def mcld(self) -> Mcld:
+        """All networks with all of the folder's weights, in evaluation mode."""
+        return self.networks(*PUBLISHED_PARTS)
+
+    @cached_property
+    def _mcld(self) -> Mcld:
+        return build_mcld(self.options).eval()
+
+    @cached_property
+    def _loaded(self) -> set[str]:
+        return set()
+
+    def tensors(self, case: str) -> dict[str, Tensor]:
+        """All tensors of `cases/<case>.safetensors`."""
+        return load_file(self.cases / f"{case}.safetensors")
+
+    def json(self, case: str) -> Any:
+        """The content of `cases/<case>.json`."""
+        return json.loads((self.cases / f"{case}.json").read_text("utf-8"))
+
+    def picture(self, name: str) -> Picture:
+        """One PNG of the cases; its planes in the file's order."""
+        with Image.open(self.cases / f"{name}.png") as picture:
+            return np.array(picture.convert("RGB"))  # a copy: torch wants it writable
+
+    def pictures(self, prefix: str) -> list[Picture]:
+        """The pictures `<prefix>0.png`, `<prefix>1.png`, ... in that order; at least one."""
+        found: list[Picture] = []
+        while (self.cases / f"{prefix}{len(found)}.png").is_file():
+            found.append(self.picture(f"{prefix}{len(found)}"))
+        if not found:
+            raise ParityError(f"no picture {prefix}0.png in {self.cases}: the folder is not complete")
+        return found
+
+    def files(self) -> list[str]:
+        """The names of all case files, sorted."""
+        return sorted(path.name for path in self.cases.iterdir() if path.is_file())
+
+
+def verify_golden(folder: Path, only: str = "*") -> list[CaseResult]:
+    """Replay all cases of a folder, or those whose name matches `only`; one result per compared quantity.
+
+    Raises InputError if the folder is not a golden folder at all; everything else is a result.
+    """
+    golden = Golden(Path(folder))
+    if not golden.cases.is_dir() or not (golden.folder / "config.json").is_file():
+        raise InputError(f"{folder} is not a golden folder: expected config.json, weights/ and cases/ in it")
+    files = golden.files()
+    replayers = registered_replayers()
+    results: list[CaseResult] = list(_check_files(golden, files, only))
+    for replayer in replayers:
+        anchors = [Path(file).stem for file in files if fnmatchcase(file, replayer.anchor)]
+        for case in anchors:
+            if fnmatchcase(case, only):
+                results += _run(golden, replayer, case)
+        if not anchors and only == "*":
+            results.append(_failure(replayer.anchor, "no such case in the folder"))
+    for file in files:
+        if fnmatchcase(file, only) and file not in NOTES and not any(r.claims(file) for r in replayers):
+            results.append(_failure(file, "no replayer knows this file"))
+    if not results:
+        results.append(_failure(only, "no case of this name in the folder"))
+    return results
+
+
+def registered_replayers() -> list[Replayer]:
+    """All replayers of this package, in the order of their anchors."""
+    package = import_module("mcld_anim.parity")
+    for module in pkgutil.iter_modules(package.__path__):
+        if module.name.endswith("_cases"):
+            import_module(f"mcld_anim.parity.{module.name}")
+    return sorted(_REPLAYERS, key=lambda replayer: replayer.anchor)
+
+
+def _run(golden: Golden, replayer: Replayer, case: str) -> Iterator[CaseResult]:
+    compared = 0
+    try:
+        for found in replayer.replay(golden, case):
+            compared += 1
+            passed = found.max_difference <= found.tolerance  # false for NaN
+            yield CaseResult(f"{case}: {found.what}", found.max_difference, found.tolerance, passed)
+    except (
+        Exception
+    ) as error:  # whatever stops a replay is a verdict about that case, not the end of the others
+        yield _failure(case, f"{type(error).__name__}: {' '.join(str(error).split())}")
+        return
+    if not compared:
+        yield _failure(case, "its replayer compared nothing")
+
+
+def _check_files(golden: Golden, files: list[str], only: str) -> Iterator[CaseResult]:
+    """Failures for files that the folder's own list of checksums names and that are missing or changed."""
+    sums = golden.folder / "SHA256SUMS"
+    if not sums.is_file():
+        return
+    for line in sums.read_text("utf-8").splitlines():
+        checksum, _, name = line.partition(" ")
+        path = golden.folder / name.strip().lstrip("*")
+        if only != "*" and not fnmatchcase(path.stem, only):
+            continue
+        if not path.is_file():
+            yield _failure(path.name, "listed in SHA256SUMS but missing")
+        elif hashlib.sha256(path.read_bytes()).hexdigest() != checksum:
+            yield _failure(path.name, "its content is not what SHA256SUMS says")
+
+
+def _failure(case: str, reason: str) -> CaseResult:
+    return CaseResult(case, None, None, passed=False, reason=reason)

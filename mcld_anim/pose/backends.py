@@ -1,0 +1,77 @@
+"""What every DensePose estimator offers, and the way to get one by name."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import torch
+
+from mcld_anim.arrays import Iuv, Picture
+from mcld_anim.errors import UsageError
+
+Box = tuple[float, float, float, float]
+"""x0, y0, x1, y1 in pixels, x to the right and y down; x1 and y1 lie just outside."""
+
+
+@dataclass(frozen=True, eq=False)
+class PoseEstimate:
+    """One picture's most certain person."""
+
+    iuv: Iuv
+    """As large as the picture; all 0 where no person was found."""
+    box: Box | None
+    """Around the person, None where none was found."""
+    score: float
+    """How certain the estimator is that this is a person, 0..1."""
+
+    @property
+    def found(self) -> bool:
+        """Whether there is a person."""
+        return self.box is not None
+
+
+class PoseBackend(Protocol):
+    """A DensePose estimator; it holds no state that one call leaves for the next."""
+
+    @property
+    def name(self) -> str:
+        """As in `--densepose`."""
+
+    def estimate(self, pictures: Sequence[Picture]) -> list[PoseEstimate]:
+        """One estimate per picture (H, W, 3) uint8 RGB, in their order; sizes may differ."""
+
+
+def load_pose_backend(
+    name: str, device: torch.device | str = "cpu", weights: Path | None = None
+) -> PoseBackend:
+    """The estimator called `name`: "tiny" is embedded, "detectron2" needs a package and a weights file."""
+    if name == "tiny":
+        from mcld_anim.pose.tiny import load_tiny_pose_backend
+
+        return load_tiny_pose_backend(device=device, weights=weights)
+    if name == "detectron2":
+        from mcld_anim.pose.detectron2_backend import load_detectron2_backend
+
+        return load_detectron2_backend(weights, device)
+    raise UsageError(
+        f"--densepose {name} is not known: choose tiny, detectron2 or the path of an IUV sequence"
+    )
+
+
+def iuv_box(iuv: Iuv) -> Box | None:
+    """The smallest box around the person of an IUV, None where there is none."""
+    inside = iuv[..., 0] > 0
+    rows, columns = np.flatnonzero(inside.any(axis=1)), np.flatnonzero(inside.any(axis=0))
+    if not len(rows):
+        return None
+    return float(columns[0]), float(rows[0]), float(columns[-1] + 1), float(rows[-1] + 1)
+
+
+def estimate_of(iuv: Iuv, score: float) -> PoseEstimate:
+    """An estimate whose box is taken from the IUV itself."""
+    box = iuv_box(iuv)
+    return PoseEstimate(iuv, box, score if box is not None else 0.0)

@@ -1,0 +1,72 @@
+"""What the Pose Guider sees of one frame's IUV, and the hint: the source's colours rendered by that IUV."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from PIL import Image
+from torch import Tensor
+
+from mcld_anim.arrays import PART_COUNT, Atlas, AtlasMask, Iuv, Picture
+from mcld_anim.options.model import PoseGuiderOptions
+from mcld_anim.source.texture import texel_index
+
+PART_PLANES = PART_COUNT + 3
+"""Channels of `part_planes`: one per part, the foreground, U and V."""
+
+Validity = Float[np.ndarray, "height width"]
+"""1 where a hint's colour was seen in the source photo, 0 where it is a guess."""
+
+
+def pose_image(iuv: Iuv, size: tuple[int, int] | None = None) -> Float[Tensor, "3 height width"]:
+    """The published condition: float32 (3, H, W) = (V, U, I) / 255 in 0..1.
+
+    Another `size` (height, width) is reached as the published code does, by Pillow's bicubic filter on the
+    bytes: it interpolates part labels too, and the published weights have learnt from such pictures.
+    """
+    vui = np.ascontiguousarray(iuv[..., ::-1])
+    if size is not None and size != vui.shape[:2]:
+        vui = np.asarray(Image.fromarray(vui).resize((size[1], size[0]), Image.Resampling.BICUBIC))
+    return torch.from_numpy(np.array(vui)).permute(2, 0, 1).float() / 255
+
+
+def part_planes(iuv: Iuv) -> Float[Tensor, "27 height width"]:
+    """float32 (27, H, W): 24 parts one-hot, foreground 0 or 1, then U and V in -1..1 inside the person, 0
+    outside."""
+    part = torch.from_numpy(np.array(iuv[..., 0]))
+    planes = torch.zeros(PART_COUNT + 1, *part.shape)
+    planes.scatter_(0, part.long()[None], 1.0)
+    foreground = (part > 0).float()[None]
+    coordinates = torch.from_numpy(np.array(iuv[..., 1:])).permute(2, 0, 1).float() / 127.5 - 1
+    return torch.cat([planes[1:], foreground, coordinates * foreground])
+
+
+def network_condition(iuv: Iuv, options: PoseGuiderOptions) -> Float[Tensor, "channels height width"]:
+    """The condition planes that a Pose Guider of these options takes, float32 (K, H, W)."""
+    return part_planes(iuv) if options.condition == "parts" else pose_image(iuv)
+
+
+def uv_warp(atlas: Atlas, valid: AtlasMask, iuv: Iuv) -> tuple[Picture, Validity]:
+    """The atlas rendered by `iuv`: uint8 (H, W, 3) RGB, 0 outside the person, and its validity float32 (H,
+    W)."""
+    inside = iuv[..., 0] > 0
+    texels = texel_index(iuv)
+    picture = np.zeros_like(iuv)
+    picture[inside] = atlas.reshape(-1, 3)[texels]
+    validity = np.zeros(iuv.shape[:2], np.float32)
+    validity[inside] = valid.ravel()[texels]
+    return picture, validity
+
+
+def hint_picture(atlas: Atlas, valid: AtlasMask, iuv: Iuv, plate: Picture) -> tuple[Picture, Validity]:
+    """The person of `atlas` in the pose of `iuv` before the background `plate`, all of one size (H, W).
+
+    `atlas` is a whole one (`source.fill.whole_atlas`, made once per source), `valid` says which of its
+    texels the photo showed. Validity is 1 outside the person as well.
+    """
+    picture, validity = uv_warp(atlas, valid, iuv)
+    outside = iuv[..., 0] == 0
+    picture[outside] = plate[outside]
+    validity[outside] = 1.0
+    return picture, validity

@@ -1,0 +1,281 @@
+"""IUV on disk: one lossless PNG per frame and `sequence.json`, in a folder or in one `.zip` archive.
+
+Each PNG holds the planes V, U, I as red, green, blue: the published DensePose pictures do (they were
+written with I, U, V as blue, green, red), so those load too, one by one or as a folder of pictures without
+a `sequence.json`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import zipfile
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mcld_anim.arrays import Iuv
+from mcld_anim.durable import check_output, durable_file, partial_name
+from mcld_anim.errors import PoseError
+from mcld_anim.pose.backends import Box, iuv_box
+from mcld_anim.pose.iuv_picture import decode_iuv, encode_iuv
+
+HEADER_NAME = "sequence.json"
+FORMAT = "mcld-anim iuv 1"
+FRAME_NAME = "{:06d}.png"
+
+MOST_BYTES = 200_000_000
+"""Of one packed frame or header: no archive may claim more memory than that at once."""
+
+
+class IuvSequence:
+    """An IUV sequence on disk; a frame is read when it is asked for, so memory does not depend on the
+    length."""
+
+    def __init__(self, path: Path, names: list[str], header: Mapping[str, Any]) -> None:
+        self.path = path
+        self._names = names
+        self._archive: zipfile.ZipFile | None = None
+        self.meta: dict[str, Any] = dict(header.get("meta", {}))
+        """What the writer wanted to keep beside the frames."""
+        self.fps: Fraction | None = Fraction(header["fps"]) if header.get("fps") else None
+        self.start: float = float(header.get("start", 0.0))
+        """Seconds of the video at which frame 0 was taken."""
+        found = header.get("person_found")
+        self.person_found = (
+            np.array([mark == "1" for mark in found]) if found is not None else np.ones(len(names), bool)
+        )
+        """(frames,) bool: False where a frame holds the pose of another one."""
+        boxes = header.get("boxes")
+        self._boxes: list[Box | None] | None = (
+            None
+            if boxes is None
+            else [None if box is None else (box[0], box[1], box[2], box[3]) for box in boxes]
+        )
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    def __getitem__(self, index: int) -> Iuv:
+        """Frame `index`, uint8 (H, W, 3) in the order I, U, V."""
+        name = self._names[index]
+        return decode_iuv(self._read(name), f"{self.path} frame {name}")
+
+    def __iter__(self) -> Iterator[Iuv]:
+        return (self[index] for index in range(len(self)))
+
+    def box(self, index: int) -> Box | None:
+        """Around the person of frame `index`; None where the frame holds another one's pose."""
+        if not self.person_found[index]:
+            return None
+        return self._boxes[index] if self._boxes is not None else iuv_box(self[index])
+
+    def _read(self, name: str) -> bytes:
+        try:
+            if self.path.suffix.lower() == ".zip":
+                self._archive = self._archive or zipfile.ZipFile(self.path)
+                return _member(self._archive, name)
+            return (self.path / name if self.path.is_dir() else self.path).read_bytes()
+        except (KeyError, OSError, zipfile.BadZipFile, NotImplementedError, EOFError) as error:
+            raise PoseError(
+                f"{self.path} lacks frame {name} ({error}): write it again with densepose"
+            ) from error
+
+
+class IuvWriter:
+    """Takes the frames of one sequence; made by `iuv_writer`."""
+
+    def __init__(self, folder: Path | None, archive: zipfile.ZipFile | None) -> None:
+        self._folder, self._archive = folder, archive
+        self._size: tuple[int, ...] | None = None
+        self._found: list[str] = []
+        self._boxes: list[Box | None] = []
+
+    def write(self, iuv: Iuv, person_found: bool = True) -> None:
+        """Append one frame (H, W, 3) uint8 I, U, V; `person_found` False marks the held pose of another
+        frame."""
+        if self._size is not None and iuv.shape != self._size:
+            raise PoseError(
+                f"frame {len(self._found)} is {iuv.shape}, the ones before it {self._size}: crop them alike"
+            )
+        self._size = iuv.shape
+        self._put(FRAME_NAME.format(len(self._found)), encode_iuv(iuv))
+        self._found.append("1" if person_found else "0")
+        self._boxes.append(iuv_box(iuv) if person_found else None)
+
+    def close(self, fps: Fraction | None, start: float, meta: Mapping[str, Any]) -> None:
+        """Write the header; without it the sequence is not complete."""
+        if self._size is None:
+            raise PoseError("no frame to write: an IUV sequence has at least one")
+        header = {
+            "format": FORMAT,
+            "frames": len(self._found),
+            "height": self._size[0],
+            "width": self._size[1],
+            "fps": None if fps is None else str(Fraction(fps)),
+            "start": start,
+            "person_found": "".join(self._found),
+            "boxes": self._boxes,
+            "meta": dict(meta),
+        }
+        self._put(HEADER_NAME, json.dumps(header).encode())
+
+    def _put(self, name: str, content: bytes) -> None:
+        if self._archive is not None:
+            self._archive.writestr(name, content)
+        elif self._folder is not None:
+            (self._folder / name).write_bytes(content)
+
+
+@contextmanager
+def iuv_writer(
+    path: str | os.PathLike[str],
+    fps: Fraction | None = None,
+    start: float = 0.0,
+    meta: Mapping[str, Any] | None = None,
+    overwrite: bool = False,
+) -> Iterator[IuvWriter]:
+    """Write a sequence frame by frame to `path`, an archive if it ends in `.zip`, else a folder.
+
+    It appears under its name complete or not at all.
+    """
+    path = Path(path)
+    if path.suffix.lower() == ".zip":
+        # PNG is packed already: the archive only holds it together.
+        with (
+            durable_file(path, overwrite) as partial,
+            zipfile.ZipFile(partial, "w", zipfile.ZIP_STORED) as archive,
+        ):
+            writer = IuvWriter(None, archive)
+            yield writer
+            writer.close(fps, start, meta or {})
+        return
+    if not (overwrite and _is_sequence(path)):
+        check_output(path)
+    partial = partial_name(path)
+    partial.mkdir(parents=True)
+    try:
+        writer = IuvWriter(partial, None)
+        yield writer
+        writer.close(fps, start, meta or {})
+        if path.is_dir():
+            shutil.rmtree(path)
+        partial.rename(path)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def write_iuv_sequence(
+    path: str | os.PathLike[str],
+    frames: Iterable[Iuv],
+    fps: Fraction | None = None,
+    meta: Mapping[str, Any] | None = None,
+    overwrite: bool = False,
+) -> None:
+    """Write all `frames`, one in memory at a time; see `iuv_writer`."""
+    with iuv_writer(path, fps, meta=meta, overwrite=overwrite) as writer:
+        for iuv in frames:
+            writer.write(iuv)
+
+
+def read_iuv_sequence(path: str | os.PathLike[str]) -> IuvSequence:
+    """Open a folder, an archive or one picture; its header and its first frame are checked at once."""
+    path = Path(path)
+    if not path.exists():
+        raise PoseError(f"IUV file {path} does not exist: check the path")
+    if path.is_dir():
+        sequence = _open_folder(path)
+    elif path.suffix.lower() == ".zip":
+        sequence = _open_archive(path)
+    else:
+        sequence = IuvSequence(path, [path.name], {})
+    first = sequence[0]
+    if not first.shape[0]:
+        raise PoseError(f"{path} is empty: write it again with densepose")
+    return sequence
+
+
+def read_iuv(path: str | os.PathLike[str]) -> Iuv:
+    """The first frame of an IUV picture, folder or archive, uint8 (H, W, 3) I, U, V."""
+    return read_iuv_sequence(path)[0]
+
+
+def _open_folder(folder: Path) -> IuvSequence:
+    try:
+        names = {entry.name for entry in os.scandir(folder) if entry.is_file()}
+    except OSError as error:
+        raise PoseError(f"{folder} cannot be read ({error.strerror}): check its permissions") from error
+    header = _header((folder / HEADER_NAME).read_bytes(), folder) if HEADER_NAME in names else None
+    return IuvSequence(folder, _frame_names(folder, names, header), header or {})
+
+
+def _open_archive(path: Path) -> IuvSequence:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = {name for name in archive.namelist() if "/" not in name}
+            header = _header(_member(archive, HEADER_NAME), path) if HEADER_NAME in names else None
+    except (zipfile.BadZipFile, OSError, NotImplementedError, EOFError) as error:
+        raise PoseError(f"{path} is not an archive that can be read ({error}): write it again") from error
+    return IuvSequence(path, _frame_names(path, names, header), header or {})
+
+
+def _member(archive: zipfile.ZipFile, name: str) -> bytes:
+    if archive.getinfo(name).file_size > MOST_BYTES:
+        raise PoseError(
+            f"{archive.filename} claims {archive.getinfo(name).file_size} bytes for {name}: not read"
+        )
+    return archive.read(name)
+
+
+def _header(content: bytes, path: Path) -> dict[str, Any]:
+    try:
+        header = json.loads(content)
+        if header["format"] != FORMAT:
+            raise ValueError(f'format is {header["format"]!r}, expected "{FORMAT}"')
+        frames, marks, boxes = int(header["frames"]), header["person_found"], header["boxes"]
+        if not isinstance(marks, str) or len(marks) != frames or len(boxes) != frames:
+            raise ValueError(f"person_found and boxes need {frames} entries")
+        if any(box is not None and (len(box) != 4 or not all(_is_number(x) for x in box)) for box in boxes):
+            raise ValueError("boxes must hold four numbers or null")
+        if header["fps"] is not None and Fraction(header["fps"]) <= 0:
+            raise ValueError(f"fps is {header['fps']}")
+        float(header["start"]), dict(header["meta"])
+    except (ValueError, KeyError, TypeError, ZeroDivisionError, RecursionError) as error:
+        detail = f"{error} is missing" if isinstance(error, KeyError) else " ".join(str(error).split())
+        raise PoseError(
+            f"{path}: {HEADER_NAME} cannot be used ({detail}): write it again with densepose"
+        ) from error
+    return header
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and bool(np.isfinite(value))
+
+
+def _frame_names(path: Path, names: set[str], header: Mapping[str, Any] | None) -> list[str]:
+    if header is None:
+        # Numbers in names count as numbers: 10.png comes after 9.png.
+        found = sorted(
+            (name for name in names if name.lower().endswith(".png")),
+            key=lambda name: [part.zfill(12) for part in re.split(r"(\d+)", name)],
+        )
+    else:
+        found = [FRAME_NAME.format(index) for index in range(int(header["frames"]))]
+        missing = [name for name in found if name not in names]
+        if missing:
+            raise PoseError(
+                f"{path} lacks {len(missing)} of {len(found)} frames, first {missing[0]}: write it again"
+            )
+    if not found:
+        raise PoseError(f"{path} holds no IUV frame: expected PNG pictures, as written by densepose")
+    return found
+
+
+def _is_sequence(path: Path) -> bool:
+    return path.is_dir() and (path / HEADER_NAME).is_file()

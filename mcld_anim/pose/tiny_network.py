@@ -1,0 +1,123 @@
+"""The small DensePose network: a U-Net at a quarter of the picture's resolution that predicts part, U and V.
+
+As in DensePose (Güler et al. 2018) a pixel is classified into background or one of 24 parts, and U and V are
+regressed for every part; the predicted part says which regression counts.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional
+
+from mcld_anim.arrays import PART_COUNT
+
+INPUT_SIZE = 256
+"""Side of the square picture the network sees."""
+OUTPUT_SIZE = 128
+"""Side of the maps it predicts; output cell (i, j) lies in the middle of input pixels 2i, 2i+1 and 2j, 2j+1."""
+OUTPUT_CHANNELS = 1 + 3 * PART_COUNT
+
+
+@dataclass(frozen=True)
+class TinyDensePoseOptions:
+    """Widths at 64x64, 32x32, 16x16 and 8x8, and residual blocks at each on the way down."""
+
+    widths: tuple[int, ...] = (32, 64, 96, 128)
+    blocks: tuple[int, ...] = (1, 2, 2, 2)
+    heads: int = 4
+    """Of the attention at the lowest resolution, which tells left from right across the whole body."""
+
+
+@dataclass(frozen=True)
+class DensePoseMaps:
+    """What the network says about B pictures, on the grid of 128x128 cells."""
+
+    parts: Float[Tensor, "batch 25 128 128"]
+    """Logits; 0 = background."""
+    u: Float[Tensor, "batch 24 128 128"]
+    """U per part, in 0..1 up to the network's error."""
+    v: Float[Tensor, "batch 24 128 128"]
+
+
+class TinyDensePose(nn.Module):
+    """Pictures (B, 3, 256, 256) in [-1, 1] -> DensePoseMaps."""
+
+    def __init__(self, options: TinyDensePoseOptions | None = None) -> None:
+        super().__init__()
+        options = options or TinyDensePoseOptions()
+        widths = options.widths
+        self.enter = nn.Sequential(nn.PixelUnshuffle(4), nn.Conv2d(48, widths[0], 3, padding=1))
+        self.down = nn.ModuleList(
+            nn.Sequential(*(_Residual(width) for _ in range(count)))
+            for width, count in zip(widths, options.blocks, strict=True)
+        )
+        steps = list(zip(widths[:-1], widths[1:], strict=True))
+        self.shrink = nn.ModuleList(nn.Conv2d(fine, coarse, 4, stride=2, padding=1) for fine, coarse in steps)
+        self.attention = _Attention(widths[-1], options.heads)
+        self.middle = _Residual(widths[-1])
+        self.grow = nn.ModuleList(nn.Conv2d(coarse, 4 * fine, 1) for fine, coarse in steps)
+        self.merge = nn.ModuleList(nn.Sequential(nn.Conv2d(2 * fine, fine, 1), _Residual(fine)) for fine, _ in steps)
+        self.leave = nn.Conv2d(widths[0], 4 * OUTPUT_CHANNELS, 1)
+
+    def forward(self, pictures: Float[Tensor, "batch 3 256 256"]) -> DensePoseMaps:
+        features = self.down[0](self.enter(pictures))
+        passed = [features]
+        for shrink, blocks in zip(self.shrink, list(self.down)[1:], strict=True):
+            features = blocks(shrink(features))
+            passed.append(features)
+        features = self.middle(self.attention(features))
+        for level in reversed(range(len(self.grow))):
+            finer = functional.pixel_shuffle(self.grow[level](features), 2)
+            features = self.merge[level](torch.cat([finer, passed[level]], 1))
+        maps = functional.pixel_shuffle(self.leave(features), 2)
+        parts, u, v = maps.split([1 + PART_COUNT, PART_COUNT, PART_COUNT], 1)
+        return DensePoseMaps(parts, u, v)
+
+
+class _Residual(nn.Module):
+    """x -> relu(x + two normalised convolutions), the identity at the start of training."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.body = nn.Sequential(
+            nn.Conv2d(width, width, 3, padding=1, bias=False),
+            nn.BatchNorm2d(width, momentum=0.03),
+            nn.ReLU(),
+            nn.Conv2d(width, width, 3, padding=1, bias=False),
+            nn.BatchNorm2d(width, momentum=0.03),
+        )
+        last = self.body[-1]
+        assert isinstance(last, nn.BatchNorm2d)
+        nn.init.zeros_(last.weight)
+
+    def forward(self, features: Tensor) -> Tensor:
+        return functional.relu(features + self.body(features))
+
+
+class _Attention(nn.Module):
+    """Self-attention over all cells of the coarsest map (B, C, h, w), added to it."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.norm = nn.GroupNorm(1, width)
+        self.project = nn.Conv2d(width, 3 * width, 1)
+        self.out = nn.Conv2d(width, width, 1)
+        nn.init.zeros_(self.out.weight)
+
+    def forward(self, features: Tensor) -> Tensor:
+        batch, width, height, breadth = features.shape
+        projected = self.project(self.norm(features)).reshape(batch, 3, self.heads, width // self.heads, -1)
+        query, key, value = projected.transpose(-1, -2).unbind(1)
+        seen = functional.scaled_dot_product_attention(query, key, value)
+        return features + self.out(seen.transpose(-1, -2).reshape(batch, width, height, breadth))
+
+
+def chosen_uv(maps: DensePoseMaps, parts: Tensor) -> tuple[Tensor, Tensor]:
+    """U and V (B, h, w) of the given part (B, h, w) int64 in 0..24 at every cell; meaningless where 0."""
+    index = (parts - 1).clamp(min=0)[:, None]
+    return maps.u.gather(1, index)[:, 0], maps.v.gather(1, index)[:, 0]

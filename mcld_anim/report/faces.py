@@ -1,0 +1,24 @@
+"""How well the face of the source photo is kept: measured on every generated frame."""
+
+from __future__ import annotations
+
+from mcld_anim.arrays import Iuv, Picture
+from mcld_anim.source.face import Face, FaceBackend, similarity
+
+SIMILARITY_DIGITS = 6
+"""Decimals of a cosine similarity in the report; float32 has about seven."""
+
+
+class FaceMeter:
+    """Finds the face of each frame and compares it with the source's."""
+
+    def __init__(self, backend: FaceBackend | None, source: Face | None) -> None:
+        self._backend = backend
+        self._source = source
+
+    def measure(self, picture: Picture, iuv: Iuv) -> tuple[bool, float | None]:
+        """Whether a face was found, and its cosine similarity to the source's: None where one of them is missing."""
+        face = self._backend.largest(picture, iuv) if self._backend is not None else None
+        if face is None or self._source is None:
+            return face is not None, None
+        return True, round(similarity(face, self._source), SIMILARITY_DIGITS)

@@ -1,0 +1,96 @@
+"""The report beside a result: one row per frame as CSV and JSON, and a summary.
+
+Both files are written row by row, so that a report of 100,000 frames needs no more memory than one of ten.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, TextIO
+
+
+@dataclass(frozen=True)
+class FrameRow:
+    """What is known of one frame of the result."""
+
+    index: int  # 0, 1, ...
+    time: float  # seconds of the driving video
+    person_found: bool  # in the driving frame; False: the frame holds the last pose that was found
+    face_found: bool  # in the generated frame
+    face_similarity: float | None  # cosine, -1..1, to the face of the source photo; None: one of the faces is missing
+
+
+@dataclass
+class FrameTotals:
+    """Running totals of the rows, from which the summary is made."""
+
+    frames: int = 0
+    without_person: int = 0
+    without_face: int = 0
+    similarities: int = 0
+    similarity_sum: float = 0.0
+    similarity_least: float | None = None
+    similarity_most: float | None = None
+
+    def add(self, row: FrameRow) -> None:
+        """Count one more row."""
+        self.frames += 1
+        self.without_person += not row.person_found
+        self.without_face += not row.face_found
+        if row.face_similarity is not None:
+            value = row.face_similarity
+            self.similarities += 1
+            self.similarity_sum += value
+            self.similarity_least = min(value, self.similarity_least if self.similarity_least is not None else value)
+            self.similarity_most = max(value, self.similarity_most if self.similarity_most is not None else value)
+
+    def summary(self) -> dict[str, Any]:
+        """The totals under the names of the report; a similarity that was never measured is null, not 0."""
+        mean = self.similarity_sum / self.similarities if self.similarities else None
+        return {
+            "frames": self.frames,
+            "frames_without_person": self.without_person,
+            "frames_without_face": self.without_face,
+            "face_similarity_mean": None if mean is None else round(mean, 6),
+            "face_similarity_min": self.similarity_least,
+            "face_similarity_max": self.similarity_most,
+        }
+
+
+class FrameReport:
+    """Writes OUT.report.json and OUT.report.csv while the frames are made; a context manager."""
+
+    def __init__(self, json_path: Path, csv_path: Path) -> None:
+        self.totals = FrameTotals()
+        self._json: TextIO = json_path.open("w", encoding="utf-8")
+        self._csv: TextIO = csv_path.open("w", encoding="utf-8", newline="")
+        self._table = csv.DictWriter(self._csv, [field.name for field in fields(FrameRow)], lineterminator="\n")
+        self._table.writeheader()
+        self._json.write('{\n"frames": [')
+
+    def __enter__(self) -> FrameReport:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._json.close()
+        self._csv.close()
+
+    def add(self, row: FrameRow) -> None:
+        """Write the next frame's row."""
+        values = asdict(row)
+        self._json.write((",\n" if self.totals.frames else "\n") + json.dumps(values))
+        self._table.writerow({name: "" if value is None else _plain(value) for name, value in values.items()})
+        self.totals.add(row)
+
+    def finish(self, more: dict[str, Any]) -> dict[str, Any]:
+        """Write the summary, the totals and `more`, and return it."""
+        summary = {**self.totals.summary(), **more}
+        self._json.write(f'\n],\n"summary": {json.dumps(summary, indent=2, ensure_ascii=False)}\n}}\n')
+        return summary
+
+
+def _plain(value: object) -> object:
+    return str(value).lower() if isinstance(value, bool) else value  # true and false as in the JSON

@@ -1,0 +1,59 @@
+"""The sampling loop: DDIM with eta 0 over any function that predicts v."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+
+import torch
+from diffusers.schedulers.scheduling_ddim import DDIMScheduler
+from torch import Tensor
+
+from mcld_anim.arrays import Latents
+from mcld_anim.errors import UsageError
+
+Prediction = Tensor | tuple[Tensor, Tensor]
+"""v of the frames, or (unconditional v, conditional v) for classifier-free guidance."""
+
+
+def guide(prediction: Prediction, guidance: float) -> Tensor:
+    """u + s * (c - u) (Ho & Salimans 2022, arXiv 2207.12598, equation 6 with s = 1 + w); s <= 1 needs no u."""
+    if isinstance(prediction, Tensor):
+        if guidance > 1:
+            raise UsageError(
+                f"guidance {guidance:g} needs the unconditional prediction too: ask the denoiser for guided "
+                "rows, or set guidance to 1"
+            )
+        return prediction
+    unconditional, conditional = prediction
+    return conditional if guidance <= 1 else unconditional + guidance * (conditional - unconditional)
+
+
+@torch.no_grad()
+def denoise(
+    predict: Callable[[Tensor, int], Prediction],
+    noise: Latents,
+    scheduler: DDIMScheduler,
+    steps: int,
+    guidance: float,
+    blend: Callable[[Tensor, int], Tensor] | None = None,
+    on_step: Callable[[int, int], None] | None = None,
+) -> Latents:
+    """Latents of the frames from their start noise, in `steps` evaluations of `predict(latents, timestep)`.
+
+    The scheduler's own step is used, so the previous timestep is t - 1000 // steps as in the published
+    sampler. `blend(latents, step)` may change the latents after each step; `on_step(done, steps)` is told.
+    """
+    if steps < 1:
+        raise UsageError(f"--steps {steps}: expected at least 1")
+    scheduler = copy.deepcopy(scheduler)
+    scheduler.set_timesteps(steps)
+    latents = noise * scheduler.init_noise_sigma
+    for step, timestep in enumerate(int(t) for t in scheduler.timesteps):
+        velocity = guide(predict(latents, timestep), guidance)
+        latents = scheduler.step(velocity, timestep, latents, eta=0.0).prev_sample
+        if blend is not None:
+            latents = blend(latents, step)
+        if on_step is not None:
+            on_step(step + 1, steps)
+    return latents

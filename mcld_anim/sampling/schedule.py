@@ -1,0 +1,58 @@
+"""The noise schedule: betas rescaled to zero terminal SNR, v-prediction, trailing timesteps.
+
+The published sampler runs a "linear" beta schedule although its networks were trained with "scaled_linear";
+both are options, and one schedule object serves sampling and training.
+"""
+
+from __future__ import annotations
+
+from diffusers.schedulers.scheduling_ddim import DDIMScheduler
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from mcld_anim.options.model import ScheduleOptions
+
+
+def make_scheduler(options: ScheduleOptions) -> DDIMScheduler:
+    """diffusers' DDIM scheduler for these options; samples are never clipped or thresholded."""
+    return DDIMScheduler(
+        num_train_timesteps=options.train_steps,
+        beta_start=options.beta_start,
+        beta_end=options.beta_end,
+        beta_schedule=options.beta_schedule,
+        clip_sample=False,
+        steps_offset=options.steps_offset,
+        prediction_type=options.prediction,
+        rescale_betas_zero_snr=options.zero_terminal_snr,
+        timestep_spacing=options.spacing,
+    )
+
+
+def signal_and_noise_rates(
+    alphas_cumprod: Float[Tensor, " train_steps"], timesteps: Int[Tensor, " batch"]
+) -> tuple[Float[Tensor, "batch 1 1 1"], Float[Tensor, "batch 1 1 1"]]:
+    """sqrt(alpha_bar_t) and sqrt(1 - alpha_bar_t) (Ho et al. 2020, arXiv 2006.11239, equation 4)."""
+    alpha_bar = alphas_cumprod.to(timesteps.device)[timesteps][:, None, None, None]
+    return alpha_bar.sqrt(), (1 - alpha_bar).sqrt()
+
+
+def add_noise(
+    latents: Float[Tensor, "batch c h w"],
+    noise: Float[Tensor, "batch c h w"],
+    timesteps: Int[Tensor, " batch"],
+    alphas_cumprod: Float[Tensor, " train_steps"],
+) -> Float[Tensor, "batch c h w"]:
+    """x_t = sqrt(alpha_bar_t) x_0 + sqrt(1 - alpha_bar_t) noise."""
+    signal, spread = signal_and_noise_rates(alphas_cumprod, timesteps)
+    return signal * latents + spread * noise
+
+
+def velocity(
+    latents: Float[Tensor, "batch c h w"],
+    noise: Float[Tensor, "batch c h w"],
+    timesteps: Int[Tensor, " batch"],
+    alphas_cumprod: Float[Tensor, " train_steps"],
+) -> Float[Tensor, "batch c h w"]:
+    """v = sqrt(alpha_bar_t) noise - sqrt(1 - alpha_bar_t) x_0 (Salimans & Ho 2022, arXiv 2202.00512, app. D)."""
+    signal, spread = signal_and_noise_rates(alphas_cumprod, timesteps)
+    return signal * noise - spread * latents

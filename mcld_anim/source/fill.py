@@ -1,0 +1,136 @@
+"""A whole body from what one photo shows: every atlas texel gets a colour, seen or guessed from related
+places.
+
+A person is nearly symmetric, so an unseen place takes, in this order: its left/right mirror place, the
+place on the other side of the limb or torso (front for back), the nearest coloured texel of the part, the
+mean colour of the neighbouring part (forearm for hand, lower leg for foot).
+"""
+
+from __future__ import annotations
+
+from functools import cache
+
+import cv2
+import numpy as np
+
+from mcld_anim.arrays import ATLAS_SIZE, PART_COUNT, Atlas, AtlasMask, Iuv, Picture
+from mcld_anim.source.plate import push_pull
+from mcld_anim.source.texture import atlas_from_picture
+from mcld_anim.source.uv_tables import chart_table
+
+MIRROR_PART = (1, 2, 4, 3, 6, 5, 8, 7, 10, 9, 12, 11, 14, 13, 16, 15, 18, 17, 20, 19, 22, 21, 24, 23)
+"""The left/right partner of parts 1..24 (DensePose's numbering); the two torso charts are their own."""
+
+MIRRORED_V = (1, 2)
+MIRRORED_U = (3, 4, 5, 6, 23, 24)
+"""Charts that are turned over along V or U against their mirror partner's; the others lie the same way."""
+
+OTHER_SIDE = {1: 2, 7: 9, 8: 10, 11: 13, 12: 14, 15: 17, 16: 18, 19: 21, 20: 22}
+OTHER_SIDE |= {front: back for back, front in OTHER_SIDE.items()}
+"""Front and back chart of the same limb or of the torso."""
+
+NEIGHBOUR = {3: 20, 4: 19, 5: 14, 6: 13}
+"""The part whose mean colour stands in for a hand or foot of which nothing is known."""
+
+SEEN_REACH = 20.0
+"""Texels (of 200). Closer than this to a seen texel its colour is trusted more than a mirrored one."""
+
+_UNKNOWN = np.uint8(128)  # a body of which nothing was seen at all
+
+
+SILHOUETTE = 1 / 256
+"""Of the picture's longer side. Pixels this close to the background are a mixture with it and not sampled."""
+
+
+def hint_atlas(picture: Picture, iuv: Iuv) -> tuple[Atlas, AtlasMask]:
+    """The whole atlas of one photo for `pose.condition.hint_picture`, and which of its texels the photo
+    showed.
+
+    Unlike the texture's atlas it has no dark seams (published inpainting bleeds black in from outside the
+    charts), and leaves out the mixed colours of the person's silhouette.
+    """
+    atlas, valid = atlas_from_picture(picture, _inner(iuv), fill="nearest")
+    return whole_atlas(atlas, valid), valid
+
+
+def _inner(iuv: Iuv) -> Iuv:
+    """`iuv` without its silhouette, except for parts that would lose most of their pixels, such as
+    fingers."""
+    inside = (iuv[..., 0] > 0).astype(np.uint8)
+    width = max(1, round(SILHOUETTE * max(inside.shape)))
+    inner = cv2.erode(inside, np.ones((2 * width + 1, 2 * width + 1), np.uint8)) > 0
+    before = np.bincount(iuv[..., 0].ravel(), minlength=PART_COUNT + 1)
+    after = np.bincount(iuv[..., 0][inner], minlength=PART_COUNT + 1)
+    thin = after < before / 4
+    return np.where((inner | thin[iuv[..., 0]])[..., None], iuv, np.uint8(0))
+
+
+def whole_atlas(atlas: Atlas, valid: AtlasMask) -> Atlas:
+    """(24, 200, 200, 3) uint8 RGB: `atlas` with every texel coloured; texels where `valid` holds stay as
+    they are."""
+    texels, known = atlas.copy(), valid.copy()
+    for part in range(1, PART_COUNT + 1):
+        mirror = MIRROR_PART[part - 1] - 1
+        _borrow(texels[part - 1], known[part - 1], _turned(atlas[mirror], part), _turned(valid[mirror], part))
+    sided, sided_known = texels.copy(), known.copy()
+    for part, other in OTHER_SIDE.items():
+        fold = _fold(part, other)
+        colours, there = sided[other - 1].reshape(-1, 3)[fold], sided_known[other - 1].ravel()[fold]
+        _borrow(texels[part - 1], known[part - 1], colours, there)
+    for part in sorted(range(1, PART_COUNT + 1), key=lambda part: part in NEIGHBOUR):
+        texels[part - 1] = _complete(part, texels, known)
+    return texels
+
+
+def _borrow(texels: np.ndarray, known: np.ndarray, others: np.ndarray, others_known: np.ndarray) -> None:
+    """Copy known texels of another place to where `texels` (200, 200, 3) has nothing near. Works in place."""
+    take = others_known & ~known
+    if known.any():
+        take &= cv2.distanceTransform((~known).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5) > SEEN_REACH
+    texels[take] = others[take]
+    known |= take
+
+
+def _complete(part: int, texels: Atlas, known: AtlasMask) -> np.ndarray:
+    """All texels (200, 200, 3) of `part`, from its nearest known one or else from a related part's mean."""
+    own = part - 1
+    if known[own].any():
+        return _continued(texels[own], known[own])
+    source = NEIGHBOUR[part] - 1 if part in NEIGHBOUR and known[NEIGHBOUR[part] - 1].any() else None
+    if source is not None:
+        return np.full_like(texels[own], texels[source][known[source]].mean(axis=0))
+    return np.full_like(texels[own], texels[known].mean(axis=0) if known.any() else _UNKNOWN)
+
+
+def _continued(texels: np.ndarray, known: np.ndarray) -> np.ndarray:
+    smooth = push_pull(texels.astype(np.float32), known.astype(np.float32))
+    return np.where(known[..., None], texels, np.rint(smooth).clip(0, 255).astype(np.uint8))
+
+
+def _turned(chart: np.ndarray, part: int) -> np.ndarray:
+    if part in MIRRORED_V:
+        return chart[::-1]
+    return chart[:, ::-1] if part in MIRRORED_U else chart
+
+
+@cache
+def _fold(part: int, other: int) -> np.ndarray:
+    """(200, 200) int: for each texel of `part` the flat texel of `other` that lies opposite on the limb.
+
+    The two charts share the vertices of their seams; the affine map that takes the one's to the other's
+    best folds the whole chart over.
+    """
+    charts = chart_table()
+    points, others = charts.points(part), charts.points(other)
+    _, mine, theirs = np.intersect1d(charts.smpl[points], charts.smpl[others], return_indices=True)
+    here, there = points[mine], others[theirs]
+    ones = np.ones(len(here))
+    affine, *_ = np.linalg.lstsq(
+        np.stack([charts.u[here], charts.v[here], ones], axis=1),
+        np.stack([charts.u[there], charts.v[there]], axis=1),
+        rcond=None,
+    )
+    row, column = np.mgrid[:ATLAS_SIZE, :ATLAS_SIZE] / (ATLAS_SIZE - 1.0)
+    u, v = np.moveaxis(np.stack([column, 1 - row, np.ones_like(row)], axis=-1) @ affine, -1, 0)
+    to_texel = lambda share: np.rint(share.clip(0, 1) * (ATLAS_SIZE - 1)).astype(np.int64)  # noqa: E731
+    return to_texel(1 - v) * ATLAS_SIZE + to_texel(u)

@@ -1,0 +1,66 @@
+"""The background of the source photo with the person taken out and the hole filled smoothly."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from mcld_anim.arrays import Iuv, Picture
+
+MARGIN = 0.03
+"""Of the person's height or width, whichever is larger: hair and loose clothes reach beyond the IUV."""
+
+_LEAST_WEIGHT = 1e-4
+_KERNEL = np.array([1, 3, 3, 1], np.float32) / 8  # smooth enough that no cell of a coarser level shows
+
+
+def background_plate(picture: Picture, iuv: Iuv) -> Picture:
+    """`picture` (H, W, 3) uint8 RGB without the person of `iuv` (H, W, 3); pixels away from the person are
+    unchanged.
+
+    The hole is filled by a push-pull pyramid (Gortler et al., "The Lumigraph", SIGGRAPH 1996, section 3.4):
+    known pixels are averaged down until no hole is left, and the averages fill the holes on the way up.
+    """
+    hole = person_mask(iuv)
+    if not hole.any():
+        return picture.copy()
+    known = (~hole).astype(np.float32)
+    filled = push_pull(picture.astype(np.float32), known)
+    # The fill fades in from the hole's edge, so that no line shows where the dilated mask ends.
+    blur = max(3, round(max(picture.shape[:2]) / 128) * 2 + 1)
+    fade = cv2.GaussianBlur(hole.astype(np.float32), (blur, blur), 0)[..., None]
+    fade[hole] = 1.0
+    return np.rint(picture + (filled - picture) * fade).clip(0, 255).astype(np.uint8)
+
+
+def person_mask(iuv: Iuv) -> np.ndarray:
+    """(H, W) bool: the person, grown by `MARGIN`."""
+    mask = (iuv[..., 0] > 0).astype(np.uint8)
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    if not len(rows):
+        return mask.astype(bool)
+    margin = max(2, round(MARGIN * max(np.ptp(rows), np.ptp(columns))))
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * margin + 1, 2 * margin + 1))
+    return cv2.dilate(mask, disc).astype(bool)
+
+
+def push_pull(colours: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """`colours` (H, W, 3) float32 where `weight` (H, W) float32 is 1; elsewhere smoothly continued from
+    there."""
+    if min(colours.shape[:2]) <= 1 or weight.min() > 1 - _LEAST_WEIGHT:
+        total = max(float(weight.sum()), _LEAST_WEIGHT)
+        mean = (colours * weight[..., None]).sum(axis=(0, 1)) / total
+        return colours * weight[..., None] + mean * (1 - weight[..., None])
+    height, width = weight.shape
+    weighted = _halve(np.dstack([colours * weight[..., None], weight]))
+    coarse_weight = weighted[..., 3]
+    coarse = weighted[..., :3] / np.maximum(coarse_weight, _LEAST_WEIGHT)[..., None]
+    filled = push_pull(coarse, np.minimum(1.0, coarse_weight * 2))
+    behind = cv2.resize(filled, (width, height), interpolation=cv2.INTER_LINEAR)
+    return colours * weight[..., None] + behind * (1 - weight[..., None])
+
+
+def _halve(planes: np.ndarray) -> np.ndarray:
+    padded = cv2.copyMakeBorder(planes, 1, 2, 1, 2, cv2.BORDER_REPLICATE)
+    smooth = cv2.sepFilter2D(padded, -1, _KERNEL, _KERNEL, anchor=(1, 1))
+    return np.ascontiguousarray(smooth[1:-2:2, 1:-2:2])

@@ -1,0 +1,1 @@
+"""Synthetic people: rendered with exact DensePose IUV, for training data, tests and the samples."""

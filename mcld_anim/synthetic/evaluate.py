@@ -1,0 +1,239 @@
+"""`mcld-anim synth eval`: the embedded model against rendered truth, on people that training never sees.
+
+Every person is drawn from a seed of the reserved range. Its first view is the photo; its other views, in poses,
+framings and turns of their own, are the truth that the model must make from the photo and the exact IUV. Beside the
+model stand the predictors that any figure must beat, and the autoencoder's own ceiling.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+
+from mcld_anim.arrays import Iuv, Picture
+from mcld_anim.errors import UsageError
+from mcld_anim.frames import FrameMaker, SamplingSettings
+from mcld_anim.metrics.pictures import psnr, ssim
+from mcld_anim.model.build import Mcld
+from mcld_anim.pose.backends import PoseBackend
+from mcld_anim.pose.condition import hint_picture
+from mcld_anim.source.appearance import SourceAppearance, encode_source
+from mcld_anim.source.face import FaceBackend
+from mcld_anim.synthetic.identity import FIRST_EVALUATION_SEED
+from mcld_anim.synthetic.person import Person, Rendering, render
+from mcld_anim.synthetic.views import SOURCE_VIEWS, Shot, draw_shots, person_background
+from mcld_anim.weights.load import LoadedModels
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class EvaluationOptions:
+    """What is measured."""
+
+    people: int = 8
+    poses: int = 16
+    first_seed: int = FIRST_EVALUATION_SEED
+    settings: SamplingSettings | None = (
+        None  # None: the model's default steps and guidance, noise seed 0, no blending
+    )
+
+    def __post_init__(self) -> None:
+        if self.first_seed < FIRST_EVALUATION_SEED:
+            raise UsageError(
+                f"--seed {self.first_seed}: people below {FIRST_EVALUATION_SEED} are training data and prove nothing; "
+                f"choose {FIRST_EVALUATION_SEED} or more"
+            )
+        if self.people < 2 or self.poses < 1:
+            raise UsageError(
+                "--people must be 2 or more (a person is told from the others), --poses 1 or more"
+            )
+
+
+@dataclass
+class Figures:
+    """Means under construction: every figure is the mean over the frames that have it."""
+
+    values: dict[str, list[float]] = field(default_factory=dict)
+
+    def add(self, **figures: float) -> None:
+        for name, value in figures.items():
+            self.values.setdefault(name, []).append(value)
+
+    def means(self) -> dict[str, float]:
+        return {name: float(np.mean(values)) for name, values in self.values.items()}
+
+
+@dataclass(frozen=True)
+class Subject:
+    """One held-out person: the photo, the shots that follow, and what they truly look like."""
+
+    person: Person
+    photo: Rendering
+    shots: list[Shot]
+    truths: list[Rendering]
+
+
+def evaluate(
+    models: LoadedModels, options: EvaluationOptions, progress: Progress | None = None
+) -> dict[str, float]:
+    """Figures by name, means over all people x poses; pictures are square of the model's frame height.
+
+    psnr, ssim: the whole frame. person_*: inside the truth's person mask (from its IUV). baseline_*: the source's UV
+    texture re-rendered by the target IUV, holes filled. grey_, mean_colour_: a constant grey, and the mean colour of
+    the person in the photo. vae_: the truth through the autoencoder. right_person_rate: the share of frames that are
+    closer, by mean colour error over the person mask, to their own person than to every other one in the same shot.
+    densepose_*: the estimator on the truths. face_found_rate, face_similarity: of the generated frames whose truth
+    shows a face, to the photo's.
+    """
+    size = models.mcld.options.frame_size[0]
+    subjects = [draw_subject(options.first_seed + k, options.poses, size) for k in range(options.people)]
+    settings = options.settings or default_settings(models.mcld)
+    figures = Figures()
+    done, total = 0, options.people * options.poses
+    for subject in subjects:
+        source = encode_source(subject.photo.picture, subject.photo.iuv, models.mcld, models.face_backend)
+        others = [other.person for other in subjects if other is not subject]
+        for index, (shot, truth, made) in enumerate(generated(models.mcld, source, subject, settings)):
+            mask = truth.iuv[..., 0] > 0
+            figures.add(
+                **frame_figures(made, truth, mask),
+                **naive_figures(subject.photo, truth, mask),
+                **baseline_figures(source, truth, mask),
+                **ceiling_figures(models.mcld, truth, mask),
+                **densepose_figures(models.pose_backend, truth),
+                **face_figures(models.face_backend, source, made, truth),
+                right_person_rate=float(is_right_person(made, subject, shot, others, mask)),
+            )
+            done += 1
+            if progress:
+                progress(done, total)
+    return figures.means()
+
+
+def default_settings(mcld: Mcld) -> SamplingSettings:
+    """The model's own steps and guidance; every frame by itself, from the noise of seed 0."""
+    defaults = mcld.options.sampling
+    return SamplingSettings(defaults.steps, defaults.guidance, seed=0, noise="shared", blend=0.0)
+
+
+def draw_subject(seed: int, poses: int, size: int) -> Subject:
+    """The held-out person of `seed` with its photo (view 0) and `poses` views that are not source views."""
+    person = Person.from_seed(seed)
+    (first,) = draw_shots(person, 0, 1)
+    shots = draw_shots(person, SOURCE_VIEWS, poses)
+    return Subject(
+        person,
+        picture_of(person, person, first, size),
+        shots,
+        [picture_of(person, person, s, size) for s in shots],
+    )
+
+
+def picture_of(shown: Person, owner: Person, shot: Shot, size: int) -> Rendering:
+    """`shown` in a shot of `owner`, before the owner's background."""
+    return render(shown, shot.pose, shot.view, shot.light, person_background(owner, size), size)
+
+
+def generated(
+    mcld: Mcld, source: SourceAppearance, subject: Subject, settings: SamplingSettings, batch: int = 4
+) -> Iterable[tuple[Shot, Rendering, Picture]]:
+    """Each shot with its truth and what the model makes of it."""
+    maker = FrameMaker(mcld, source, settings)
+    for start in range(0, len(subject.shots), batch):
+        indices = range(start, min(start + batch, len(subject.shots)))
+        made = maker.make(indices, [subject.truths[i].iuv for i in indices])
+        yield from (
+            (subject.shots[i], subject.truths[i], picture) for i, picture in zip(indices, made, strict=True)
+        )
+
+
+def frame_figures(made: Picture, truth: Rendering, mask: np.ndarray) -> dict[str, float]:
+    return {
+        "psnr": psnr(made, truth.picture),
+        "ssim": ssim(made, truth.picture),
+        "person_psnr": psnr(made, truth.picture, mask),
+        "person_ssim": ssim(made, truth.picture, mask),
+    }
+
+
+def naive_figures(photo: Rendering, truth: Rendering, mask: np.ndarray) -> dict[str, float]:
+    grey = np.full_like(truth.picture, 128)
+    colour = photo.picture[photo.iuv[..., 0] > 0].mean(0).round().astype(np.uint8)
+    return {
+        "grey_person_psnr": psnr(grey, truth.picture, mask),
+        "mean_colour_person_psnr": psnr(
+            np.broadcast_to(colour, truth.picture.shape).copy(), truth.picture, mask
+        ),
+    }
+
+
+def baseline_figures(source: SourceAppearance, truth: Rendering, mask: np.ndarray) -> dict[str, float]:
+    copied, _ = hint_picture(source.hint_atlas, source.hint_valid, truth.iuv, source.plate)
+    return {
+        "baseline_psnr": psnr(copied, truth.picture),
+        "baseline_person_psnr": psnr(copied, truth.picture, mask),
+        "baseline_person_ssim": ssim(copied, truth.picture, mask),
+    }
+
+
+@torch.inference_mode()
+def ceiling_figures(mcld: Mcld, truth: Rendering, mask: np.ndarray) -> dict[str, float]:
+    weights = next(mcld.vae.parameters())
+    pixels = torch.from_numpy(truth.picture).permute(2, 0, 1)[None].to(weights) / 127.5 - 1
+    rebuilt = (
+        ((mcld.vae.decode(mcld.vae.encode(pixels)) + 1) / 2).clamp(0, 1)[0].permute(1, 2, 0).double().numpy()
+    )
+    return {
+        "vae_psnr": psnr(rebuilt, truth.picture),
+        "vae_person_psnr": psnr(rebuilt, truth.picture, mask),
+    }
+
+
+def densepose_figures(backend: PoseBackend, truth: Rendering) -> dict[str, float]:
+    (estimate,) = backend.estimate([truth.picture])
+    return compare_iuv(estimate.iuv, truth.iuv)
+
+
+def compare_iuv(found: Iuv, truth: Iuv) -> dict[str, float]:
+    """Part accuracy inside the true person, foreground intersection over union, and median |U|,|V| error (0..1).
+
+    The U,V error is over pixels whose part is right; without any it is 1.
+    """
+    inside, claimed = truth[..., 0] > 0, found[..., 0] > 0
+    right = inside & (found[..., 0] == truth[..., 0])
+    error = np.abs(found[right][:, 1:].astype(float) - truth[right][:, 1:]) / 255
+    return {
+        "densepose_part_accuracy": float(right.sum() / inside.sum()),
+        "densepose_foreground_iou": float((inside & claimed).sum() / (inside | claimed).sum()),
+        "densepose_uv_error": float(np.median(error)) if right.any() else 1.0,
+    }
+
+
+def face_figures(
+    backend: FaceBackend | None, source: SourceAppearance, made: Picture, truth: Rendering
+) -> dict[str, float]:
+    """Nothing where the photo or the truth shows no face; else whether the made frame does, and how similar."""
+    if backend is None or source.face is None or backend.largest(truth.picture, truth.iuv) is None:
+        return {}
+    face = backend.largest(made, truth.iuv)
+    if face is None:
+        return {"face_found_rate": 0.0}
+    return {"face_found_rate": 1.0, "face_similarity": backend.similarity(source.face, face)}
+
+
+def is_right_person(
+    made: Picture, subject: Subject, shot: Shot, others: Sequence[Person], mask: np.ndarray
+) -> bool:
+    """Whether `made` is closer to its own person than to each of the others rendered in the same shot."""
+    size = len(made)
+
+    def distance(person: Person) -> float:
+        picture = picture_of(person, subject.person, shot, size).picture
+        return float(np.abs(made[mask].astype(float) - picture[mask]).mean())
+
+    own = distance(subject.person)
+    return all(own < distance(other) for other in others)

@@ -1,0 +1,205 @@
+"""Training of the latent autoencoder on crops of rendered people.
+
+The loss is a person-weighted L1 and L2 distance plus the L1 distance of the gradients at two scales, and a small
+KL term (Kingma and Welling 2014; its weight as in Rombach et al. 2022 is small, so that detail survives).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from mcld_anim.arrays import HEAD_PARTS
+from mcld_anim.model.vae import LatentAutoencoder, build_vae
+from mcld_anim.options.load import to_mapping
+from mcld_anim.options.model import LATENT_STRIDE, load_model_options
+from mcld_anim.train.loop import LoopOptions
+from mcld_anim.train.views import PeopleViews, ViewsOptions
+
+LEAST_SHOWN = 0.1
+"""Of a patch that must show the person for the patch to count among those of the linear code."""
+
+
+@dataclass(frozen=True)
+class AutoencoderTraining:
+    """Everything a training of the autoencoder depends on."""
+
+    model: str = "tiny"
+    """Model configuration (name or path) whose `vae` is trained."""
+    loop: LoopOptions = field(default_factory=lambda: LoopOptions(minutes=45))
+    data: ViewsOptions = field(default_factory=ViewsOptions)
+    crop: int = 128
+    """Side of the square training crops, in pixels."""
+    head_crops: float = 0.3
+    """Part of the crops that are centred near the head."""
+    person_weight: float = 3.0
+    """Weight of a pixel inside the person; 1 outside."""
+    gradient_weight: float = 0.5
+    square_weight: float = 4.0
+    kl_weight: float = 1e-4
+    """Per latent element, against losses averaged per pixel."""
+    measured_views: int = 64
+    linear_views: int = 300
+    """Views whose patches give the principal components, where the autoencoder has a linear shortcut."""
+
+
+class AutoencoderTask:
+    """The autoencoder, its batches and its measures (a `train.loop.Task`)."""
+
+    def __init__(self, options: AutoencoderTraining, data: Path) -> None:
+        self.options = options
+        self.views = PeopleViews(data, options.data)
+        torch.manual_seed(options.loop.seed)
+        vae = load_model_options(options.model).vae
+        self.vae = build_vae(vae)
+        if vae.linear_shortcut:
+            self.vae.set_linear_code(*principal_components(self.views, vae.latent_channels, options.linear_views))
+        self.network: nn.Module = self.vae.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def loss(self, rng: np.random.Generator, progress: float) -> tuple[Tensor, dict[str, float]]:
+        """Reconstruction of one batch of crops from a sample of the posterior."""
+        pictures, person = self.batch(rng)
+        posterior = self.vae.encode_posterior(pictures)
+        restored = self.vae.decode_raw(posterior.sample())
+        weight = 1.0 + (self.options.person_weight - 1.0) * person
+        distance = reconstruction_loss(
+            restored, pictures, weight / weight.mean(), self.options.square_weight, self.options.gradient_weight
+        )
+        divergence = posterior.kl().mean() / posterior.mean[0].numel()
+        with torch.no_grad():
+            inside = psnr_inside(restored, pictures, person)
+        figures = {"distance": float(distance.detach()), "kl": float(divergence.detach()), "psnr_inside": inside}
+        return distance + self.options.kl_weight * divergence, figures
+
+    def batch(self, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+        """Crops (B, 3, crop, crop) in [-1, 1] and person masks (B, 1, crop, crop) in {0, 1}."""
+        pairs = [self._crop(rng) for _ in range(self.options.loop.batch_size)]
+        pictures = to_network(np.stack([picture for picture, _ in pairs]))
+        person = torch.from_numpy(np.stack([mask for _, mask in pairs])).float()[:, None]
+        return pictures, person
+
+    def _crop(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        """One random crop around a point of the person, mirrored half of the time."""
+        picture, iuv = self.views.draw(rng)
+        part, side = iuv[..., 0], self.options.crop
+        wanted = np.isin(part, HEAD_PARTS) if rng.random() < self.options.head_crops else part > 0
+        if not wanted.any():
+            wanted = np.ones_like(wanted)
+        points = np.argwhere(wanted)
+        middle = points[rng.integers(len(points))] + rng.integers(-side // 4, side // 4 + 1, 2)
+        top, left = np.clip(middle - side // 2, 0, np.array(part.shape) - side)
+        picture, mask = picture[top : top + side, left : left + side], part[top : top + side, left : left + side] > 0
+        return (picture[:, ::-1], mask[:, ::-1]) if rng.random() < 0.5 else (picture, mask)
+
+    def evaluate(self, network: nn.Module) -> dict[str, float]:
+        """PSNR (dB) at full size on development people: inside the person, over the frame; latent deviation."""
+        assert isinstance(network, LatentAutoencoder)
+        self.views.refresh()
+        pictures, iuv = self.views.development_views(self.options.measured_views)
+        inside, frame, deviation = [], [], []
+        for start in range(0, len(pictures), 8):
+            batch = to_network(pictures[start : start + 8])
+            person = torch.from_numpy(iuv[start : start + 8, ..., 0] > 0).float()[:, None]
+            latents = network.encode(batch)
+            restored = network.decode(latents)
+            for k in range(len(batch)):
+                one = slice(k, k + 1)
+                inside.append(psnr_inside(restored[one], batch[one], person[one]))
+                frame.append(psnr_inside(restored[one], batch[one], torch.ones_like(person[one])))
+            deviation.append(float(latents.std()))
+        figures = {"psnr_inside": inside, "psnr_frame": frame, "latent_std": deviation}
+        return {name: float(np.mean(values)) for name, values in figures.items()} | {
+            "people": float(len(self.views.training))
+        }
+
+    def export(self, network: nn.Module) -> tuple[dict[str, Tensor], dict[str, object]]:
+        """Weights whose latents have mean 0 per channel, and deviation 1 in all, over the development views.
+
+        One deviation for all channels keeps their proportions: a linear code's first components stay the largest.
+        """
+        assert isinstance(network, LatentAutoencoder)
+        pictures, _ = self.views.development_views(self.options.measured_views)
+        latents = torch.cat([network.encode(to_network(part)) for part in np.array_split(pictures, 8)])
+        mean = latents.mean((0, 2, 3))
+        deviation = (latents - mean[:, None, None]).square().mean().sqrt().expand(len(mean))
+        vae = to_mapping(load_model_options(self.options.model).vae)
+        return standardised(network, mean, deviation), {"network": "autoencoder", "vae": vae}
+
+
+def principal_components(views: PeopleViews, count: int, view_count: int) -> tuple[Tensor, Tensor]:
+    """The first principal components of 8x8 patches that show the person, and the mean colour.
+
+    Components (count, 3, 8, 8) are scaled by deviation ** -0.5: half-way between latents whose errors are pixel
+    errors (no scaling) and latents of equal deviation (-1), where the finest detail would count as much as colour.
+    The mean is (3,). Pictures are taken in [-1, 1].
+    """
+    rng = np.random.default_rng(0)
+    patches = []
+    for _ in range(view_count):
+        picture, iuv = views.draw(rng)
+        shown = _patches((iuv[..., :1] > 0).astype(np.float32)).mean((1, 2, 3)) > LEAST_SHOWN
+        patches.append(_patches(picture.astype(np.float32) / 127.5 - 1.0)[shown])
+    sample = np.concatenate(patches).astype(np.float64)
+    mean = sample.mean((0, 2, 3))
+    flat = (sample - mean[None, :, None, None]).reshape(len(sample), -1)
+    variances, axes = np.linalg.eigh(flat.T @ flat / len(flat))
+    variances, axes = variances[::-1][:count], axes[:, ::-1][:, :count]
+    basis = (axes / variances**0.25).T.reshape(count, *sample.shape[1:])
+    return torch.from_numpy(basis).float(), torch.from_numpy(mean).float()
+
+
+def _patches(picture: np.ndarray) -> np.ndarray:
+    """(H, W, K) -> (H/8 * W/8, K, 8, 8)."""
+    height, width, planes = picture.shape[0] // LATENT_STRIDE, picture.shape[1] // LATENT_STRIDE, picture.shape[2]
+    cut = picture.reshape(height, LATENT_STRIDE, width, LATENT_STRIDE, planes)
+    return cut.transpose(0, 2, 4, 1, 3).reshape(height * width, planes, LATENT_STRIDE, LATENT_STRIDE)
+
+
+def standardised(network: LatentAutoencoder, mean: Tensor, deviation: Tensor) -> dict[str, Tensor]:
+    """State dict of the same autoencoder with latents (z - mean) / deviation, per channel (C,).
+
+    The change is folded into the 1x1 convolutions on both sides of the latents. With them
+    moments' = (m - mean) / deviation for the posterior's mean, and - 2 log(deviation) for its log variance.
+    """
+    state = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    mean, deviation = mean / network.scaling_factor + network.shift, deviation / network.scaling_factor
+    channels = len(mean)
+    weight, bias = state["quant_conv.weight"], state["quant_conv.bias"]
+    weight[:channels] /= deviation[:, None, None, None]
+    bias[:channels] = (bias[:channels] - mean) / deviation
+    bias[channels:] -= 2.0 * deviation.log()
+    after = state["post_quant_conv.weight"]
+    state["post_quant_conv.bias"] += (after[..., 0, 0] * mean).sum(1)
+    after *= deviation[None, :, None, None]
+    return state
+
+
+def to_network(pictures: np.ndarray) -> Tensor:
+    """Pictures (B, H, W, 3) uint8 -> (B, 3, H, W) float in [-1, 1], channels last in memory."""
+    tensor = torch.from_numpy(np.ascontiguousarray(pictures)).permute(0, 3, 1, 2).float() / 127.5 - 1.0
+    return tensor.contiguous(memory_format=torch.channels_last)
+
+
+def reconstruction_loss(
+    restored: Tensor, wanted: Tensor, weight: Tensor, square_weight: float, gradient_weight: float
+) -> Tensor:
+    """Weighted L1 + square_weight * L2 + gradient_weight * L1 of the gradients at two scales; a scalar."""
+    error = restored - wanted
+    total = (weight * (error.abs() + square_weight * error.square())).mean()
+    for _ in range(2):
+        across = (weight[..., 1:] * (error[..., 1:] - error[..., :-1]).abs()).mean()
+        down = (weight[..., 1:, :] * (error[..., 1:, :] - error[..., :-1, :]).abs()).mean()
+        total = total + gradient_weight * (across + down)
+        error, weight = functional.avg_pool2d(error, 2), functional.avg_pool2d(weight, 2)
+    return total
+
+
+def psnr_inside(restored: Tensor, wanted: Tensor, mask: Tensor) -> float:
+    """PSNR in dB of clamped pictures in [-1, 1] over the pixels of `mask` (B, 1, H, W), the batch pooled."""
+    error = ((restored.clamp(-1, 1) - wanted).square() * mask).sum() / (3.0 * mask.sum()).clamp(min=1.0)
+    return float(-10.0 * torch.log10(error.clamp(min=1e-10) / 4.0))

@@ -1,0 +1,193 @@
+"""Varying rendered people for DensePose training: place in the frame, background, light, blur, noise.
+
+The picture is warped to 256x256 and the labels to the 128x128 cells the network predicts, so that a label is what
+the renderer saw in the very middle of its cell.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from mcld_anim.arrays import HEAD_PARTS, Iuv, Picture
+from mcld_anim.pose.tiny_network import INPUT_SIZE, OUTPUT_SIZE
+
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class BodyAugmentOptions:
+    """How far a view is varied. Angles in degrees, lengths as parts of the frame."""
+
+    replaced_background: float = 0.6
+    """Part of the samples whose background is replaced."""
+    small: float = 0.2
+    """Part of the samples with the person far away (0.2 to 0.7 of the rendered size)."""
+    close: float = 0.2
+    """Part of the samples that show the upper half or less (1.2 to 2.2 of the rendered size)."""
+    rotation: float = 8.0
+    shift: float = 0.1
+    empty: float = 0.03
+    """Part of the samples without anybody."""
+
+
+def augment(
+    picture: Picture,
+    iuv: Iuv,
+    seen: NDArray[np.bool_],
+    rng: np.random.Generator,
+    options: BodyAugmentOptions,
+    backgrounds: list[Picture],
+) -> tuple[Picture, Iuv]:
+    """A varied picture (256, 256, 3) and its labels (128, 128, 3), order I, U, V.
+
+    `seen` (H, W) is what moves before another background: the person with skirt and loose hair.
+    """
+    empty = rng.random() < options.empty
+    matrix, scale = placement(iuv[..., 0], rng, options)
+    silhouette = seen.astype(np.float32)
+    size = (INPUT_SIZE, INPUT_SIZE)
+    flags = cv2.INTER_AREA if scale < 0.6 else cv2.INTER_LINEAR
+    source = cv2.GaussianBlur(picture, (0, 0), 0.45 / scale) if scale < 0.7 else picture
+    warped = cv2.warpAffine(source, matrix, size, flags=flags & 1, borderMode=cv2.BORDER_REPLICATE)
+    if empty or scale < 0.85 or rng.random() < options.replaced_background:
+        alpha = cv2.warpAffine(cv2.GaussianBlur(silhouette, (3, 3), 0), matrix, size)[..., None] * (not empty)
+        behind = _background(backgrounds, rng)
+        warped = (warped * alpha + behind * (1.0 - alpha)).astype(np.uint8)
+    labels = cv2.warpAffine(iuv, _to_cells(matrix), (OUTPUT_SIZE, OUTPUT_SIZE), flags=cv2.INTER_NEAREST)
+    return _camera(warped, rng), np.zeros_like(labels) if empty else labels
+
+
+def placement(
+    parts: NDArray[np.uint8], rng: np.random.Generator, options: BodyAugmentOptions
+) -> tuple[NDArray[np.float64], float]:
+    """The affine map (2, 3) from rendered to shown pixels, and its scale."""
+    kind = rng.random()
+    if kind < options.small:
+        scale, shift, parts_seen = rng.uniform(0.2, 0.7), 0.3, parts > 0
+    elif kind < options.small + options.close:
+        scale, shift = rng.uniform(1.2, 2.2), 0.12
+        parts_seen = np.isin(parts, (1, 2, *HEAD_PARTS)) if rng.random() < 0.7 else parts > 0
+    else:
+        scale, shift, parts_seen = rng.uniform(0.7, 1.2), options.shift, parts > 0
+    rows, columns = np.nonzero(parts_seen if parts_seen.any() else np.ones_like(parts_seen))
+    middle = float(columns.min() + columns.max()) / 2, float(rows.min() + rows.max()) / 2
+    matrix = cv2.getRotationMatrix2D(middle, float(rng.normal(0, options.rotation)), scale)
+    matrix[:, 2] += INPUT_SIZE / 2 - np.array(middle) + rng.uniform(-shift, shift, 2) * INPUT_SIZE
+    return np.asarray(matrix, np.float64), float(scale)
+
+
+def _to_cells(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The same map onto output cells: cell = (pixel - 0.5) / 2, so that a label is taken between its pixels."""
+    halved = matrix / 2.0
+    halved[:, 2] -= 0.25
+    return halved
+
+
+def _camera(picture: Picture, rng: np.random.Generator) -> Picture:
+    """Light, white balance, contrast, blur, noise, coarse JPEG."""
+    values = picture.astype(np.float32)
+    if rng.random() < 0.8:
+        gain = rng.uniform(0.65, 1.3) * rng.uniform(0.88, 1.12, 3)
+        grey = values.mean()
+        values = (values - grey) * np.float32(rng.uniform(0.7, 1.25)) + grey
+        values = values * gain.astype(np.float32) + np.float32(rng.uniform(-20, 20))
+    if rng.random() < 0.25:
+        values = cv2.GaussianBlur(values, (0, 0), rng.uniform(0.4, 1.6))
+    if rng.random() < 0.5:
+        values += rng.standard_normal(values.shape, np.float32) * np.float32(rng.uniform(1, 12))
+    result = np.clip(values, 0, 255).astype(np.uint8)
+    if rng.random() < 0.25:
+        _, packed = cv2.imencode(".jpg", result, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(25, 85))])
+        result = np.asarray(cv2.imdecode(packed, cv2.IMREAD_COLOR), np.uint8)
+    return result
+
+
+def _background(backgrounds: list[Picture], rng: np.random.Generator) -> Picture:
+    """One of the prepared backgrounds, shifted, mirrored, its colours exchanged; or one plain colour."""
+    if rng.random() < 0.15:
+        return np.broadcast_to(rng.integers(0, 256, 3, dtype=np.uint8), (INPUT_SIZE, INPUT_SIZE, 3))
+    chosen = backgrounds[int(rng.integers(len(backgrounds)))]
+    top, left = rng.integers(0, np.array(chosen.shape[:2]) - INPUT_SIZE + 1)
+    cut = chosen[top : top + INPUT_SIZE, left : left + INPUT_SIZE]
+    cut = cut[:, ::-1] if rng.random() < 0.5 else cut
+    return cut[..., rng.permutation(3)]
+
+
+def make_backgrounds(count: int, seed: int) -> list[Picture]:
+    """`count` procedural scenes (384, 384, 3): gradients, walls and floors, clutter, smooth noise, stripes."""
+    rng = np.random.default_rng(seed)
+    kinds = (_gradient, _room, _clutter, _clutter, _noise, _stripes)
+    return [kinds[k % len(kinds)](rng, 384) for k in range(count)]
+
+
+def _colour(rng: np.random.Generator) -> Floats:
+    base = rng.uniform(0, 255)
+    return np.clip(base + rng.normal(0, rng.choice([8, 50]), 3), 0, 255).astype(np.float32)
+
+
+def _gradient(rng: np.random.Generator, size: int) -> Picture:
+    angle = rng.uniform(0, 2 * np.pi)
+    y, x = np.mgrid[-1 : 1 : size * 1j, -1 : 1 : size * 1j]
+    ramp = np.clip(0.5 + 0.5 * (x * np.cos(angle) + y * np.sin(angle)), 0, 1).astype(np.float32)[..., None]
+    return (_colour(rng) * ramp + _colour(rng) * (1 - ramp)).astype(np.uint8)
+
+
+def _room(rng: np.random.Generator, size: int) -> Picture:
+    """A wall and a floor, some frames and furniture, softly lit."""
+    scene = np.empty((size, size, 3), np.float32)
+    floor = int(rng.uniform(0.55, 0.9) * size)
+    scene[:floor], scene[floor:] = _colour(rng), _colour(rng)
+    for _ in range(int(rng.integers(2, 9))):
+        x, y = rng.integers(0, size, 2)
+        width, height = rng.integers(15, size // 2, 2)
+        cv2.rectangle(scene, (int(x), int(y)), (int(x + width), int(y + height)), _colour(rng).tolist(), -1)
+    light = _noise(rng, size).astype(np.float32).mean(2, keepdims=True) / 255
+    return np.clip(cv2.GaussianBlur(scene, (0, 0), rng.uniform(0.5, 3)) * (0.7 + 0.6 * light), 0, 255).astype(np.uint8)
+
+
+def _clutter(rng: np.random.Generator, size: int) -> Picture:
+    """Many shapes, limb-like strokes and blobs in skin and clothing colours among them."""
+    scene = _gradient(rng, size).astype(np.float32)
+    skin = np.array([[224, 172, 140], [141, 85, 60], [90, 56, 40], [250, 214, 190]], np.float32)
+    for _ in range(int(rng.integers(15, 60))):
+        colour = (skin[rng.integers(4)] if rng.random() < 0.2 else _colour(rng)).tolist()
+        x, y, x2, y2 = (int(v) for v in rng.integers(0, size, 4))
+        shape = rng.integers(4)
+        if shape == 0:
+            axes = tuple(int(v) for v in rng.integers(4, 70, 2))
+            cv2.ellipse(scene, (x, y), axes, float(rng.uniform(0, 180)), 0, 360, colour, -1, cv2.LINE_AA)
+        elif shape == 1:
+            cv2.line(scene, (x, y), (x2, y2), colour, int(rng.integers(1, 30)), cv2.LINE_AA)
+        elif shape == 2:
+            points = (np.array([x, y]) + rng.normal(0, 45, (int(rng.integers(3, 7)), 2))).astype(np.int32)
+            cv2.fillPoly(scene, [points], colour, cv2.LINE_AA)
+        else:
+            cv2.rectangle(scene, (x, y), (x + (x2 - x) // 4, y + (y2 - y) // 4), colour, -1)
+    if rng.random() < 0.6:
+        scene = cv2.GaussianBlur(scene, (0, 0), rng.uniform(0.5, 4))
+    return np.clip(scene, 0, 255).astype(np.uint8)
+
+
+def _noise(rng: np.random.Generator, size: int) -> Picture:
+    """Smooth noise of several octaves between two colours."""
+    total = np.zeros((size, size), np.float32)
+    for octave in range(1, 8):
+        grid = rng.standard_normal((2**octave, 2**octave)).astype(np.float32)
+        total += cv2.resize(grid, (size, size), interpolation=cv2.INTER_CUBIC) / 2 ** (octave * rng.uniform(0.3, 1))
+    mix = (1 / (1 + np.exp(-2 * total)))[..., None]
+    return np.clip(_colour(rng) * mix + _colour(rng) * (1 - mix), 0, 255).astype(np.uint8)
+
+
+def _stripes(rng: np.random.Generator, size: int) -> Picture:
+    """A periodic pattern: stripes, checks or tiles."""
+    angle, period = rng.uniform(0, np.pi), rng.uniform(6, 60)
+    y, x = np.mgrid[0:size, 0:size].astype(np.float32)
+    first = np.sin((x * np.cos(angle) + y * np.sin(angle)) * 2 * np.pi / period)
+    second = np.sin((y * np.cos(angle) - x * np.sin(angle)) * 2 * np.pi / period)
+    wave = (first, first * second, np.maximum(np.abs(first), np.abs(second)) - 0.95)[int(rng.integers(3))]
+    mix = (1 / (1 + np.exp(-8 * wave)))[..., None].astype(np.float32)
+    return np.clip(_colour(rng) * mix + _colour(rng) * (1 - mix), 0, 255).astype(np.uint8)

@@ -1,0 +1,281 @@
+"""Training of the diffusion model: image encoder, ReferenceNet, denoiser, Pose Guider and face tokens together.
+
+The autoencoder and the face embedder are frozen and their outputs prepared (`train.pairs`). Each step takes a few
+people, one source view of each and several target views, so that the ReferenceNet's pass is shared; it begins with
+crops around the person, whose texture is still seen whole, and ends with whole frames.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from mcld_anim.arrays import HEAD_PARTS
+from mcld_anim.model.attention import AppearanceKeys
+from mcld_anim.model.build import Mcld, build_mcld
+from mcld_anim.model.focal import route_tokens
+from mcld_anim.options.model import LATENT_STRIDE, load_model_options
+from mcld_anim.pose.condition import network_condition
+from mcld_anim.sampling.schedule import add_noise, make_scheduler, velocity
+from mcld_anim.train.loop import LoopOptions
+from mcld_anim.train.loss import (
+    LossOptions,
+    LossTerms,
+    denoising_loss,
+    face_cells,
+    person_cells,
+    signal_to_noise,
+    with_noise_offset,
+)
+from mcld_anim.train.pairs import PreparedPeople, load_vae
+from mcld_anim.train.parts import load_into
+from mcld_anim.train.preview import measure_people
+from mcld_anim.train.views import PeopleViews, ViewsOptions
+
+TRAINED_PARTS = ("image_encoder", "reference_net", "denoiser", "pose_guider", "face_tokens")
+
+
+@dataclass(frozen=True)
+class StageOptions:
+    """One stretch of the training: what a batch is made of until `until` (part of the budget, 0..1) is reached."""
+
+    until: float = 1.0
+    people: int = 2
+    views: int = 4
+    """Target views of each person; the batch is people * views."""
+    crop: int | None = None
+    """Side of square crops of the target in pixels, a multiple of 8; nothing = whole frames."""
+
+    def __post_init__(self) -> None:
+        if self.crop is not None and (self.crop <= 0 or self.crop % LATENT_STRIDE):
+            raise ValueError(f"crop is {self.crop}, expected a positive multiple of {LATENT_STRIDE}")
+        if self.people < 1 or self.views < 1:
+            raise ValueError(f"people {self.people} and views {self.views} must be at least 1")
+
+
+@dataclass(frozen=True)
+class DiffusionTraining:
+    """Everything a training of the diffusion model depends on."""
+
+    model: str = "tiny"
+    """Model configuration (name or path)."""
+    loop: LoopOptions = field(default_factory=lambda: LoopOptions(minutes=60, ema_decay=0.999))
+    data: ViewsOptions = field(default_factory=ViewsOptions)
+    loss: LossOptions = field(default_factory=LossOptions)
+    stages: tuple[StageOptions, ...] = (StageOptions(),)
+    frozen: tuple[str, ...] = ()
+    """Names of networks or of parts of them (as "reference_net.unet.up_blocks.3") that are not trained."""
+    condition_dropout: float = 0.1
+    """Part of the samples that see neither reference features nor tokens, as guidance's unconditional rows."""
+    image_dropout: float = 0.0
+    """Part of the sources whose photo is blacked out before the image encoder (published: 0.1)."""
+    embedding_noise: float = 0.0
+    """Deviation of normal noise on the photo's CLIP embedding."""
+    timestep_power: float = 1.0
+    """Timesteps are drawn as u^power of the whole; below 1 favours the noisy ones, where pictures are decided."""
+    head_crops: float = 0.3
+    """Part of the crops that are centred near the head."""
+    measured_people: int = 6
+    measured_steps: int = 8
+    """Sampling steps of the development measurement (guidance 1)."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """P sources and B targets of one step."""
+
+    photo_pixels: Tensor  # (P, 3, side, side) normalised
+    texture_pixels: Tensor  # (P, 3, side, side) normalised
+    textures: Tensor  # (P, C, h_t, w_t) latents of the UV textures
+    faces: Tensor  # (P, 1, E)
+    source_rows: Tensor  # (B,) int64: which source each target belongs to
+    latents: Tensor  # (B, C, h, w) clean
+    hints: Tensor  # (B, C + 1, h, w)
+    conditions: Tensor  # (B, K, H, W) of the Pose Guider
+    parts: Tensor  # (B, H, W) uint8 DensePose labels
+
+
+class DiffusionTask:
+    """The networks, their batches and their measures (a `train.loop.Task`)."""
+
+    def __init__(
+        self,
+        options: DiffusionTraining,
+        data: Path,
+        prepared: Path,
+        vae: Path,
+        sheets: Path | None = None,
+        start_from: Path | None = None,
+    ) -> None:
+        self.options, self.model = options, load_model_options(options.model)
+        self.people = PreparedPeople(prepared, PeopleViews(data, options.data))
+        self.vae, self.sheets = load_vae(self.model, vae), sheets
+        torch.manual_seed(options.loop.seed)
+        self.mcld = build_mcld(self.model)
+        start_from_hint(self.mcld)
+        self.network: nn.Module = nn.ModuleDict({part: getattr(self.mcld, part) for part in TRAINED_PARTS})
+        if start_from is not None:
+            load_into(self.network, start_from)
+        for name in options.frozen:
+            self.network.get_submodule(name).requires_grad_(False)
+        schedule = self.model.training_schedule or self.model.schedule
+        self.alphas = make_scheduler(schedule).alphas_cumprod
+        self.measurements = 0
+
+    def loss(self, rng: np.random.Generator, progress: float) -> tuple[Tensor, dict[str, float]]:
+        """The loss of one batch at random timesteps."""
+        stage = next(s for s in self.options.stages if progress <= s.until or s is self.options.stages[-1])
+        terms = self.step_loss(self.draw(rng, stage), rng)
+        figures = {"plain": float(terms.plain.detach().mean()), "face": float(terms.face.detach().mean())}
+        return terms.total, figures
+
+    def step_loss(self, batch: Batch, rng: np.random.Generator) -> LossTerms:
+        """Add noise, predict v, compare."""
+        options, rows = self.options, len(batch.latents)
+        generator = torch.Generator().manual_seed(int(rng.integers(2**63)))
+        noise = torch.randn(batch.latents.shape, generator=generator)
+        offset = torch.randn((*batch.latents.shape[:2], 1, 1), generator=generator)
+        noise = with_noise_offset(noise, offset, options.loss.noise_offset)
+        # Stratified: one timestep from each of B equal parts, which steadies the loss.
+        share = (np.arange(rows) + rng.random(rows)) / rows
+        steps = len(self.alphas)
+        timesteps = torch.from_numpy(
+            (steps * rng.permutation(share) ** options.timestep_power).astype(np.int64)
+        )
+        timesteps = timesteps.clamp(max=steps - 1)
+        dropped = torch.from_numpy(rng.random(rows) < options.condition_dropout)
+        appearance = encode_appearance(self.mcld, batch, options, generator).select(batch.source_rows)
+        features = self.mcld.pose_guider(batch.conditions, batch.hints)
+        noisy = add_noise(batch.latents, noise, timesteps, self.alphas)
+        predicted = self.mcld.denoiser(noisy, timesteps, features, appearance, dropped=dropped)
+        size = (batch.latents.shape[2], batch.latents.shape[3])
+        return denoising_loss(
+            predicted,
+            velocity(batch.latents, noise, timesteps, self.alphas),
+            signal_to_noise(self.alphas, timesteps),
+            face_cells(batch.parts, size),
+            options.loss,
+            person_cells(batch.parts, size),
+        )
+
+    def draw(self, rng: np.random.Generator, stage: StageOptions) -> Batch:
+        """A random batch of training people."""
+        if rng.integers(200) == 0:
+            self.people.refresh()
+        numbers = rng.choice(
+            self.people.training, stage.people, replace=len(self.people.training) < stage.people
+        )
+        sources: dict[str, list[np.ndarray]] = {
+            name: [] for name in ("photo", "texture_pixels", "texture", "face")
+        }
+        targets: dict[str, list[np.ndarray]] = {name: [] for name in ("latents", "hints", "iuv")}
+        for number in numbers:
+            person = self.people.person(int(number))
+            source = int(rng.integers(len(person.textures)))
+            blackout = rng.random() < self.options.image_dropout
+            sources["photo"].append(person.photo_pixels[source] * (not blackout))
+            sources["texture_pixels"].append(person.texture_pixels[source])
+            sources["texture"].append(person.textures[source])
+            sources["face"].append(person.faces[source])
+            for view in rng.choice(
+                len(person.latents), stage.views, replace=stage.views > len(person.latents)
+            ):
+                iuv = self.people.views.view(int(number), int(view))[1]
+                cells, pixels = self._window(rng, iuv, stage.crop)
+                targets["latents"].append(person.latents[view][cells])
+                targets["hints"].append(person.hints[view][cells])
+                targets["iuv"].append(iuv[pixels])
+        return Batch(
+            photo_pixels=_tensor(sources["photo"]),
+            texture_pixels=_tensor(sources["texture_pixels"]),
+            textures=_tensor(sources["texture"]),
+            faces=_tensor(sources["face"])[:, None],
+            source_rows=torch.arange(stage.people).repeat_interleave(stage.views),
+            latents=_tensor(targets["latents"]),
+            hints=_tensor(targets["hints"]),
+            conditions=torch.stack(
+                [network_condition(iuv, self.model.pose_guider) for iuv in targets["iuv"]]
+            ),
+            parts=torch.from_numpy(np.stack([iuv[..., 0] for iuv in targets["iuv"]])),
+        )
+
+    def _window(
+        self, rng: np.random.Generator, iuv: np.ndarray, crop: int | None
+    ) -> tuple[tuple[slice, ...], tuple[slice, ...]]:
+        """Slices of latents (C, h, w) and of pixels (H, W, 3): everything, or one crop around the person."""
+        if crop is None:
+            return (slice(None),) * 3, (slice(None),) * 3
+        part = iuv[..., 0]
+        wanted = np.isin(part, HEAD_PARTS) if rng.random() < self.options.head_crops else part > 0
+        points = np.argwhere(wanted if wanted.any() else np.ones_like(wanted))
+        middle = points[rng.integers(len(points))] + rng.integers(-crop // 4, crop // 4 + 1, 2)
+        first = np.clip(
+            (middle - crop // 2) // LATENT_STRIDE, 0, (np.array(part.shape) - crop) // LATENT_STRIDE
+        )
+        side = crop // LATENT_STRIDE
+        cells = tuple(slice(int(f), int(f) + side) for f in first)
+        pixels = tuple(slice(int(f) * LATENT_STRIDE, int(f) * LATENT_STRIDE + crop) for f in first)
+        return (slice(None), *cells), (*pixels, slice(None))
+
+    def evaluate(self, network: nn.Module) -> dict[str, float]:
+        """PSNR (dB) on development people at full size; writes a sheet of pictures where asked to."""
+        assert isinstance(network, nn.ModuleDict)
+        self.people.refresh()
+        sheet = None
+        if self.sheets is not None:
+            self.sheets.mkdir(parents=True, exist_ok=True)
+            sheet = self.sheets / f"sheet_{self.measurements:03d}.png"
+            self.measurements += 1
+        return measure_people(
+            networks=network,
+            vae=self.vae,
+            model=self.model,
+            people=self.people,
+            count=self.options.measured_people,
+            steps=self.options.measured_steps,
+            guidance=1.0,
+            sheet=sheet,
+        )
+
+    def export(self, network: nn.Module) -> tuple[dict[str, Tensor], dict[str, object]]:
+        """The averaged networks, keys prefixed with the part's name."""
+        return dict(network.state_dict()), {"network": "diffusion", "parts": list(TRAINED_PARTS)}
+
+
+def encode_appearance(
+    mcld: Mcld, batch: Batch, options: DiffusionTraining, generator: torch.Generator
+) -> AppearanceKeys:
+    """The P sources as keys and values, with gradient."""
+    image = mcld.image_encoder(pixel_values=batch.photo_pixels).image_embeds[:, None]
+    texture = mcld.image_encoder(pixel_values=batch.texture_pixels).image_embeds[:, None]
+    if options.embedding_noise:
+        image = image + options.embedding_noise * torch.randn(image.shape, generator=generator)
+    face = mcld.face_tokens(batch.faces)
+    model = mcld.options
+    tokens = route_tokens(image, texture, face, model.conditions, model.aggregation)
+    return mcld.denoiser.project(mcld.reference_net(batch.textures, image), tokens)
+
+
+def start_from_hint(mcld: Mcld) -> None:
+    """Let a fresh Pose Guider hand the hint's latents on unchanged, in the first feature channels and negated in the
+    next, so that what follows can use them at once: silu(x) - silu(-x) = x undoes the activations.
+    """
+    convolution = mcld.pose_guider.hint_in
+    if convolution is None:
+        return
+    channels = mcld.options.vae.latent_channels
+    with torch.no_grad():
+        nn.init.zeros_(convolution.weight)
+        nn.init.zeros_(convolution.bias)  # type: ignore[arg-type]
+        middle = convolution.kernel_size[0] // 2
+        for output in range(convolution.out_channels):
+            sign = 1.0 if output // (channels + 1) % 2 == 0 else -1.0
+            convolution.weight[output, output % (channels + 1), middle, middle] = sign
+
+
+def _tensor(arrays: list[np.ndarray]) -> Tensor:
+    return torch.from_numpy(np.stack(arrays)).float()

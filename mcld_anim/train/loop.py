@@ -1,0 +1,277 @@
+"""The training loop that every network here shares: it survives being killed and continues exactly.
+
+Step i draws its batch and its noise from (seed, i) alone, never from what ran before it; a checkpoint holds the
+network, its EMA, the optimizer and the step. A run that was killed and resumed therefore ends bit for bit where an
+uninterrupted one of the same number of steps ends, and loses at most the steps since its last checkpoint.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from mcld_anim.errors import McldAnimError, UsageError
+from mcld_anim.train.record import Checkpoint, Curve, write_checkpoint, write_weights
+
+CHECKPOINT_NAME = "checkpoint.pt"
+WEIGHTS_NAME = "weights.safetensors"
+MAX_BAD_STEPS = 20
+"""Steps in a row without a finite loss and gradient after which a run gives up."""
+
+
+@dataclass(frozen=True)
+class LoopOptions:
+    """How long and how fast to learn. The budget ends by `steps` or by `minutes`, whichever is set and first."""
+
+    batch_size: int = 8
+    learning_rate: float = 1e-3
+    """Peak of the schedule, after the warm-up."""
+    final_learning_rate: float = 0.02
+    """Last learning rate, as a part of the peak."""
+    warmup_steps: int = 100
+    schedule: Literal["cosine", "linear", "constant"] = "cosine"
+    decay_from: float = 0.0
+    """Part of the budget at the peak before the schedule begins to fall."""
+    weight_decay: float = 1e-4
+    betas: tuple[float, float] = (0.9, 0.99)
+    gradient_clip: float = 1.0
+    """Largest norm of the gradient over all parameters."""
+    ema_decay: float = 0.998
+    """Of the averaged weights, per step; shorter while the run is young."""
+    steps: int | None = None
+    minutes: float | None = None
+    """Wall-clock time of training in all, earlier runs of a resumed one included."""
+    checkpoint_minutes: float = 3.0
+    checkpoint_steps: int | None = None
+    """Also write a checkpoint every so many steps."""
+    evaluate_minutes: float = 3.0
+    log_steps: int = 20
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.steps is None and self.minutes is None:
+            raise ValueError("neither steps nor minutes is set; give one, so that the training ends")
+        for name in ("batch_size", "learning_rate", "gradient_clip", "log_steps"):
+            if getattr(self, name) <= 0:
+                raise ValueError(f"{name} is {getattr(self, name)}, expected more than 0")
+        if not 0.0 <= self.decay_from < 1.0 or not 0.0 <= self.ema_decay < 1.0:
+            raise ValueError("decay_from and ema_decay must lie in 0..1, 1 excluded")
+
+
+class Task(Protocol):
+    """What is learned. `network` holds every trained parameter."""
+
+    network: nn.Module
+
+    def loss(self, rng: np.random.Generator, progress: float) -> tuple[Tensor, dict[str, float]]:
+        """One batch's loss and figures for the curve; all randomness from `rng`; progress in 0..1 of the budget.
+
+        Draws of torch's global generator (dropout) are seeded per step by the loop.
+        """
+
+    def evaluate(self, network: nn.Module) -> dict[str, float]:
+        """Figures of the averaged network (eval mode, no gradient) on development data."""
+
+    def export(self, network: nn.Module) -> tuple[dict[str, Tensor], dict[str, object]]:
+        """The tensors to publish from the averaged network and what their file's header says about them."""
+
+
+@dataclass(frozen=True)
+class TrainingResult:
+    """Where a run ended."""
+
+    steps: int
+    seconds: float
+    figures: dict[str, float]
+    weights: Path
+
+
+def train(
+    task: Task,
+    options: LoopOptions,
+    output: Path,
+    *,
+    resume: bool = False,
+    describe: dict[str, object] | None = None,
+    on_log: Callable[[str], None] = lambda line: None,
+) -> TrainingResult:
+    """Train until the budget is spent; writes checkpoint, curve, and float16 weights of the EMA into `output`.
+
+    `describe` (plain data: the options that made the task) is kept in the checkpoint; a resumed run must bring
+    the same. Raises UsageError where `output` holds a run and `resume` was not asked for.
+    """
+    run = _Run(task, options, output, describe or {}, on_log)
+    run.begin(resume)
+    while run.progress() < 1.0:
+        run.step()
+        run.keep_records()
+    return run.finish()
+
+
+def learning_rate(options: LoopOptions, step: int, progress: float) -> float:
+    """Learning rate of step `step` (from 0) when `progress` (0..1) of the budget is spent."""
+    warm = min(1.0, (step + 1) / max(1, options.warmup_steps))
+    falling = min(1.0, max(0.0, (progress - options.decay_from) / (1.0 - options.decay_from)))
+    shape = {
+        "constant": 1.0,
+        "linear": 1.0 - falling,
+        "cosine": 0.5 * (1.0 + math.cos(math.pi * falling)),
+    }[options.schedule]
+    low = options.final_learning_rate if options.schedule != "constant" else 0.0
+    return options.learning_rate * warm * (low + (1.0 - low) * shape)
+
+
+def update_average(average: nn.Module, network: nn.Module, decay: float, step: int) -> None:
+    """Move the averaged parameters towards the network's; buffers (running statistics) are copied.
+
+    While the run is young the average reaches back over a tenth of it only: decay = min(decay, (1+i)/(10+i)).
+    """
+    weight = 1.0 - min(decay, (1.0 + step) / (10.0 + step))
+    with torch.no_grad():
+        for old, new in zip(average.parameters(), network.parameters(), strict=True):
+            old.lerp_(new, weight)
+        for old, new in zip(average.buffers(), network.buffers(), strict=True):
+            old.copy_(new)
+
+
+class _Run:
+    """One training in progress: network, average, optimizer, step and clock."""
+
+    def __init__(
+        self,
+        task: Task,
+        options: LoopOptions,
+        output: Path,
+        describe: dict[str, object],
+        on_log: Callable[[str], None],
+    ) -> None:
+        self.task, self.options, self.output, self.describe, self.on_log = task, options, output, describe, on_log
+        self.average = copy.deepcopy(task.network).requires_grad_(False).eval()
+        self.parameters = [p for p in task.network.parameters() if p.requires_grad]
+        self.optimizer = torch.optim.AdamW(
+            self.parameters, options.learning_rate, betas=options.betas, weight_decay=options.weight_decay
+        )
+        self.steps_done, self.seconds_before, self.bad_steps = 0, 0.0, 0
+        self.figures: dict[str, float] = {}
+
+    def begin(self, resume: bool) -> None:
+        """Take up the checkpoint in `output`, or start a new run there."""
+        path = self.output / CHECKPOINT_NAME
+        if path.exists() and not resume:
+            raise UsageError(f"{self.output} holds a training run already; continue it with --resume or choose another")
+        self.output.mkdir(parents=True, exist_ok=True)
+        if path.exists():
+            state = Checkpoint.read(path)
+            state.check_description(self.describe, path)
+            self.task.network.load_state_dict(state.network)
+            self.average.load_state_dict(state.average)
+            self.optimizer.load_state_dict(state.optimizer)
+            self.steps_done, self.seconds_before, self.figures = state.step, state.seconds, state.figures
+            self.on_log(f"resumed at step {self.steps_done}")
+        self.curve = Curve(self.output / "curve.csv", self.steps_done)
+        self.evaluations = Curve(self.output / "evaluation.csv", self.steps_done)
+        self.started = self.saved = self.evaluated = time.monotonic()
+
+    def seconds(self) -> float:
+        return self.seconds_before + time.monotonic() - self.started
+
+    def progress(self) -> float:
+        """Part of the budget that is spent, 0..1."""
+        parts = [0.0]
+        if self.options.steps is not None:
+            parts.append(self.steps_done / max(1, self.options.steps))
+        if self.options.minutes is not None:
+            parts.append(self.seconds() / (60.0 * max(1e-9, self.options.minutes)))
+        return min(1.0, max(parts))
+
+    def step(self) -> None:
+        """One update from the batch of (seed, step)."""
+        step, progress = self.steps_done, self.progress()
+        rng = np.random.default_rng([self.options.seed, step])
+        torch.manual_seed(int(rng.integers(2**63)))
+        rate = learning_rate(self.options, step, progress)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        self.task.network.train()
+        loss, figures = self.task.loss(rng, progress)
+        loss.backward()  # type: ignore[no-untyped-call]
+        norm = nn.utils.clip_grad_norm_(self.parameters, self.options.gradient_clip)
+        finite = bool(torch.isfinite(norm)) and bool(torch.isfinite(loss))
+        if finite:
+            self.optimizer.step()
+            update_average(self.average, self.task.network, self.options.ema_decay, step)
+        self.optimizer.zero_grad(set_to_none=True)
+        self.bad_steps = 0 if finite else self.bad_steps + 1
+        if self.bad_steps >= MAX_BAD_STEPS:
+            raise McldAnimError(
+                f"loss or gradient was not finite {MAX_BAD_STEPS} steps in a row at step {step}; lower the learning "
+                f"rate and continue from {self.output / CHECKPOINT_NAME}"
+            )
+        self.steps_done += 1
+        if self.steps_done % self.options.log_steps == 0:
+            row = {"loss": float(loss.detach()), "gradient_norm": float(norm), "learning_rate": rate, **figures}
+            self.curve.add(self.steps_done, self.seconds(), row)
+            self.on_log(_line(self.steps_done, self.seconds(), row))
+
+    def keep_records(self) -> None:
+        """Evaluate and write a checkpoint when it is time to."""
+        now, every = time.monotonic(), self.options.checkpoint_steps
+        if now - self.evaluated >= 60.0 * self.options.evaluate_minutes:
+            self.evaluate()
+        due = now - self.saved >= 60.0 * self.options.checkpoint_minutes
+        if due or (every is not None and self.steps_done % every == 0):
+            self.save()
+
+    def evaluate(self) -> None:
+        with torch.no_grad():
+            self.figures = self.task.evaluate(self.average)
+        self.evaluations.add(self.steps_done, self.seconds(), self.figures)
+        self.on_log("evaluation: " + _line(self.steps_done, self.seconds(), self.figures))
+        self.evaluated = time.monotonic()
+
+    def save(self) -> None:
+        state = Checkpoint(
+            step=self.steps_done,
+            seconds=self.seconds(),
+            network=self.task.network.state_dict(),
+            average=self.average.state_dict(),
+            optimizer=self.optimizer.state_dict(),
+            figures=self.figures,
+            description=self.describe,
+        )
+        write_checkpoint(self.output / CHECKPOINT_NAME, state)
+        self.export()
+        self.saved = time.monotonic()
+
+    def export(self) -> Path:
+        with torch.no_grad():
+            tensors, header = self.task.export(self.average)
+        header = {
+            **self.describe,
+            **header,
+            "steps": self.steps_done,
+            "hours": round(self.seconds() / 3600, 3),
+            "measured": self.figures,
+        }
+        path = self.output / WEIGHTS_NAME
+        write_weights(path, tensors, header)
+        return path
+
+    def finish(self) -> TrainingResult:
+        self.evaluate()
+        self.save()
+        return TrainingResult(self.steps_done, self.seconds(), self.figures, self.output / WEIGHTS_NAME)
+
+
+def _line(step: int, seconds: float, figures: dict[str, float]) -> str:
+    listed = "  ".join(f"{name} {value:.4g}" for name, value in figures.items())
+    return f"step {step}  {seconds / 60:.1f} min  {listed}"

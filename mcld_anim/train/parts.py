@@ -1,0 +1,55 @@
+"""Weights of single networks: read them into a module, split a diffusion training's file into one file per network."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import torch
+from safetensors import safe_open
+from torch import Tensor, nn
+
+from mcld_anim.errors import WeightsError
+from mcld_anim.model.keys import load_strict
+from mcld_anim.train.record import HEADER_KEY, write_weights
+
+
+def read_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, object]]:
+    """Tensors of a weights file, half precision widened to float32, and what its header says."""
+    if not path.is_file():
+        raise WeightsError(f"{path} does not exist: train and export that network first, or give its path")
+    try:
+        with safe_open(path, framework="pt") as file:
+            names = list(file.keys())
+            tensors = {name: file.get_tensor(name) for name in names}
+            header = json.loads((file.metadata() or {}).get(HEADER_KEY, "{}"))
+    except (OSError, ValueError, RuntimeError) as error:
+        raise WeightsError(
+            f"{path} is not a safetensors file of this program ({error}): export it again"
+        ) from error
+    wide = {name: t.float() if t.is_floating_point() else t for name, t in tensors.items()}
+    return wide, header
+
+
+def load_into(network: nn.Module, path: Path) -> None:
+    """Fill a network from a weights file; every key must be there and none may be left over."""
+    load_strict(network, read_weights(path)[0], path.name)
+
+
+def export_parts(weights: Path, folder: Path) -> list[Path]:
+    """Write `folder`/<part>.safetensors (float16) for every network in a diffusion training's weights file."""
+    tensors, header = read_weights(weights)
+    parts = sorted({name.partition(".")[0] for name in tensors})
+    if not header.get("parts") or sorted(header["parts"]) != parts:  # type: ignore[call-overload]
+        raise WeightsError(f"{weights} is not the weights file of a diffusion training: it holds {parts}")
+    folder.mkdir(parents=True, exist_ok=True)
+    written = []
+    for part in parts:
+        chosen = {
+            name.partition(".")[2]: value for name, value in tensors.items() if name.startswith(part + ".")
+        }
+        path = folder / f"{part}.safetensors"
+        with torch.no_grad():
+            write_weights(path, chosen, {**header, "network": part})
+        written.append(path)
+    return written

@@ -1,0 +1,109 @@
+"""Development measurement of the diffusion model: samples at full size beside source, hint and truth."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from mcld_anim.metrics.pictures import psnr
+from mcld_anim.model.attention import AppearanceKeys
+from mcld_anim.model.focal import route_tokens
+from mcld_anim.model.vae import LatentAutoencoder
+from mcld_anim.options.model import ModelOptions
+from mcld_anim.pose.condition import network_condition
+from mcld_anim.sampling.denoise import denoise
+from mcld_anim.sampling.noise import start_noise
+from mcld_anim.sampling.schedule import make_scheduler
+from mcld_anim.train.pairs import PreparedPeople, PreparedPerson
+
+
+@torch.no_grad()
+def measure_people(
+    networks: nn.ModuleDict,
+    vae: LatentAutoencoder,
+    model: ModelOptions,
+    people: PreparedPeople,
+    count: int,
+    steps: int,
+    guidance: float,
+    targets: int = 2,
+    sheet: Path | None = None,
+) -> dict[str, float]:
+    """Mean PSNR (dB) of `count` development people, source view 0, the last `targets` views it has hints for.
+
+    `inside`: generated, inside the person; `hint`: the hint alone (through the autoencoder); `ceiling`: the truth
+    through the autoencoder; `background`: generated, outside the person. A sheet has a row per person:
+    source, then hint, generated, truth of each target.
+    """
+    numbers = people.development or people.training
+    chosen = [
+        numbers[k] for k in np.linspace(0, len(numbers) - 1, min(count, len(numbers))).round().astype(int)
+    ]
+    figures: dict[str, list[float]] = {name: [] for name in ("inside", "hint", "ceiling", "background")}
+    rows = []
+    for number in chosen:
+        person = people.person(number)
+        views = person.targets(0)[-targets:]
+        seen = [people.views.view(number, view) for view in views]
+        made = generate(networks, vae, model, person, [iuv for _, iuv in seen], views, steps, guidance)
+        hints = to_pictures(vae.decode(_floats(person.hints[views])[:, :-1]))
+        ceilings = to_pictures(vae.decode(_floats(person.latents[views])))
+        row = [people.views.view(number, 0)[0]]
+        for (truth, iuv), frame, hint, ceiling in zip(seen, made, hints, ceilings, strict=True):
+            mask = iuv[..., 0] > 0
+            figures["inside"].append(psnr(frame, truth, mask))
+            figures["hint"].append(psnr(hint, truth, mask))
+            figures["ceiling"].append(psnr(ceiling, truth, mask))
+            figures["background"].append(psnr(frame, truth, ~mask))
+            row += [hint, frame, truth]
+        rows.append(np.concatenate(row, axis=1))
+    if sheet is not None:
+        Image.fromarray(np.concatenate(rows)).save(sheet)
+    return {name: float(np.mean(values)) for name, values in figures.items()}
+
+
+def generate(
+    networks: nn.ModuleDict,
+    vae: LatentAutoencoder,
+    model: ModelOptions,
+    person: PreparedPerson,
+    iuvs: list[np.ndarray],
+    views: list[int],
+    steps: int,
+    guidance: float,
+) -> np.ndarray:
+    """Pictures (F, H, W, 3) uint8 of a prepared person's source 0 in the poses of its `views`."""
+    appearance = _appearance(networks, model, person)
+    conditions = torch.stack([network_condition(iuv, model.pose_guider) for iuv in iuvs])
+    features = networks["pose_guider"](conditions, _floats(person.hints[views]))
+    noise = start_noise((model.unet.in_channels, *model.latent_size), 0, range(len(iuvs)))
+
+    def predict(latents: Tensor, timestep: int) -> Tensor | tuple[Tensor, Tensor]:
+        return networks["denoiser"](latents, timestep, features, appearance, guided=guidance > 1)
+
+    latents = denoise(predict, noise, make_scheduler(model.schedule), steps, guidance)
+    return to_pictures(vae.decode(latents))
+
+
+def to_pictures(pixels: Tensor) -> np.ndarray:
+    """(B, 3, H, W) in [-1, 1] -> (B, H, W, 3) uint8, clamped and rounded."""
+    return ((pixels.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
+
+
+def _appearance(networks: nn.ModuleDict, model: ModelOptions, person: PreparedPerson) -> AppearanceKeys:
+    encoder = networks["image_encoder"]
+    image = encoder(pixel_values=_floats(person.photo_pixels[:1])).image_embeds[:, None]
+    texture = encoder(pixel_values=_floats(person.texture_pixels[:1])).image_embeds[:, None]
+    face = networks["face_tokens"](_floats(person.faces[:1])[:, None])
+    tokens = route_tokens(image, texture, face, model.conditions, model.aggregation)
+    return networks["denoiser"].project(
+        networks["reference_net"](_floats(person.textures[:1]), image), tokens
+    )
+
+
+def _floats(array: np.ndarray) -> Tensor:
+    return torch.from_numpy(np.asarray(array)).float()

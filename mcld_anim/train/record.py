@@ -1,0 +1,115 @@
+"""What a training leaves on disk: checkpoints, loss curves, and weights ready to ship.
+
+Every file is written under a temporary name and renamed, so that a killed run never leaves a torn one.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from mcld_anim.errors import UsageError, WeightsError
+
+HEADER_KEY = "mcld_anim"
+"""The key of a weights file's header under which its description stands, as JSON."""
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """All that a run needs to continue exactly; its random numbers follow from (seed, step)."""
+
+    step: int
+    seconds: float
+    network: dict[str, Tensor]
+    average: dict[str, Tensor]
+    optimizer: dict[str, Any]
+    figures: dict[str, float] = field(default_factory=dict)
+    description: dict[str, object] = field(default_factory=dict)
+
+    @classmethod
+    def read(cls, path: Path) -> Checkpoint:
+        """Load a checkpoint without unpickling code."""
+        try:
+            state = torch.load(path, map_location="cpu", weights_only=True)
+            state["description"] = json.loads(state["description"])
+            return cls(**{entry.name: state[entry.name] for entry in fields(cls)})
+        except (RuntimeError, KeyError, TypeError, ValueError, EOFError, OSError) as error:
+            raise WeightsError(f"{path} is not a checkpoint of this program; start anew elsewhere ({error})") from error
+
+    def check_description(self, wanted: dict[str, object], path: Path) -> None:
+        """Refuse to continue a run with other options than it began with."""
+        asked = json.loads(json.dumps(wanted))
+        changed = sorted(
+            name for name in {*asked, *self.description} if asked.get(name) != self.description.get(name)
+        )
+        if changed:
+            raise UsageError(
+                f"{path} was begun with other options ({', '.join(changed)}); use the same ones or another output folder"
+            )
+
+
+def write_checkpoint(path: Path, state: Checkpoint) -> None:
+    """Save to a temporary name, flush to the disk, rename."""
+    plain = {entry.name: getattr(state, entry.name) for entry in fields(state)}
+    plain["description"] = json.dumps(state.description)
+    temporary = path.with_name(path.name + ".partial")
+    with open(temporary, "wb") as file:
+        torch.save(plain, file)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(temporary, path)
+
+
+def write_weights(path: Path, tensors: dict[str, Tensor], header: dict[str, object]) -> None:
+    """Save `tensors` in half precision as safetensors; `header` travels in the file as JSON.
+
+    Floating tensors become float16 (integers stay), contiguous, so that the file is half as large.
+    """
+    packed = {
+        name: (tensor.half() if tensor.is_floating_point() else tensor).detach().cpu().contiguous()
+        for name, tensor in tensors.items()
+    }
+    for name, tensor in packed.items():
+        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+            raise WeightsError(f"{name} has values that half precision cannot hold; the run has diverged")
+    temporary = path.with_name(path.name + ".partial")
+    save_file(packed, temporary, metadata={HEADER_KEY: json.dumps(header)})
+    os.replace(temporary, path)
+
+
+class Curve:
+    """A CSV of figures by step. Rows after `keep_until` (a resumed run repeats them) are dropped on opening."""
+
+    def __init__(self, path: Path, keep_until: int) -> None:
+        self.path = path
+        self.columns: list[str] = []
+        if not path.exists():
+            return
+        with open(path, newline="", encoding="utf-8") as file:
+            reader = csv.DictReader(file)
+            rows = [row for row in reader if int(row["step"]) <= keep_until]
+            self.columns = list(reader.fieldnames or [])
+        self._write(rows, "w", header=True)
+
+    def add(self, step: int, seconds: float, figures: dict[str, float]) -> None:
+        """Append one row; the first row fixes the columns."""
+        row = {"step": str(step), "seconds": f"{seconds:.1f}", **{k: f"{v:.6g}" for k, v in figures.items()}}
+        new = not self.columns
+        if new:
+            self.columns = list(row)
+        self._write([row], "a", header=new)
+
+    def _write(self, rows: list[dict[str, str]], mode: str, header: bool) -> None:
+        with open(self.path, mode, newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, self.columns, restval="", extrasaction="ignore")
+            if header:
+                writer.writeheader()
+            writer.writerows(rows)

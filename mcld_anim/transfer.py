@@ -1,0 +1,49 @@
+"""The story of `mcld-anim pose`: one photo and one pose become one picture, by the same path with one frame."""
+
+from __future__ import annotations
+
+from mcld_anim.animate import FRAMES_STAGE, RunResult
+from mcld_anim.cache import RunCache
+from mcld_anim.encode import frame_pose, read_pose
+from mcld_anim.events import EventSink, warn
+from mcld_anim.frames import FrameMaker, sampling_settings
+from mcld_anim.inputs import check_pose
+from mcld_anim.options.run import PoseOptions
+from mcld_anim.outputs import publish, working_folder
+from mcld_anim.pictures import write_picture
+from mcld_anim.report.faces import FaceMeter
+from mcld_anim.report.frames import FrameReport, FrameRow
+from mcld_anim.report.record import describe_run, describe_summary, write_json
+from mcld_anim.report.side_by_side import side_by_side
+from mcld_anim.report.stages import Progress, Stages, ignore_progress
+
+
+def transfer(
+    options: PoseOptions,
+    cache: RunCache | None = None,
+    progress: Progress = ignore_progress,
+    on_event: EventSink = warn,
+) -> RunResult:
+    """Show the person of `options.source` in the pose of `options.pose`; leaves nothing behind unless it succeeds."""
+    outputs = check_pose(options)
+    stages = Stages(progress, on_event)
+    with working_folder(outputs) as work:
+        cache = cache or RunCache(work)
+        models = cache.models(options, stages)
+        source = cache.source(options.source, models, stages)
+        settings = sampling_settings(options, models.mcld.options)
+        with stages.timed("driving poses"):
+            pose = frame_pose(read_pose(options.pose, models.pose_backend), models.mcld.options.frame_size)
+        with stages.timed("synthesis"):
+            (picture,) = FrameMaker(models.mcld, source, settings).make(
+                [0], [pose], on_step=lambda done, steps: stages.progress(FRAMES_STAGE, done, steps)
+            )
+        made = outputs.inside(work)
+        write_picture(made.result, side_by_side(source.picture, pose, picture) if options.side_by_side else picture)
+        face_found, similarity = FaceMeter(models.face_backend, source.face).measure(picture, pose)
+        with FrameReport(made.report_json, made.report_csv) as report:
+            report.add(FrameRow(0, 0.0, True, face_found, similarity))
+            summary = report.finish(describe_summary(models, source, stages))
+        write_json(made.run_json, describe_run(options, outputs.result, models, settings, cache.checksums, stages))
+        publish(made, outputs, options.overwrite)
+    return RunResult(outputs.result, summary)

@@ -1,0 +1,128 @@
+"""Opening video files with PyAV: the one place that imports it, and where unusable files are refused."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from fractions import Fraction
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+from mcld_anim.errors import VideoError
+
+if TYPE_CHECKING:
+    from av.container import InputContainer
+    from av.video.stream import VideoStream
+
+LONGEST_SIDE = 16384
+"""Pixels. Beyond what H.264 and VP9 define; one such square frame is 805 MB as RGB."""
+
+PLAYLIST_FORMATS = frozenset({"hls", "dash", "concat", "sdp", "rtsp", "imf", "ffmetadata", "tty", "lavfi"})
+"""Formats that only name other files or addresses, or that show any text as a picture: none of them is a
+video."""
+
+GIVE_A_VIDEO = "give a video file such as MP4, MOV, MKV or WebM"
+
+
+def pyav() -> ModuleType:
+    """The `av` package, imported on first use: importing it takes longer than `mcld-anim --help` may."""
+    import av
+
+    return av
+
+
+def seconds(ticks: int, time_base: Fraction | None) -> Fraction:
+    """A point of a stream's own clock in seconds; PyAV types the clock as optional, though every open stream
+    has one."""
+    return ticks * (time_base or Fraction(1, pyav().time_base))
+
+
+def ticks(time: Fraction, time_base: Fraction | None) -> int:
+    """Seconds as the nearest point of a stream's own clock."""
+    return round(time / (time_base or Fraction(1, pyav().time_base)))
+
+
+def ffmpeg_errors() -> tuple[type[BaseException], ...]:
+    """What PyAV raises when FFmpeg reports a failure; some of these errors are also built-in ones."""
+    return (pyav().error.FFmpegError, OSError, ValueError, EOFError)
+
+
+def reason(error: BaseException) -> str:
+    """One line of why FFmpeg failed."""
+    return str(getattr(error, "strerror", None) or error or type(error).__name__).splitlines()[0]
+
+
+def check_file(path: str | os.PathLike[str]) -> Path:
+    """Refuse, from the file system alone, what cannot be a video file."""
+    path = Path(path)
+    try:
+        if path.is_dir():
+            raise VideoError(f"{path} is a folder; {GIVE_A_VIDEO}")
+        if not path.exists():
+            raise VideoError(f"{path} does not exist; check the path of the video")
+        if not path.is_file():
+            raise VideoError(f"{path} is a device or a pipe; {GIVE_A_VIDEO}")
+        if path.stat().st_size == 0:
+            raise VideoError(f"{path} is empty (0 bytes); {GIVE_A_VIDEO}")
+        with path.open("rb"):
+            pass
+    except OSError as error:
+        raise VideoError(
+            f"{path} cannot be read ({error.strerror}); check the path and its permissions"
+        ) from error
+    return path
+
+
+@contextmanager
+def open_input(path: str | os.PathLike[str]) -> Iterator[InputContainer]:
+    """Open a media file for reading; only local files are ever touched, whatever the content says."""
+    path = check_file(path)
+    try:
+        # "file:" keeps a name with a colon from being taken for an address
+        container = pyav().open(f"file:{path.absolute()}", options={"protocol_whitelist": "file"})
+    except ffmpeg_errors() as error:
+        raise VideoError(f"{path} is not a video or is damaged ({reason(error)}); {GIVE_A_VIDEO}") from error
+    with container:
+        names = set(container.format.name.split(","))
+        if names & PLAYLIST_FORMATS:
+            raise VideoError(
+                f"{path} is a text or a playlist ({container.format.name}), not a video; {GIVE_A_VIDEO}"
+            )
+        yield container
+
+
+@contextmanager
+def open_video(path: str | os.PathLike[str]) -> Iterator[tuple[InputContainer, VideoStream]]:
+    """Open a file that holds a video: the container and its main video stream, checked but not yet
+    decoded."""
+    with open_input(path) as container:
+        stream = _video_stream(container, Path(path))
+        width, height = stream.codec_context.width, stream.codec_context.height
+        if max(width, height) > LONGEST_SIDE:
+            raise VideoError(
+                f"{path} has frames of {width}x{height} pixels, more than {LONGEST_SIDE} on a side; "
+                "scale the video down"
+            )
+        stream.thread_type = "AUTO"
+        yield container, stream
+
+
+def _video_stream(container: InputContainer, path: Path) -> VideoStream:
+    name = container.format.name
+    if name.endswith("_pipe") or name == "image2":
+        raise VideoError(f"{path} is a picture ({name.removesuffix('_pipe')}), not a video; {GIVE_A_VIDEO}")
+    # A cover picture of a song is stored as a video stream of one frame
+    cover = pyav().stream.Disposition.attached_pic
+    streams = [stream for stream in container.streams.video if not stream.disposition & cover]
+    if not streams:
+        found = ", ".join(sorted({stream.type for stream in container.streams})) or "nothing"
+        raise VideoError(f"{path} has no video stream (found: {found}); {GIVE_A_VIDEO}")
+    stream = container.streams.best("video")
+    chosen = stream if stream in streams else streams[0]
+    if chosen.codec_context is None:
+        raise VideoError(
+            f"{path} holds a video in a format that cannot be decoded here; convert it to H.264 first"
+        )
+    return chosen

@@ -1,0 +1,154 @@
+"""One steady crop around a person, and the way back.
+
+Coordinates are continuous: pixel i covers i to i + 1, so (0, 0) is the picture's outer corner. x grows to the
+right, y downwards.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from mcld_anim.arrays import Iuv, Picture
+from mcld_anim.errors import PoseError
+
+Box = tuple[float, float, float, float]
+"""x0, y0, x1, y1 in pixels; x1 and y1 are outside."""
+
+MARGIN = 0.1
+"""Of the person's larger side, added on every side: DensePose and the detectors cut hair and fingers off."""
+
+NEIGHBOURS = 7
+"""Frames around a box that say where the person is then: a quarter of a second, and the median of it outlives
+three wrong detections in a row."""
+
+STRAY_OVERLAP = 0.1
+"""Intersection over union with the neighbours' median box below which a box is another thing than the
+person."""
+
+MOST_STRAYS = 0.2
+"""Share of the boxes. If more seem stray, the person really moves that fast, and all boxes count."""
+
+
+@dataclass(frozen=True)
+class SteadyCrop:
+    """A rectangle in whole pixels, the same for every frame; it may reach outside the picture."""
+
+    x: int
+    y: int
+    w: int
+    h: int
+
+    def to_crop(self, points: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+        """(N, 2) points x, y of the picture -> the same points in the crop resized to `size` (height,
+        width)."""
+        return (points - [self.x, self.y]) * [size[1] / self.w, size[0] / self.h]
+
+    def from_crop(self, points: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+        """The inverse of `to_crop`."""
+        return points * [self.w / size[1], self.h / size[0]] + [self.x, self.y]
+
+
+def steady_crop(
+    boxes: Sequence[Box | None], frame_size: tuple[int, int], aspect: float, margin: float = MARGIN
+) -> SteadyCrop:
+    """The smallest crop of `aspect` (width / height) around the person in all frames, with a margin.
+
+    `boxes` has one entry per frame, None where nobody was found. Boxes that jump away from their neighbours
+    in time for a moment are wrong detections and do not count; all others lie inside the crop, as far as they
+    lie inside the frame of `frame_size` (height, width).
+    """
+    height, width = frame_size
+    found = np.array([box for box in boxes if box is not None], dtype=float).reshape(-1, 4)
+    found = found[np.isfinite(found).all(axis=1)].clip(0, [width, height, width, height])
+    found = found[(found[:, 2:] > found[:, :2]).all(axis=1)]
+    if not len(found):
+        raise PoseError("no person was found in any frame; use a driving video that shows one whole person")
+    kept = found[~_strays(found)]
+    x0, y0 = kept[:, :2].min(axis=0)
+    x1, y1 = kept[:, 2:].max(axis=0)
+    space = margin * max(x1 - x0, y1 - y0)
+    return _around(x0 - space, y0 - space, x1 + space, y1 + space, aspect)
+
+
+def apply_picture(picture: Picture, crop: SteadyCrop, size: tuple[int, int]) -> Picture:
+    """Cut `crop` out and resize it to `size` (height, width); outside the picture its edge is repeated."""
+    height, width = picture.shape[:2]
+    rows = np.arange(crop.y, crop.y + crop.h).clip(0, height - 1)
+    columns = np.arange(crop.x, crop.x + crop.w).clip(0, width - 1)
+    return resize_picture(picture[rows[:, None], columns], size)
+
+
+def apply_iuv(iuv: Iuv, crop: SteadyCrop, size: tuple[int, int]) -> Iuv:
+    """Cut `crop` out and take the nearest value for each pixel of `size` (height, width); outside is
+    background, 0."""
+    height, width = iuv.shape[:2]
+    rows = crop.y + _nearest(crop.h, size[0])
+    columns = crop.x + _nearest(crop.w, size[1])
+    cut = iuv[rows.clip(0, height - 1)[:, None], columns.clip(0, width - 1)]
+    cut[(rows < 0) | (rows >= height)] = 0
+    cut[:, (columns < 0) | (columns >= width)] = 0
+    return cut
+
+
+def paste_back(picture: Picture, crop: SteadyCrop, frame: Picture) -> Picture:
+    """A copy of `frame` with `picture`, which shows `crop`, at its place; what reaches outside is cut off."""
+    height, width = frame.shape[:2]
+    top, bottom = max(crop.y, 0), min(crop.y + crop.h, height)
+    left, right = max(crop.x, 0), min(crop.x + crop.w, width)
+    result = frame.copy()
+    if top < bottom and left < right:
+        full = resize_picture(picture, (crop.h, crop.w))
+        result[top:bottom, left:right] = full[top - crop.y : bottom - crop.y, left - crop.x : right - crop.x]
+    return result
+
+
+def resize_picture(picture: Picture, size: tuple[int, int]) -> Picture:
+    """Resize to (height, width): by area where it shrinks, so that nothing aliases, by Lanczos where it
+    grows."""
+    height, width = size
+    if picture.shape[:2] == (height, width):
+        return np.ascontiguousarray(picture)
+    shrinks = height * width < picture.shape[0] * picture.shape[1]
+    interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_LANCZOS4
+    return cv2.resize(np.ascontiguousarray(picture), (width, height), interpolation=interpolation)
+
+
+def resize_iuv(iuv: Iuv, size: tuple[int, int]) -> Iuv:
+    """Resize to (height, width) by the nearest value: parts and coordinates have no values in between."""
+    return iuv[_nearest(iuv.shape[0], size[0])[:, None], _nearest(iuv.shape[1], size[1])]
+
+
+def _nearest(length: int, new_length: int) -> np.ndarray:
+    """For each of `new_length` pixels, the one of `length` pixels in which its centre lies."""
+    return ((2 * np.arange(new_length) + 1) * length) // (2 * new_length)
+
+
+def _strays(boxes: np.ndarray) -> np.ndarray:
+    """Which of the (N, 4) boxes jump away from their neighbours for a moment."""
+    reach = NEIGHBOURS // 2
+    expected = np.array(
+        [np.median(boxes[max(0, i - reach) : i + reach + 1], axis=0) for i in range(len(boxes))]
+    )
+    stray = _overlap(boxes, expected) < STRAY_OVERLAP
+    return stray if stray.mean() <= MOST_STRAYS else np.zeros_like(stray)
+
+
+def _overlap(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Intersection over union of (N, 4) boxes, pair by pair."""
+    low, high = np.maximum(first[:, :2], second[:, :2]), np.minimum(first[:, 2:], second[:, 2:])
+    shared = (high - low).clip(0).prod(axis=1)
+    union = (first[:, 2:] - first[:, :2]).prod(axis=1) + (second[:, 2:] - second[:, :2]).prod(axis=1) - shared
+    return shared / np.maximum(union, 1e-9)
+
+
+def _around(x0: float, y0: float, x1: float, y1: float, aspect: float) -> SteadyCrop:
+    """A rectangle of whole pixels and of `aspect` around this one, hardly larger, with the same centre."""
+    # Two pixels more than needed: rounding may take half a pixel from the width and half from the corner
+    h = math.ceil(max(y1 - y0 + 2, (x1 - x0 + 2) / aspect))
+    w = round(h * aspect)
+    return SteadyCrop(round((x0 + x1 - w) / 2), round((y0 + y1 - h) / 2), w, h)

@@ -1,0 +1,183 @@
+"""What a video is, found out cheaply: its header, the times of its first frames, and one decoded frame."""
+
+from __future__ import annotations
+
+import math
+import os
+from contextlib import suppress
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import islice, pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mcld_anim.errors import VideoError
+from mcld_anim.video.container import (
+    GIVE_A_VIDEO,
+    LONGEST_SIDE,
+    check_file,
+    open_video,
+    pyav,
+    seconds,
+)
+from mcld_anim.video.decode import DecodeLog, decoded_frames, read_packets
+from mcld_anim.video.rates import exact_rate, nominal_rate
+from mcld_anim.video.upright import HDR_TRANSFERS, Upright, upright_of
+
+if TYPE_CHECKING:
+    from av.container import InputContainer
+    from av.video.frame import VideoFrame as StoredFrame
+    from av.video.stream import VideoStream
+
+RATE_PACKETS = 500
+"""Frames whose times are looked at to find the frame rate: enough to average 1 ms rounding out to 0.01 %."""
+
+ROUNDING = 1e-3
+"""Frames. Seconds given as decimals, and durations that containers round to 1 µs, stay below this."""
+
+
+@dataclass(frozen=True)
+class VideoInfo:
+    """A video that was opened, and of which one frame was decoded."""
+
+    path: Path
+    width: int  # pixels as shown: upright, square
+    height: int
+    fps: Fraction  # nominal frames per second
+    variable_rate: bool
+    duration: float  # seconds, of the picture
+    frames: int | None  # stored frames, where the container says
+    first_time: (
+        Fraction  # seconds in the container's clock when the first frame is shown: time 0 of this program
+    )
+    sample_aspect: Fraction  # width over height of a stored pixel
+    upright: Upright  # how stored frames are turned and scaled
+    codec: str
+    pixel_format: str
+    container: str
+    hdr: str | None  # "PQ" or "HLG", else None
+    interlaced: bool
+    audio_codec: str | None
+    audio_streams: int
+
+    @property
+    def rotation(self) -> int:
+        """Degrees clockwise by which stored frames are turned: 0, 90, 180 or 270."""
+        return (-self.upright.quarter_turns % 4) * 90
+
+    @property
+    def mirrored(self) -> bool:
+        """Stored frames are mirrored left to right before they are turned."""
+        return self.upright.mirrored
+
+    @property
+    def has_audio(self) -> bool:
+        """There is a sound track."""
+        return self.audio_streams > 0
+
+
+def probe(path: str | os.PathLike[str]) -> VideoInfo:
+    """Open a video and describe it; refuses, with VideoError, whatever no frame can be read from."""
+    path = check_file(path)
+    with open_video(path) as (container, stream):
+        frame = _first_frame(container, stream, path)
+        sample_aspect = Fraction(stream.sample_aspect_ratio or 1)
+        upright = upright_of(frame, sample_aspect)
+        if max(upright.width, upright.height) > LONGEST_SIDE:
+            raise VideoError(
+                f"{path} is shown at {upright.width}x{upright.height} pixels, more than {LONGEST_SIDE} a side"
+                f" (a stored pixel is {sample_aspect} times as wide as high); scale the video down"
+            )
+        first_time = Fraction(0) if frame.pts is None else seconds(frame.pts, frame.time_base)
+        audio = container.streams.best("audio")
+        context = stream.codec_context
+        duration = declared_duration(container, stream, first_time)
+        times, length = _packet_times(path, all_of_them=duration is None)
+        fps = nominal_rate(times, [stream.average_rate, stream.guessed_rate, stream.base_rate])
+        return VideoInfo(
+            path=path,
+            width=upright.width,
+            height=upright.height,
+            fps=fps,
+            variable_rate=_is_variable(times, fps),
+            duration=float(length + 1 / fps if duration is None else duration),
+            frames=stream.frames or None,
+            first_time=first_time,
+            sample_aspect=sample_aspect,
+            upright=upright,
+            codec=context.name,
+            pixel_format=frame.format.name,
+            container=container.format.name,
+            hdr=HDR_TRANSFERS.get(int(frame.color_trc)),
+            interlaced=bool(frame.interlaced_frame),
+            audio_codec=None if audio is None else audio.codec_context.name,
+            audio_streams=len(container.streams.audio),
+        )
+
+
+def frame_count(
+    info: VideoInfo,
+    fps: str | float | Fraction = "source",
+    start: float = 0.0,
+    end: float | None = None,
+    max_frames: int | None = None,
+) -> int:
+    """How many frames `read_frames` with the same arguments will give; exact unless the container is
+    wrong."""
+    rate = info.fps if isinstance(fps, str) else exact_rate(fps)
+    until = info.duration if end is None else min(end, info.duration)
+    instants = float((Fraction(until) - Fraction(start)) * rate)
+    if end is not None and end <= info.duration:
+        count = math.ceil(instants - ROUNDING)  # every instant before `end`
+    else:
+        # The reader gives a last instant that at least half a source or output period of the video still
+        # covers
+        count = math.floor(instants - float(rate / max(rate, info.fps)) / 2 + ROUNDING) + 1
+    count = max(1, count)
+    return count if max_frames is None else min(count, max_frames)
+
+
+def declared_duration(
+    container: InputContainer, stream: VideoStream, first_time: Fraction
+) -> Fraction | None:
+    """Seconds from the first frame to the end of the last, as the header says; None where it says nothing."""
+    if stream.duration is not None and stream.duration > 0:
+        return seconds(stream.duration, stream.time_base)
+    end: Fraction | None = None
+    tag = stream.metadata.get("DURATION")  # Matroska: "00:00:03.040000000"
+    if tag and tag.count(":") == 2:
+        with suppress(ValueError):
+            hours, minutes, rest = tag.split(":")
+            end = (int(hours) * 60 + int(minutes)) * 60 + Fraction(rest)
+    elif container.duration is not None and not container.streams.audio:  # else it may be the sound's
+        end = Fraction(container.duration, pyav().time_base)
+    return end - first_time if end is not None and end > first_time else None
+
+
+def _first_frame(container: InputContainer, stream: VideoStream, path: Path) -> StoredFrame:
+    log = DecodeLog()
+    frame = next(decoded_frames(container, stream, log), None)
+    if frame is None:
+        why = "it is damaged" if log.damaged or log.ended_by else "it has 0 frames"
+        raise VideoError(f"{path} holds no frame that can be decoded: {why}; {GIVE_A_VIDEO}")
+    return frame
+
+
+def _packet_times(path: Path, all_of_them: bool) -> tuple[list[Fraction], Fraction]:
+    """When the frames begin (seconds, sorted; the first `RATE_PACKETS` or all), and from the first to the
+    last of them."""
+    with open_video(path) as (container, stream):
+        packets = read_packets(container, stream, DecodeLog())
+        shown = (
+            seconds(packet.pts, packet.time_base)
+            for packet in packets
+            if packet.pts is not None and not packet.is_discard
+        )
+        times = sorted(shown if all_of_them else islice(shown, RATE_PACKETS))
+    return times, (times[-1] - times[0] if times else Fraction(0))
+
+
+def _is_variable(times: list[Fraction], fps: Fraction) -> bool:
+    """Whether some frame lasts half a period more or less than the others."""
+    steps = (later - earlier for earlier, later in pairwise(times))
+    return any(abs(step * fps - 1) > Fraction(1, 2) for step in steps)

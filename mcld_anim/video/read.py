@@ -1,0 +1,226 @@
+"""Read a video as upright frames with square pixels at a constant rate, one at a time."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import TYPE_CHECKING, Literal
+
+from mcld_anim.arrays import Picture
+from mcld_anim.errors import UsageError, VideoError
+from mcld_anim.events import Event, EventSink, warn
+from mcld_anim.video.container import ffmpeg_errors, open_video, ticks
+from mcld_anim.video.decode import DecodeLog, TimedFrame, timed_frames
+from mcld_anim.video.probe import VideoInfo, probe
+from mcld_anim.video.rates import exact_rate
+from mcld_anim.video.upright import to_rgb
+
+if TYPE_CHECKING:
+    from av.container import InputContainer
+    from av.video.stream import VideoStream
+
+LEAST_SEEK = 1
+"""Seconds. Nearer to the beginning, decoding from it is as fast as looking for a key frame."""
+
+MISSING_PERIODS = 2
+"""Frames. A file that ends this much before its declared end was cut; the last frame's length is often not
+stored."""
+
+
+@dataclass(frozen=True)
+class VideoFrame:
+    """One frame at a constant rate."""
+
+    index: int  # 0, 1, ... from `start`
+    time: float  # seconds since the video's first frame
+    picture: Picture
+
+
+@dataclass(frozen=True)
+class FrameGrid:
+    """The instants at which a video is looked at."""
+
+    fps: Fraction
+    start: Fraction  # seconds since the video's first frame
+    end: Fraction | None
+    max_frames: int | None
+    tolerance: Fraction
+    """Seconds by which a frame may be shown early: half a period, so that rounded or jittering times do no
+    harm."""
+
+    def time(self, index: int) -> Fraction:
+        """Seconds since the video's first frame."""
+        return self.start + index / self.fps
+
+    def wants(self, index: int) -> bool:
+        """Whether `index` is asked for, if the video lasts that long."""
+        if self.max_frames is not None and index >= self.max_frames:
+            return False
+        return self.end is None or self.time(index) < self.end
+
+
+def frame_grid(
+    info: VideoInfo, fps: str | float | Fraction, start: float, end: float | None, max_frames: int | None
+) -> FrameGrid:
+    """Check the options against each other and the video."""
+    if isinstance(fps, str) and fps != "source":
+        raise UsageError(f'--fps {fps} is not a frame rate; give frames per second or "source"')
+    rate = info.fps if isinstance(fps, str) else exact_rate(fps)
+    if not 0 <= start < float("inf"):
+        raise UsageError(f"--start {start} is not a time in the video; give seconds from 0")
+    if end is not None and not end > start:
+        raise UsageError(f"--end {end} is not after --start {start}; give a later time in seconds")
+    if max_frames is not None and max_frames < 1:
+        raise UsageError(f"--max-frames {max_frames} leaves nothing to read; give 1 or more")
+    if start >= info.duration:
+        raise VideoError(
+            f"{info.path} is {info.duration:.3f} s long; --start {start} must lie before its end"
+        )
+    return FrameGrid(
+        fps=rate,
+        start=_seconds(start),
+        end=None if end is None else _seconds(end),
+        max_frames=max_frames,
+        tolerance=1 / (2 * max(rate, info.fps)),
+    )
+
+
+def read_frames(
+    path: str | os.PathLike[str] | VideoInfo,
+    fps: str | float | Fraction = "source",
+    start: float = 0.0,
+    end: float | None = None,
+    max_frames: int | None = None,
+    backend: Literal["auto", "pyav", "decord"] = "auto",
+    on_event: EventSink = warn,
+) -> Iterator[VideoFrame]:
+    """Frames of a video from `start` up to `end` (seconds), `fps` per second ("source": the nominal rate).
+
+    Each instant shows the last frame that began before it (or less than half a period after it), for as long
+    as the last frame lasts; so a variable rate becomes a constant one and nothing drifts from the sound.
+    Arguments are checked at once; memory is that of a few frames.
+
+    "auto" streams with PyAV: for reading in order it is as fast as decord and needs no index. "decord" gives
+    the same pixels by batches (see `FrameAccess`).
+    """
+    info = path if isinstance(path, VideoInfo) else probe(path)
+    grid = frame_grid(info, fps, start, end, max_frames)
+    if backend == "decord":
+        from mcld_anim.video.access import FrameAccess
+
+        return FrameAccess(info, grid, "decord", on_event).stream()
+    return stream_frames(info, grid, on_event)
+
+
+def stream_frames(
+    info: VideoInfo, grid: FrameGrid, on_event: EventSink, first: int = 0
+) -> Iterator[VideoFrame]:
+    """The frames of `grid` from index `first` on, decoded with PyAV."""
+    if first == 0:
+        _tell_properties(info, on_event)
+    given = 0
+    log = DecodeLog()
+    shown: TimedFrame | None = None
+    for index, timed in resample(_stored_frames(info, grid.time(first), log), grid, first):
+        if timed is not shown:
+            picture, shown = info.upright.apply(to_rgb(timed.frame)), timed
+        else:
+            picture = picture.copy()  # the same frame again: its reader may have drawn on the first
+        yield VideoFrame(index, float(grid.time(index)), picture)
+        given += 1
+    _tell_loss(info, log, on_event)
+    if given == 0:
+        raise VideoError(
+            f"{info.path} has no frame at {float(grid.time(first)):.3f} s; it ends before, check --start"
+        )
+
+
+def resample(
+    stored: Iterable[TimedFrame], grid: FrameGrid, first: int = 0
+) -> Iterator[tuple[int, TimedFrame]]:
+    """Which stored frame each instant of the grid shows, from index `first` on; frames come in the order of
+    time."""
+    index = first
+    held: TimedFrame | None = None
+    for timed in stored:
+        if held is not None:
+            while grid.wants(index) and grid.time(index) + grid.tolerance <= timed.time:
+                yield index, held
+                index += 1
+        if not grid.wants(index):
+            return
+        held = timed
+    if held is None:
+        return
+    while grid.wants(index) and (
+        grid.time(index) + grid.tolerance <= held.end or (index == 0 and held.time <= grid.time(0) < held.end)
+    ):
+        yield index, held
+        index += 1
+
+
+def _stored_frames(info: VideoInfo, from_time: Fraction, log: DecodeLog) -> Iterator[TimedFrame]:
+    """Stored frames in order, from a key frame at or before `from_time` to the end."""
+    period = 1 / info.fps
+    if from_time >= LEAST_SEEK:
+        with open_video(info.path) as (container, stream):
+            frames = _frames_near(container, stream, info, from_time, log)
+            timed = next(frames, None)
+            # Some containers land behind the target or do not know times; then only the beginning is safe
+            if timed is not None and timed.frame.pts is not None and timed.time <= from_time:
+                log.from_beginning = timed.time == 0
+                yield timed
+                yield from frames
+                return
+        log.restart()
+    with open_video(info.path) as (container, stream):
+        yield from timed_frames(container, stream, log, info.first_time, period)
+
+
+def _frames_near(
+    container: InputContainer, stream: VideoStream, info: VideoInfo, from_time: Fraction, log: DecodeLog
+) -> Iterator[TimedFrame]:
+    """Stored frames from the key frame that the container finds for `from_time`; none if it cannot seek."""
+    errors = ffmpeg_errors()
+    try:
+        target = ticks(info.first_time + from_time, stream.time_base)
+        container.seek(target, stream=stream, backward=True)
+    except errors:
+        return
+    yield from timed_frames(container, stream, log, info.first_time, 1 / info.fps)
+
+
+def _tell_loss(info: VideoInfo, log: DecodeLog, on_event: EventSink) -> None:
+    """Report what a damaged or cut file lost in the part that was read."""
+    cut = False
+    if log.at_end and log.from_beginning and info.frames is not None:
+        cut = log.packets < info.frames
+    elif log.at_end:
+        cut = (info.duration - float(log.end)) * info.fps > MISSING_PERIODS
+    if cut or log.ended_by:
+        why = f" ({log.ended_by})" if log.ended_by else ""
+        message = f"{info.path} is cut short or damaged{why}: only {float(log.end):.2f} s"
+        message += f" of {info.duration:.2f} s could be read; the frames before that were used"
+        on_event(Event("video_cut_short", message))
+    elif log.damaged:
+        message = f"{info.path} is damaged: {log.damaged} of {log.packets} stored frames could not be decoded"
+        on_event(Event("video_damaged", message + "; the frames before them were held"))
+
+
+def _tell_properties(info: VideoInfo, on_event: EventSink) -> None:
+    if info.hdr is not None:
+        message = (
+            f"{info.path} is high dynamic range ({info.hdr}): without tone mapping its colours look flat"
+        )
+        on_event(Event("video_hdr", message))
+    if info.interlaced:
+        on_event(
+            Event("video_interlaced", f"{info.path} is interlaced: its frames were used as they are stored")
+        )
+
+
+def _seconds(value: float) -> Fraction:
+    """Seconds as the decimal number that was meant: 0.1 is 1/10."""
+    return Fraction(value).limit_denominator(1_000_000)

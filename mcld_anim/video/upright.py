@@ -1,0 +1,101 @@
+"""From a stored frame to a picture: colours, rotation, mirroring and square pixels."""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any
+
+import cv2
+import numpy as np
+
+from mcld_anim.arrays import Picture
+from mcld_anim.video.container import pyav
+
+if TYPE_CHECKING:
+    from av.video.frame import VideoFrame as StoredFrame
+
+HD_HEIGHT = 720
+"""Rows from which a video without colour tags is BT.709, and BT.601 below: what players assume."""
+
+UNSPECIFIED_MATRIX = 2
+"""ITU-T H.273, MatrixCoefficients: the stream does not say."""
+
+HDR_TRANSFERS = {16: "PQ", 18: "HLG"}
+"""ITU-T H.273, TransferCharacteristics of high dynamic range."""
+
+
+@dataclass(frozen=True)
+class Upright:
+    """What turns a stored frame into an upright one: first mirror left to right, then turn, then scale."""
+
+    mirrored: bool
+    quarter_turns: int  # counter-clockwise, 0..3
+    height: int  # pixels, after turning, with square pixels
+    width: int
+
+    def apply(self, stored: Picture) -> Picture:
+        """Picture as stored -> uint8 (height, width, 3) RGB, upright."""
+        picture = stored[:, ::-1] if self.mirrored else stored
+        return self.scale(np.rot90(picture, self.quarter_turns))
+
+    def scale(self, turned: Picture) -> Picture:
+        """The last step alone, for readers that turn by themselves."""
+        turned = np.ascontiguousarray(turned)
+        if turned.shape[:2] == (self.height, self.width):
+            return turned
+        return cv2.resize(turned, (self.width, self.height), interpolation=cv2.INTER_CUBIC)
+
+
+def upright_of(frame: StoredFrame, sample_aspect: Fraction) -> Upright:
+    """The way to turn frames like this one upright; `sample_aspect` is a stored pixel's width over its
+    height."""
+    mirrored, quarter_turns = orientation(_display_matrix(frame))
+    height, width = frame.height, frame.width
+    # Only ever enlarged, so that no stored detail is lost
+    if sample_aspect > 1:
+        width = round(width * sample_aspect)
+    elif sample_aspect < 1:
+        height = round(height / sample_aspect)
+    if quarter_turns % 2:
+        height, width = width, height
+    return Upright(mirrored, quarter_turns, height, width)
+
+
+def orientation(matrix: tuple[float, float, float, float]) -> tuple[bool, int]:
+    """Read a display matrix (a, b, c, d): is the picture mirrored first, then how many quarter turns
+    counter-clockwise.
+
+    The matrix takes a stored point (x, y), y downwards, to (a x + c y, b x + d y) (ISO/IEC 14496-12, 6.2.2).
+    Turns between quarters are rounded to the nearest.
+    """
+    a, b, c, d = matrix
+    mirrored = a * d - b * c < 0
+    if mirrored:  # matrix = turn after mirror, so undo the mirror: x -> -x
+        a, b = -a, -b
+    # (1, 0) is shown at (a, b); with y downwards a counter-clockwise turn makes b negative
+    return mirrored, round(np.degrees(np.arctan2(-b, a)) / 90) % 4
+
+
+def to_rgb(frame: StoredFrame) -> Picture:
+    """Stored frame -> uint8 (H, W, 3) RGB as stored, neither turned nor scaled.
+
+    The conversion is swscale's default path, which decord uses too, so that both readers give the same
+    pixels.
+    """
+    colorspaces = pyav().video.reformatter.Colorspace
+    source = None  # what the frame says
+    if frame.colorspace == UNSPECIFIED_MATRIX:
+        source = colorspaces.ITU709 if frame.height >= HD_HEIGHT else colorspaces.ITU601
+    # One thread: the same rows are converted the same way on every machine
+    return frame.reformat(format="rgb24", src_colorspace=source, threads=1).to_ndarray()
+
+
+def _display_matrix(frame: StoredFrame) -> tuple[float, float, float, float]:
+    matrix: Any = frame.side_data.get("DISPLAYMATRIX")
+    if matrix is not None:
+        a, b, _, c, d, *_ = struct.unpack("=9i", matrix)
+        if a * d - b * c != 0:
+            return a, b, c, d
+    return 1, 0, 0, 1

@@ -1,0 +1,90 @@
+"""The table of weights: what each file is for, its size, checksum, licence and origin.
+
+The embedded model's rows lie beside its files in `embedded/table.yaml`, written by `install.py` from an export of
+the training; this module only reads and checks them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+
+import yaml
+
+from mcld_anim.errors import WeightsError
+
+EMBEDDED_FOLDER = Path(str(files("mcld_anim.weights"))) / "embedded"
+TABLE_NAME = "table.yaml"
+
+PARTS = (
+    "vae",
+    "image_encoder",
+    "reference_net",
+    "denoiser",
+    "pose_guider",
+    "face_tokens",
+    "densepose",
+    "face",
+)
+"""Every part of the embedded model; each is one safetensors file of that name."""
+
+
+@dataclass(frozen=True)
+class WeightFile:
+    """One row of the table."""
+
+    part: str
+    file: str
+    bytes: int
+    sha256: str
+    parameters: int
+    licence: str
+    origin: str  # the command that trained it
+
+
+@cache
+def embedded_table() -> tuple[WeightFile, ...]:
+    """The embedded model's rows, in the order of `PARTS`."""
+    path = EMBEDDED_FOLDER / TABLE_NAME
+    if not path.is_file():
+        raise WeightsError(f"the embedded model is not in this installation ({path} is missing): install it again")
+    rows = {row["part"]: WeightFile(**row) for row in yaml.safe_load(path.read_text(encoding="utf-8"))}
+    if set(rows) != set(PARTS):
+        raise WeightsError(f"{path} lists {sorted(rows)}, expected {sorted(PARTS)}: install mcld-anim again")
+    return tuple(rows[part] for part in PARTS)
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file's bytes, as lower-case hex."""
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        while block := stream.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+@dataclass(frozen=True)
+class Verification:
+    """What checking one weight file against its row of the table found."""
+
+    row: WeightFile
+    problem: str | None  # None: present, and its bytes are the recorded ones
+
+
+def verify_embedded() -> tuple[Verification, ...]:
+    """Compare every embedded file's size and SHA-256 with the table."""
+    results = []
+    for row in embedded_table():
+        path = EMBEDDED_FOLDER / row.file
+        problem = None
+        if not path.is_file():
+            problem = "missing"
+        elif path.stat().st_size != row.bytes:
+            problem = f"{path.stat().st_size} bytes, expected {row.bytes}"
+        elif file_sha256(path) != row.sha256:
+            problem = "checksum differs"
+        results.append(Verification(row, problem))
+    return tuple(results)

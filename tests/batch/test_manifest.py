@@ -1,0 +1,144 @@
+"""Manifests: three formats, each error with its line, and no output outside the folder."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from mcld_anim.batch.manifest import read_manifest
+from mcld_anim.errors import ManifestError, UsageError
+from mcld_anim.options.run import PoseOptions, RunOptions
+
+
+@pytest.fixture
+def inputs(tmp_path: Path) -> Path:
+    """Files that exist; what is in them is looked at when a row runs."""
+    for name in ("a.png", "b.png", "v.mp4"):
+        (tmp_path / name).write_bytes(b"x")
+    return tmp_path
+
+
+def write_jsonl(folder: Path, *rows: object) -> Path:
+    path = folder / "jobs.jsonl"
+    path.write_text("".join((row if isinstance(row, str) else json.dumps(row)) + "\n" for row in rows))
+    return path
+
+
+ROW = {"source": "a.png", "driving": "v.mp4", "output": "one.mp4"}
+
+
+def test_three_formats_say_the_same(inputs: Path) -> None:
+    rows = [{**ROW, "steps": 4, "blend": 0.2, "side_by_side": True, "fps": "source"}]
+    rows += [{"source": "b.png", "pose": "a.png", "output": "sub/two.png"}]
+    jsonl = write_jsonl(inputs, *rows)
+    csv = inputs / "jobs.csv"
+    csv.write_text(
+        "source,driving,pose,output,steps,blend,side_by_side,fps\n"
+        "a.png,v.mp4,,one.mp4,4,0.2,true,source\nb.png,,a.png,sub/two.png,,,,\n"
+    )
+    yaml = inputs / "jobs.yaml"
+    yaml.write_text(
+        "- source: a.png\n  driving: v.mp4\n  output: one.mp4\n  steps: 4\n  blend: 0.2\n  side_by_side: true\n"
+        "  fps: source\n- {source: b.png, pose: a.png, output: sub/two.png}\n"
+    )
+    read = [read_manifest(path, inputs / "out") for path in (jsonl, csv, yaml)]
+    assert [[row.options for row in rows] for rows in read[1:]] == [[row.options for row in read[0]]] * 2
+    assert [[row.line for row in rows] for rows in read] == [[1, 2], [2, 3], [1, 8]]
+    first, second = (row.options for row in read[0])
+    assert isinstance(first, RunOptions)
+    assert isinstance(second, PoseOptions)
+    assert (first.source, first.steps, first.side_by_side) == (inputs / "a.png", 4, True)
+    assert second.output == (inputs / "out" / "sub" / "two.png").resolve()
+
+
+def test_an_output_that_is_left_out_is_named_after_the_inputs(inputs: Path) -> None:
+    (row,) = read_manifest(write_jsonl(inputs, {"source": "a.png", "driving": "v.mp4"}), inputs / "out")
+    assert row.output == "a_v.mp4"
+
+
+@pytest.mark.parametrize(
+    ("row", "words"),
+    [
+        ({**ROW, "stepz": 1}, "unknown key stepz"),
+        ({**ROW, "steps": "many"}, "steps: got 'many'"),
+        ({**ROW, "steps": 0}, "--steps 0"),
+        ({**ROW, "output": "../evil.mp4"}, "leaves the output folder"),
+        ({**ROW, "output": "sub/../../evil.mp4"}, "leaves the output folder"),
+        ({**ROW, "output": "/tmp/evil.mp4"}, "leaves the output folder"),
+        ({**ROW, "output": "~/evil.mp4"}, "leaves the output folder"),
+        ({**ROW, "output": "link/evil.mp4"}, "through a link"),
+        ({**ROW, "output": "one.avi"}, "does not end in .mp4"),
+        ({**ROW, "output": 5}, "output is 5"),
+        ({**ROW, "source": "none.png"}, "none.png does not exist"),
+        ({**ROW, "driving": "none.mp4"}, "none.mp4 does not exist"),
+        ({**ROW, "audio": "none.mp3"}, "none.mp3 does not exist"),
+        ({**ROW, "densepose": "none.zip"}, "none.zip does not exist"),
+        ({**ROW, "source": None}, "source"),
+        ({**ROW, "pose": "a.png"}, "either driving"),
+        ({"source": "a.png"}, "either driving"),
+        ({"driving": "v.mp4"}, "--source is missing"),
+        ('{"source": "a.png", "source": "b.png", "driving": "v.mp4"}', "appears twice"),
+        ("[1, 2]", "expected an object"),
+        ("{not json", "not readable as JSON"),
+    ],
+)
+def test_each_error_has_its_line(inputs: Path, row: object, words: str) -> None:
+    out = inputs / "out"
+    out.mkdir()
+    (out / "link").symlink_to(inputs)
+    path = write_jsonl(inputs, ROW, "", row, {**ROW, "output": "two.mp4"})
+    with pytest.raises(ManifestError) as caught:
+        read_manifest(path, out)
+    (line,) = str(caught.value).splitlines()
+    assert line.startswith("jobs.jsonl line 3: ")
+    assert words in line
+    assert not list(out.glob("*.mp4"))
+
+
+def test_all_errors_are_told_at_once(inputs: Path) -> None:
+    path = write_jsonl(inputs, {**ROW, "stepz": 1}, ROW, {**ROW, "source": "none.png", "output": "x.mp4"})
+    with pytest.raises(ManifestError) as caught:
+        read_manifest(path, inputs / "out")
+    assert [line.split(":")[0] for line in str(caught.value).splitlines()] == ["jobs.jsonl line 1", "jobs.jsonl line 3"]
+
+
+@pytest.mark.parametrize("second", ["one.mp4", "./one.mp4", "sub/../one.mp4"])
+def test_no_output_is_written_twice(inputs: Path, second: str) -> None:
+    with pytest.raises(ManifestError, match="line 2"):
+        read_manifest(write_jsonl(inputs, ROW, {**ROW, "output": second}), inputs / "out")
+
+
+def test_reports_may_not_collide_either(inputs: Path) -> None:
+    pose = {"source": "a.png", "pose": "b.png", "output": "one.png"}  # one.report.json as well
+    with pytest.raises(ManifestError, match=r"line 2.*already"):
+        read_manifest(write_jsonl(inputs, ROW, pose), inputs / "out")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("jobs.csv", "source,source\na.png,b.png\n", "named twice"),
+        ("jobs.csv", "source,driving\na.png,v.mp4,more\n", "line 2: 3 cells"),
+        ("jobs.csv", "source,driving\n'a.png,\"v.mp4\n", "line 2"),
+        ("jobs.yaml", "source: a.png\n", "expected a list"),
+        ("jobs.yaml", "- [1, 2]\n", "line 1: expected a mapping"),
+        ("jobs.yaml", "- {source: a.png, source: b.png, driving: v.mp4}\n", "line 1: key source appears twice"),
+        ("jobs.yaml", "- !!python/object/apply:os.system [true]\n", "line 1"),
+        ("jobs.jsonl", "", "no rows"),
+    ],
+)
+def test_damaged_manifests(inputs: Path, name: str, content: str, words: str) -> None:
+    path = inputs / name
+    path.write_text(content)
+    with pytest.raises(ManifestError, match=words):
+        read_manifest(path, inputs / "out")
+
+
+def test_a_manifest_that_cannot_be_read(tmp_path: Path) -> None:
+    with pytest.raises(ManifestError, match="does not exist"):
+        read_manifest(tmp_path / "none.jsonl", tmp_path)
+    with pytest.raises(UsageError, match=r"\.jsonl"):
+        read_manifest(tmp_path / "jobs.txt", tmp_path)
+    (tmp_path / "jobs.csv").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(ManifestError, match="UTF-8"):
+        read_manifest(tmp_path / "jobs.csv", tmp_path)

@@ -1,0 +1,200 @@
+"""What several rooms' tests share: rendered people with exact IUV, real media files of them, and small models."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from mcld_anim.arrays import Iuv, Picture
+from mcld_anim.model.build import build_mcld
+from mcld_anim.options.model import (
+    FaceTokenOptions,
+    ImageEncoderOptions,
+    ModelOptions,
+    PoseGuiderOptions,
+    SamplingDefaults,
+    UNetOptions,
+    VaeOptions,
+)
+from mcld_anim.pose.backends import PoseEstimate, estimate_of
+from mcld_anim.source.face import Face
+from mcld_anim.synthetic.dance import dance_pose
+from mcld_anim.synthetic.person import Person, Rendering, render
+from mcld_anim.synthetic.scene import Light, View, draw_background
+from mcld_anim.weights.load import LoadedModels
+
+CLIP_FPS = 10
+CLIP_FRAMES = 11  # not a multiple of the batch sizes that tests use
+CLIP_SIZE = 128
+PHOTO_SIZE = 192
+
+SMALL_MODEL = ModelOptions(
+    name="tiny",
+    frame_size=(64, 64),
+    texture_size=(64, 64),
+    texture_fill="nearest",
+    vae=VaeOptions(4, 4, (8, 8), 1, 4, mid_attention=False),
+    unet=UNetOptions(
+        block_out_channels=(8, 16),
+        down_block_types=("CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
+        up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D"),
+        layers_per_block=1,
+        heads=(2, 4),
+        cross_attention_dim=16,
+        norm_num_groups=4,
+    ),
+    pose_guider=PoseGuiderOptions("parts", (4, 4, 8, 8), "uv_warp"),
+    image_encoder=ImageEncoderOptions(32, 16, 16, 32, 1, 2, 16),
+    face=FaceTokenOptions(48, 3, 0.5, dim=16, depth=1, dim_head=8, heads=2, ff_mult=2),
+    sampling=SamplingDefaults(steps=3, guidance=2.0),
+)
+"""The tiny model's structure with every part at its smallest, so that a whole run takes a second."""
+
+
+class KnownPoses:
+    """A DensePose estimator for rendered people: knows the IUV of every picture that looks like one it was given."""
+
+    name = "tiny"
+    NEAR = 14.0  # mean difference of 16x16 thumbnails, 0..255: video coding changes them by 1 to 3
+
+    def __init__(self, known: Sequence[Rendering]) -> None:
+        self._known = [(self._thumbnail(one.picture), one.iuv) for one in known]
+        self.pictures = 0  # how many were estimated
+
+    def estimate(self, pictures: Sequence[Picture]) -> list[PoseEstimate]:
+        """The nearest known picture's IUV, scaled to the picture's size."""
+        self.pictures += len(pictures)
+        return [self._estimate(picture) for picture in pictures]
+
+    def _estimate(self, picture: Picture) -> PoseEstimate:
+        thumbnail = self._thumbnail(picture)
+        distances = [float(np.abs(thumbnail - other).mean()) for other, _ in self._known]
+        nearest = int(np.argmin(distances))
+        height, width = picture.shape[:2]
+        if distances[nearest] > self.NEAR:
+            return estimate_of(np.zeros((height, width, 3), np.uint8), 0.0)
+        return estimate_of(
+            cv2.resize(self._known[nearest][1], (width, height), interpolation=cv2.INTER_NEAREST), 0.9
+        )
+
+    @staticmethod
+    def _thumbnail(picture: Picture) -> np.ndarray:
+        return cv2.resize(picture, (16, 16), interpolation=cv2.INTER_AREA).astype(np.float32)
+
+
+class HeadColours:
+    """A face embedder for tests: the colours of the head's pixels on a 4x4 grid."""
+
+    name = "tiny"
+    threshold = 0.5
+    LEAST_PIXELS = 12
+
+    def __init__(self) -> None:
+        self.calls = 0
+
+    def largest(self, picture: Picture, iuv: Iuv | None = None) -> Face | None:
+        """The head where the IUV has parts 23 and 24."""
+        self.calls += 1
+        assert iuv is not None
+        rows, columns = np.nonzero(iuv[..., 0] >= 23)
+        if len(rows) < self.LEAST_PIXELS:
+            return None
+        head = picture[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1]
+        colours = cv2.resize(head, (4, 4), interpolation=cv2.INTER_AREA).astype(np.float32) / 255 - 0.5
+        box = (float(columns.min()), float(rows.min()), float(columns.max() + 1), float(rows.max() + 1))
+        return Face(colours.ravel(), box)
+
+
+@pytest.fixture(scope="session")
+def photo() -> Rendering:
+    """A person in full, from the front."""
+    return render_person(31, 0.1, PHOTO_SIZE)
+
+
+@pytest.fixture(scope="session")
+def other_photo() -> Rendering:
+    """Another person."""
+    return render_person(32, 0.1, PHOTO_SIZE)
+
+
+@pytest.fixture(scope="session")
+def dance() -> list[Rendering]:
+    """A dancer, `CLIP_FRAMES` frames at `CLIP_FPS`."""
+    return [render_person(12, 0.2 + index / CLIP_FPS, CLIP_SIZE) for index in range(CLIP_FRAMES)]
+
+
+def render_person(seed: int, seconds: float, size: int) -> Rendering:
+    """The person of `seed` at a moment of the dance, before a plain wall."""
+    background = draw_background(np.random.default_rng(seed), size, "plain")
+    return render(Person.from_seed(seed), dance_pose(seconds), View(zoom=0.8), Light(), background, size, supersample=1)
+
+
+@pytest.fixture
+def known_poses(photo: Rendering, other_photo: Rendering, dance: list[Rendering]) -> KnownPoses:
+    """Knows every rendering of this file."""
+    return KnownPoses([photo, other_photo, *dance])
+
+
+@pytest.fixture
+def small_models(known_poses: KnownPoses) -> LoadedModels:
+    """Random networks of the tiny model's structure, with estimators that work on the renderings of this file."""
+    torch.manual_seed(0)
+    mcld = build_mcld(SMALL_MODEL).eval().requires_grad_(False)
+    for parameter in mcld.parameters():  # biases and zero-initialised layers too, so that a missing term shows
+        if parameter.ndim == 1 or not parameter.any():
+            parameter.add_(0.1 * torch.randn_like(parameter))
+    return LoadedModels(mcld, known_poses, HeadColours(), {"random": "0" * 64})
+
+
+@pytest.fixture(scope="session")
+def media(
+    tmp_path_factory: pytest.TempPathFactory, photo: Rendering, other_photo: Rendering, dance: list[Rendering]
+) -> Path:
+    """A folder with person.png, other.png, room.png (nobody in it), dance.mp4 (with sound) and room.mp4 (nobody)."""
+    folder = tmp_path_factory.mktemp("media")
+    Image.fromarray(photo.picture).save(folder / "person.png")
+    Image.fromarray(other_photo.picture).save(folder / "other.png")
+    room = draw_room()
+    Image.fromarray(room).save(folder / "room.png")
+    write_clip(folder / "dance.mp4", [one.picture for one in dance], sound=True)
+    write_clip(folder / "room.mp4", [room[:CLIP_SIZE, :CLIP_SIZE]] * 5)
+    return folder
+
+
+def draw_room() -> Picture:
+    """A picture without a person: stripes."""
+    stripes = (np.arange(PHOTO_SIZE) // 12 % 2 * 200 + 20).astype(np.uint8)
+    return np.broadcast_to(stripes[:, None, None], (PHOTO_SIZE, PHOTO_SIZE, 3)).copy()
+
+
+@pytest.fixture(scope="session")
+def clip_writer() -> Callable[..., None]:
+    """`write_clip`, for tests that make their own videos."""
+    return write_clip
+
+
+def write_clip(path: Path, pictures: Sequence[Picture], fps: int = CLIP_FPS, sound: bool = False) -> None:
+    """A small H.264 MP4, with a tone in AAC on request."""
+    with av.open(str(path), "w") as container:
+        video = container.add_stream("libx264", rate=fps, options={"crf": "12"})
+        video.height, video.width, video.pix_fmt = *pictures[0].shape[:2], "yuv420p"
+        audio = container.add_stream("aac", rate=44_100, layout="mono") if sound else None
+        for picture in pictures:
+            container.mux(video.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")))
+        container.mux(video.encode(None))
+        if audio is None:
+            return
+        tone = np.sin(np.arange(44_100 * len(pictures) // fps) * 0.05).astype(np.float32)
+        for start in range(0, len(tone), 1024):
+            block = av.AudioFrame.from_ndarray(tone[None, start : start + 1024], format="fltp", layout="mono")
+            block.sample_rate, block.pts, block.time_base = 44_100, start, Fraction(1, 44_100)
+            container.mux(audio.encode(block))
+        container.mux(audio.encode(None))

@@ -1,0 +1,115 @@
+"""Options of `run` and `pose`: what wins over what, and what is refused with which words."""
+
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+from mcld_anim.errors import UsageError
+from mcld_anim.options.load import from_mapping, to_mapping
+from mcld_anim.options.resolve import PRESETS, resolve_options
+from mcld_anim.options.run import PoseOptions, RunOptions
+
+GIVEN = {"source": Path("a.png"), "driving": Path("b.mp4")}
+
+
+def test_flags_win_over_the_file_which_wins_over_the_preset(tmp_path: Path) -> None:
+    config = tmp_path / "mine.yaml"
+    config.write_text("steps: 7\npreset: fast\nseed: 3\n")
+    options = resolve_options(RunOptions, {**GIVEN, "config": config, "seed": 9, "guidance": None})
+    assert (options.preset, options.steps, options.seed) == ("fast", 7, 9)
+    assert options.guidance == 1.0  # from fast.yaml: a flag of None was not given
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_every_preset_is_complete_and_its_own(preset: str) -> None:
+    options = resolve_options(RunOptions, {**GIVEN, "preset": preset})
+    assert options.preset == preset
+    assert from_mapping(RunOptions, to_mapping(options), "copy") == options
+
+
+def test_presets_differ_in_steps() -> None:
+    steps = {preset: resolve_options(RunOptions, {**GIVEN, "preset": preset}).steps for preset in PRESETS}
+    assert steps == {"fast": 5, "balanced": None, "best": 25}
+
+
+def test_pose_defaults_to_the_best_preset() -> None:
+    options = resolve_options(PoseOptions, {"source": Path("a.png"), "pose": Path("b.png")})
+    assert (options.preset, options.steps) == ("best", 25)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"stepz": 3}, "unknown key stepz.*allowed keys.*steps"),
+        ({"steps": 0}, "--steps 0 is out of range.*between 1 and 1000"),
+        ({"steps": "ten"}, "steps: got 'ten', expected int"),
+        ({"guidance": float("nan")}, "--guidance nan"),
+        ({"seed": -1}, "--seed -1"),
+        ({"device": "tpu"}, "tpu"),
+        ({"dtype": "int8"}, "int8"),
+        ({"model": "huge"}, "huge"),
+        ({"face": "dlib"}, "dlib"),
+        ({"preset": "ultra"}, "--preset ultra is not known; choose fast, balanced, best"),
+        ({"fps": "fast"}, "fps"),
+        ({"fps": 0.0}, "--fps 0"),
+        ({"start": -1.0}, "--start -1"),
+        ({"start": 2.0, "end": 1.0}, "--end 1 is not after --start 2"),
+        ({"max_frames": 0}, "--max-frames 0"),
+        ({"noise": "mixed"}, "--noise mixed is not known"),
+        ({"noise": "mixed:0"}, "--noise mixed:0"),
+        ({"noise": "mixed:-1"}, "--noise mixed:-1"),
+        ({"blend": 1.0}, "--blend 1"),
+        ({"batch_size": 0}, "--batch-size 0"),
+        ({"crf": 52}, "--crf 52"),
+        ({"audio": ""}, "--audio is empty"),
+        ({"densepose": ""}, "--densepose is empty"),
+        ({"driving": None}, "--driving is missing"),
+    ],
+)
+def test_what_is_wrong_is_named(change: dict[str, object], words: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        resolve_options(RunOptions, {**GIVEN, **change})
+    assert re.search(words, str(caught.value)), str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("stepz: 3", "mine.yaml: unknown key stepz"),
+        ("- a\n- b", "expected a mapping"),
+        ("steps: [", "not readable as YAML"),
+        ("steps: lots", "steps: got 'lots'"),
+    ],
+)
+def test_a_bad_file_is_named(tmp_path: Path, content: str, words: str) -> None:
+    config = tmp_path / "mine.yaml"
+    config.write_text(content)
+    with pytest.raises(UsageError) as caught:
+        resolve_options(RunOptions, {**GIVEN, "config": config})
+    assert re.search(words, str(caught.value)), str(caught.value)
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no such file"):
+        resolve_options(RunOptions, {**GIVEN, "config": tmp_path / "none.yaml"})
+
+
+def test_paths_that_are_read_are_known() -> None:
+    options = resolve_options(RunOptions, {**GIVEN, "audio": "song.mp3", "densepose": "poses.zip"})
+    assert set(options.inputs) == {Path("a.png"), Path("b.mp4"), Path("song.mp3"), Path("poses.zip")}
+    assert set(resolve_options(RunOptions, GIVEN).inputs) == {Path("a.png"), Path("b.mp4")}
+
+
+def test_pose_wants_its_iuv_under_pose() -> None:
+    with pytest.raises(UsageError, match="--pose"):
+        resolve_options(PoseOptions, {"source": Path("a"), "pose": Path("b"), "densepose": "poses.zip"})
+
+
+def test_options_need_no_heavy_package() -> None:
+    import subprocess
+
+    code = "import sys, mcld_anim.options.run, mcld_anim.options.resolve; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -1,0 +1,69 @@
+"""The schedule and the sampling loop, against golden traces and against arithmetic."""
+
+import pytest
+import torch
+
+from mcld_anim.errors import UsageError
+from mcld_anim.options.model import ScheduleOptions
+from mcld_anim.sampling.denoise import denoise, guide
+from mcld_anim.sampling.schedule import add_noise, make_scheduler, velocity
+
+
+def test_zero_terminal_snr() -> None:
+    scheduler = make_scheduler(ScheduleOptions())
+    assert scheduler.alphas_cumprod[-1].item() == pytest.approx(0, abs=1e-9)
+    scheduler.set_timesteps(20)
+    assert scheduler.timesteps.tolist() == list(range(999, 0, -50))
+
+
+def test_velocity_inverts_add_noise() -> None:
+    alphas = make_scheduler(ScheduleOptions()).alphas_cumprod
+    latents, noise = torch.randn(2, 5, 3, 4, 4, generator=torch.Generator().manual_seed(0))
+    timesteps = torch.tensor([0, 10, 500, 900, 999])
+    noisy, v = add_noise(latents, noise, timesteps, alphas), velocity(latents, noise, timesteps, alphas)
+    rate = alphas[timesteps][:, None, None, None]
+    torch.testing.assert_close(rate.sqrt() * noisy - (1 - rate).sqrt() * v, latents, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("steps", [1, 4, 8, 20])
+def test_a_perfect_network_recovers_the_latents(steps: int) -> None:
+    scheduler = make_scheduler(ScheduleOptions())
+    truth, noise = torch.randn(2, 3, 4, 8, 8, generator=torch.Generator().manual_seed(1))
+
+    def predict(latents: torch.Tensor, timestep: int) -> torch.Tensor:
+        rate = scheduler.alphas_cumprod[timestep]
+        return (rate.sqrt() * latents - truth) / (1 - rate).sqrt()
+
+    seen: list[tuple[int, int]] = []
+    result = denoise(
+        predict, noise, scheduler, steps, 1.0, on_step=lambda done, total: seen.append((done, total))
+    )
+    torch.testing.assert_close(result, truth, atol=1e-4, rtol=0)
+    assert seen == [(step + 1, steps) for step in range(steps)]
+
+
+def test_guidance_moves_away_from_the_unconditional() -> None:
+    unconditional, conditional = torch.zeros(2), torch.ones(2)
+    assert guide((unconditional, conditional), 3.5).tolist() == [3.5, 3.5]
+    assert guide((unconditional, conditional), 1.0) is conditional
+    assert guide(conditional, 1.0) is conditional
+    with pytest.raises(UsageError, match="unconditional"):
+        guide(conditional, 2.0)
+
+
+def test_blend_is_called_after_every_step() -> None:
+    scheduler = make_scheduler(ScheduleOptions())
+    steps: list[int] = []
+
+    def blend(latents: torch.Tensor, step: int) -> torch.Tensor:
+        steps.append(step)
+        return torch.zeros_like(latents)
+
+    result = denoise(lambda x, t: x, torch.ones(1, 4, 2, 2), scheduler, 5, 1.0, blend=blend)
+    assert steps == [0, 1, 2, 3, 4]
+    assert not result.any()
+
+
+def test_no_steps_is_refused() -> None:
+    with pytest.raises(UsageError, match="at least 1"):
+        denoise(lambda x, t: x, torch.ones(1, 4, 2, 2), make_scheduler(ScheduleOptions()), 0, 1.0)

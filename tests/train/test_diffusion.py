@@ -1,0 +1,199 @@
+"""The diffusion training on two painted people and a model of a few channels: prepare, train, resume, export."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from safetensors.torch import load_file, save_file
+
+from mcld_anim.errors import UsageError, WeightsError
+from mcld_anim.model.build import build_mcld
+from mcld_anim.options.load import load_yaml
+from mcld_anim.options.model import load_model_options
+from mcld_anim.train.diffusion import TRAINED_PARTS, DiffusionTask, DiffusionTraining, StageOptions
+from mcld_anim.train.loop import LoopOptions, train
+from mcld_anim.train.pairs import PreparedPeople, load_vae, prepare
+from mcld_anim.train.parts import export_parts, load_into
+from mcld_anim.train.views import PeopleViews, ViewsOptions
+
+SIDE = 64
+MODEL = {
+    "name": "test",
+    "frame_size": [SIDE, SIDE],
+    "texture_size": [SIDE, SIDE],
+    "texture_fill": "nearest",
+    "vae": {
+        "patch_size": 4,
+        "latent_channels": 4,
+        "block_out_channels": [8, 8],
+        "layers_per_block": 1,
+        "norm_num_groups": 4,
+        "mid_attention": False,
+        "scaling_factor": 1.0,
+    },
+    "unet": {
+        "in_channels": 4,
+        "out_channels": 4,
+        "block_out_channels": [16, 16],
+        "down_block_types": ["CrossAttnDownBlock2D", "CrossAttnDownBlock2D"],
+        "up_block_types": ["CrossAttnUpBlock2D", "CrossAttnUpBlock2D"],
+        "layers_per_block": 1,
+        "heads": 2,
+        "cross_attention_dim": 16,
+        "norm_num_groups": 4,
+    },
+    "pose_guider": {"condition": "parts", "block_out_channels": [8, 8, 8, 8], "hint": "uv_warp"},
+    "image_encoder": {
+        "image_size": 16,
+        "patch_size": 8,
+        "hidden_size": 16,
+        "intermediate_size": 16,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+        "projection_dim": 16,
+    },
+    "face": {"embedding_dim": 8, "num_tokens": 2, "dim": 16, "depth": 1, "dim_head": 8, "heads": 2, "ff_mult": 1},
+}
+DATA = ViewsOptions(development=((1, 2),))
+
+
+@dataclasses.dataclass(frozen=True)
+class Folders:
+    """What every test here starts from."""
+
+    model: Path
+    people: Path
+    prepared: Path
+    vae: Path
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> Folders:
+    root = tmp_path_factory.mktemp("diffusion")
+    made = Folders(root / "model.yaml", root / "people", root / "prepared", root / "vae.safetensors")
+    made.model.write_text(yaml.safe_dump(MODEL))
+    made.people.mkdir()
+    pictures, iuvs = _painted_people()
+    np.save(made.people / "shard_00000_pictures.npy", pictures)
+    np.save(made.people / "shard_00000_iuv.npy", iuvs)
+    options = load_model_options(made.model)
+    torch.manual_seed(0)
+    save_file(build_mcld(options).vae.state_dict(), made.vae)
+    views = PeopleViews(made.people, DATA)
+    vae = load_vae(options, made.vae)
+    made_people = prepare(views, [0, 1], made.prepared, 2, vae, options, lambda picture, iuv: np.ones(8, np.float32))
+    assert made_people == 2
+    return made
+
+
+def _painted_people() -> tuple[np.ndarray, np.ndarray]:
+    """Two people of six views: a torso of one colour, a face of another, at a place that moves."""
+    pictures = np.full((2, 6, SIDE, SIDE, 3), 200, np.uint8)
+    iuvs = np.zeros_like(pictures)
+    ramp = np.linspace(0, 255, 24).astype(np.uint8)
+    for person in range(2):
+        for view in range(6):
+            x = 8 + 4 * view
+            pictures[person, view, 24:48, x : x + 24] = (60, 90 + 80 * person, 160)
+            pictures[person, view, 12:24, x + 6 : x + 18] = (220, 170, 140)
+            iuvs[person, view, 24:48, x : x + 24] = 2
+            iuvs[person, view, 24:48, x : x + 24, 1] = ramp
+            iuvs[person, view, 24:48, x : x + 24, 2] = ramp[:, None]
+            iuvs[person, view, 12:24, x + 6 : x + 18] = (24, 120, 130)
+    return pictures, iuvs
+
+
+def _options(folders: Folders, steps: int = 2, **changes: object) -> DiffusionTraining:
+    loop = LoopOptions(steps=steps, warmup_steps=1, log_steps=1, checkpoint_steps=1, ema_decay=0.5)
+    stages = (StageOptions(until=0.5, people=1, views=3, crop=32), StageOptions(people=1, views=2))
+    options = DiffusionTraining(
+        model=str(folders.model), loop=loop, data=DATA, stages=stages, measured_people=1, measured_steps=1
+    )
+    return dataclasses.replace(options, **changes)  # type: ignore[arg-type]
+
+
+def _task(folders: Folders, options: DiffusionTraining, sheets: Path | None = None) -> DiffusionTask:
+    return DiffusionTask(options, folders.people, folders.prepared, folders.vae, sheets)
+
+
+def test_prepared_shapes_and_resuming(folders: Folders) -> None:
+    views = PeopleViews(folders.people, DATA)
+    person = PreparedPeople(folders.prepared, views).person(0)
+    assert person.latents.shape == (6, 4, 8, 8)
+    assert person.hints.shape == (6, 5, 8, 8)
+    assert person.textures.shape == (2, 4, 8, 8)
+    assert person.photo_pixels.shape == person.texture_pixels.shape == (2, 3, 16, 16)
+    assert person.targets(1) == [1, 3, 5]
+    assert set(np.unique(person.hints[0, -1])) <= set(np.linspace(0, 1, 65).astype(np.float16))
+    options = load_model_options(folders.model)
+    again = prepare(views, [0, 1], folders.prepared, 2, load_vae(options, folders.vae), options, lambda p, i: None)
+    assert again == 0
+
+
+def test_every_network_learns(folders: Folders) -> None:
+    task = _task(folders, _options(folders, condition_dropout=0.0))
+    loss, _ = task.loss(np.random.default_rng(0), 0.0)
+    loss.backward()
+    for part in TRAINED_PARTS:
+        gradients = [p.grad for p in getattr(task.mcld, part).parameters() if p.grad is not None]
+        assert sum(float(gradient.abs().sum()) for gradient in gradients) > 0 or part == "face_tokens"
+    assert all(p.grad is None for p in task.mcld.vae.parameters())
+
+
+def test_the_hint_goes_through_at_the_start(folders: Folders) -> None:
+    guider = _task(folders, _options(folders)).mcld.pose_guider
+    hint = torch.randn(1, 5, 8, 8, generator=torch.Generator().manual_seed(0))
+    features = guider(torch.zeros(1, 27, SIDE, SIDE), hint)
+    torch.testing.assert_close(features[:, :5], hint)
+    torch.testing.assert_close(features[:, 5:10], -hint)
+
+
+def test_crops_line_up(folders: Folders) -> None:
+    task = _task(folders, _options(folders))
+    stage = StageOptions(people=1, views=3, crop=32)
+    batch = task.draw(np.random.default_rng(3), stage)
+    assert batch.latents.shape == (3, 4, 4, 4)
+    assert batch.hints.shape == (3, 5, 4, 4)
+    assert batch.conditions.shape == (3, 27, 32, 32)
+    # A cell of plain background is the same in the target's latents and in the hint's, if both were cut alike.
+    plain = torch.nn.functional.max_pool2d((batch.parts > 0).float()[:, None], 8, 8)[:, 0] == 0
+    assert batch.hints[:, -1][plain].min() == 1
+    whole = task.draw(np.random.default_rng(3), StageOptions(people=2, views=1))
+    assert whole.latents.shape == (2, 4, 8, 8)
+    assert whole.source_rows.tolist() == [0, 1]
+
+
+def test_frozen_parts_stay(folders: Folders) -> None:
+    task = _task(folders, _options(folders, frozen=("image_encoder", "reference_net.unet.up_blocks.1")))
+    assert not any(p.requires_grad for p in task.mcld.image_encoder.parameters())
+    assert not any(p.requires_grad for p in task.mcld.reference_net.unet.up_blocks[1].parameters())
+    assert any(p.requires_grad for p in task.mcld.reference_net.unet.up_blocks[0].parameters())
+
+
+def test_train_resume_and_export(folders: Folders, tmp_path: Path) -> None:
+    whole = train(_task(folders, _options(folders, 3), tmp_path / "sheets"), _options(folders, 3).loop, tmp_path / "a")
+    assert set(whole.figures) >= {"inside", "hint", "ceiling", "background"}
+    assert list((tmp_path / "sheets").glob("sheet_*.png"))
+    with pytest.raises(UsageError, match="--resume"):
+        train(_task(folders, _options(folders, 3)), _options(folders, 3).loop, tmp_path / "a")
+    folder = tmp_path / "export"
+    written = export_parts(tmp_path / "a" / "weights.safetensors", folder)
+    assert sorted(path.stem for path in written) == sorted(TRAINED_PARTS)
+    fresh = build_mcld(load_model_options(folders.model))
+    for part in TRAINED_PARTS:
+        assert next(iter(load_file(folder / f"{part}.safetensors").values())).dtype == torch.float16
+        load_into(getattr(fresh, part), folder / f"{part}.safetensors")
+    with pytest.raises(WeightsError, match="do not fit"):
+        load_into(fresh.pose_guider, folder / "face_tokens.safetensors")
+
+
+@pytest.mark.parametrize("name", ["tiny", "mcld_sd15"])
+def test_bundled_configurations_load(name: str) -> None:
+    options = load_yaml(DiffusionTraining, name, folder="train")
+    assert options.model == name
+    assert options.stages[-1].until == 1.0
