@@ -6,16 +6,17 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-
 from mcld_anim.cli.progress import StageBars
 
 Manifest = Annotated[Path, typer.Argument(help="JSONL, CSV or YAML file, one row per result.")]
 OutputDir = Annotated[Path, typer.Option("--output-dir", help="Folder that every output lies in.")]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace outputs that exist and are not finished rows.")]
+Overwrite = Annotated[
+    bool, typer.Option("--overwrite", help="Replace outputs that exist and are not finished rows.")
+]
 
 
 def command(manifest: Manifest, output_dir: OutputDir, overwrite: Overwrite = False) -> None:
-    """Run every row of a manifest; finished rows are skipped, failed ones are recorded and the others go on."""
+    """Run every row of a manifest; finished rows are skipped, failed ones recorded."""
     from mcld_anim.batch.job import run_batch
 
     with StageBars() as bars:

@@ -10,22 +10,23 @@ import sys
 from typing import Annotated, Any
 
 import typer
+from mcld_anim.cli import batch, densepose, models, pose, run, synth, texture, train
 from typer.core import TyperGroup
 
 from mcld_anim import __version__
-from mcld_anim.cli import batch, densepose, models, pose, run, synth, texture, train
 from mcld_anim.errors import McldAnimError
 
 
 class OneLineErrors(TyperGroup):
-    """Turns deliberate errors and Ctrl-C into one line and an exit code, for the program and for test runners."""
+    """Turns deliberate errors and Ctrl-C into one line on stderr and an exit code."""
 
     def invoke(self, ctx: Any) -> Any:
         """Run the verb."""
         try:
             return super().invoke(ctx)
         except McldAnimError as error:
-            typer.echo(f"mcld-anim: {error}", err=True)
+            for line in str(error).splitlines():  # one, except for a manifest: one per wrong row
+                typer.echo(f"mcld-anim: {line}", err=True)
             raise typer.Exit(error.exit_code) from None
         except KeyboardInterrupt:
             typer.echo("mcld-anim: interrupted", err=True)
@@ -58,7 +59,8 @@ def _show_version(wanted: bool) -> None:
 @app.callback()
 def options(
     _version: Annotated[
-        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit."),
     ] = False,
 ) -> None:
     """Animate one photo of a person with the motion of a driving video, by MCLD (CVPR 2025)."""

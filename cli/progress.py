@@ -5,39 +5,56 @@ from __future__ import annotations
 from types import TracebackType
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
-from rich.progress import TimeRemainingColumn as TimeLeftColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 from mcld_anim.events import Event
 
 
 class StageBars:
-    """Shows one bar per stage while a command runs; a context manager. `update` and `tell` are the callbacks."""
+    """Shows one bar per stage while a command runs; a context manager.
+
+    `update` and `tell` are the callbacks. Where stderr is no terminal the bars are printed once, when all
+    went well, so that a log holds no fragments of bars and a failure only its message.
+    """
 
     def __init__(self) -> None:
+        self._console = Console(stderr=True)
         self._bars = Progress(
-            TextColumn("{task.description:<16}"),
+            TextColumn("{task.description:<13}"),
             BarColumn(),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
-            TimeLeftColumn(),
-            console=Console(stderr=True),
+            TimeRemainingColumn(),
+            console=self._console,
         )
         self._tasks: dict[str, TaskID] = {}
 
     def __enter__(self) -> StageBars:
-        self._bars.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        for task in self._bars.tasks:
-            if kind is None and task.total is None:
-                self._bars.update(task.id, total=task.completed)
-        self._bars.stop()
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if not self._tasks:
+            return
+        if self._console.is_terminal:
+            self._bars.stop()
+        elif error is None:
+            self._console.print(self._bars)
 
     def update(self, stage: str, done: int, total: int | None) -> None:
         """Move the stage's bar; a stage that has not been seen yet gets a new one."""
         if stage not in self._tasks:
+            if not self._tasks and self._console.is_terminal:
+                self._bars.start()
             self._tasks[stage] = self._bars.add_task(stage, total=total)
         self._bars.update(self._tasks[stage], completed=done, total=total)
 
@@ -47,4 +64,4 @@ class StageBars:
 
     def notice(self, text: str) -> None:
         """Print one line above the bars."""
-        self._bars.console.print(f"mcld-anim: {text}", markup=False, highlight=False, soft_wrap=True)
+        self._console.print(f"mcld-anim: {text}", markup=False, highlight=False, soft_wrap=True)

@@ -19,7 +19,6 @@ from mcld_anim.report.frames import FrameReport, FrameRow
 from mcld_anim.report.record import describe_run, describe_summary, write_json
 from mcld_anim.report.side_by_side import side_by_side
 from mcld_anim.report.stages import Progress, Stages, ignore_progress
-from mcld_anim.source.appearance import SourceAppearance
 from mcld_anim.video.audio import AudioSource, audio_source
 from mcld_anim.video.write import VideoWriter
 from mcld_anim.weights.load import LoadedModels
@@ -41,9 +40,9 @@ def animate(
     progress: Progress = ignore_progress,
     on_event: EventSink = warn,
 ) -> RunResult:
-    """Animate `options.source` with the motion of `options.driving`; nothing is left behind unless it succeeds.
+    """Animate `options.source` with the motion of `options.driving`; a failure leaves nothing behind.
 
-    `cache` is for callers with several runs: models, source and driving poses that were used before are used again.
+    `cache` is for callers with several runs: models, source and driving poses used before are used again.
     """
     plan = check_run(options)
     stages = Stages(progress, on_event)
@@ -90,14 +89,16 @@ def make_video(
                 with stages.timed("face similarity"):
                     face_found, similarity = meter.measure(picture, pose)
                 with stages.timed("video"):
-                    video.write(side_by_side(source.picture, pose, picture) if options.side_by_side else picture)
+                    video.write(
+                        side_by_side(source.picture, pose, picture) if options.side_by_side else picture
+                    )
                 report.add(FrameRow(index, driving.time(index), person_found, face_found, similarity))
                 index += 1
             stages.progress(FRAMES_STAGE, index, total)
 
 
 def _sound(plan: RunPlan, driving: DrivingPoses) -> AudioSource | None:
-    """The sound of the driving video from the first chosen frame on, that of a file from its beginning, or none."""
+    """The driving video's sound from the first chosen frame on, a file's from its beginning, or none."""
     options = plan.options
     if options.audio == "driving":
         return audio_source(plan.info, driving.start)

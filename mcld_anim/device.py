@@ -26,7 +26,7 @@ def choose_device(name: str) -> torch.device:
 def choose_dtype(name: str, device: torch.device) -> torch.dtype:
     """The number format called `name`; "auto" is the fastest on `device` that keeps the picture's quality.
 
-    Half precision on accelerators (bfloat16 where CUDA has it natively, which cannot overflow); on a CPU bfloat16
+    Half precision on accelerators (bfloat16 where CUDA has it natively, it cannot overflow); on a CPU bfloat16
     only with AMX tiles or AVX-512 BF16 instructions: without them it is emulated, about 100 times slower than
     float32 (measured on an AVX2 machine).
     """
@@ -48,7 +48,7 @@ def cpu_multiplies_bfloat16() -> bool:
 
 
 def peak_memory_bytes(device: torch.device) -> dict[str, int]:
-    """The most memory that this process held at any time: main memory, and the accelerator's where there is one."""
+    """The most memory this process held at any time: main memory, and the accelerator's if there is one."""
     peaks = {"main": _peak_resident_bytes()}
     if device.type == "cuda":
         peaks["accelerator"] = torch.cuda.max_memory_allocated(device)

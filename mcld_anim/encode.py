@@ -1,4 +1,4 @@
-"""Read the two inputs of a run into what the networks need, each once: the source photo and the driving poses."""
+"""From the two inputs of a run to what the networks need, each once: source appearance and driving poses."""
 
 from __future__ import annotations
 
@@ -27,9 +27,11 @@ from mcld_anim.weights.load import LoadedModels
 DRIVING_STAGE = "driving poses"
 SOURCE_STAGE = "source"
 
+PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+
 MARGIN = 0.06
-"""Of the person's larger side, kept free on every side: a standing person then fills 0.89 of the frame's height, as
-in the training pictures of the embedded model (0.85 to 0.92, `mcld_anim.synthetic.views`)."""
+"""Of the person's larger side, kept free on every side: a standing person then fills 0.89 of the frame's height,
+as in the training pictures of the embedded model (0.85 to 0.92, `mcld_anim.synthetic.views`)."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,7 @@ class DrivingPoses:
         return float(self.start + index / self.fps)
 
     def framed(self, size: tuple[int, int]) -> Iterator[tuple[Iuv, bool]]:
-        """Each frame's IUV in one steady crop, scaled to `size` (height, width), and whether a person was found."""
+        """Each frame's IUV in one steady crop at `size` (height, width), and whether a person was found."""
         crop = _crop(self.boxes, self.poses[0], size)
         for index in range(len(self)):
             yield apply_iuv(self.poses[index], crop, size), bool(self.poses.person_found[index])
@@ -63,8 +65,8 @@ def encode_photo(path: Path, models: LoadedModels, stages: Stages) -> SourceAppe
         estimate = models.pose_backend.estimate([picture])[0]
         if estimate.box is None:
             raise PoseError(
-                f"no person was found in --source {path} (densepose: {models.pose_backend.name}): give a photo of one "
-                "person, best in full length and from the front"
+                f"no person was found in --source {path} (densepose: {models.pose_backend.name}): give a photo of "
+                "one person, best in full length and from the front"
             )
         stages.progress(SOURCE_STAGE, 1, 2)
         framed = frame_person(picture, estimate, models.mcld.options.frame_size)
@@ -72,7 +74,10 @@ def encode_photo(path: Path, models: LoadedModels, stages: Stages) -> SourceAppe
         stages.progress(SOURCE_STAGE, 2, 2)
     if models.face_backend is not None and appearance.face is None:
         stages.tell(
-            Event("source_face_missing", f"no face was found in --source {path}: the report has no face similarity")
+            Event(
+                "source_face_missing",
+                f"no face was found in --source {path}: the report has no face similarity",
+            )
         )
     return appearance
 
@@ -98,19 +103,25 @@ def encode_driving(plan: RunPlan, backend: PoseBackend, folder: Path, stages: St
             poses = precomputed_poses(options.precomputed, times, (info.height, info.width))
         else:
             poses = estimate_sequence(
-                frames, backend, folder, grid.fps, on_frame=lambda done: stages.progress(DRIVING_STAGE, done, expected)
+                frames,
+                backend,
+                folder,
+                grid.fps,
+                on_frame=lambda done: stages.progress(DRIVING_STAGE, done, expected),
             )
         stages.progress(DRIVING_STAGE, len(poses), len(poses))
         boxes = tuple(poses.box(index) for index in range(len(poses)))
     if not any(boxes):
-        raise PoseError(f"no person is in any frame of --densepose {options.densepose}: give poses of a person")
+        raise PoseError(
+            f"no person is in any frame of --densepose {options.densepose}: give poses of a person"
+        )
     lost = len(poses) - int(poses.person_found.sum())
     if lost:
         stages.tell(
             Event(
                 "person_missing",
-                f"no person was found in {lost} of {len(poses)} frames of {options.driving}: they hold the pose of a "
-                "neighbouring frame and are marked in the report",
+                f"no person was found in {lost} of {len(poses)} frames of {options.driving}: they hold the pose "
+                "of a neighbouring frame and are marked in the report",
             )
         )
     return DrivingPoses(poses, grid.fps, float(grid.start), boxes)
@@ -128,8 +139,8 @@ def read_pose(path: Path, backend: PoseBackend) -> PoseEstimate:
     estimate = backend.estimate([picture])[0]
     if estimate.box is None:
         raise PoseError(
-            f"no person was found in --pose {path} (densepose: {backend.name}): give a picture of one person, best in "
-            "full length, or an IUV file"
+            f"no person was found in --pose {path} (densepose: {backend.name}): give a picture of one person, "
+            "best in full length, or an IUV file"
         )
     return estimate
 
@@ -140,7 +151,7 @@ def frame_pose(pose: PoseEstimate, size: tuple[int, int]) -> Iuv:
 
 
 def _crop(boxes: Sequence[Box | None], iuv: Iuv, size: tuple[int, int]) -> SteadyCrop:
-    """The crop around the boxes in pictures as large as `iuv`, of the aspect ratio of `size` (height, width)."""
+    """The crop around the boxes in pictures as large as `iuv`, in the aspect of `size` (height, width)."""
     return steady_crop(boxes, (iuv.shape[0], iuv.shape[1]), size[1] / size[0], MARGIN)
 
 
@@ -148,6 +159,9 @@ def _iuv_of(path: Path) -> Iuv | None:
     """The IUV in `path`, or None where it is an ordinary picture: an IUV's blue plane holds parts, 0..24."""
     if path.is_dir() or path.suffix.lower() == ".zip":
         return read_iuv(path)
+    with path.open("rb") as stream:
+        if stream.read(len(PNG_SIGNATURE)) != PNG_SIGNATURE:
+            return None
     try:
         return decode_iuv(path.read_bytes(), str(path))
     except PoseError:

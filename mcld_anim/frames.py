@@ -57,13 +57,15 @@ class FrameMaker:
         self._scheduler = make_scheduler(mcld.options.schedule)
         self._noise = parse_noise_mode(settings.noise)
         self._blending = ClipBlending(settings.blend)
-        self._weights = next(mcld.denoiser.parameters())  # of the dtype and on the device that the networks work in
+        self._weights = next(
+            mcld.denoiser.parameters()
+        )  # of the dtype and on the device that the networks work in
 
     @torch.inference_mode()
     def make(
         self, indices: Sequence[int], poses: Sequence[Iuv], on_step: Callable[[int, int], None] | None = None
     ) -> list[Picture]:
-        """The pictures of the next frames: `indices` in the clip, and `poses` as IUV (H, W, 3) of the frame size."""
+        """The pictures of the next frames: `indices` in the clip, `poses` as IUV (H, W, 3) of the frame size."""
         settings, options = self.settings, self.mcld.options
         shape = (options.vae.latent_channels, *options.latent_size)
         noise = start_noise(shape, settings.seed, indices, self._noise).to(self._weights.device)
@@ -79,14 +81,16 @@ class FrameMaker:
         return self.decode(latents)
 
     def pose_features(self, poses: Sequence[Iuv]) -> Tensor:
-        """(F, C0, h, w): what the Pose Guider makes of each pose, computed once per frame and used at every step."""
+        """(F, C0, h, w): what the Pose Guider makes of each pose, once per frame, used at every step."""
         options = self.mcld.options.pose_guider
         condition = torch.stack([network_condition(pose, options) for pose in poses])
         hint = None
         if options.hint == "uv_warp":
             source = self.source
             hints = [hint_picture(source.atlas, source.valid, pose, source.plate) for pose in poses]
-            hint = encode_hint(self.mcld.vae, [picture for picture, _ in hints], [valid for _, valid in hints])
+            hint = encode_hint(
+                self.mcld.vae, [picture for picture, _ in hints], [valid for _, valid in hints]
+            )
             hint = hint.to(self._weights)
         return self.mcld.pose_guider(condition.to(self._weights), hint)
 
@@ -103,6 +107,8 @@ class FrameMaker:
         def predict(latents: Tensor, timestep: int) -> Prediction:
             inputs = latents.to(self._weights.dtype)
             velocity = self.mcld.denoiser(inputs, timestep, pose_features, self.source.keys, guided=guided)
-            return velocity.float() if isinstance(velocity, Tensor) else tuple(part.float() for part in velocity)
+            return (
+                velocity.float() if isinstance(velocity, Tensor) else tuple(part.float() for part in velocity)
+            )
 
         return predict

@@ -1,4 +1,4 @@
-"""The cheap checks: everything about the inputs and outputs that can be refused before a network is loaded."""
+"""The cheap checks: all that can be refused about inputs and outputs before a network is loaded."""
 
 from __future__ import annotations
 
@@ -31,15 +31,19 @@ def check_run(options: RunOptions) -> RunPlan:
     frame_grid(info, options.fps, options.start, options.end, options.max_frames)
     sound = options.audio_file
     if sound not in (None, options.driving) and not sound.is_file():
-        raise VideoError(f"--audio {sound} does not exist: give driving, none or the path of a file with sound")
+        raise VideoError(
+            f"--audio {sound} does not exist: give driving, none or the path of a file with sound"
+        )
     if sound not in (None, options.driving):
         with open_input(sound) as container:
             if container.streams.best("audio") is None:
-                raise VideoError(f"--audio {sound} has no sound: give driving, none or a file with a sound track")
+                raise VideoError(
+                    f"--audio {sound} has no sound: give driving, none or a file with a sound track"
+                )
     if options.precomputed is not None and not options.precomputed.exists():
         raise PoseError(
-            f"--densepose {options.densepose} does not exist: name a backend (tiny, detectron2) or give the path of "
-            "an IUV sequence that `mcld-anim densepose` wrote"
+            f"--densepose {options.densepose} does not exist: name a backend (tiny, detectron2) or give the "
+            "path of an IUV sequence that `mcld-anim densepose` wrote"
         )
     return RunPlan(options, outputs, info)
 
@@ -59,5 +63,7 @@ def _check_outputs(options: SynthesisOptions, second: Path, suffix: str) -> Outp
     for path in outputs.all:
         for given in options.inputs:
             if path.exists() and given.exists() and path.samefile(given):
-                raise UsageError(f"--output {outputs.result} would replace the input {given}: choose another name")
+                raise UsageError(
+                    f"--output {outputs.result} would replace the input {given}: choose another name"
+                )
     return outputs

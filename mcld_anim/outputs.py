@@ -1,4 +1,4 @@
-"""Where a run's files go: named, checked early, made in a working folder beside their place, moved there at the end.
+"""Where a run's files go: named, checked early, made in a working folder beside their place, moved at the end.
 
 Until `publish` nothing exists under a final name; a refused, failed or interrupted run leaves nothing behind.
 """
@@ -76,7 +76,9 @@ def working_folder(outputs: OutputFiles) -> Iterator[Path]:
         try:
             work = Path(tempfile.mkdtemp(prefix=".mcld-anim-", suffix=".work", dir=parent))
         except OSError as error:
-            raise OutputError(f"cannot write into {parent} ({error.strerror}): choose another --output") from error
+            raise OutputError(
+                f"cannot write into {parent} ({error.strerror}): choose another --output"
+            ) from error
         try:
             yield work
         finally:
@@ -89,7 +91,7 @@ def working_folder(outputs: OutputFiles) -> Iterator[Path]:
 
 
 def publish(work: OutputFiles, outputs: OutputFiles, overwrite: bool) -> None:
-    """Move the finished files from the working folder to their place, the result last; durable when this returns."""
+    """Move the finished files to their place, the result last; they are on the disk when this returns."""
     check_free(outputs, overwrite)
     for finished, final in zip(work.all, outputs.all, strict=True):
         sync(finished)

@@ -1,4 +1,4 @@
-"""Read and write still pictures: upright RGB in, PNG out; what cannot be a photo is refused before it is decoded."""
+"""Read and write still pictures: upright RGB in, PNG out; what cannot be a photo is refused undecoded."""
 
 from __future__ import annotations
 
@@ -17,18 +17,13 @@ MOST_PIXELS = 120_000_000
 """Pixels in all. Larger than any camera's common mode; 360 MB as RGB, what one picture may cost in memory."""
 
 WORKING_SIDE = 2048
-"""Pixels. Longer sides are scaled down to this: a body part's texture has 200 x 200 texels, a face encoder 112."""
+"""Pixels. Longer sides are scaled down to this: a part's texture has 200 x 200 texels, a face crop 112."""
 
 
-def check_picture(path: Path, what: str = "picture") -> tuple[int, int]:
-    """Refuse what `read_picture` would refuse, from the header alone; returns the upright (height, width)."""
-    image = _open(path, what)
-    with image:
+def check_picture(path: Path, what: str = "picture") -> None:
+    """Refuse, from the header alone, what `read_picture` would refuse."""
+    with _open(path, what) as image:
         _check_size(image, path, what)
-        # Exif 0x0112, orientation: 5 to 8 turn the picture by a quarter
-        turned = image.getexif().get(0x0112, 1) in (5, 6, 7, 8)
-        width, height = image.size
-    return (width, height) if turned else (height, width)
 
 
 def read_picture(path: Path, what: str = "picture") -> Picture:
@@ -36,16 +31,17 @@ def read_picture(path: Path, what: str = "picture") -> Picture:
 
     Transparency is laid on white. `what` is the option's name for error messages.
     """
-    image = _open(path, what)
-    with image:
+    with _open(path, what) as image:
         _check_size(image, path, what)
         image.draft("RGB", (WORKING_SIDE, WORKING_SIDE))  # JPEG: decode at a fraction where that is enough
         try:
             upright = ImageOps.exif_transpose(image)
             picture = _as_rgb(upright)
-        except (OSError, SyntaxError, ValueError, EOFError) as error:
+        except Exception as error:  # decoders of damaged files raise whatever they stumble over
             reason = " ".join(str(error).split())
-            raise PictureError(f"{what} {path} is damaged ({reason}): save it again as PNG or JPEG") from error
+            raise PictureError(
+                f"{what} {path} is damaged ({reason}): save it again as PNG or JPEG"
+            ) from error
     if max(picture.size) > WORKING_SIDE:
         picture.thumbnail((WORKING_SIDE, WORKING_SIDE), Image.Resampling.LANCZOS)
     return np.asarray(picture)
@@ -61,14 +57,23 @@ def _open(path: Path, what: str) -> Image.Image:
         raise PictureError(f"{what} {path} does not exist: check the path")
     if path.is_dir():
         raise PictureError(f"{what} {path} is a folder: give the path of one picture file")
-    limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None  # our own limit, with our own message, follows
+    if not path.is_file():
+        raise PictureError(f"{what} {path} is a device or a pipe: give the path of a picture file")
+    limit, Image.MAX_IMAGE_PIXELS = (
+        Image.MAX_IMAGE_PIXELS,
+        None,
+    )  # our own limit, with our own message, follows
     try:
         return Image.open(path)
     except UnidentifiedImageError:
-        raise PictureError(f"{what} {path} is not a picture that can be read: give a PNG, JPEG or WebP file") from None
-    except (OSError, SyntaxError, ValueError) as error:
+        raise PictureError(
+            f"{what} {path} is not a picture that can be read: give a PNG, JPEG or WebP file"
+        ) from None
+    except Exception as error:  # as above
         reason = " ".join(str(error).split())
-        raise PictureError(f"{what} {path} cannot be read ({reason}): give a PNG, JPEG or WebP file") from error
+        raise PictureError(
+            f"{what} {path} cannot be read ({reason}): give a PNG, JPEG or WebP file"
+        ) from error
     finally:
         Image.MAX_IMAGE_PIXELS = limit
 
@@ -77,12 +82,13 @@ def _check_size(image: Image.Image, path: Path, what: str) -> None:
     width, height = image.size
     if min(width, height) < LEAST_SIDE:
         raise PictureError(
-            f"{what} {path} has {width}x{height} pixels: at least {LEAST_SIDE} on each side are needed to see a person"
+            f"{what} {path} has {width}x{height} pixels: at least {LEAST_SIDE} on each side are needed "
+            "to see a person"
         )
     if width * height > MOST_PIXELS:
         raise PictureError(
-            f"{what} {path} has {width}x{height} pixels, more than the {MOST_PIXELS // 10**6} million that are read: "
-            f"scale it down, {WORKING_SIDE} pixels on the longer side are enough"
+            f"{what} {path} has {width}x{height} pixels, more than the {MOST_PIXELS // 10**6} million "
+            f"that are read: scale it down, {WORKING_SIDE} pixels on the longer side are enough"
         )
 
 

@@ -1,4 +1,4 @@
-"""The story of `mcld-anim pose`: one photo and one pose become one picture, by the same path with one frame."""
+"""The story of `mcld-anim pose`: a photo and a pose become a picture, by the path of `run` with one frame."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def transfer(
     progress: Progress = ignore_progress,
     on_event: EventSink = warn,
 ) -> RunResult:
-    """Show the person of `options.source` in the pose of `options.pose`; leaves nothing behind unless it succeeds."""
+    """Show the person of `options.source` in the pose of `options.pose`; a failure leaves nothing behind."""
     outputs = check_pose(options)
     stages = Stages(progress, on_event)
     with working_folder(outputs) as work:
@@ -39,11 +39,15 @@ def transfer(
                 [0], [pose], on_step=lambda done, steps: stages.progress(FRAMES_STAGE, done, steps)
             )
         made = outputs.inside(work)
-        write_picture(made.result, side_by_side(source.picture, pose, picture) if options.side_by_side else picture)
+        write_picture(
+            made.result, side_by_side(source.picture, pose, picture) if options.side_by_side else picture
+        )
         face_found, similarity = FaceMeter(models.face_backend, source.face).measure(picture, pose)
         with FrameReport(made.report_json, made.report_csv) as report:
             report.add(FrameRow(0, 0.0, True, face_found, similarity))
             summary = report.finish(describe_summary(models, source, stages))
-        write_json(made.run_json, describe_run(options, outputs.result, models, settings, cache.checksums, stages))
+        write_json(
+            made.run_json, describe_run(options, outputs.result, models, settings, cache.checksums, stages)
+        )
         publish(made, outputs, options.overwrite)
     return RunResult(outputs.result, summary)

@@ -1,4 +1,4 @@
-"""What several rooms' tests share: rendered people with exact IUV, real media files of them, and small models."""
+"""What several rooms' tests share: rendered people with exact IUV, media files of them, and small models."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ SMALL_MODEL = ModelOptions(
 
 
 class KnownPoses:
-    """A DensePose estimator for rendered people: knows the IUV of every picture that looks like one it was given."""
+    """A DensePose estimator for rendered people: knows the IUV of every picture like one it was given."""
 
     name = "tiny"
     NEAR = 14.0  # mean difference of 16x16 thumbnails, 0..255: video coding changes them by 1 to 3
@@ -134,7 +134,9 @@ def dance() -> list[Rendering]:
 def render_person(seed: int, seconds: float, size: int) -> Rendering:
     """The person of `seed` at a moment of the dance, before a plain wall."""
     background = draw_background(np.random.default_rng(seed), size, "plain")
-    return render(Person.from_seed(seed), dance_pose(seconds), View(zoom=0.8), Light(), background, size, supersample=1)
+    return render(
+        Person.from_seed(seed), dance_pose(seconds), View(zoom=0.8), Light(), background, size, supersample=1
+    )
 
 
 @pytest.fixture
@@ -145,10 +147,12 @@ def known_poses(photo: Rendering, other_photo: Rendering, dance: list[Rendering]
 
 @pytest.fixture
 def small_models(known_poses: KnownPoses) -> LoadedModels:
-    """Random networks of the tiny model's structure, with estimators that work on the renderings of this file."""
+    """Random networks of the tiny model's structure, with estimators for the renderings of this file."""
     torch.manual_seed(0)
     mcld = build_mcld(SMALL_MODEL).eval().requires_grad_(False)
-    for parameter in mcld.parameters():  # biases and zero-initialised layers too, so that a missing term shows
+    for (
+        parameter
+    ) in mcld.parameters():  # biases and zero-initialised layers too, so that a missing term shows
         if parameter.ndim == 1 or not parameter.any():
             parameter.add_(0.1 * torch.randn_like(parameter))
     return LoadedModels(mcld, known_poses, HeadColours(), {"random": "0" * 64})
@@ -158,7 +162,7 @@ def small_models(known_poses: KnownPoses) -> LoadedModels:
 def media(
     tmp_path_factory: pytest.TempPathFactory, photo: Rendering, other_photo: Rendering, dance: list[Rendering]
 ) -> Path:
-    """A folder with person.png, other.png, room.png (nobody in it), dance.mp4 (with sound) and room.mp4 (nobody)."""
+    """A folder: person.png, other.png, dance.mp4 (with sound), and room.png, room.mp4 (nobody in them)."""
     folder = tmp_path_factory.mktemp("media")
     Image.fromarray(photo.picture).save(folder / "person.png")
     Image.fromarray(other_photo.picture).save(folder / "other.png")
@@ -188,7 +192,9 @@ def write_clip(path: Path, pictures: Sequence[Picture], fps: int = CLIP_FPS, sou
         video.height, video.width, video.pix_fmt = *pictures[0].shape[:2], "yuv420p"
         audio = container.add_stream("aac", rate=44_100, layout="mono") if sound else None
         for picture in pictures:
-            container.mux(video.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")))
+            container.mux(
+                video.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24"))
+            )
         container.mux(video.encode(None))
         if audio is None:
             return

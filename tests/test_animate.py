@@ -29,7 +29,12 @@ def run(tmp_path: Path, media: Path, small_models: LoadedModels) -> Run:
     """Runs the sample clip into `tmp_path/out` with changed options."""
 
     def run_with(name: str = "out/result.mp4", on_event: Any = None, **change: Any) -> RunResult:
-        given = {"source": media / "person.png", "driving": media / "dance.mp4", "output": tmp_path / name, **change}
+        given = {
+            "source": media / "person.png",
+            "driving": media / "dance.mp4",
+            "output": tmp_path / name,
+            **change,
+        }
         (tmp_path / "cache").mkdir(exist_ok=True)
         cache = RunCache(tmp_path / "cache", load=lambda *_: small_models)
         return animate(RunOptions(**given), cache, on_event=on_event or (lambda _: None))
@@ -69,7 +74,11 @@ def test_the_report_has_a_row_for_each_frame(run: Run, tmp_path: Path) -> None:
     assert all(row["person_found"] and row["face_found"] for row in report["frames"])
     assert all(-1 <= row["face_similarity"] <= 1 for row in report["frames"])
     assert report["summary"] == summary
-    assert (summary["frames"], summary["frames_without_person"], summary["source_face_found"]) == (11, 0, True)
+    assert (summary["frames"], summary["frames_without_person"], summary["source_face_found"]) == (
+        11,
+        0,
+        True,
+    )
     with (tmp_path / "out" / "result.report.csv").open() as stream:
         assert len(list(csv.DictReader(stream))) == 11
 
@@ -78,7 +87,11 @@ def test_the_record_says_how_it_was_made(run: Run, tmp_path: Path, media: Path) 
     run(batch_size=3, seed=5)
     record = json.loads((tmp_path / "out" / "result.run.json").read_text())
     options = record["options"]
-    assert (options["steps"], options["guidance"], options["seed"]) == (3, 2.0, 5)  # the model's own, and the flag
+    assert (options["steps"], options["guidance"], options["seed"]) == (
+        3,
+        2.0,
+        5,
+    )  # the model's own, and the flag
     assert (options["device"], options["dtype"]) == ("cpu", "float32")
     assert set(record["inputs"]) == {str(media / "person.png"), str(media / "dance.mp4")}
     assert all(len(checksum) == 64 for checksum in record["inputs"].values())
@@ -119,14 +132,18 @@ def test_the_source_is_encoded_once_whatever_the_number_of_frames(
 
 
 def test_seed_and_noise_matter(run: Run) -> None:
-    first, again, other = (decode(run(f"{n}.mp4", seed=seed, crf=0).output) for n, seed in enumerate((0, 0, 1)))
+    first, again, other = (
+        decode(run(f"{n}.mp4", seed=seed, crf=0).output) for n, seed in enumerate((0, 0, 1))
+    )
     assert np.array_equal(first, again)
     assert not np.array_equal(first, other)
 
 
 def test_a_range_of_the_video_and_another_rate(run: Run, tmp_path: Path) -> None:
     result = run(start=0.3, end=0.8, fps=5.0)
-    times = [row["time"] for row in json.loads((tmp_path / "out" / "result.report.json").read_text())["frames"]]
+    times = [
+        row["time"] for row in json.loads((tmp_path / "out" / "result.report.json").read_text())["frames"]
+    ]
     assert times == pytest.approx([0.3, 0.5, 0.7])
     assert len(decode(result.output)) == 3
     assert len(decode(run("out/few.mp4", max_frames=4).output)) == 4
@@ -137,8 +154,12 @@ def test_side_by_side_shows_source_pose_and_result(run: Run) -> None:
     beside = decode(run("b.mp4", crf=0, side_by_side=True).output)
     assert beside.shape == (11, 64, 192, 3)
     assert np.abs(beside[:, :, 128:].astype(int) - alone.astype(int)).mean() < 2
-    assert np.abs(beside[0, :, :64].astype(int) - beside[5, :, :64].astype(int)).max() <= 4  # the source stands still
-    assert np.abs(beside[0, :, 64:128].astype(int) - beside[5, :, 64:128].astype(int)).mean() > 2  # the pose moves
+    assert (
+        np.abs(beside[0, :, :64].astype(int) - beside[5, :, :64].astype(int)).max() <= 4
+    )  # the source stands still
+    assert (
+        np.abs(beside[0, :, 64:128].astype(int) - beside[5, :, 64:128].astype(int)).mean() > 2
+    )  # the pose moves
 
 
 @pytest.mark.parametrize("audio", ["none", "file"])
@@ -181,7 +202,9 @@ def test_without_a_face_nothing_is_invented(run: Run, small_models: LoadedModels
         assert {row["face_similarity"] for row in csv.DictReader(stream)} == {""}
 
 
-def test_progress_reaches_the_end_of_every_stage(tmp_path: Path, media: Path, small_models: LoadedModels) -> None:
+def test_progress_reaches_the_end_of_every_stage(
+    tmp_path: Path, media: Path, small_models: LoadedModels
+) -> None:
     seen: dict[str, list[tuple[int, int | None]]] = {}
     options = RunOptions(source=media / "person.png", driving=media / "dance.mp4", output=tmp_path / "r.mp4")
     animate(

@@ -1,7 +1,7 @@
 """Run the rows of a manifest one after another, and keep `batch.json` true at every moment.
 
-Models are loaded once. Rows that share a source run next to each other, so that only one encoded source is in memory;
-DensePose sequences lie on disk and are kept until the batch ends.
+Models are loaded once. Rows that share a source run next to each other, so that only one encoded source is in
+memory; DensePose sequences lie on disk and are kept until the batch ends.
 """
 
 from __future__ import annotations
@@ -50,8 +50,8 @@ def run_batch(
 ) -> BatchResult:
     """Run every row of `manifest` that is not finished yet; results and `batch.json` go to `output_dir`.
 
-    All rows are checked before the first one runs (ManifestError). A row that fails later is recorded, and the
-    others go on. An interruption leaves a true `batch.json`; the same command goes on from there.
+    All rows are checked before the first one runs (ManifestError). A row that fails later is recorded, and
+    the others go on. An interruption leaves a true `batch.json`; the same command goes on from there.
     """
     rows = read_manifest(manifest, output_dir, overwrite)
     record = BatchRecord.open(output_dir)
@@ -77,7 +77,9 @@ def run_batch(
     return BatchResult(record.path, len(waiting) - failed, len(rows) - len(waiting), failed)
 
 
-def _run_row(row: Row, cache: RunCache, progress: Progress, on_event: EventSink) -> tuple[str, dict[str, Any]]:
+def _run_row(
+    row: Row, cache: RunCache, progress: Progress, on_event: EventSink
+) -> tuple[str, dict[str, Any]]:
     """Run one row; its status, and what batch.json says about it."""
     began = time.perf_counter()
 
@@ -93,7 +95,11 @@ def _run_row(row: Row, cache: RunCache, progress: Progress, on_event: EventSink)
         text = str(error) if isinstance(error, McldAnimError) else f"{type(error).__name__}: {error}"
         name_row(Event("row_failed", text))
         exit_code = error.exit_code if isinstance(error, McldAnimError) else 1
-        return "failed", {"error": text, "exit_code": exit_code, "seconds": round(time.perf_counter() - began, 3)}
+        return "failed", {
+            "error": text,
+            "exit_code": exit_code,
+            "seconds": round(time.perf_counter() - began, 3),
+        }
     return "done", {"summary": result.summary, "seconds": round(time.perf_counter() - began, 3)}
 
 
@@ -105,15 +111,17 @@ def _fingerprint(row: Row, checksums: Checksums) -> dict[str, Any]:
 
 
 def _grouped(rows: list[Row], prints: dict[str, dict[str, Any]]) -> list[Row]:
-    """The rows with those of one source next to each other, otherwise in their order."""
-    first_seen: dict[str, int] = {}
+    """The rows in their order, but those that share models and source next to the first of them."""
+
+    def shared(row: Row) -> tuple[str, ...]:
+        options = row.options
+        source = prints[row.output]["inputs"][str(options.source)]
+        return (source, options.model, options.device, options.dtype, options.densepose, options.face)
+
+    first_seen: dict[tuple[str, ...], int] = {}
     for place, row in enumerate(rows):
-        first_seen.setdefault(_source_checksum(row, prints), place)
-    return sorted(rows, key=lambda row: first_seen[_source_checksum(row, prints)])
-
-
-def _source_checksum(row: Row, prints: dict[str, dict[str, Any]]) -> str:
-    return prints[row.output]["inputs"][str(row.options.source)]
+        first_seen.setdefault(shared(row), place)
+    return sorted(rows, key=lambda row: first_seen[shared(row)])
 
 
 def _result(row: Row) -> Path:

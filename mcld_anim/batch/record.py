@@ -1,4 +1,4 @@
-"""`batch.json`: what became of every row. It is replaced as a whole, so a killed batch leaves a readable one."""
+"""`batch.json`: what became of every row. It is replaced as a whole, so it is always readable."""
 
 from __future__ import annotations
 
@@ -31,7 +31,9 @@ class BatchRecord:
         try:
             rows = {row["output"]: row for row in json.loads(path.read_text(encoding="utf-8"))["rows"]}
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise OutputError(f"{path} is not a batch record ({error}): move it away to begin anew") from error
+            raise OutputError(
+                f"{path} is not a batch record ({error}): move it away to begin anew"
+            ) from error
         return cls(path, rows)
 
     def is_finished(self, row: Row, fingerprint: dict[str, Any], result: Path) -> bool:
@@ -41,14 +43,22 @@ class BatchRecord:
 
     def put(self, row: Row, status: str, fingerprint: dict[str, Any], **details: Any) -> None:
         """Replace what is known of a row."""
-        known = {"line": row.line, "output": row.output, "status": status, **details, "fingerprint": fingerprint}
+        known = {
+            "line": row.line,
+            "output": row.output,
+            "status": status,
+            **details,
+            "fingerprint": fingerprint,
+        }
         self.rows[row.output] = known
 
     def save(self, order: Iterable[Row]) -> None:
         """Write the rows of `order`, then those of earlier batches; durable when this returns."""
         names = [row.output for row in order]
         rows = [self.rows[name] for name in dict.fromkeys([*names, *self.rows])]
-        counts = {status: sum(row["status"] == status for row in rows) for status in ("done", "failed", "waiting")}
+        counts = {
+            status: sum(row["status"] == status for row in rows) for status in ("done", "failed", "waiting")
+        }
         content = {"mcld_anim": mcld_anim.__version__, "summary": counts, "rows": rows}
         with durable_file(self.path, overwrite=True) as partial:
             partial.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

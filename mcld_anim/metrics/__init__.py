@@ -1,1 +1,2 @@
-"""How good pictures are: PSNR, SSIM (plain and the two published variants), face similarity, Frechet distance."""
+"""How good pictures are: PSNR, SSIM (plain and the two published variants), face similarity, Frechet
+distance."""

@@ -56,7 +56,8 @@ def ssim_published(predicted: AnyPicture, truth: AnyPicture) -> float:
 
 
 def ssim_256_published(predicted: AnyPicture, truth: AnyPicture) -> float:
-    """The published table's "SSIM_256": Gaussian windows on 0..255, data range = the prediction's max - min."""
+    """The published table's "SSIM_256": Gaussian windows on 0..255, data range = the prediction's max -
+    min."""
     predicted, truth = _as_float(predicted) * 255, _as_float(truth) * 255
     _same_shape(predicted, truth)
     data_range = float(predicted.max() - predicted.min())
@@ -95,7 +96,8 @@ def _inner_mean(similarity: np.ndarray, border: int, mask: Mask | None = None) -
     height, width = similarity.shape[:2]
     if min(height, width) <= 2 * border:
         raise UsageError(
-            f"pictures of {height}x{width} are smaller than the SSIM window of {2 * border + 1}: use larger ones"
+            f"pictures of {height}x{width} are smaller than the SSIM window of {2 * border + 1}: "
+            "use larger ones"
         )
     inner = similarity[border : height - border, border : width - border]
     if mask is None:
@@ -118,7 +120,7 @@ def _same_shape(predicted: np.ndarray, truth: np.ndarray) -> None:
 def _checked_mask(mask: Mask, picture: np.ndarray) -> Mask:
     if mask.shape != picture.shape[:2] or not mask.any():
         raise UsageError(
-            f"mask of shape {mask.shape} with {int(mask.sum())} pixels does not fit a picture of {picture.shape[:2]}: "
-            "give one boolean per pixel with at least one true"
+            f"mask of shape {mask.shape} with {int(mask.sum())} pixels does not fit a picture of "
+            f"{picture.shape[:2]}: give one boolean per pixel with at least one true"
         )
     return mask.astype(bool)

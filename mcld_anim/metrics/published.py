@@ -17,14 +17,15 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 def evaluation_pictures(
     pictures: Float[Tensor, "batch 3 H W"], size: tuple[int, int]
 ) -> UInt8[Tensor, "batch 3 height width"]:
-    """Generated pictures in 0..1 as the published script saves them: bicubic with antialiasing, truncated bytes."""
+    """Generated pictures in 0..1 as the published script saves them: bicubic with antialiasing, truncated
+    bytes."""
     resized = functional.interpolate(pictures, size, mode="bicubic", antialias=True, align_corners=False)
     return (resized * 255).clamp(0, 255).to(torch.uint8)
 
 
 def published_inception_input(pictures: Float[Tensor, "batch 3 H W"]) -> Float[Tensor, "batch 3 299 299"]:
-    """Pictures in 0..1 as the published FID feeds them to Inception: bilinear without antialiasing, and a change
-    of value range that assumes ImageNet-normalised pictures although they are not.
+    """Pictures in 0..1 as the published FID feeds them to Inception: bilinear without antialiasing, and a
+    change of value range that assumes ImageNet-normalised pictures although they are not.
 
     Its FID values therefore compare only with themselves, not with standard FID.
     """

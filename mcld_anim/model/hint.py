@@ -1,4 +1,5 @@
-"""The Pose Guider's second input: the hint picture (see `pose.condition.hint_picture`) as latents, and its validity."""
+"""The Pose Guider's second input: the hint picture (see `pose.condition.hint_picture`) as latents, and its
+validity."""
 
 from __future__ import annotations
 
@@ -25,4 +26,4 @@ def encode_hint(
     pixels = torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).to(like) / 127.5 - 1
     latents = vae.encode(pixels)
     share = torch.from_numpy(np.stack(validity))[:, None].to(like)
-    return torch.cat([latents, adaptive_avg_pool2d(share, latents.shape[-2:])], dim=1)
+    return torch.cat([latents, adaptive_avg_pool2d(share, (latents.shape[2], latents.shape[3]))], dim=1)

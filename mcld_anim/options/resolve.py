@@ -1,4 +1,4 @@
-"""From what a user gave to complete options: flags over `--config FILE.yaml` over the preset over the defaults."""
+"""From what a user gave to complete options: flags over `--config FILE.yaml` over preset over defaults."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PRESETS = ("fast", "balanced", "best")
 
 
 def resolve_options(cls: type[Synthesis], given: Mapping[str, Any], where: str = "command line") -> Synthesis:
-    """Complete options of `cls` from the ones that were `given`, which may name a `config` file and a `preset`.
+    """Complete options of `cls` from the `given` ones, which may name a `config` file and a `preset`.
 
     `where` names the origin of `given` in error messages. A value of None counts as not given.
     """
@@ -36,7 +36,9 @@ def resolve_options(cls: type[Synthesis], given: Mapping[str, Any], where: str =
     for field in dataclasses.fields(cls):
         if field.default is dataclasses.MISSING and field.name not in merged:
             flag = field.name.replace("_", "-")
-            raise UsageError(f"{where}: --{flag} is missing; give it as a flag, or as {field.name} in a YAML or a row")
+            raise UsageError(
+                f"{where}: --{flag} is missing; give it as a flag, or as {field.name} in a YAML or a row"
+            )
     return from_mapping(cls, merged, f"{where} and {config}" if written else where)
 
 
@@ -48,7 +50,10 @@ def _refuse_unknown(cls: type[SynthesisOptions], mapping: Mapping[str, Any], whe
 
 
 def _read_preset(name: str) -> dict[str, Any]:
-    return yaml.safe_load((resources.files("mcld_anim.configs") / "run" / f"{name}.yaml").read_text("utf-8")) or {}
+    return (
+        yaml.safe_load((resources.files("mcld_anim.configs") / "run" / f"{name}.yaml").read_text("utf-8"))
+        or {}
+    )
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:
@@ -59,5 +64,7 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise UsageError(f"--config {path}: not readable as YAML ({' '.join(str(error).split())})") from error
     if not isinstance(parsed, dict):
-        raise UsageError(f"--config {path}: expected a mapping of option names to values, such as 'steps: 20'")
+        raise UsageError(
+            f"--config {path}: expected a mapping of option names to values, such as 'steps: 20'"
+        )
     return parsed

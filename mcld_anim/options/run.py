@@ -1,7 +1,7 @@
 """What a user may ask of `run` and `pose`: complete by default, checked when made.
 
-Each check names the flag. The command line, a YAML file and a row of a batch manifest all end in these classes,
-see `mcld_anim.options.resolve`.
+Each check names the flag. The command line, a YAML file and a row of a batch manifest all end in these
+classes, see `mcld_anim.options.resolve`.
 """
 
 from __future__ import annotations
@@ -53,7 +53,9 @@ class SynthesisOptions:
         check_range("--steps", self.steps, 1, 1000)
         check_range("--guidance", self.guidance, 1.0, 20.0)
         if not self.densepose:
-            raise UsageError("--densepose is empty; name a backend (tiny, detectron2) or give the path of an IUV file")
+            raise UsageError(
+                "--densepose is empty; name a backend (tiny, detectron2) or give the path of an IUV file"
+            )
 
     @property
     def inputs(self) -> tuple[Path, ...]:
@@ -71,7 +73,9 @@ class RunOptions(SynthesisOptions):
     """Options of `mcld-anim run`: one photo, one driving video, one MP4."""
 
     driving: Path  # video whose motion is followed
-    fps: float | Literal["source"] = "source"  # frames per second of the result; "source": as the driving video
+    fps: float | Literal["source"] = (
+        "source"  # frames per second of the result; "source": as the driving video
+    )
     start: float = 0.0  # seconds of the driving video to skip
     end: float | None = None  # second of the driving video to stop at; None: its end
     max_frames: int | None = None  # frames at most
@@ -123,7 +127,9 @@ class PoseOptions(SynthesisOptions):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.precomputed is not None:
-            raise UsageError(f"--densepose {self.densepose} is a path: give a precomputed IUV file to --pose instead")
+            raise UsageError(
+                f"--densepose {self.densepose} is a path: give a precomputed IUV file to --pose instead"
+            )
 
     @property
     def inputs(self) -> tuple[Path, ...]:
@@ -134,7 +140,9 @@ class PoseOptions(SynthesisOptions):
 def check_choice(flag: str, value: object, choices: tuple[str, ...], more: str = "") -> None:
     """Refuse a value that is not one of `choices`."""
     if value not in choices:
-        raise UsageError(f"{flag} {value} is not known; choose {', '.join(choices)}{' ' + more if more else ''}")
+        raise UsageError(
+            f"{flag} {value} is not known; choose {', '.join(choices)}{' ' + more if more else ''}"
+        )
 
 
 def check_range(flag: str, value: float | None, least: float, most: float | None) -> None:
@@ -150,4 +158,6 @@ def check_noise(noise: str) -> None:
     """Refuse what `mcld_anim.sampling.noise.parse_noise_mode` would refuse, before torch is loaded."""
     match = NOISE_PATTERN.fullmatch(noise)
     if not match or (match[1] and float(match[1]) == 0):
-        raise UsageError(f"--noise {noise} is not known; choose shared, independent or mixed:ALPHA with ALPHA > 0")
+        raise UsageError(
+            f"--noise {noise} is not known; choose shared, independent or mixed:ALPHA with ALPHA > 0"
+        )

@@ -18,7 +18,8 @@ SCHEDULE = 1e-5
 
 @replays("s_scheduler*.safetensors", also=["s_scheduler*.json"])
 def scheduler(golden: Golden, case: str) -> Iterator[Comparison]:
-    """alphas_cumprod exactly as recorded, timesteps of every step count, traces under a constant net output."""
+    """alphas_cumprod exactly as recorded, timesteps of every step count, traces under a constant net
+    output."""
     data = golden.tensors(case)
     for name, recorded in golden.json(case).items():
         ours = make_scheduler(schedule_options(recorded))

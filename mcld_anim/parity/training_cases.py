@@ -68,7 +68,7 @@ def training_step(golden: Golden, case: str) -> Iterator[Comparison]:
     )
     terms = _loss(step, predicted)
     yield from _compare_losses(terms, data, recorded)
-    terms.total.backward()  # type: ignore[no-untyped-call]
+    terms.total.backward()
     yield from _compare_gradients(mcld, data, recorded)
     mcld.zero_grad(set_to_none=True)
 

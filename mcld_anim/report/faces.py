@@ -17,7 +17,7 @@ class FaceMeter:
         self._source = source
 
     def measure(self, picture: Picture, iuv: Iuv) -> tuple[bool, float | None]:
-        """Whether a face was found, and its cosine similarity to the source's: None where one of them is missing."""
+        """Whether a face was found, and its cosine similarity to the source's: None where one is missing."""
         face = self._backend.largest(picture, iuv) if self._backend is not None else None
         if face is None or self._source is None:
             return face is not None, None

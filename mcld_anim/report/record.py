@@ -24,7 +24,11 @@ RECORDED_PACKAGES = ("torch", "diffusers", "transformers", "numpy", "av", "openc
 
 def versions() -> dict[str, str]:
     """Versions of this program, Python, the operating system and the packages that shape the result."""
-    found = {"mcld-anim": mcld_anim.__version__, "python": platform.python_version(), "system": platform.platform()}
+    found = {
+        "mcld-anim": mcld_anim.__version__,
+        "python": platform.python_version(),
+        "system": platform.platform(),
+    }
     for package in RECORDED_PACKAGES:
         try:
             found[package] = version(package)

@@ -1,1 +1,2 @@
-"""From start noise to latents: schedule, noise of the frames, blending between frames, and the sampling loop."""
+"""From start noise to latents: schedule, noise of the frames, blending between frames, and the sampling
+loop."""

@@ -54,14 +54,15 @@ class BlendState:
 
 
 def cell_codes(iuvs: Sequence[Iuv], latent_size: tuple[int, int]) -> CellCodes:
-    """What every latent cell of every frame shows; the IUV size must be a multiple of `latent_size` (h, w)."""
+    """What every latent cell of every frame shows; the IUV size must be a multiple of `latent_size` (h,
+    w)."""
     height, width = latent_size
     codes = np.zeros((len(iuvs), 3, height, width), np.float32)
     for frame, iuv in enumerate(iuvs):
         rows, columns = iuv.shape[0] // height, iuv.shape[1] // width
         if rows * height != iuv.shape[0] or columns * width != iuv.shape[1]:
             raise UsageError(
-                f"an IUV of {iuv.shape[0]}x{iuv.shape[1]} does not divide into {height}x{width} latent cells: "
+                f"an IUV of {iuv.shape[0]}x{iuv.shape[1]} does not divide into {height}x{width} cells: "
                 "resize the frame to the model's size first"
             )
         blocks = iuv.reshape(height, rows, width, columns, 3).transpose(0, 2, 1, 3, 4)
@@ -114,7 +115,8 @@ def blend(
 
 
 class ClipBlending:
-    """The blending of one clip over its batches: gives each batch the function `denoise` calls at each step."""
+    """The blending of one clip over its batches: gives each batch the function `denoise` calls at each
+    step."""
 
     def __init__(self, strength: float, state: BlendState | None = None) -> None:
         self.strength = strength

@@ -17,7 +17,8 @@ Prediction = Tensor | tuple[Tensor, Tensor]
 
 
 def guide(prediction: Prediction, guidance: float) -> Tensor:
-    """u + s * (c - u) (Ho & Salimans 2022, arXiv 2207.12598, equation 6 with s = 1 + w); s <= 1 needs no u."""
+    """u + s * (c - u) (Ho & Salimans 2022, arXiv 2207.12598, equation 6 with s = 1 + w); s <= 1 needs no
+    u."""
     if isinstance(prediction, Tensor):
         if guidance > 1:
             raise UsageError(

@@ -53,6 +53,7 @@ def velocity(
     timesteps: Int[Tensor, " batch"],
     alphas_cumprod: Float[Tensor, " train_steps"],
 ) -> Float[Tensor, "batch c h w"]:
-    """v = sqrt(alpha_bar_t) noise - sqrt(1 - alpha_bar_t) x_0 (Salimans & Ho 2022, arXiv 2202.00512, app. D)."""
+    """v = sqrt(alpha_bar_t) noise - sqrt(1 - alpha_bar_t) x_0 (Salimans & Ho 2022, arXiv 2202.00512, app.
+    D)."""
     signal, spread = signal_and_noise_rates(alphas_cumprod, timesteps)
     return signal * noise - spread * latents

@@ -1,4 +1,4 @@
-"""Pre-rendered people in files: shards of 50 people as memory-mappable arrays, written so that a killed
+"""Pre-rendered people in files: shards of people as memory-mappable arrays, written so that a killed
 writer resumes."""
 
 from __future__ import annotations
@@ -63,6 +63,7 @@ def write_shards(
     size: int = 256,
     workers: int = 1,
     progress: Progress | None = None,
+    people_per_shard: int = PEOPLE_PER_SHARD,
 ) -> None:
     """Render `people` persons from `first_seed` on, `views` pictures each, in seed order into `folder`.
 
@@ -70,7 +71,9 @@ def write_shards(
     is kept; run again after a kill and the result is the same, byte for byte. `progress(done, total)` counts
     people.
     """
-    _write(folder, DatasetOptions("people", first_seed, people, views, size), workers, progress)
+    _write(
+        folder, DatasetOptions("people", first_seed, people, views, size, people_per_shard), workers, progress
+    )
 
 
 def write_face_shards(
@@ -81,16 +84,19 @@ def write_face_shards(
     size: int = 96,
     workers: int = 1,
     progress: Progress | None = None,
+    people_per_shard: int = PEOPLE_PER_SHARD,
 ) -> None:
     """As `write_shards`, with close-ups of the head."""
-    _write(folder, DatasetOptions("faces", first_seed, people, views, size), workers, progress)
+    _write(
+        folder, DatasetOptions("faces", first_seed, people, views, size, people_per_shard), workers, progress
+    )
 
 
 def check_options(options: DatasetOptions) -> None:
-    if options.people < 1 or options.views < 1 or options.size < 16:
+    if min(options.people, options.views, options.people_per_shard) < 1 or options.size < 16:
         raise UsageError(
             f"{options.people} people x {options.views} views of {options.size} pixels cannot be rendered: "
-            "people and views must be 1 or more, the size 16 or more."
+            "people, views and people per shard must be 1 or more, the size 16 or more."
         )
     last = options.first_seed + options.people - 1
     if options.first_seed < 0 or last >= FIRST_EVALUATION_SEED:

@@ -21,7 +21,7 @@ from mcld_anim.model.build import Mcld
 from mcld_anim.pose.backends import PoseBackend
 from mcld_anim.pose.condition import hint_picture
 from mcld_anim.source.appearance import SourceAppearance, encode_source
-from mcld_anim.source.face import FaceBackend
+from mcld_anim.source.face import FaceBackend, similarity
 from mcld_anim.synthetic.identity import FIRST_EVALUATION_SEED
 from mcld_anim.synthetic.person import Person, Rendering, render
 from mcld_anim.synthetic.views import SOURCE_VIEWS, Shot, draw_shots, person_background
@@ -172,7 +172,7 @@ def naive_figures(photo: Rendering, truth: Rendering, mask: np.ndarray) -> dict[
 
 
 def baseline_figures(source: SourceAppearance, truth: Rendering, mask: np.ndarray) -> dict[str, float]:
-    copied, _ = hint_picture(source.hint_atlas, source.hint_valid, truth.iuv, source.plate)
+    copied, _ = hint_picture(source.atlas, source.valid, truth.iuv, source.plate)
     return {
         "baseline_psnr": psnr(copied, truth.picture),
         "baseline_person_psnr": psnr(copied, truth.picture, mask),
@@ -222,7 +222,7 @@ def face_figures(
     face = backend.largest(made, truth.iuv)
     if face is None:
         return {"face_found_rate": 0.0}
-    return {"face_found_rate": 1.0, "face_similarity": backend.similarity(source.face, face)}
+    return {"face_found_rate": 1.0, "face_similarity": similarity(source.face, face)}
 
 
 def is_right_person(

@@ -1,11 +1,13 @@
 """The charts of the feet: our foot is cut open where the official one is, then mapped like the other parts.
 
-The official chart unrolls a foot around its length. The cut runs from the back of the ankle down to the heel, along the
-outer edge of the sole to the small toe and over the tips of the toes to the big toe. Used only when the asset is built.
+The official chart unrolls a foot around its length. The cut runs from the back of the ankle down to the heel,
+along the outer edge of the sole to the small toe and over the tips of the toes to the big toe. Used only when
+the asset is built.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections import defaultdict
 from collections.abc import Callable
 
@@ -15,7 +17,15 @@ from scipy.sparse.csgraph import connected_components, dijkstra
 
 from mcld_anim.errors import McldAnimError
 from mcld_anim.synthetic.body import FloatArray, IntArray, incidence, vertex_normals
-from mcld_anim.synthetic.official_charts import OPEN_EDGE, SEAM, SMPL_LANDMARKS, OfficialCharts, Segment, boundary_loops
+from mcld_anim.synthetic.harmonic import harmonic_map, pin_by_arc_length
+from mcld_anim.synthetic.official_charts import (
+    OPEN_EDGE,
+    SEAM,
+    SMPL_LANDMARKS,
+    OfficialCharts,
+    Segment,
+    boundary_loops,
+)
 from mcld_anim.synthetic.part_labels import FOOT, LOWER_LEG, unit
 
 TOE_SPACING = 0.007  # metres: nearer local tips belong to one toe
@@ -37,7 +47,9 @@ def foot_path(vertices: FloatArray, faces: IntArray, ankle: int, side: str) -> l
         runs.append(cheapest_path(vertices, faces, normals, direction, stops, taken))
     path = runs[0] + runs[1][1:] + runs[2][1:]
     if len(set(path)) != len(path):
-        raise McldAnimError("The cut of the foot crosses itself: the mesh's toes are not where they were expected.")
+        raise McldAnimError(
+            "The cut of the foot crosses itself: the mesh's toes are not where they were expected."
+        )
     return runs
 
 
@@ -71,12 +83,16 @@ def cheapest_path(
     stops: list[int],
     taken: list[int],
 ) -> list[int]:
-    """A path along edges through `stops` that keeps to surface facing `direction` and off the vertices `taken`."""
-    a, b = np.concatenate([faces[:, k] for k in range(3)]), np.concatenate([faces[:, (k + 1) % 3] for k in range(3)])
+    """A path along edges through `stops` that keeps to surface facing `direction` and off the vertices
+    `taken`."""
+    a, b = (
+        np.concatenate([faces[:, k] for k in range(3)]),
+        np.concatenate([faces[:, (k + 1) % 3] for k in range(3)]),
+    )
     away = 1 - 0.5 * (normals[a] + normals[b]) @ direction
     cost = np.linalg.norm(vertices[a] - vertices[b], axis=1) * (0.05 + away**2)
     path = [stops[0]]
-    for start, end in zip(stops[:-1], stops[1:], strict=True):
+    for start, end in itertools.pairwise(stops):
         used = np.isin(a, taken + path[:-1]) | np.isin(b, taken + path[:-1])
         table = sparse.coo_matrix((cost + 1e3 * used, (a, b)), shape=(len(vertices), len(vertices))).tocsr()
         graph = table.maximum(table.T)
@@ -89,8 +105,9 @@ def cheapest_path(
 
 
 def cut_open(faces: IntArray, path: list[int], vertices: int) -> tuple[IntArray, IntArray]:
-    """Cut along `path`, whose last vertex stays whole. Returns new faces and the old vertex of each new one."""
-    cut = {frozenset(edge) for edge in zip(path[:-1], path[1:], strict=True)}
+    """Cut along `path`, whose last vertex stays whole. Returns new faces and the old vertex of each new
+    one."""
+    cut = {frozenset(edge) for edge in itertools.pairwise(path)}
     faces, origin = faces.copy(), list(range(vertices))
     around = defaultdict(list)
     for number, face in enumerate(faces):
@@ -101,7 +118,8 @@ def cut_open(faces: IntArray, path: list[int], vertices: int) -> tuple[IntArray,
         fan = around[vertex]
         spokes = [{int(v) for v in original[number]} - {vertex} for number in fan]
         joined = [
-            [bool({v for v in one & other if frozenset((vertex, v)) not in cut}) for other in spokes] for one in spokes
+            [bool({v for v in one & other if frozenset((vertex, v)) not in cut}) for other in spokes]
+            for one in spokes
         ]
         count, side = connected_components(sparse.csr_matrix(np.array(joined)), directed=False)
         for extra in range(1, count):
@@ -121,8 +139,6 @@ def map_foot(
     side: str,
 ) -> None:
     """Fit the foot's chart to the official outline, in place."""
-    from mcld_anim.synthetic.charts import harmonic_map, pin_by_arc_length
-
     part = FOOT[side]
     inside = np.flatnonzero(labels == part)
 
@@ -158,7 +174,7 @@ def split_outline(loop: list[tuple[int, int, int]], origin: IntArray, corners: l
 
 def split_official(segments: list[Segment], smpl: IntArray, corners: list[int]) -> list[list[int]]:
     """The official outline in the same runs."""
-    edges = [(a, b, s.neighbour) for s in segments for a, b in zip(s.vertices[:-1], s.vertices[1:], strict=True)]
+    edges = [(a, b, s.neighbour) for s in segments for a, b in itertools.pairwise(s.vertices)]
     start = next(k for k, (_, _, name) in enumerate(edges) if name != SEAM and edges[k - 1][2] == SEAM)
     runs = split_runs(edges[start:] + edges[:start], lambda point: int(smpl[point]) in corners)
     toes = next(k for k, run in enumerate(runs) if smpl[run[0]] == smpl[run[-1]] == corners[1])

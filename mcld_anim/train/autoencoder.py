@@ -58,7 +58,9 @@ class AutoencoderTask:
         vae = load_model_options(options.model).vae
         self.vae = build_vae(vae)
         if vae.linear_shortcut:
-            self.vae.set_linear_code(*principal_components(self.views, vae.latent_channels, options.linear_views))
+            self.vae.set_linear_code(
+                *principal_components(self.views, vae.latent_channels, options.linear_views)
+            )
         self.network: nn.Module = self.vae.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def loss(self, rng: np.random.Generator, progress: float) -> tuple[Tensor, dict[str, float]]:
@@ -68,12 +70,20 @@ class AutoencoderTask:
         restored = self.vae.decode_raw(posterior.sample())
         weight = 1.0 + (self.options.person_weight - 1.0) * person
         distance = reconstruction_loss(
-            restored, pictures, weight / weight.mean(), self.options.square_weight, self.options.gradient_weight
+            restored,
+            pictures,
+            weight / weight.mean(),
+            self.options.square_weight,
+            self.options.gradient_weight,
         )
         divergence = posterior.kl().mean() / posterior.mean[0].numel()
         with torch.no_grad():
             inside = psnr_inside(restored, pictures, person)
-        figures = {"distance": float(distance.detach()), "kl": float(divergence.detach()), "psnr_inside": inside}
+        figures = {
+            "distance": float(distance.detach()),
+            "kl": float(divergence.detach()),
+            "psnr_inside": inside,
+        }
         return distance + self.options.kl_weight * divergence, figures
 
     def batch(self, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
@@ -93,7 +103,10 @@ class AutoencoderTask:
         points = np.argwhere(wanted)
         middle = points[rng.integers(len(points))] + rng.integers(-side // 4, side // 4 + 1, 2)
         top, left = np.clip(middle - side // 2, 0, np.array(part.shape) - side)
-        picture, mask = picture[top : top + side, left : left + side], part[top : top + side, left : left + side] > 0
+        picture, mask = (
+            picture[top : top + side, left : left + side],
+            part[top : top + side, left : left + side] > 0,
+        )
         return (picture[:, ::-1], mask[:, ::-1]) if rng.random() < 0.5 else (picture, mask)
 
     def evaluate(self, network: nn.Module) -> dict[str, float]:
@@ -155,7 +168,11 @@ def principal_components(views: PeopleViews, count: int, view_count: int) -> tup
 
 def _patches(picture: np.ndarray) -> np.ndarray:
     """(H, W, K) -> (H/8 * W/8, K, 8, 8)."""
-    height, width, planes = picture.shape[0] // LATENT_STRIDE, picture.shape[1] // LATENT_STRIDE, picture.shape[2]
+    height, width, planes = (
+        picture.shape[0] // LATENT_STRIDE,
+        picture.shape[1] // LATENT_STRIDE,
+        picture.shape[2],
+    )
     cut = picture.reshape(height, LATENT_STRIDE, width, LATENT_STRIDE, planes)
     return cut.transpose(0, 2, 4, 1, 3).reshape(height * width, planes, LATENT_STRIDE, LATENT_STRIDE)
 

@@ -23,7 +23,9 @@ class DensePoseTraining:
     """Everything a training of the DensePose network depends on."""
 
     network: TinyDensePoseOptions = field(default_factory=TinyDensePoseOptions)
-    loop: LoopOptions = field(default_factory=lambda: LoopOptions(minutes=100, learning_rate=2e-3, batch_size=12))
+    loop: LoopOptions = field(
+        default_factory=lambda: LoopOptions(minutes=100, learning_rate=2e-3, batch_size=12)
+    )
     data: ViewsOptions = field(default_factory=ViewsOptions)
     augment: BodyAugmentOptions = field(default_factory=BodyAugmentOptions)
     backgrounds: int = 240
@@ -57,7 +59,10 @@ class DensePoseTask:
         distance = (u - labels[..., 1] / 255.0).abs() + (v - labels[..., 2] / 255.0).abs()
         uv = (distance * inside).sum() / inside.sum().clamp(min=1.0)
         classes = functional.cross_entropy(maps.parts, parts, weight=self.class_weight)
-        return classes + self.options.uv_weight * uv, {"parts": float(classes.detach()), "uv": float(uv.detach())}
+        return classes + self.options.uv_weight * uv, {
+            "parts": float(classes.detach()),
+            "uv": float(uv.detach()),
+        }
 
     def batch(self, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
         """Pictures (B, 3, 256, 256) in [-1, 1] and labels (B, 128, 128, 3) uint8 in the order I, U, V."""
@@ -66,7 +71,9 @@ class DensePoseTask:
 
     def _varied(self, person: int, view: int, rng: np.random.Generator) -> tuple[Picture, Iuv]:
         picture, iuv = self.views.view(person, view)
-        return augment(picture, iuv, self.views.silhouette(person, view), rng, self.options.augment, self.backgrounds)
+        return augment(
+            picture, iuv, self.views.silhouette(person, view), rng, self.options.augment, self.backgrounds
+        )
 
     def evaluate(self, network: nn.Module) -> dict[str, float]:
         """Figures on development people as rendered, and varied (always in the same way)."""

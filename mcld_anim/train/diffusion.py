@@ -1,8 +1,9 @@
-"""Training of the diffusion model: image encoder, ReferenceNet, denoiser, Pose Guider and face tokens together.
+"""Training of the diffusion model: image encoder, ReferenceNet, denoiser, Pose Guider and face tokens
+together.
 
-The autoencoder and the face embedder are frozen and their outputs prepared (`train.pairs`). Each step takes a few
-people, one source view of each and several target views, so that the ReferenceNet's pass is shared; it begins with
-crops around the person, whose texture is still seen whole, and ends with whole frames.
+The autoencoder and the face embedder are frozen and their outputs prepared (`train.pairs`). Each step takes a
+few people, one source view of each and several target views, so that the ReferenceNet's pass is shared; it
+begins with crops around the person, whose texture is still seen whole, and ends with whole frames.
 """
 
 from __future__ import annotations
@@ -41,7 +42,8 @@ TRAINED_PARTS = ("image_encoder", "reference_net", "denoiser", "pose_guider", "f
 
 @dataclass(frozen=True)
 class StageOptions:
-    """One stretch of the training: what a batch is made of until `until` (part of the budget, 0..1) is reached."""
+    """One stretch of the training: what a batch is made of until `until` (part of the budget, 0..1) is
+    reached."""
 
     until: float = 1.0
     people: int = 2
@@ -70,13 +72,15 @@ class DiffusionTraining:
     frozen: tuple[str, ...] = ()
     """Names of networks or of parts of them (as "reference_net.unet.up_blocks.3") that are not trained."""
     condition_dropout: float = 0.1
-    """Part of the samples that see neither reference features nor tokens, as guidance's unconditional rows."""
+    """Part of the samples that see neither reference features nor tokens, as guidance's unconditional
+    rows."""
     image_dropout: float = 0.0
     """Part of the sources whose photo is blacked out before the image encoder (published: 0.1)."""
     embedding_noise: float = 0.0
     """Deviation of normal noise on the photo's CLIP embedding."""
     timestep_power: float = 1.0
-    """Timesteps are drawn as u^power of the whole; below 1 favours the noisy ones, where pictures are decided."""
+    """Timesteps are drawn as u^power of the whole; below 1 favours the noisy ones, where pictures are
+    decided."""
     head_crops: float = 0.3
     """Part of the crops that are centred near the head."""
     measured_people: int = 6
@@ -261,8 +265,8 @@ def encode_appearance(
 
 
 def start_from_hint(mcld: Mcld) -> None:
-    """Let a fresh Pose Guider hand the hint's latents on unchanged, in the first feature channels and negated in the
-    next, so that what follows can use them at once: silu(x) - silu(-x) = x undoes the activations.
+    """Let a fresh Pose Guider hand the hint's latents on unchanged, in the first feature channels and negated
+    in the next, so that what follows can use them at once: silu(x) - silu(-x) = x undoes the activations.
     """
     convolution = mcld.pose_guider.hint_in
     if convolution is None:

@@ -154,7 +154,13 @@ class _Run:
         describe: dict[str, object],
         on_log: Callable[[str], None],
     ) -> None:
-        self.task, self.options, self.output, self.describe, self.on_log = task, options, output, describe, on_log
+        self.task, self.options, self.output, self.describe, self.on_log = (
+            task,
+            options,
+            output,
+            describe,
+            on_log,
+        )
         self.average = copy.deepcopy(task.network).requires_grad_(False).eval()
         self.parameters = [p for p in task.network.parameters() if p.requires_grad]
         self.optimizer = torch.optim.AdamW(
@@ -167,7 +173,9 @@ class _Run:
         """Take up the checkpoint in `output`, or start a new run there."""
         path = self.output / CHECKPOINT_NAME
         if path.exists() and not resume:
-            raise UsageError(f"{self.output} holds a training run already; continue it with --resume or choose another")
+            raise UsageError(
+                f"{self.output} holds a training run already; continue it with --resume or choose another"
+            )
         self.output.mkdir(parents=True, exist_ok=True)
         if path.exists():
             state = Checkpoint.read(path)
@@ -218,7 +226,12 @@ class _Run:
             )
         self.steps_done += 1
         if self.steps_done % self.options.log_steps == 0:
-            row = {"loss": float(loss.detach()), "gradient_norm": float(norm), "learning_rate": rate, **figures}
+            row = {
+                "loss": float(loss.detach()),
+                "gradient_norm": float(norm),
+                "learning_rate": rate,
+                **figures,
+            }
             self.curve.add(self.steps_done, self.seconds(), row)
             self.on_log(_line(self.steps_done, self.seconds(), row))
 

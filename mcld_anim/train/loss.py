@@ -1,7 +1,7 @@
 """The loss of the diffusion training: v-prediction, min-SNR weights, and more weight on the face.
 
-The published loss is mean over samples of w * (mean e + mean(face * e)) with e the squared error of v: the face
-counts double, averaged over all cells, not only its own.
+The published loss is mean over samples of w * (mean e + mean(face * e)) with e the squared error of v: the
+face counts double, averaged over all cells, not only its own.
 """
 
 from __future__ import annotations
@@ -65,8 +65,8 @@ def signal_to_noise(alphas_cumprod: Float[Tensor, " steps"], timesteps: Int[Tens
 def min_snr_weights(snr: PerSample, gamma: float = 5.0, floor: float = 0.0) -> PerSample:
     """min(snr + 1, gamma) / (snr + 1), at least `floor`.
 
-    Hang et al. 2023 (arXiv 2303.09556), section 3.4, has min(snr, gamma) / (snr + 1) for v-prediction; the published
-    MCLD code shifts the numerator by one, so that a step of pure noise keeps weight 1 instead of 0.
+    Hang et al. 2023 (arXiv 2303.09556), section 3.4, has min(snr, gamma) / (snr + 1) for v-prediction; the
+    published MCLD code shifts the numerator by one, so that a step of pure noise keeps weight 1 instead of 0.
     """
     return ((snr + 1).clamp(max=gamma) / (snr + 1)).clamp(min=floor)
 
@@ -101,7 +101,8 @@ def denoising_loss(
     options: LossOptions,
     person: CellMask | None = None,
 ) -> LossTerms:
-    """mean_b [ w_b * (mean e + person_weight * mean(person * e)) + face_weight * (w_b or 1) * mean(face * e) ]."""
+    """mean_b [ w_b * (mean e + person_weight * mean(person * e)) + face_weight * (w_b or 1) * mean(face * e)
+    ]."""
     error = (predicted.float() - target.float()).square()
     plain = error.mean((1, 2, 3))
     in_face = (error * face).mean((1, 2, 3))

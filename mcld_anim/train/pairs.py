@@ -1,9 +1,10 @@
-"""What the diffusion training reads: per person everything that costs time, computed once with the frozen networks.
+"""What the diffusion training reads: per person everything that costs time, computed once with the frozen
+networks.
 
-For each person: the latents of every view, and for each source view its texture latents, the pixels its two CLIP
-embeddings are made of, its face embedding, and the hint latents towards every view. One `.npz` per person, written
-under a temporary name and renamed: preparing resumes where it was, runs in several processes side by side, and a
-training may start while it still goes on.
+For each person: the latents of every view, and for each source view its texture latents, the pixels its two
+CLIP embeddings are made of, its face embedding, and the hint latents towards every view. One `.npz` per
+person, written under a temporary name and renamed: preparing resumes where it was, runs in several processes
+side by side, and a training may start while it still goes on.
 """
 
 from __future__ import annotations
@@ -68,7 +69,8 @@ def prepare_person(
     options: ModelOptions,
     embed_face: FaceEmbedder,
 ) -> PreparedPerson:
-    """Everything of one person from the views (V, H, W, 3) uint8 and their IUV; views 0..sources-1 are sources."""
+    """Everything of one person from the views (V, H, W, 3) uint8 and their IUV; views 0..sources-1 are
+    sources."""
     textures, photo_pixels, texture_pixels, faces = [], [], [], []
     hints: list[tuple[Picture, np.ndarray]] = [(pictures[0], np.empty(0))] * len(pictures)
     for source in range(sources):

@@ -1,4 +1,5 @@
-"""Weights of single networks: read them into a module, split a diffusion training's file into one file per network."""
+"""Weights of single networks: read them into a module, split a diffusion training's file into one file per
+network."""
 
 from __future__ import annotations
 
@@ -37,7 +38,8 @@ def load_into(network: nn.Module, path: Path) -> None:
 
 
 def export_parts(weights: Path, folder: Path) -> list[Path]:
-    """Write `folder`/<part>.safetensors (float16) for every network in a diffusion training's weights file."""
+    """Write `folder`/<part>.safetensors (float16) for every network in a diffusion training's weights
+    file."""
     tensors, header = read_weights(weights)
     parts = sorted({name.partition(".")[0] for name in tensors})
     if not header.get("parts") or sorted(header["parts"]) != parts:  # type: ignore[call-overload]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import torch
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 
 from mcld_anim.metrics.pictures import psnr
 from mcld_anim.model.attention import AppearanceKeys
+from mcld_anim.model.denoiser import Denoiser
 from mcld_anim.model.focal import route_tokens
 from mcld_anim.model.vae import LatentAutoencoder
 from mcld_anim.options.model import ModelOptions
@@ -35,8 +37,8 @@ def measure_people(
 ) -> dict[str, float]:
     """Mean PSNR (dB) of `count` development people, source view 0, the last `targets` views it has hints for.
 
-    `inside`: generated, inside the person; `hint`: the hint alone (through the autoencoder); `ceiling`: the truth
-    through the autoencoder; `background`: generated, outside the person. A sheet has a row per person:
+    `inside`: generated, inside the person; `hint`: the hint alone (through the autoencoder); `ceiling`: the
+    truth through the autoencoder; `background`: generated, outside the person. A sheet has a row per person:
     source, then hint, generated, truth of each target.
     """
     numbers = people.development or people.training
@@ -100,9 +102,8 @@ def _appearance(networks: nn.ModuleDict, model: ModelOptions, person: PreparedPe
     texture = encoder(pixel_values=_floats(person.texture_pixels[:1])).image_embeds[:, None]
     face = networks["face_tokens"](_floats(person.faces[:1])[:, None])
     tokens = route_tokens(image, texture, face, model.conditions, model.aggregation)
-    return networks["denoiser"].project(
-        networks["reference_net"](_floats(person.textures[:1]), image), tokens
-    )
+    denoiser = cast("Denoiser", networks["denoiser"])
+    return denoiser.project(networks["reference_net"](_floats(person.textures[:1]), image), tokens)
 
 
 def _floats(array: np.ndarray) -> Tensor:

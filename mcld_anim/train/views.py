@@ -36,7 +36,9 @@ class PeopleViews:
         self._outlines: dict[int, Bytes] = {}
         self.refresh()
         if not self.training:
-            raise InputError(f"{folder} holds no shard_NNNNN_pictures.npy to learn from; render some with `synth` first")
+            raise InputError(
+                f"{folder} holds no shard_NNNNN_pictures.npy to learn from; render some with `synth` first"
+            )
 
     def refresh(self) -> None:
         """Take up shards that have appeared since; a shard counts once both of its files are there."""
@@ -111,7 +113,9 @@ def silhouettes(pictures: Bytes, person: NDArray[np.bool_]) -> NDArray[np.bool_]
     known = free > 0
     result = person.copy()
     for k, picture in enumerate(pictures):
-        differs = (np.abs(picture.astype(np.int16) - values).max(-1) > SILHOUETTE_DIFFERENCE) & known | person[k]
+        differs = (
+            np.abs(picture.astype(np.int16) - values).max(-1) > SILHOUETTE_DIFFERENCE
+        ) & known | person[k]
         _, labels = cv2.connectedComponents(differs.astype(np.uint8))
         result[k] = np.isin(labels, np.unique(labels[person[k]])) & differs
     return result

@@ -1,4 +1,4 @@
-"""Load a model for running: its networks, the DensePose estimator and the face embedder, with their checksums."""
+"""Load a model for running: its networks, the DensePose estimator, the face embedder, and checksums."""
 
 from __future__ import annotations
 
@@ -41,15 +41,20 @@ class LoadedModels:
         return next(self.mcld.denoiser.parameters()).dtype
 
 
-def load_models(model: str, device: torch.device, dtype: torch.dtype, densepose: str, face: str) -> LoadedModels:
+def load_models(
+    model: str, device: torch.device, dtype: torch.dtype, densepose: str, face: str
+) -> LoadedModels:
     """Load a bundled model by name with a DensePose backend and a face backend ("none": without)."""
     options = load_model_options(model)
-    with torch.device("meta"):
-        mcld = build_mcld(options)
+    mcld = build_mcld(options)
     for part in MCLD_PARTS:
         fill(getattr(mcld, part), load_file(embedded_file(part)), part)
     mcld.requires_grad_(False).eval().to(device, dtype)
-    used = [*MCLD_PARTS, *(["densepose"] if densepose == "tiny" else []), *(["face"] if face == "tiny" else [])]
+    used = [
+        *MCLD_PARTS,
+        *(["densepose"] if densepose == "tiny" else []),
+        *(["face"] if face == "tiny" else []),
+    ]
     return LoadedModels(
         mcld=mcld,
         pose_backend=load_pose_backend(densepose, device),
@@ -62,7 +67,9 @@ def embedded_file(part: str) -> Path:
     """The embedded file of one part."""
     path = EMBEDDED_FOLDER / f"{part}.safetensors"
     if not path.is_file():
-        raise WeightsError(f"the embedded weights {path.name} are not in this installation: install mcld-anim again")
+        raise WeightsError(
+            f"the embedded weights {path.name} are not in this installation: install mcld-anim again"
+        )
     return path
 
 
@@ -77,4 +84,4 @@ def fill(module: nn.Module, tensors: Mapping[str, Tensor], part: str) -> None:
             f"of another shape {wrong or 'none'}; install mcld-anim again"
         )
     wide = {key: value.float() if value.is_floating_point() else value for key, value in tensors.items()}
-    module.load_state_dict(wide, strict=True, assign=True)
+    module.load_state_dict(wide, strict=True)

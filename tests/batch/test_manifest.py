@@ -38,8 +38,8 @@ def test_three_formats_say_the_same(inputs: Path) -> None:
     )
     yaml = inputs / "jobs.yaml"
     yaml.write_text(
-        "- source: a.png\n  driving: v.mp4\n  output: one.mp4\n  steps: 4\n  blend: 0.2\n  side_by_side: true\n"
-        "  fps: source\n- {source: b.png, pose: a.png, output: sub/two.png}\n"
+        "- source: a.png\n  driving: v.mp4\n  output: one.mp4\n  steps: 4\n  blend: 0.2\n"
+        "  side_by_side: true\n  fps: source\n- {source: b.png, pose: a.png, output: sub/two.png}\n"
     )
     read = [read_manifest(path, inputs / "out") for path in (jsonl, csv, yaml)]
     assert [[row.options for row in rows] for rows in read[1:]] == [[row.options for row in read[0]]] * 2
@@ -99,7 +99,10 @@ def test_all_errors_are_told_at_once(inputs: Path) -> None:
     path = write_jsonl(inputs, {**ROW, "stepz": 1}, ROW, {**ROW, "source": "none.png", "output": "x.mp4"})
     with pytest.raises(ManifestError) as caught:
         read_manifest(path, inputs / "out")
-    assert [line.split(":")[0] for line in str(caught.value).splitlines()] == ["jobs.jsonl line 1", "jobs.jsonl line 3"]
+    assert [line.split(":")[0] for line in str(caught.value).splitlines()] == [
+        "jobs.jsonl line 1",
+        "jobs.jsonl line 3",
+    ]
 
 
 @pytest.mark.parametrize("second", ["one.mp4", "./one.mp4", "sub/../one.mp4"])
@@ -122,7 +125,11 @@ def test_reports_may_not_collide_either(inputs: Path) -> None:
         ("jobs.csv", "source,driving\n'a.png,\"v.mp4\n", "line 2"),
         ("jobs.yaml", "source: a.png\n", "expected a list"),
         ("jobs.yaml", "- [1, 2]\n", "line 1: expected a mapping"),
-        ("jobs.yaml", "- {source: a.png, source: b.png, driving: v.mp4}\n", "line 1: key source appears twice"),
+        (
+            "jobs.yaml",
+            "- {source: a.png, source: b.png, driving: v.mp4}\n",
+            "line 1: key source appears twice",
+        ),
         ("jobs.yaml", "- !!python/object/apply:os.system [true]\n", "line 1"),
         ("jobs.jsonl", "", "no rows"),
     ],

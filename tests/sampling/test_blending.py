@@ -1,5 +1,7 @@
 """Blending is causal, independent of batch borders, and never mixes different surfaces."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import torch
@@ -26,7 +28,7 @@ def test_batches_do_not_matter(seed: int, cuts: set[int], strength: float) -> No
     whole, _ = blend(latents, cells, BlendState(), 0, strength)
     state, parts = BlendState(), []
     edges = [0, *sorted(cuts), 6]
-    for begin, end in zip(edges, edges[1:], strict=False):
+    for begin, end in pairwise(edges):
         part, state = blend(latents[begin:end], cells[begin:end], state, 0, strength)
         state = BlendState.from_tensors(state.tensors())
         parts.append(part)

@@ -32,23 +32,29 @@ def test_every_triangle_has_a_part_and_uv():
     assert body.uv.max() <= 1
 
 
-@pytest.mark.parametrize("part", HARMONIC_PARTS)
+@pytest.fixture(scope="module")
+def edge_owner():
+    return half_edges(load_body().faces)
+
+
+@pytest.mark.parametrize("part", range(1, 25))
 def test_triangles_turn_the_official_way(official, part):
     body = load_body()
     triangles = body.uv[(body.part == part) & ~body.eyes[body.faces[:, 0]]]
     agree = np.mean(np.sign(signed_areas(triangles)) == official.orientation(part))
-    assert agree > (0.88 if part >= 23 else 0.97)  # the head has a mouth cavity
+    assert agree > (
+        0.94 if part in (5, 6, 23, 24) else 0.97
+    )  # toes fold a little, and the mouth has an inside
 
 
 @pytest.mark.parametrize("part", HARMONIC_PARTS)
-def test_neighbours_come_in_the_official_order(official, part):
+def test_neighbours_come_in_the_official_order(official, edge_owner, part):
     """`match_outline` raises where no tolerance gives the official cyclic order of neighbouring parts."""
     body = load_body()
     rename = {OPEN_EDGE: UNNAMED, SEAM: 47 - part} if part >= 23 else {OPEN_EDGE: UNNAMED}
-    owner = half_edges(body.faces)
 
     def neighbour(a: int, b: int) -> int:
-        across = owner.get((b, a), -1)
+        across = edge_owner.get((b, a), -1)
         return int(body.part[across]) if across >= 0 else OPEN_EDGE
 
     skin = (body.part == part) & ~body.eyes[body.faces[:, 0]]
@@ -88,10 +94,21 @@ def test_eyes_and_nose_are_in_the_official_places(official):
         vertex = skin[np.linalg.norm(body.mean_vertices[skin] - eye, axis=1).argmin()]
         found, uv = place(int(vertex))
         assert found == part
-        assert np.linalg.norm(uv - official.landmark(f"eye.{side}", part)) < 0.03
+        assert np.linalg.norm(uv - official.landmark(f"eye.{side}", part)) < 0.01
     nose = skin[body.mean_vertices[skin, 1].argmin()]
     found, uv = place(int(nose))
-    assert np.linalg.norm(uv - official.landmark("nose", found)) < 0.06
+    assert np.linalg.norm(uv - official.landmark("nose", found)) < 0.01
+
+
+@pytest.mark.parametrize(("side", "sign", "part"), [("L", 1, 5), ("R", -1, 6)])
+def test_the_big_toe_is_near_its_official_place(official, side, sign, part):
+    """The official landmark lies on top of the toe, ours is its tip: near, not equal."""
+    body = load_body()
+    foot = np.unique(body.faces[body.part == part])
+    inner = foot[body.mean_vertices[foot, 0] * sign < np.percentile(body.mean_vertices[foot, 0] * sign, 25)]
+    tip = inner[body.mean_vertices[inner, 1].argmin()]
+    uv = np.concatenate([body.uv[face, k][None] for face, k in np.argwhere(body.faces == tip)]).mean(0)
+    assert np.linalg.norm(uv - official.landmark(f"toe.{side}", part)) < 0.12
 
 
 def test_left_and_right_mirror_each_other():

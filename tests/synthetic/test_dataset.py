@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 from mcld_anim.errors import InputError, OutputError, UsageError
-from mcld_anim.synthetic import dataset
 from mcld_anim.synthetic.dataset import SyntheticShards, render_person, write_face_shards, write_shards
 from mcld_anim.synthetic.identity import FIRST_EVALUATION_SEED
 
@@ -18,20 +17,11 @@ def contents(folder):
     return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
 
 
-@pytest.fixture
-def small_shards(monkeypatch):
-    """Two people per shard."""
-    small = dataset.DatasetOptions
-
-    def options(kind, first_seed, people, views, size, people_per_shard=2, **rest):
-        return small(kind, first_seed, people, views, size, people_per_shard, **rest)
-
-    monkeypatch.setattr(dataset, "DatasetOptions", options)
-
-
-def test_shards_hold_the_people_in_seed_order(tmp_path, small_shards):
+def test_shards_hold_the_people_in_seed_order(tmp_path):
     progress = []
-    write_shards(tmp_path, 40, 3, VIEWS, SIZE, progress=lambda done, total: progress.append((done, total)))
+    write_shards(
+        tmp_path, 40, 3, VIEWS, SIZE, progress=lambda *counts: progress.append(counts), people_per_shard=2
+    )
     shards = SyntheticShards(tmp_path)
     assert len(shards) == 3
     assert [shards.seed(person) for person in range(3)] == [40, 41, 42]
@@ -51,28 +41,34 @@ def test_view_i_is_view_i_for_any_count():
     assert np.array_equal(few, more[:2])
 
 
-def write_slowly(folder, options_people):
-    write_shards(folder, 0, options_people, VIEWS, SIZE)
+def write_eight_people(folder):
+    write_shards(folder, 0, 8, 1, SIZE, people_per_shard=2)
 
 
-def test_a_killed_writer_resumes_to_identical_bytes(tmp_path, monkeypatch):
-    monkeypatch.setattr(dataset, "PEOPLE_PER_SHARD", 2)
+def test_a_killed_writer_resumes_to_identical_bytes(tmp_path):
     killed, whole = tmp_path / "killed", tmp_path / "whole"
-    context = multiprocessing.get_context("spawn")
-    writer = context.Process(target=write_slowly, args=(killed, 102))
+    writer = multiprocessing.get_context("spawn").Process(target=write_eight_people, args=(killed,))
     writer.start()
-    first = killed / "shard_00000_pictures.npy"
+    first, last = killed / "shard_00000_iuv.npy", killed / "shard_00003_iuv.npy"
     deadline = time.monotonic() + 120
     while not first.is_file() and time.monotonic() < deadline:
-        time.sleep(0.02)
+        time.sleep(0.005)
     writer.kill()
     writer.join()
     assert first.is_file()
-    assert not (killed / "shard_00002_iuv.npy").is_file()
-    (killed / "shard_00001_iuv.npy.part").write_bytes(b"half a file")
-    write_slowly(killed, 102)
-    write_slowly(whole, 102)
+    assert not last.is_file()
+    last.with_name(last.name + ".part").write_bytes(b"half a file")
+    write_eight_people(killed)
+    write_eight_people(whole)
     assert contents(killed) == contents(whole)
+
+
+def test_a_finished_shard_is_not_rendered_again(tmp_path):
+    write_shards(tmp_path, 0, 1, 1, SIZE)
+    picture = tmp_path / "shard_00000_pictures.npy"
+    before = picture.stat().st_mtime_ns
+    write_shards(tmp_path, 0, 1, 1, SIZE)
+    assert picture.stat().st_mtime_ns == before
 
 
 def test_workers_do_not_change_the_bytes(tmp_path):

@@ -29,29 +29,32 @@ def test_the_same_seed_gives_the_same_bytes():
     assert first.picture.tobytes() != other.picture.tobytes()
 
 
-@pytest.mark.parametrize("turn", [0.0, np.pi])
-def test_iuv_holds_part_and_uv_of_the_projected_surface(turn):
-    """The centre of a triangle that is nearest to the camera shows that triangle's own part, U and V."""
-    body, size = load_body(), 256
+@pytest.mark.parametrize("turn", [0.0, np.pi, 1.3])
+def test_iuv_is_that_of_the_nearest_surface_at_the_pixel(turn):
+    """For pixels all over the body: the ray through the centre is intersected with every triangle, one by
+    one."""
+    body, size, view = load_body(), 128, View()
     vertices = Person.from_seed(7).posed(STANDING.changed(turn=turn))
-    view = View()
     iuv = draw_iuv(vertices, view, size)
-    points = view.project(vertices[: len(body.mean_vertices)], size)[body.faces]
-    centre, uv = points.mean(1), body.uv.mean(1)
-    pixel = centre[:, :2].astype(int)
-    near_centre = np.abs(centre[:, :2] - pixel - 0.5).max(1) < 0.25
-    spread = np.ptp(body.uv, axis=1).max(1)
-    checked = 0
-    for part in (1, 2, *range(7, 25)):
-        mine = np.flatnonzero((body.part == part) & near_centre & (spread < 0.05))
-        shown = iuv[pixel[mine, 1], pixel[mine, 0]]
-        error = np.abs(shown[:, 1:] / 255 - uv[mine])
-        agree = (shown[:, 0] == part) & (error.max(1) < 0.04)
-        if agree.sum() >= 3:
-            checked += 1
-        elif (shown[:, 0] == part).sum() >= 3:
-            pytest.fail(f"part {part} is seen, but its U, V do not agree: {error.max(1)}")
-    assert checked >= 9  # half of the parts face the camera
+    corner = view.project(vertices[: len(body.mean_vertices)], size)[body.faces].astype(float)
+    first, second = corner[:, 1, :2] - corner[:, 0, :2], corner[:, 2, :2] - corner[:, 0, :2]
+    area = first[:, 0] * second[:, 1] - first[:, 1] * second[:, 0]
+    pixels = np.argwhere(iuv[..., 0] > 0)
+    chosen = pixels[np.random.default_rng(0).permutation(len(pixels))[:150]]
+    seen_parts, wrong = set(), 0
+    for row, column in chosen:
+        offset = (column + 0.5, row + 0.5) - corner[:, 0, :2]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            beta = (offset[:, 0] * second[:, 1] - offset[:, 1] * second[:, 0]) / area
+            gamma = (first[:, 0] * offset[:, 1] - first[:, 1] * offset[:, 0]) / area
+        weight = np.stack([1 - beta - gamma, beta, gamma], 1)
+        hit = np.flatnonzero((weight >= 0).all(1) & (area < 0))
+        nearest = hit[(weight[hit] * corner[hit, :, 2]).sum(1).argmin()]
+        expected = np.append(body.part[nearest], weight[nearest] @ body.uv[nearest] * 255)
+        wrong += np.abs(iuv[row, column] - expected).max() > 1
+        seen_parts.add(int(body.part[nearest]))
+    assert wrong <= 1  # float32 may choose the other triangle on an edge
+    assert len(seen_parts) >= 10
 
 
 def test_iuv_background_is_zero_and_values_are_in_range():

@@ -1,4 +1,5 @@
-"""The diffusion training on two painted people and a model of a few channels: prepare, train, resume, export."""
+"""The diffusion training on two painted people and a model of a few channels: prepare, train, resume,
+export."""
 
 from __future__ import annotations
 
@@ -57,7 +58,15 @@ MODEL = {
         "num_attention_heads": 2,
         "projection_dim": 16,
     },
-    "face": {"embedding_dim": 8, "num_tokens": 2, "dim": 16, "depth": 1, "dim_head": 8, "heads": 2, "ff_mult": 1},
+    "face": {
+        "embedding_dim": 8,
+        "num_tokens": 2,
+        "dim": 16,
+        "depth": 1,
+        "dim_head": 8,
+        "heads": 2,
+        "ff_mult": 1,
+    },
 }
 DATA = ViewsOptions(development=((1, 2),))
 
@@ -86,7 +95,9 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> Folders:
     save_file(build_mcld(options).vae.state_dict(), made.vae)
     views = PeopleViews(made.people, DATA)
     vae = load_vae(options, made.vae)
-    made_people = prepare(views, [0, 1], made.prepared, 2, vae, options, lambda picture, iuv: np.ones(8, np.float32))
+    made_people = prepare(
+        views, [0, 1], made.prepared, 2, vae, options, lambda picture, iuv: np.ones(8, np.float32)
+    )
     assert made_people == 2
     return made
 
@@ -131,7 +142,9 @@ def test_prepared_shapes_and_resuming(folders: Folders) -> None:
     assert person.targets(1) == [1, 3, 5]
     assert set(np.unique(person.hints[0, -1])) <= set(np.linspace(0, 1, 65).astype(np.float16))
     options = load_model_options(folders.model)
-    again = prepare(views, [0, 1], folders.prepared, 2, load_vae(options, folders.vae), options, lambda p, i: None)
+    again = prepare(
+        views, [0, 1], folders.prepared, 2, load_vae(options, folders.vae), options, lambda p, i: None
+    )
     assert again == 0
 
 
@@ -160,7 +173,7 @@ def test_crops_line_up(folders: Folders) -> None:
     assert batch.latents.shape == (3, 4, 4, 4)
     assert batch.hints.shape == (3, 5, 4, 4)
     assert batch.conditions.shape == (3, 27, 32, 32)
-    # A cell of plain background is the same in the target's latents and in the hint's, if both were cut alike.
+    # The hint is valid in the background, so its validity and the parts agree if both were cut alike.
     plain = torch.nn.functional.max_pool2d((batch.parts > 0).float()[:, None], 8, 8)[:, 0] == 0
     assert batch.hints[:, -1][plain].min() == 1
     whole = task.draw(np.random.default_rng(3), StageOptions(people=2, views=1))
@@ -176,7 +189,9 @@ def test_frozen_parts_stay(folders: Folders) -> None:
 
 
 def test_train_resume_and_export(folders: Folders, tmp_path: Path) -> None:
-    whole = train(_task(folders, _options(folders, 3), tmp_path / "sheets"), _options(folders, 3).loop, tmp_path / "a")
+    whole = train(
+        _task(folders, _options(folders, 3), tmp_path / "sheets"), _options(folders, 3).loop, tmp_path / "a"
+    )
     assert set(whole.figures) >= {"inside", "hint", "ceiling", "background"}
     assert list((tmp_path / "sheets").glob("sheet_*.png"))
     with pytest.raises(UsageError, match="--resume"):

@@ -122,7 +122,7 @@ def _too_wide(folder: Path, media) -> Path:
 
 
 def _too_wide_as_shown(folder: Path, media) -> Path:
-    return media.video("squeezed.mp4", frames=1, sample_aspect=Fraction(200, 1))
+    return media.video("squeezed.mp4", frames=1, size=(32, 2064), sample_aspect=Fraction(8))
 
 
 def _cut_header(folder: Path, media) -> Path:
@@ -144,16 +144,16 @@ def _cut_header(folder: Path, media) -> Path:
         (_sound_only, "no video stream"),
         (_no_frames, "no frame|no video stream|not a video"),
         (_too_wide, "16400x16 pixels"),
-        (_too_wide_as_shown, "25600x96 pixels"),
+        (_too_wide_as_shown, "16512x32 pixels"),
         (_cut_header, "damaged"),
     ],
 )
 def test_refuses_what_is_no_video(tmp_path, media, make, says):
     path = make(tmp_path, media)
-    began = time.perf_counter()
+    began = time.process_time()
     with pytest.raises(VideoError, match=says) as refusal:
         read_frames(path)  # refused at once, not at the first frame
-    assert time.perf_counter() - began < 5
+    assert time.process_time() - began < 2
     message = str(refusal.value)
     assert str(path) in message
     assert "\n" not in message

@@ -1,0 +1,167 @@
+"""The embedded DensePose estimator: find the person in the whole picture, then look again at close range."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from safetensors.torch import load_file
+from torch.nn import functional
+
+from mcld_anim.arrays import Iuv, Picture
+from mcld_anim.errors import WeightsError
+from mcld_anim.pose.backends import Box, PoseEstimate, estimate_of, iuv_box
+from mcld_anim.pose.tiny_network import INPUT_SIZE, DensePoseMaps, TinyDensePose, chosen_uv
+from mcld_anim.weights.table import EMBEDDED_FOLDER
+
+BATCH = 8
+MARGIN = 1.2
+"""Side of the close-up, in sides of the square around the person found."""
+CLOSE_ENOUGH = 0.8
+"""Of the whole picture's side: a close-up at least as large would show nothing new."""
+LEAST_AREA = 0.003
+"""Of what the network sees: a smaller patch is no person; standing, a fifth of its height covers 0.6 %."""
+LEAST_CERTAINTY = 0.6
+"""Mean probability of "person" over the patch that is required."""
+COMPANION = 0.05
+"""Of the largest patch: patches at least as large count as well (a forearm held before the body)."""
+
+
+Square = tuple[float, float, float]
+"""x, y of the upper left corner and side, in pixels of the picture; may reach beyond it."""
+
+
+class TinyDensePoseBackend:
+    """IUV of the largest person in a picture by the embedded network."""
+
+    name = "tiny"
+
+    def __init__(self, network: TinyDensePose, device: torch.device | str = "cpu") -> None:
+        self.network = network.eval().requires_grad_(False).to(device)
+        self.device = torch.device(device)
+
+    def estimate(self, pictures: Sequence[Picture]) -> list[PoseEstimate]:
+        """One estimate per picture (H, W, 3) uint8 RGB: the largest person, or none."""
+        squares = [_whole(picture) for picture in pictures]
+        first = list(self._look(pictures, squares))
+        closer = [_close_up(iuv_box(iuv), square) for (iuv, _), square in zip(first, squares, strict=True)]
+        again = [index for index, square in enumerate(closer) if square is not None]
+        second = self._look([pictures[i] for i in again], [square for square in closer if square is not None])
+        for index, seen in zip(again, second, strict=True):
+            first[index] = seen
+            squares[index] = closer[index] or squares[index]
+        return [
+            estimate_of(_place(iuv, square, picture.shape[:2]), certainty)
+            for picture, square, (iuv, certainty) in zip(pictures, squares, first, strict=True)
+        ]
+
+    def _look(self, pictures: Sequence[Picture], squares: Sequence[Square]) -> Iterator[tuple[Iuv, float]]:
+        """IUV (256, 256, 3) of what each square of its picture shows, and how certain a person is there."""
+        for start in range(0, len(pictures), BATCH):
+            batch = slice(start, start + BATCH)
+            seen = np.stack([_cut(p, s) for p, s in zip(pictures[batch], squares[batch], strict=True)])
+            tensor = torch.from_numpy(seen).to(self.device).permute(0, 3, 1, 2).float() / 127.5 - 1
+            with torch.inference_mode():
+                maps = self.network(tensor)
+                yield from zip(*_read(maps), strict=True)
+
+
+def load_tiny_pose_backend(device: torch.device | str = "cpu", weights: Path | None = None) -> TinyDensePoseBackend:
+    """The embedded estimator, or one with the weights of a training."""
+    path = weights or EMBEDDED_FOLDER / "densepose.safetensors"
+    if not path.is_file():
+        raise WeightsError(f"the DensePose weights {path} do not exist: install mcld-anim again")
+    with torch.device("meta"):
+        network = TinyDensePose()
+    tensors = {key: t.float() if t.is_floating_point() else t for key, t in load_file(path).items()}
+    try:
+        network.load_state_dict(tensors, strict=True, assign=True)
+    except RuntimeError as error:
+        raise WeightsError(f"{path} does not hold this DensePose network: {' '.join(str(error).split())}") from None
+    return TinyDensePoseBackend(network, device)
+
+
+def _whole(picture: Picture) -> Square:
+    """The smallest square around a picture."""
+    height, width = picture.shape[:2]
+    side = float(max(height, width))
+    return (width - side) / 2, (height - side) / 2, side
+
+
+def _close_up(box: Box | None, square: Square) -> Square | None:
+    """The square to look at again for a person in `square` (box in cells of 256), None where it is no use."""
+    if box is None:
+        return None
+    scale = square[2] / INPUT_SIZE
+    x0, y0, x1, y1 = (edge * scale for edge in box)
+    side = MARGIN * max(x1 - x0, y1 - y0)
+    if side >= CLOSE_ENOUGH * square[2]:
+        return None
+    return square[0] + (x0 + x1 - side) / 2, square[1] + (y0 + y1 - side) / 2, side
+
+
+def _cut(picture: Picture, square: Square) -> Picture:
+    """The square of a picture as (256, 256, 3); what lies beyond the picture repeats its edge."""
+    x, y, side = square
+    scale = INPUT_SIZE / side
+    if scale < 1:  # warping alone would skip pixels
+        shrink = max(int(1 / scale), 1)
+        height, width = picture.shape[:2]
+        small = (max(round(width / shrink), 1), max(round(height / shrink), 1))
+        picture = cv2.resize(picture, small, interpolation=cv2.INTER_AREA)
+        across, down = small[0] / width, small[1] / height
+        x, y, scale_x, scale_y = x * across, y * down, scale / across, scale / down
+    else:
+        scale_x = scale_y = scale
+    # Pixel centres lie at half numbers: output (u + 0.5) = ((p + 0.5) - x) * scale.
+    matrix = np.array([[scale_x, 0, (0.5 - x) * scale_x - 0.5], [0, scale_y, (0.5 - y) * scale_y - 0.5]], np.float64)
+    cut = cv2.warpAffine(
+        picture, matrix, (INPUT_SIZE, INPUT_SIZE), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+    )
+    return np.asarray(cut, np.uint8)
+
+
+def _read(maps: DensePoseMaps) -> tuple[list[Iuv], list[float]]:
+    """IUV (256, 256, 3) and certainty of each picture from the network's maps."""
+    size = (INPUT_SIZE, INPUT_SIZE)
+    logits, u_maps, v_maps = (
+        functional.interpolate(m.float(), size, mode="bilinear", align_corners=False)
+        for m in (maps.parts, maps.u, maps.v)
+    )
+    person = 1 - logits.softmax(1)[:, 0]
+    inside = person > 0.5
+    parts = (logits[:, 1:].argmax(1) + 1) * inside
+    u, v = chosen_uv(DensePoseMaps(logits, u_maps, v_maps), parts)
+    planes = torch.stack([parts.float(), u.clamp(0, 1) * 255 * inside, v.clamp(0, 1) * 255 * inside], -1)
+    iuvs, certainties = [], []
+    for iuv, probability in zip(planes.round().to(torch.uint8).cpu().numpy(), person.cpu().numpy(), strict=True):
+        kept = _largest_patch(iuv[..., 0] > 0)
+        certainty = float(probability[kept].mean()) if kept.any() else 0.0
+        if kept.mean() < LEAST_AREA or certainty < LEAST_CERTAINTY:
+            kept, certainty = np.zeros_like(kept), 0.0
+        iuvs.append(iuv * kept[..., None])
+        certainties.append(certainty)
+    return iuvs, certainties
+
+
+def _largest_patch(inside: np.ndarray) -> np.ndarray:
+    """Of a mask (H, W): its largest connected patch, and those not much smaller, as bool (H, W)."""
+    count, labels, statistics, _ = cv2.connectedComponentsWithStats(inside.astype(np.uint8), connectivity=8)
+    if count < 2:
+        return np.zeros_like(inside)
+    areas = statistics[1:, cv2.CC_STAT_AREA]
+    return np.isin(labels, 1 + np.flatnonzero(areas >= COMPANION * areas.max()))
+
+
+def _place(iuv: Iuv, square: Square, shape: tuple[int, ...]) -> Iuv:
+    """IUV of a square put where it belongs in a picture of `shape` (height, width), by the nearest cell."""
+    x, y, side = square
+    scale = INPUT_SIZE / side
+    columns = np.floor((np.arange(shape[1]) + 0.5 - x) * scale).astype(int)
+    rows = np.floor((np.arange(shape[0]) + 0.5 - y) * scale).astype(int)
+    shown = ((rows >= 0) & (rows < INPUT_SIZE))[:, None] & ((columns >= 0) & (columns < INPUT_SIZE))
+    placed = iuv[rows.clip(0, INPUT_SIZE - 1)[:, None], columns.clip(0, INPUT_SIZE - 1)]
+    return np.asarray(placed * shown[..., None], np.uint8)

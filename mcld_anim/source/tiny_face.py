@@ -1,0 +1,139 @@
+"""The embedded face embedder: a small network on a crop that the IUV of the head says where to make.
+
+It was trained on rendered people and tells those apart; of photographs it knows nothing.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from jaxtyping import Float
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from mcld_anim.arrays import Iuv, Picture
+from mcld_anim.errors import WeightsError
+from mcld_anim.source.face import Box, Face
+from mcld_anim.weights.table import EMBEDDED_FOLDER
+
+CROP_SIZE = 64
+"""Side of the crop that the network sees, in pixels."""
+EMBEDDING_SIZE = 128
+RIGHT_HEAD, LEFT_HEAD = 23, 24
+"""The head's halves meet in the middle of the face, at U = 1 of the right one and U = 0 of the left one."""
+FACE_DEPTH = 0.5
+"""Of U from that seam: half-way round to the back of the head; cheeks are nearer, ears farther."""
+LEAST_PIXELS = 60
+"""Of face: fewer are about 8 x 8, in which nobody can be told."""
+LEAST_SHARE = 0.4
+"""Of the head's pixels that must be face: less is seen from behind."""
+CROP_MARGIN = 1.35
+"""Side of the crop, in sides of the square around the face: brow, chin and some hair belong to who one is."""
+
+
+class FaceEmbedder(nn.Module):
+    """Crops (B, 3, 64, 64) in [-1, 1] -> embeddings (B, 128)."""
+
+    def __init__(self, widths: tuple[int, ...] = (32, 64, 128, 128)) -> None:
+        super().__init__()
+        before = (3, *widths[:-1])
+        self.body = nn.Sequential(*(_halve(a, b) for a, b in zip(before, widths, strict=True)))
+        cells = (CROP_SIZE // 2 ** len(widths)) ** 2
+        self.head = nn.Sequential(
+            nn.Flatten(),
+            nn.Dropout(0.2),
+            nn.Linear(widths[-1] * cells, EMBEDDING_SIZE),
+            nn.BatchNorm1d(EMBEDDING_SIZE),
+        )
+
+    def forward(self, crops: Float[Tensor, "batch 3 64 64"]) -> Float[Tensor, "batch 128"]:
+        features: Tensor = self.head(self.body(crops))
+        return features
+
+
+class TinyFaceBackend:
+    """The largest face by the embedded network. There is one person in an IUV, so there is at most one face."""
+
+    name = "tiny"
+
+    def __init__(self, network: FaceEmbedder, threshold: float, device: torch.device | str = "cpu") -> None:
+        self.network = network.eval().requires_grad_(False).to(device)
+        self.threshold = threshold
+        self.device = torch.device(device)
+
+    def largest(self, picture: Picture, iuv: Iuv | None = None) -> Face | None:
+        """The face in a picture (H, W, 3) whose person `iuv` (H, W, 3) shows; estimated where it is not given."""
+        if iuv is None:
+            from mcld_anim.pose.tiny import load_tiny_pose_backend
+
+            iuv = load_tiny_pose_backend(self.device).estimate([picture])[0].iuv
+        box = face_box(iuv)
+        if box is None:
+            return None
+        crop = torch.from_numpy(face_crop(picture, box)).to(self.device).permute(2, 0, 1)[None].float()
+        with torch.inference_mode():
+            embedding = self.network(crop / 127.5 - 1)[0]
+        return Face(embedding.cpu().numpy().astype(np.float32), box)
+
+
+def load_tiny_face_backend(device: torch.device | str = "cpu", weights: Path | None = None) -> TinyFaceBackend:
+    """The embedded embedder, or one with the weights of a training."""
+    path = weights or EMBEDDED_FOLDER / "face.safetensors"
+    if not path.is_file():
+        raise WeightsError(f"the face weights {path} do not exist: install mcld-anim again")
+    tensors = {key: t.float() if t.is_floating_point() else t for key, t in load_file(path).items()}
+    threshold = tensors.pop("threshold", None)
+    network = FaceEmbedder()
+    try:
+        network.load_state_dict(tensors, strict=True)
+    except RuntimeError as error:
+        raise WeightsError(f"{path} does not hold this face embedder: {' '.join(str(error).split())}") from None
+    return TinyFaceBackend(network, 0.5 if threshold is None else float(threshold), device)
+
+
+def face_box(iuv: Iuv) -> Box | None:
+    """The square to crop around the face of an IUV (H, W, 3); None where none, or only the back of a head, is seen."""
+    part, u = iuv[..., 0], iuv[..., 1] / 255
+    face = ((part == RIGHT_HEAD) & (u > 1 - FACE_DEPTH)) | ((part == LEFT_HEAD) & (u < FACE_DEPTH))
+    head = (part == RIGHT_HEAD) | (part == LEFT_HEAD)
+    if face.sum() < LEAST_PIXELS or face.sum() < LEAST_SHARE * head.sum():
+        return None
+    rows, columns = np.nonzero(face)
+    # The 2nd and 98th percentile: single stray pixels of an estimated IUV must not move the crop.
+    top, bottom = np.percentile(rows, (2, 98))
+    left, right = np.percentile(columns, (2, 98))
+    bottom, right = bottom + 1, right + 1  # a pixel is one wide
+    side = CROP_MARGIN * max(bottom - top, right - left)
+    x, y = (left + right - side) / 2, (top + bottom - side) / 2
+    return float(x), float(y), float(x + side), float(y + side)
+
+
+def face_crop(picture: Picture, box: Box) -> Picture:
+    """The square `box` of a picture as (64, 64, 3) uint8; what lies beyond the picture repeats its edge."""
+    x0, y0, x1, _ = box
+    side = x1 - x0
+    if side > 2 * CROP_SIZE:  # warping alone would skip pixels
+        shrink = CROP_SIZE / side
+        small = (max(round(picture.shape[1] * shrink), 1), max(round(picture.shape[0] * shrink), 1))
+        picture = np.asarray(cv2.resize(picture, small, interpolation=cv2.INTER_AREA), np.uint8)
+        x0, y0, side = x0 * shrink, y0 * shrink, side * shrink
+    scale = CROP_SIZE / side
+    matrix = np.array([[scale, 0, (0.5 - x0) * scale - 0.5], [0, scale, (0.5 - y0) * scale - 0.5]], np.float64)
+    size = (CROP_SIZE, CROP_SIZE)
+    cut = cv2.warpAffine(picture, matrix, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(cut, np.uint8)
+
+
+def _halve(before: int, after: int) -> nn.Sequential:
+    """Two normalised convolutions; the first halves height and width."""
+    return nn.Sequential(
+        nn.Conv2d(before, after, 3, stride=2, padding=1, bias=False),
+        nn.BatchNorm2d(after),
+        nn.PReLU(after),
+        nn.Conv2d(after, after, 3, padding=1, bias=False),
+        nn.BatchNorm2d(after),
+        nn.PReLU(after),
+    )

@@ -1,0 +1,150 @@
+"""Training of the face embedder on close-ups of rendered heads, with the ArcFace loss (Deng et al. 2019).
+
+The crops are those that a run makes (`source.tiny_face`), varied in place, light, sharpness and above all in
+resolution: a head is 20 to 60 pixels high in a frame that shows the whole body.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from mcld_anim.arrays import Picture
+from mcld_anim.errors import InputError
+from mcld_anim.source.tiny_face import CROP_SIZE, EMBEDDING_SIZE, FaceEmbedder, face_box, face_crop
+from mcld_anim.synthetic.dataset import SyntheticShards
+from mcld_anim.train.loop import LoopOptions
+
+
+@dataclass(frozen=True)
+class FaceTraining:
+    """Everything a training of the face embedder depends on."""
+
+    loop: LoopOptions = field(default_factory=lambda: LoopOptions(minutes=6, learning_rate=1e-3, batch_size=64))
+    held_out: int = 150
+    """The last so many people are for measuring only."""
+    margin: float = 0.35
+    """ArcFace's additive angular margin in radians, reached after a third of the budget."""
+    scale: float = 24.0
+    """ArcFace's scale of the cosines."""
+    least_side: int = 14
+    """Pixels that the smallest crop is reduced to before it is enlarged again."""
+
+
+class FaceTask:
+    """The embedder with the class centres it is trained against (a `train.loop.Task`)."""
+
+    def __init__(self, options: FaceTraining, data: Path) -> None:
+        self.options = options
+        people = load_crops(SyntheticShards(data))
+        if len(people) <= options.held_out + 1:
+            raise InputError(
+                f"{data} holds {len(people)} people, of which {options.held_out} are held out: render more"
+            )
+        self.training, self.held_out = people[: -options.held_out], people[-options.held_out :]
+        torch.manual_seed(options.loop.seed)
+        self.network: nn.Module = _WithCentres(len(self.training))
+
+    def loss(self, rng: np.random.Generator, progress: float) -> tuple[Tensor, dict[str, float]]:
+        """ArcFace over one batch of crops."""
+        numbers = rng.integers(len(self.training), size=self.options.loop.batch_size)
+        crops = [self._varied(self.training[n][rng.integers(len(self.training[n]))], rng) for n in numbers]
+        cosines = self.network(to_crops(crops))
+        labels = torch.from_numpy(numbers)
+        margin = self.options.margin * min(1.0, 3 * progress)
+        angles = torch.acos(cosines.clamp(-0.999, 0.999))
+        own = functional.one_hot(labels, cosines.shape[1]).bool()
+        logits = torch.where(own, torch.cos(angles + margin), cosines) * self.options.scale
+        right = float((cosines.argmax(1) == labels).float().mean())
+        return functional.cross_entropy(logits, labels), {"right": right}
+
+    def _varied(self, crop: Picture, rng: np.random.Generator) -> Picture:
+        """Moved, mirrored, coarser, brighter or darker, noisy."""
+        scale, angle = rng.uniform(0.88, 1.12), rng.normal(0, 5)
+        middle = CROP_SIZE / 2 - 0.5
+        matrix = cv2.getRotationMatrix2D((middle, middle), angle, scale)
+        matrix[:, 2] += rng.uniform(-4, 4, 2)
+        varied = cv2.warpAffine(crop, matrix, (CROP_SIZE, CROP_SIZE), borderMode=cv2.BORDER_REPLICATE)
+        if rng.random() < 0.7:
+            side = int(rng.integers(self.options.least_side, CROP_SIZE))
+            small = cv2.resize(varied, (side, side), interpolation=cv2.INTER_AREA)
+            varied = cv2.resize(small, (CROP_SIZE, CROP_SIZE), interpolation=cv2.INTER_LINEAR)
+        light = varied * rng.uniform(0.8, 1.2, 3 if rng.random() < 0.3 else 1) + rng.uniform(-15, 15)
+        light = light + rng.normal(0, rng.uniform(0, 8), light.shape)
+        bright = light.clip(0, 255).astype(np.uint8)
+        return bright[:, ::-1] if rng.random() < 0.5 else bright
+
+    def evaluate(self, network: nn.Module) -> dict[str, float]:
+        """Verification of held-out people at equal error, once sharp and once at the resolution of a frame."""
+        assert isinstance(network, _WithCentres)
+        figures = {}
+        for name, side in (("", CROP_SIZE), ("coarse_", 24)):
+            accuracy, threshold = verification(network.embedder, [[_coarse(c, side) for c in p] for p in self.held_out])
+            figures |= {f"{name}accuracy": accuracy, f"{name}threshold": threshold}
+        return figures
+
+    def export(self, network: nn.Module) -> tuple[dict[str, Tensor], dict[str, object]]:
+        """The embedder without its class centres, and the threshold of equal error at a frame's resolution."""
+        assert isinstance(network, _WithCentres)
+        tensors = dict(network.embedder.state_dict())
+        tensors["threshold"] = torch.tensor(self.evaluate(network)["coarse_threshold"])
+        return tensors, {"network": "face"}
+
+
+class _WithCentres(nn.Module):
+    """The embedder and one direction per training person; gives the cosines to all of them, (B, people)."""
+
+    def __init__(self, people: int) -> None:
+        super().__init__()
+        self.embedder = FaceEmbedder()
+        self.centres = nn.Parameter(torch.randn(people, EMBEDDING_SIZE) * 0.05)
+
+    def forward(self, crops: Tensor) -> Tensor:
+        return functional.normalize(self.embedder(crops)) @ functional.normalize(self.centres).T
+
+
+def load_crops(shards: SyntheticShards) -> list[list[Picture]]:
+    """Per person the crops (64, 64, 3) of the views that show the face; people with fewer than two are left out."""
+    people = []
+    for person in range(len(shards)):
+        crops = []
+        for view in range(shards.options.views):
+            box = face_box(shards.iuv(person, view))
+            if box is not None:
+                crops.append(face_crop(np.asarray(shards.picture(person, view)), box))
+        if len(crops) > 1:
+            people.append(crops)
+    return people
+
+
+def verification(embedder: FaceEmbedder, people: list[list[Picture]]) -> tuple[float, float]:
+    """Accuracy of telling pairs of one person from pairs of two at the threshold of equal error, and that cosine."""
+    numbers = np.repeat(np.arange(len(people)), [len(crops) for crops in people])
+    with torch.no_grad():
+        crops = to_crops([crop for person in people for crop in person])
+        embeddings = functional.normalize(torch.cat([embedder(part) for part in crops.split(128)])).numpy()
+    cosines = embeddings @ embeddings.T
+    pairs = np.triu_indices(len(numbers), 1)
+    same = numbers[pairs[0]] == numbers[pairs[1]]
+    own, others = np.sort(cosines[pairs][same]), np.sort(cosines[pairs][~same])
+    thresholds = np.linspace(-1, 1, 801)
+    missed = np.searchsorted(own, thresholds) / len(own)
+    taken = 1 - np.searchsorted(others, thresholds) / len(others)
+    equal = int(np.abs(missed - taken).argmin())
+    return float(1 - (missed[equal] + taken[equal]) / 2), float(thresholds[equal])
+
+
+def to_crops(crops: list[Picture]) -> Tensor:
+    """Crops (64, 64, 3) uint8 -> (B, 3, 64, 64) in [-1, 1]."""
+    return torch.from_numpy(np.stack(crops)).permute(0, 3, 1, 2).float() / 127.5 - 1
+
+
+def _coarse(crop: Picture, side: int) -> Picture:
+    small = cv2.resize(crop, (side, side), interpolation=cv2.INTER_AREA)
+    return np.asarray(cv2.resize(small, (CROP_SIZE, CROP_SIZE), interpolation=cv2.INTER_LINEAR), np.uint8)
