@@ -10,9 +10,7 @@ from mcld_anim.cli.progress import StageBars
 
 Manifest = Annotated[Path, typer.Argument(help="JSONL, CSV or YAML file, one row per result.")]
 OutputDir = Annotated[Path, typer.Option("--output-dir", help="Folder that every output lies in.")]
-Overwrite = Annotated[
-    bool, typer.Option("--overwrite", help="Replace outputs that exist and are not finished rows.")
-]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace outputs that exist and are not finished rows.")]
 
 
 def command(manifest: Manifest, output_dir: OutputDir, overwrite: Overwrite = False) -> None:

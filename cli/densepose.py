@@ -42,7 +42,5 @@ def command(
     with StageBars() as bars:
         result = extract_densepose(request, bars.update, lambda event: bars.notice(event.message))
         if result.with_person < result.frames:
-            bars.notice(
-                f"no person in {result.frames - result.with_person} of {result.frames} frames: held poses"
-            )
+            bars.notice(f"no person in {result.frames - result.with_person} of {result.frames} frames: held poses")
     typer.echo(result.output)

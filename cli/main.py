@@ -1,11 +1,12 @@
 """`mcld-anim`: the verbs, and the one place where errors become a line on stderr and an exit code.
 
-Exit codes: 0 done, 1 failed, 2 wrong usage, 3 input refused (nothing was written), 130 interrupted.
+Exit codes: 0 done, 1 failed, 2 wrong usage, 3 input refused (nothing was written), 130 interrupted, 143 ended.
 No module imported here may import a heavy package: `mcld-anim --help` answers in a fraction of a second.
 """
 
 from __future__ import annotations
 
+import signal
 import sys
 from typing import Annotated, Any
 
@@ -31,6 +32,16 @@ class OneLineErrors(TyperGroup):
         except KeyboardInterrupt:
             typer.echo("mcld-anim: interrupted", err=True)
             raise typer.Exit(130) from None
+        except BrokenPipeError:
+            raise  # typer ends quietly where nobody reads stdout any more
+        except OSError as error:
+            typer.echo(f"mcld-anim: {error.strerror or error}: {error.filename or 'while working'}", err=True)
+            raise typer.Exit(1) from None
+        except RuntimeError as error:
+            if type(error).__name__ != "OutOfMemoryError":  # torch's; not to be imported here
+                raise
+            typer.echo("mcld-anim: out of memory: lower --batch-size, or choose --device cpu", err=True)
+            raise typer.Exit(1) from None
 
 
 app = typer.Typer(
@@ -66,8 +77,13 @@ def options(
     """Animate one photo of a person with the motion of a driving video, by MCLD (CVPR 2025)."""
 
 
+def _terminate(number: int, _frame: object) -> None:
+    raise SystemExit(128 + number)  # an exception, so that unfinished files are removed
+
+
 def main() -> None:
     """The console script."""
+    signal.signal(signal.SIGTERM, _terminate)
     try:
         app()
     except KeyboardInterrupt:  # before a verb had begun

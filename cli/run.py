@@ -19,24 +19,18 @@ def command(
     source: shared.Source = None,
     driving: Driving = None,
     output: shared.Output = None,
-    fps: Annotated[
-        str | None, typer.Option(help="source (as the driving video), or frames per second.")
-    ] = None,
+    fps: Annotated[str | None, typer.Option(help="source (as the driving video), or frames per second.")] = None,
     start: Annotated[float | None, typer.Option(help="Seconds of the driving video to skip.")] = None,
     end: Annotated[float | None, typer.Option(help="Second of the driving video to stop at.")] = None,
     max_frames: Annotated[int | None, typer.Option(help="Frames at most.")] = None,
-    audio: Annotated[
-        str | None, typer.Option(help="driving, none, or the PATH of a file with sound.")
-    ] = None,
+    audio: Annotated[str | None, typer.Option(help="driving, none, or the PATH of a file with sound.")] = None,
     model: shared.Model = None,
     preset: shared.Preset = None,
     steps: shared.Steps = None,
     guidance: shared.Guidance = None,
     seed: shared.Seed = None,
     noise: Annotated[str | None, typer.Option(help="shared, mixed:ALPHA or independent.")] = None,
-    blend: Annotated[
-        float | None, typer.Option(help="Blending of neighbouring frames, 0 (off) to 0.95.")
-    ] = None,
+    blend: Annotated[float | None, typer.Option(help="Blending of neighbouring frames, 0 (off) to 0.95.")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Frames per network call.")] = None,
     device: shared.Device = None,
     dtype: shared.Dtype = None,

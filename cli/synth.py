@@ -32,9 +32,7 @@ def data(
 
     with Progress() as progress:
         task = progress.add_task("people", total=people)
-        write_shards(
-            output, seed, people, views, size, workers, lambda done, _: progress.update(task, completed=done)
-        )
+        write_shards(output, seed, people, views, size, workers, lambda done, _: progress.update(task, completed=done))
 
 
 @app.command()

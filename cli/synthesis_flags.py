@@ -1,4 +1,4 @@
-"""The flags that `run` and `pose` share. Every flag may be absent: defaults live in `mcld_anim.options.run`."""
+"""The flags that `run` and `pose` share. Each may be absent: defaults live in `mcld_anim.options.run`."""
 
 from __future__ import annotations
 
@@ -8,9 +8,7 @@ from typing import Annotated
 import typer
 
 Source = Annotated[Path | None, typer.Option("--source", "-s", help="Photo of the person to show.")]
-Output = Annotated[
-    Path | None, typer.Option("--output", "-o", help="Result; named after the inputs if absent.")
-]
+Output = Annotated[Path | None, typer.Option("--output", "-o", help="Result; named after the inputs if absent.")]
 Model = Annotated[str | None, typer.Option(help="tiny (embedded).")]
 Device = Annotated[str | None, typer.Option(help="auto, cuda, mps or cpu.")]
 Dtype = Annotated[str | None, typer.Option(help="auto, float32, bfloat16 or float16.")]

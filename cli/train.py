@@ -74,6 +74,7 @@ def face(
     options = _options(FaceTraining, config, minutes, steps, threads)
     _train(FaceTask(options, data), options, options.loop, output, resume)
 
+
 @app.command()
 def prepare(
     data: Data,
@@ -92,7 +93,14 @@ def prepare(
 
     torch.set_num_threads(threads)
     made = prepare_folder(
-        data, output, vae, face, model, _people(people), sources, on_person=lambda done, total: print(done, total, flush=True)
+        data,
+        output,
+        vae,
+        face,
+        model,
+        _people(people),
+        sources,
+        on_person=lambda done, total: print(done, total, flush=True),
     )
     typer.echo(f"{made} people prepared in {output}")
 
@@ -147,10 +155,7 @@ def _people(text: str) -> list[int]:
     return numbers
 
 
-
-def _options(
-    cls: type[Training], config: str, minutes: float | None, steps: int | None, threads: int
-) -> Training:
+def _options(cls: type[Training], config: str, minutes: float | None, steps: int | None, threads: int) -> Training:
     """The configuration with the budget of the flags; one budget replaces the other."""
     import torch
 

@@ -79,9 +79,7 @@ def make_video(
     poses, index = driving.framed(size), 0
     stages.progress(FRAMES_STAGE, 0, total)
     sound = _sound(plan, driving)
-    with VideoWriter(
-        path, (size[0], width), driving.fps, options.crf, audio=sound, on_event=stages.tell
-    ) as video:
+    with VideoWriter(path, (size[0], width), driving.fps, options.crf, audio=sound, on_event=stages.tell) as video:
         while batch := list(islice(poses, options.batch_size)):
             with stages.timed("synthesis"):
                 pictures = maker.make(range(index, index + len(batch)), [pose for pose, _ in batch])
@@ -89,9 +87,7 @@ def make_video(
                 with stages.timed("face similarity"):
                     face_found, similarity = meter.measure(picture, pose)
                 with stages.timed("video"):
-                    video.write(
-                        side_by_side(source.picture, pose, picture) if options.side_by_side else picture
-                    )
+                    video.write(side_by_side(source.picture, pose, picture) if options.side_by_side else picture)
                 report.add(FrameRow(index, driving.time(index), person_found, face_found, similarity))
                 index += 1
             stages.progress(FRAMES_STAGE, index, total)

@@ -26,9 +26,7 @@ class Checksums:
                 self._known[key] = file_sha256(path)
             return self._known[key]
         except OSError as error:
-            raise InputError(
-                f"{path} cannot be read ({error.strerror}): check the path and its permissions"
-            ) from error
+            raise InputError(f"{path} cannot be read ({error.strerror}): check the path and its permissions") from error
 
     def _of_folder(self, folder: Path) -> str:
         digest = hashlib.sha256()

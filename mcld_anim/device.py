@@ -26,7 +26,7 @@ def choose_device(name: str) -> torch.device:
 def choose_dtype(name: str, device: torch.device) -> torch.dtype:
     """The number format called `name`; "auto" is the fastest on `device` that keeps the picture's quality.
 
-    Half precision on accelerators (bfloat16 where CUDA has it natively, it cannot overflow); on a CPU bfloat16
+    Half precision on accelerators (bfloat16 where CUDA has it, it cannot overflow); on a CPU bfloat16
     only with AMX tiles or AVX-512 BF16 instructions: without them it is emulated, about 100 times slower than
     float32 (measured on an AVX2 machine).
     """

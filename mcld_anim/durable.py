@@ -31,13 +31,9 @@ def check_output(path: str | os.PathLike[str], overwrite: bool = False) -> Path:
     except OSError as error:
         raise OutputError(f"output {path} cannot be used as a file name: {error.strerror}") from error
     if len(os.fsencode(path.name)) > LONGEST_NAME:
-        raise OutputError(
-            f"output name is longer than {LONGEST_NAME} bytes: {path.name}; choose a shorter one"
-        )
+        raise OutputError(f"output name is longer than {LONGEST_NAME} bytes: {path.name}; choose a shorter one")
     if not folder.is_dir():
-        raise OutputError(
-            f"output {path} cannot be written: {folder} is a file, not a folder; choose another path"
-        )
+        raise OutputError(f"output {path} cannot be written: {folder} is a file, not a folder; choose another path")
     try:
         with tempfile.TemporaryFile(dir=folder):
             pass
@@ -80,9 +76,7 @@ def durable_file(path: str | os.PathLike[str], overwrite: bool = False) -> Itera
 def _publish(partial: Path, path: Path, overwrite: bool) -> None:
     """Sync the finished file and give it its name."""
     if path.exists() and not overwrite:
-        raise OutputError(
-            f"output {path} was made by something else meanwhile and was left as it is; choose another"
-        )
+        raise OutputError(f"output {path} was made by something else meanwhile and was left as it is; choose another")
     try:
         sync(partial)
         os.replace(partial, path)

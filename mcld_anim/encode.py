@@ -10,7 +10,7 @@ from pathlib import Path
 from mcld_anim.arrays import Iuv, Picture
 from mcld_anim.errors import PoseError
 from mcld_anim.events import Event
-from mcld_anim.inputs import RunPlan
+from mcld_anim.inputs import RunPlan, is_sequence
 from mcld_anim.pictures import read_picture
 from mcld_anim.pose.backends import Box, PoseBackend, PoseEstimate, estimate_of
 from mcld_anim.pose.iuv_file import read_iuv
@@ -30,8 +30,8 @@ SOURCE_STAGE = "source"
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 MARGIN = 0.06
-"""Of the person's larger side, kept free on every side: a standing person then fills 0.89 of the frame's height,
-as in the training pictures of the embedded model (0.85 to 0.92, `mcld_anim.synthetic.views`)."""
+"""Of the person's larger side, kept free on every side: a standing person then fills 0.89 of the frame's
+height, as in the training pictures of the embedded model (0.85 to 0.92, `mcld_anim.synthetic.views`)."""
 
 
 @dataclass(frozen=True)
@@ -65,8 +65,8 @@ def encode_photo(path: Path, models: LoadedModels, stages: Stages) -> SourceAppe
         estimate = models.pose_backend.estimate([picture])[0]
         if estimate.box is None:
             raise PoseError(
-                f"no person was found in --source {path} (densepose: {models.pose_backend.name}): give a photo of "
-                "one person, best in full length and from the front"
+                f"no person was found in --source {path} (densepose: {models.pose_backend.name}): give a "
+                "photo of one person, best in full length and from the front"
             )
         stages.progress(SOURCE_STAGE, 1, 2)
         framed = frame_person(picture, estimate, models.mcld.options.frame_size)
@@ -112,16 +112,14 @@ def encode_driving(plan: RunPlan, backend: PoseBackend, folder: Path, stages: St
         stages.progress(DRIVING_STAGE, len(poses), len(poses))
         boxes = tuple(poses.box(index) for index in range(len(poses)))
     if not any(boxes):
-        raise PoseError(
-            f"no person is in any frame of --densepose {options.densepose}: give poses of a person"
-        )
+        raise PoseError(f"no person is in any frame of --densepose {options.densepose}: give poses of a person")
     lost = len(poses) - int(poses.person_found.sum())
     if lost:
         stages.tell(
             Event(
                 "person_missing",
-                f"no person was found in {lost} of {len(poses)} frames of {options.driving}: they hold the pose "
-                "of a neighbouring frame and are marked in the report",
+                f"no person was found in {lost} of {len(poses)} frames of {options.driving}: they hold the "
+                "pose of a neighbouring frame and are marked in the report",
             )
         )
     return DrivingPoses(poses, grid.fps, float(grid.start), boxes)
@@ -139,8 +137,8 @@ def read_pose(path: Path, backend: PoseBackend) -> PoseEstimate:
     estimate = backend.estimate([picture])[0]
     if estimate.box is None:
         raise PoseError(
-            f"no person was found in --pose {path} (densepose: {backend.name}): give a picture of one person, "
-            "best in full length, or an IUV file"
+            f"no person was found in --pose {path} (densepose: {backend.name}): give a picture of one "
+            "person, best in full length, or an IUV file"
         )
     return estimate
 
@@ -157,7 +155,7 @@ def _crop(boxes: Sequence[Box | None], iuv: Iuv, size: tuple[int, int]) -> Stead
 
 def _iuv_of(path: Path) -> Iuv | None:
     """The IUV in `path`, or None where it is an ordinary picture: an IUV's blue plane holds parts, 0..24."""
-    if path.is_dir() or path.suffix.lower() == ".zip":
+    if is_sequence(path):
         return read_iuv(path)
     with path.open("rb") as stream:
         if stream.read(len(PNG_SIGNATURE)) != PNG_SIGNATURE:

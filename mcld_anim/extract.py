@@ -124,9 +124,7 @@ def extract_texture(
     else:
         found = load_pose_backend(densepose, torch.device(device)).estimate([picture])[0].iuv
     if not found[..., 0].any():
-        raise PoseError(
-            _nobody(photo, densepose) if iuv is None else f"{iuv} shows no person: give another IUV file"
-        )
+        raise PoseError(_nobody(photo, densepose) if iuv is None else f"{iuv} shows no person: give another IUV file")
     texture = source_texture(picture, found)
     with durable_file(output, overwrite) as partial:
         write_picture(partial, texture)

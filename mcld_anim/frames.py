@@ -36,7 +36,7 @@ class SamplingSettings:
 def sampling_settings(options: SynthesisOptions, model: ModelOptions) -> SamplingSettings:
     """The numbers of a run, with what the options leave open taken from the model."""
     return SamplingSettings(
-        steps=model.sampling.steps if options.steps is None else options.steps,
+        steps=options.steps or max(1, round(model.sampling.steps * options.step_scale)),
         guidance=model.sampling.guidance if options.guidance is None else options.guidance,
         seed=options.seed,
         noise=options.noise if isinstance(options, RunOptions) else "shared",
@@ -57,15 +57,13 @@ class FrameMaker:
         self._scheduler = make_scheduler(mcld.options.schedule)
         self._noise = parse_noise_mode(settings.noise)
         self._blending = ClipBlending(settings.blend)
-        self._weights = next(
-            mcld.denoiser.parameters()
-        )  # of the dtype and on the device that the networks work in
+        self._weights = next(mcld.denoiser.parameters())  # of the dtype and on the device that the networks work in
 
     @torch.inference_mode()
     def make(
         self, indices: Sequence[int], poses: Sequence[Iuv], on_step: Callable[[int, int], None] | None = None
     ) -> list[Picture]:
-        """The pictures of the next frames: `indices` in the clip, `poses` as IUV (H, W, 3) of the frame size."""
+        """The pictures of the next frames: `indices` in the clip, `poses` as IUV of the frame size."""
         settings, options = self.settings, self.mcld.options
         shape = (options.vae.latent_channels, *options.latent_size)
         noise = start_noise(shape, settings.seed, indices, self._noise).to(self._weights.device)
@@ -88,9 +86,7 @@ class FrameMaker:
         if options.hint == "uv_warp":
             source = self.source
             hints = [hint_picture(source.atlas, source.valid, pose, source.plate) for pose in poses]
-            hint = encode_hint(
-                self.mcld.vae, [picture for picture, _ in hints], [valid for _, valid in hints]
-            )
+            hint = encode_hint(self.mcld.vae, [picture for picture, _ in hints], [valid for _, valid in hints])
             hint = hint.to(self._weights)
         return self.mcld.pose_guider(condition.to(self._weights), hint)
 
@@ -107,8 +103,6 @@ class FrameMaker:
         def predict(latents: Tensor, timestep: int) -> Prediction:
             inputs = latents.to(self._weights.dtype)
             velocity = self.mcld.denoiser(inputs, timestep, pose_features, self.source.keys, guided=guided)
-            return (
-                velocity.float() if isinstance(velocity, Tensor) else tuple(part.float() for part in velocity)
-            )
+            return velocity.float() if isinstance(velocity, Tensor) else tuple(part.float() for part in velocity)
 
         return predict

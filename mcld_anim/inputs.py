@@ -31,15 +31,11 @@ def check_run(options: RunOptions) -> RunPlan:
     frame_grid(info, options.fps, options.start, options.end, options.max_frames)
     sound = options.audio_file
     if sound not in (None, options.driving) and not sound.is_file():
-        raise VideoError(
-            f"--audio {sound} does not exist: give driving, none or the path of a file with sound"
-        )
+        raise VideoError(f"--audio {sound} does not exist: give driving, none or the path of a file with sound")
     if sound not in (None, options.driving):
         with open_input(sound) as container:
             if container.streams.best("audio") is None:
-                raise VideoError(
-                    f"--audio {sound} has no sound: give driving, none or a file with a sound track"
-                )
+                raise VideoError(f"--audio {sound} has no sound: give driving, none or a file with a sound track")
     if options.precomputed is not None and not options.precomputed.exists():
         raise PoseError(
             f"--densepose {options.densepose} does not exist: name a backend (tiny, detectron2) or give the "
@@ -54,7 +50,14 @@ def check_pose(options: PoseOptions) -> OutputFiles:
     check_picture(options.source, "--source")
     if not options.pose.exists():
         raise PictureError(f"--pose {options.pose} does not exist: check the path")
+    if not is_sequence(options.pose):
+        check_picture(options.pose, "--pose")
     return outputs
+
+
+def is_sequence(path: Path) -> bool:
+    """Whether a pose is given as an IUV folder or archive, not as a picture file."""
+    return path.is_dir() or path.suffix.lower() == ".zip"
 
 
 def _check_outputs(options: SynthesisOptions, second: Path, suffix: str) -> OutputFiles:
@@ -63,7 +66,5 @@ def _check_outputs(options: SynthesisOptions, second: Path, suffix: str) -> Outp
     for path in outputs.all:
         for given in options.inputs:
             if path.exists() and given.exists() and path.samefile(given):
-                raise UsageError(
-                    f"--output {outputs.result} would replace the input {given}: choose another name"
-                )
+                raise UsageError(f"--output {outputs.result} would replace the input {given}: choose another name")
     return outputs

@@ -1,4 +1,4 @@
-"""Where a run's files go: named, checked early, made in a working folder beside their place, moved at the end.
+"""Where a run's files go: named, checked early, made in a working folder beside it, moved at the end.
 
 Until `publish` nothing exists under a final name; a refused, failed or interrupted run leaves nothing behind.
 """
@@ -76,9 +76,7 @@ def working_folder(outputs: OutputFiles) -> Iterator[Path]:
         try:
             work = Path(tempfile.mkdtemp(prefix=".mcld-anim-", suffix=".work", dir=parent))
         except OSError as error:
-            raise OutputError(
-                f"cannot write into {parent} ({error.strerror}): choose another --output"
-            ) from error
+            raise OutputError(f"cannot write into {parent} ({error.strerror}): choose another --output") from error
         try:
             yield work
         finally:

@@ -39,9 +39,7 @@ def read_picture(path: Path, what: str = "picture") -> Picture:
             picture = _as_rgb(upright)
         except Exception as error:  # decoders of damaged files raise whatever they stumble over
             reason = " ".join(str(error).split())
-            raise PictureError(
-                f"{what} {path} is damaged ({reason}): save it again as PNG or JPEG"
-            ) from error
+            raise PictureError(f"{what} {path} is damaged ({reason}): save it again as PNG or JPEG") from error
     if max(picture.size) > WORKING_SIDE:
         picture.thumbnail((WORKING_SIDE, WORKING_SIDE), Image.Resampling.LANCZOS)
     return np.asarray(picture)
@@ -66,14 +64,10 @@ def _open(path: Path, what: str) -> Image.Image:
     try:
         return Image.open(path)
     except UnidentifiedImageError:
-        raise PictureError(
-            f"{what} {path} is not a picture that can be read: give a PNG, JPEG or WebP file"
-        ) from None
+        raise PictureError(f"{what} {path} is not a picture that can be read: give a PNG, JPEG or WebP file") from None
     except Exception as error:  # as above
         reason = " ".join(str(error).split())
-        raise PictureError(
-            f"{what} {path} cannot be read ({reason}): give a PNG, JPEG or WebP file"
-        ) from error
+        raise PictureError(f"{what} {path} cannot be read ({reason}): give a PNG, JPEG or WebP file") from error
     finally:
         Image.MAX_IMAGE_PIXELS = limit
 
@@ -82,8 +76,7 @@ def _check_size(image: Image.Image, path: Path, what: str) -> None:
     width, height = image.size
     if min(width, height) < LEAST_SIDE:
         raise PictureError(
-            f"{what} {path} has {width}x{height} pixels: at least {LEAST_SIDE} on each side are needed "
-            "to see a person"
+            f"{what} {path} has {width}x{height} pixels: at least {LEAST_SIDE} on each side are needed to see a person"
         )
     if width * height > MOST_PIXELS:
         raise PictureError(

@@ -81,9 +81,7 @@ class KnownPoses:
         height, width = picture.shape[:2]
         if distances[nearest] > self.NEAR:
             return estimate_of(np.zeros((height, width, 3), np.uint8), 0.0)
-        return estimate_of(
-            cv2.resize(self._known[nearest][1], (width, height), interpolation=cv2.INTER_NEAREST), 0.9
-        )
+        return estimate_of(cv2.resize(self._known[nearest][1], (width, height), interpolation=cv2.INTER_NEAREST), 0.9)
 
     @staticmethod
     def _thumbnail(picture: Picture) -> np.ndarray:
@@ -134,9 +132,7 @@ def dance() -> list[Rendering]:
 def render_person(seed: int, seconds: float, size: int) -> Rendering:
     """The person of `seed` at a moment of the dance, before a plain wall."""
     background = draw_background(np.random.default_rng(seed), size, "plain")
-    return render(
-        Person.from_seed(seed), dance_pose(seconds), View(zoom=0.8), Light(), background, size, supersample=1
-    )
+    return render(Person.from_seed(seed), dance_pose(seconds), View(zoom=0.8), Light(), background, size, supersample=1)
 
 
 @pytest.fixture
@@ -150,9 +146,7 @@ def small_models(known_poses: KnownPoses) -> LoadedModels:
     """Random networks of the tiny model's structure, with estimators for the renderings of this file."""
     torch.manual_seed(0)
     mcld = build_mcld(SMALL_MODEL).eval().requires_grad_(False)
-    for (
-        parameter
-    ) in mcld.parameters():  # biases and zero-initialised layers too, so that a missing term shows
+    for parameter in mcld.parameters():  # biases and zero-initialised layers too, so that a missing term shows
         if parameter.ndim == 1 or not parameter.any():
             parameter.add_(0.1 * torch.randn_like(parameter))
     return LoadedModels(mcld, known_poses, HeadColours(), {"random": "0" * 64})
@@ -192,9 +186,7 @@ def write_clip(path: Path, pictures: Sequence[Picture], fps: int = CLIP_FPS, sou
         video.height, video.width, video.pix_fmt = *pictures[0].shape[:2], "yuv420p"
         audio = container.add_stream("aac", rate=44_100, layout="mono") if sound else None
         for picture in pictures:
-            container.mux(
-                video.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24"))
-            )
+            container.mux(video.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")))
         container.mux(video.encode(None))
         if audio is None:
             return

@@ -18,6 +18,7 @@ from mcld_anim.cache import RunCache
 from mcld_anim.errors import InputError, OutputError, PoseError, UsageError
 from mcld_anim.events import Event
 from mcld_anim.options.run import RunOptions
+from mcld_anim.pose.iuv_file import iuv_writer
 from mcld_anim.synthetic.person import Rendering
 from mcld_anim.weights.load import LoadedModels
 
@@ -132,18 +133,14 @@ def test_the_source_is_encoded_once_whatever_the_number_of_frames(
 
 
 def test_seed_and_noise_matter(run: Run) -> None:
-    first, again, other = (
-        decode(run(f"{n}.mp4", seed=seed, crf=0).output) for n, seed in enumerate((0, 0, 1))
-    )
+    first, again, other = (decode(run(f"{n}.mp4", seed=seed, crf=0).output) for n, seed in enumerate((0, 0, 1)))
     assert np.array_equal(first, again)
     assert not np.array_equal(first, other)
 
 
 def test_a_range_of_the_video_and_another_rate(run: Run, tmp_path: Path) -> None:
     result = run(start=0.3, end=0.8, fps=5.0)
-    times = [
-        row["time"] for row in json.loads((tmp_path / "out" / "result.report.json").read_text())["frames"]
-    ]
+    times = [row["time"] for row in json.loads((tmp_path / "out" / "result.report.json").read_text())["frames"]]
     assert times == pytest.approx([0.3, 0.5, 0.7])
     assert len(decode(result.output)) == 3
     assert len(decode(run("out/few.mp4", max_frames=4).output)) == 4
@@ -154,12 +151,8 @@ def test_side_by_side_shows_source_pose_and_result(run: Run) -> None:
     beside = decode(run("b.mp4", crf=0, side_by_side=True).output)
     assert beside.shape == (11, 64, 192, 3)
     assert np.abs(beside[:, :, 128:].astype(int) - alone.astype(int)).mean() < 2
-    assert (
-        np.abs(beside[0, :, :64].astype(int) - beside[5, :, :64].astype(int)).max() <= 4
-    )  # the source stands still
-    assert (
-        np.abs(beside[0, :, 64:128].astype(int) - beside[5, :, 64:128].astype(int)).mean() > 2
-    )  # the pose moves
+    assert np.abs(beside[0, :, :64].astype(int) - beside[5, :, :64].astype(int)).max() <= 4  # the source stands still
+    assert np.abs(beside[0, :, 64:128].astype(int) - beside[5, :, 64:128].astype(int)).mean() > 2  # the pose moves
 
 
 @pytest.mark.parametrize("audio", ["none", "file"])
@@ -189,6 +182,22 @@ def test_frames_without_a_person_hold_the_last_pose_and_are_marked(
     assert np.abs(frames[5] - frames[4]).mean() > np.abs(frames[4] - frames[3]).mean()
 
 
+def test_precomputed_poses_give_the_same_video(
+    run: Run, tmp_path: Path, media: Path, dance: list[Rendering], small_models: LoadedModels
+) -> None:
+    with iuv_writer(tmp_path / "poses.zip", Fraction(10)) as writer:
+        for one in dance:
+            writer.write(one.iuv)
+    estimated = decode(run("estimated.mp4", crf=0).output)
+    small_models.pose_backend.pictures = 0  # type: ignore[attr-defined]
+    given = run("given.mp4", crf=0, densepose=str(tmp_path / "poses.zip"))
+    assert small_models.pose_backend.pictures == 1  # type: ignore[attr-defined]  # the photo only
+    assert np.array_equal(decode(given.output), estimated)
+    assert str(tmp_path / "poses.zip") in json.loads(given.output.with_suffix(".run.json").read_text())["inputs"]
+    late = run("late.mp4", crf=0, densepose=str(tmp_path / "poses.zip"), start=0.5, blend=0.0)
+    assert np.array_equal(decode(late.output), decode(run("late_too.mp4", crf=0, start=0.5, blend=0.0).output))
+
+
 def test_without_a_face_nothing_is_invented(run: Run, small_models: LoadedModels, tmp_path: Path) -> None:
     result = run(face="none")
     assert result.summary["source_face_found"]  # the fixture's models come with a face backend
@@ -202,9 +211,7 @@ def test_without_a_face_nothing_is_invented(run: Run, small_models: LoadedModels
         assert {row["face_similarity"] for row in csv.DictReader(stream)} == {""}
 
 
-def test_progress_reaches_the_end_of_every_stage(
-    tmp_path: Path, media: Path, small_models: LoadedModels
-) -> None:
+def test_progress_reaches_the_end_of_every_stage(tmp_path: Path, media: Path, small_models: LoadedModels) -> None:
     seen: dict[str, list[tuple[int, int | None]]] = {}
     options = RunOptions(source=media / "person.png", driving=media / "dance.mp4", output=tmp_path / "r.mp4")
     animate(

@@ -77,9 +77,7 @@ def run_batch(
     return BatchResult(record.path, len(waiting) - failed, len(rows) - len(waiting), failed)
 
 
-def _run_row(
-    row: Row, cache: RunCache, progress: Progress, on_event: EventSink
-) -> tuple[str, dict[str, Any]]:
+def _run_row(row: Row, cache: RunCache, progress: Progress, on_event: EventSink) -> tuple[str, dict[str, Any]]:
     """Run one row; its status, and what batch.json says about it."""
     began = time.perf_counter()
 

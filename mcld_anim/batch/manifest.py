@@ -30,9 +30,7 @@ class Row:
     """One row that can run: its place in the manifest and its complete options."""
 
     line: int  # in the manifest, from 1
-    options: (
-        RunOptions | PoseOptions
-    )  # input paths as the current folder sees them; `output` inside the folder
+    options: RunOptions | PoseOptions  # input paths as the current folder sees them; `output` inside the folder
     output: str  # relative to the output folder, with forward slashes: the row's name in batch.json
 
 
@@ -52,9 +50,7 @@ def read_manifest(path: Path, output_dir: Path, overwrite: bool = False) -> list
             files = OutputFiles(_inside(output_dir, row.output)).all
             earlier = next((taken[file] for file in files if file in taken), None)
             if earlier is not None:
-                raise UsageError(
-                    f"output {row.output} is written by line {earlier} already; name another file"
-                )
+                raise UsageError(f"output {row.output} is written by line {earlier} already; name another file")
             taken.update(dict.fromkeys(files, line))
             rows.append(row)
         except McldAnimError as error:
@@ -71,9 +67,7 @@ def _read_rows(path: Path) -> Iterator[tuple[int, dict[str, Any] | str]]:
     readers = {".jsonl": _jsonl, ".ndjson": _jsonl, ".csv": _csv, ".yaml": _yaml, ".yml": _yaml}
     reader = readers.get(path.suffix.lower())
     if reader is None:
-        raise UsageError(
-            f"manifest {path} ends in {path.suffix or 'nothing'}; give a {', '.join(readers)} file"
-        )
+        raise UsageError(f"manifest {path} ends in {path.suffix or 'nothing'}; give a {', '.join(readers)} file")
     try:
         text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
@@ -119,9 +113,7 @@ def _csv(text: str, path: Path) -> Iterator[tuple[int, dict[str, Any] | str]]:
 
 def _cell(name: str, text: str) -> Any:
     """A CSV cell as the option's type: numbers and true/false as YAML reads them, texts as they are."""
-    kinds = {
-        field.name: str(field.type) for cls in (RunOptions, PoseOptions) for field in dataclasses.fields(cls)
-    }
+    kinds = {field.name: str(field.type) for cls in (RunOptions, PoseOptions) for field in dataclasses.fields(cls)}
     if not any(kind in kinds.get(name, "") for kind in ("int", "float", "bool")):
         return text
     try:
@@ -193,9 +185,7 @@ def _inside(output_dir: Path, name: str) -> Path:
         raise UsageError(f"output {name} leaves the output folder; give a path inside it, without ..")
     place = (root / name).resolve()
     if not place.is_relative_to(root):
-        raise UsageError(
-            f"output {name} leaves the output folder through a link; remove the link or name another"
-        )
+        raise UsageError(f"output {name} leaves the output folder through a link; remove the link or name another")
     return place
 
 

@@ -31,9 +31,7 @@ class BatchRecord:
         try:
             rows = {row["output"]: row for row in json.loads(path.read_text(encoding="utf-8"))["rows"]}
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise OutputError(
-                f"{path} is not a batch record ({error}): move it away to begin anew"
-            ) from error
+            raise OutputError(f"{path} is not a batch record ({error}): move it away to begin anew") from error
         return cls(path, rows)
 
     def is_finished(self, row: Row, fingerprint: dict[str, Any], result: Path) -> bool:
@@ -56,9 +54,7 @@ class BatchRecord:
         """Write the rows of `order`, then those of earlier batches; durable when this returns."""
         names = [row.output for row in order]
         rows = [self.rows[name] for name in dict.fromkeys([*names, *self.rows])]
-        counts = {
-            status: sum(row["status"] == status for row in rows) for status in ("done", "failed", "waiting")
-        }
+        counts = {status: sum(row["status"] == status for row in rows) for status in ("done", "failed", "waiting")}
         content = {"mcld_anim": mcld_anim.__version__, "summary": counts, "rows": rows}
         with durable_file(self.path, overwrite=True) as partial:
             partial.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

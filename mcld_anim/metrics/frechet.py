@@ -17,13 +17,9 @@ def frechet_distance(real: Features, generated: Features) -> float:
     not negative because C and C' are covariances; rounding below zero is cut off.
     """
     if real.ndim != 2 or generated.ndim != 2 or real.shape[1] != generated.shape[1]:
-        raise UsageError(
-            f"feature sets of shapes {real.shape} and {generated.shape}: expected (samples, dimensions)"
-        )
+        raise UsageError(f"feature sets of shapes {real.shape} and {generated.shape}: expected (samples, dimensions)")
     if min(len(real), len(generated)) < 2:
-        raise UsageError(
-            f"{len(real)} real and {len(generated)} generated samples: at least 2 of each are needed"
-        )
+        raise UsageError(f"{len(real)} real and {len(generated)} generated samples: at least 2 of each are needed")
     real, generated = real.astype(np.float64), generated.astype(np.float64)
     shift = real.mean(0) - generated.mean(0)
     first = np.atleast_2d(np.cov(real, rowvar=False))

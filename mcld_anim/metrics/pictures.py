@@ -82,9 +82,7 @@ def _ssim_map(
 
 
 def _gaussian(plane: np.ndarray) -> np.ndarray:
-    return ndimage.gaussian_filter(
-        plane, (GAUSSIAN_SIGMA, GAUSSIAN_SIGMA, 0), radius=(GAUSSIAN_RADIUS,) * 2 + (0,)
-    )
+    return ndimage.gaussian_filter(plane, (GAUSSIAN_SIGMA, GAUSSIAN_SIGMA, 0), radius=(GAUSSIAN_RADIUS,) * 2 + (0,))
 
 
 def _uniform(plane: np.ndarray) -> np.ndarray:
@@ -96,8 +94,7 @@ def _inner_mean(similarity: np.ndarray, border: int, mask: Mask | None = None) -
     height, width = similarity.shape[:2]
     if min(height, width) <= 2 * border:
         raise UsageError(
-            f"pictures of {height}x{width} are smaller than the SSIM window of {2 * border + 1}: "
-            "use larger ones"
+            f"pictures of {height}x{width} are smaller than the SSIM window of {2 * border + 1}: use larger ones"
         )
     inner = similarity[border : height - border, border : width - border]
     if mask is None:

@@ -29,9 +29,7 @@ def published_inception_input(pictures: Float[Tensor, "batch 3 H W"]) -> Float[T
 
     Its FID values therefore compare only with themselves, not with standard FID.
     """
-    resized = functional.interpolate(
-        pictures, (INCEPTION_SIZE, INCEPTION_SIZE), mode="bilinear", align_corners=False
-    )
+    resized = functional.interpolate(pictures, (INCEPTION_SIZE, INCEPTION_SIZE), mode="bilinear", align_corners=False)
     scale = torch.tensor(IMAGENET_STD, dtype=pictures.dtype)[:, None, None] / 0.5
     shift = (torch.tensor(IMAGENET_MEAN, dtype=pictures.dtype)[:, None, None] - 0.5) / 0.5
     return resized * scale + shift

@@ -47,10 +47,7 @@ class AppearanceKeys:
         """The appearances of the given row numbers (int64, may repeat), e.g. one per frame of each source."""
 
         def pick(layers: Mapping[str, KeysValues]) -> dict[str, KeysValues]:
-            return {
-                layer: KeysValues(*(part.index_select(0, rows) for part in kv))
-                for layer, kv in layers.items()
-            }
+            return {layer: KeysValues(*(part.index_select(0, rows) for part in kv)) for layer, kv in layers.items()}
 
         return AppearanceKeys(len(rows), pick(self.reference), pick(self.tokens), pick(self.face))
 
@@ -193,9 +190,7 @@ def project_out(attn: Attention, states: Tensor) -> Tensor:
 
 
 def _read(queries: Tensor, kv: KeysValues) -> Tensor:
-    return scaled_dot_product_attention(
-        queries, _match_rows(kv.keys, queries), _match_rows(kv.values, queries)
-    )
+    return scaled_dot_product_attention(queries, _match_rows(kv.keys, queries), _match_rows(kv.values, queries))
 
 
 def _append_tokens(own: Tensor, reference: Tensor) -> Tensor:

@@ -48,9 +48,7 @@ def build_mcld(options: ModelOptions) -> Mcld:
         image_encoder=build_image_encoder(options.image_encoder),
         reference_net=ReferenceNet(unet),
         denoiser=Denoiser(unet, face_scale=options.face.scale),
-        pose_guider=PoseGuider(
-            options.pose_guider, width=unet.block_out_channels[0], latent_channels=unet.in_channels
-        ),
+        pose_guider=PoseGuider(options.pose_guider, width=unet.block_out_channels[0], latent_channels=unet.in_channels),
         face_tokens=Resampler(options.face, output_dim=unet.cross_attention_dim),
     )
 

@@ -73,9 +73,7 @@ class Denoiser(nn.Module):
         timesteps = torch.as_tensor(timestep, device=latents.device).expand(frames)
         inputs = torch.cat([latents, pose_features.expand(frames, -1, -1, -1)], dim=1)
         if appearance.rows not in (1, frames):
-            raise ValueError(
-                f"appearance of {appearance.rows} sources for {frames} frames, expected 1 or {frames}"
-            )
+            raise ValueError(f"appearance of {appearance.rows} sources for {frames} frames, expected 1 or {frames}")
         if guided:
             if dropped is not None:
                 raise ValueError("guided and dropped exclude each other: dropping belongs to training")

@@ -51,9 +51,7 @@ def load_published(mcld: Mcld, part: str, state: Mapping[str, Tensor]) -> None:
     load_strict(network, state, part, unused)
 
 
-def load_strict(
-    network: nn.Module, state: Mapping[str, Tensor], name: str, unused: tuple[str, ...] = ()
-) -> None:
+def load_strict(network: nn.Module, state: Mapping[str, Tensor], name: str, unused: tuple[str, ...] = ()) -> None:
     """Copy exactly the keys the network has; keys that match a pattern in `unused` may be there and are left
     out.
 

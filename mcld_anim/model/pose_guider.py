@@ -28,9 +28,7 @@ class PoseGuider(nn.Module):
         self.conv_out = nn.Conv2d(channels[-1], width, 3, padding=1)
         nn.init.zeros_(self.conv_out.weight)
         nn.init.zeros_(self.conv_out.bias)  # type: ignore[arg-type]
-        self.hint_in = (
-            nn.Conv2d(latent_channels + 1, width, 3, padding=1) if options.hint == "uv_warp" else None
-        )
+        self.hint_in = nn.Conv2d(latent_channels + 1, width, 3, padding=1) if options.hint == "uv_warp" else None
 
     def forward(
         self,
@@ -44,9 +42,7 @@ class PoseGuider(nn.Module):
         say so.
         """
         if (hint is None) != (self.hint_in is None):
-            raise ValueError(
-                f"hint is {'missing' if hint is None else 'given'}, but this pose guider says otherwise"
-            )
+            raise ValueError(f"hint is {'missing' if hint is None else 'given'}, but this pose guider says otherwise")
         states = silu(self.conv_in(condition))
         for block in self.blocks:
             states = silu(block(states))

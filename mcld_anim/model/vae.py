@@ -43,9 +43,7 @@ class LatentAutoencoder(nn.Module):
         if options.linear_shortcut:
             stride = LATENT_STRIDE
             self.linear_encoder = nn.Conv2d(3, self.latent_channels, stride, stride).requires_grad_(False)
-            self.linear_decoder = nn.ConvTranspose2d(self.latent_channels, 3, stride, stride).requires_grad_(
-                False
-            )
+            self.linear_decoder = nn.ConvTranspose2d(self.latent_channels, 3, stride, stride).requires_grad_(False)
 
     def encode(self, pictures: Pictures) -> LatentMaps:
         """The posterior's mean, shifted and scaled: (mean - shift) * scaling_factor."""

@@ -78,9 +78,7 @@ class UNetOptions:
             ("up_block_types", self.up_block_types),
         ):
             if len(kinds) != levels:
-                raise ValueError(
-                    f"{name} has {len(kinds)} entries, expected {levels} as in block_out_channels"
-                )
+                raise ValueError(f"{name} has {len(kinds)} entries, expected {levels} as in block_out_channels")
         if isinstance(self.heads, tuple) and len(self.heads) != levels:
             raise ValueError(f"heads has {len(self.heads)} entries, expected {levels} or one number")
         for width in self.block_out_channels:

@@ -36,9 +36,7 @@ def resolve_options(cls: type[Synthesis], given: Mapping[str, Any], where: str =
     for field in dataclasses.fields(cls):
         if field.default is dataclasses.MISSING and field.name not in merged:
             flag = field.name.replace("_", "-")
-            raise UsageError(
-                f"{where}: --{flag} is missing; give it as a flag, or as {field.name} in a YAML or a row"
-            )
+            raise UsageError(f"{where}: --{flag} is missing; give it as a flag, or as {field.name} in a YAML or a row")
     return from_mapping(cls, merged, f"{where} and {config}" if written else where)
 
 
@@ -50,10 +48,7 @@ def _refuse_unknown(cls: type[SynthesisOptions], mapping: Mapping[str, Any], whe
 
 
 def _read_preset(name: str) -> dict[str, Any]:
-    return (
-        yaml.safe_load((resources.files("mcld_anim.configs") / "run" / f"{name}.yaml").read_text("utf-8"))
-        or {}
-    )
+    return yaml.safe_load((resources.files("mcld_anim.configs") / "run" / f"{name}.yaml").read_text("utf-8")) or {}
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:
@@ -64,7 +59,5 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise UsageError(f"--config {path}: not readable as YAML ({' '.join(str(error).split())})") from error
     if not isinstance(parsed, dict):
-        raise UsageError(
-            f"--config {path}: expected a mapping of option names to values, such as 'steps: 20'"
-        )
+        raise UsageError(f"--config {path}: expected a mapping of option names to values, such as 'steps: 20'")
     return parsed

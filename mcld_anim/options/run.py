@@ -36,6 +36,7 @@ class SynthesisOptions:
     dtype: DtypeName = "auto"  # auto: half precision on accelerators, on a CPU only where that is faster
     seed: int = 0  # of the start noise, 0 .. 2**63 - 1
     steps: int | None = None  # DDIM steps, best a divisor of 1000; None: the model's own (configs/model)
+    step_scale: float = 1.0  # times the model's own steps where `steps` is not given; what presets differ in
     guidance: float | None = None  # classifier-free guidance scale, 1 = off; None: the model's own
     densepose: str = "tiny"  # backend, or the path of an IUV sequence of the driving video
     face: FaceName = "tiny"  # face embedder; "none": no face condition and no face similarity
@@ -51,11 +52,10 @@ class SynthesisOptions:
         check_choice("--preset", self.preset, ("fast", "balanced", "best"))
         check_range("--seed", self.seed, 0, 2**63 - 1)
         check_range("--steps", self.steps, 1, 1000)
+        check_range("step_scale", self.step_scale, 0.1, 10.0)
         check_range("--guidance", self.guidance, 1.0, 20.0)
         if not self.densepose:
-            raise UsageError(
-                "--densepose is empty; name a backend (tiny, detectron2) or give the path of an IUV file"
-            )
+            raise UsageError("--densepose is empty; name a backend (tiny, detectron2) or give the path of an IUV file")
 
     @property
     def inputs(self) -> tuple[Path, ...]:
@@ -73,9 +73,7 @@ class RunOptions(SynthesisOptions):
     """Options of `mcld-anim run`: one photo, one driving video, one MP4."""
 
     driving: Path  # video whose motion is followed
-    fps: float | Literal["source"] = (
-        "source"  # frames per second of the result; "source": as the driving video
-    )
+    fps: float | Literal["source"] = "source"  # frames per second of the result; "source": as the driving video
     start: float = 0.0  # seconds of the driving video to skip
     end: float | None = None  # second of the driving video to stop at; None: its end
     max_frames: int | None = None  # frames at most
@@ -122,14 +120,11 @@ class PoseOptions(SynthesisOptions):
     """Options of `mcld-anim pose`: one photo, one pose, one picture."""
 
     pose: Path  # picture of a person, or an IUV picture, archive or folder (its first frame)
-    preset: PresetName = "best"  # one picture is worth the extra steps
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.precomputed is not None:
-            raise UsageError(
-                f"--densepose {self.densepose} is a path: give a precomputed IUV file to --pose instead"
-            )
+            raise UsageError(f"--densepose {self.densepose} is a path: give a precomputed IUV file to --pose instead")
 
     @property
     def inputs(self) -> tuple[Path, ...]:
@@ -140,9 +135,7 @@ class PoseOptions(SynthesisOptions):
 def check_choice(flag: str, value: object, choices: tuple[str, ...], more: str = "") -> None:
     """Refuse a value that is not one of `choices`."""
     if value not in choices:
-        raise UsageError(
-            f"{flag} {value} is not known; choose {', '.join(choices)}{' ' + more if more else ''}"
-        )
+        raise UsageError(f"{flag} {value} is not known; choose {', '.join(choices)}{' ' + more if more else ''}")
 
 
 def check_range(flag: str, value: float | None, least: float, most: float | None) -> None:
@@ -158,6 +151,4 @@ def check_noise(noise: str) -> None:
     """Refuse what `mcld_anim.sampling.noise.parse_noise_mode` would refuse, before torch is loaded."""
     match = NOISE_PATTERN.fullmatch(noise)
     if not match or (match[1] and float(match[1]) == 0):
-        raise UsageError(
-            f"--noise {noise} is not known; choose shared, independent or mixed:ALPHA with ALPHA > 0"
-        )
+        raise UsageError(f"--noise {noise} is not known; choose shared, independent or mixed:ALPHA with ALPHA > 0")

@@ -55,9 +55,7 @@ def postprocess(golden: Golden, case: str) -> Iterator[Comparison]:
         difference = (ours.int() - torch.from_numpy(saved.astype(np.int32))).abs()
         size = file.removeprefix(prefix)
         yield Comparison(f"levels {size}", float(difference.max()), 1)
-        yield Comparison(
-            f"share of differing values {size}", float((difference > 0).float().mean()), DIFFERING_SHARE
-        )
+        yield Comparison(f"share of differing values {size}", float((difference > 0).float().mean()), DIFFERING_SHARE)
 
 
 def _value(what: str, ours: float, theirs: float, tolerance: float) -> Comparison:

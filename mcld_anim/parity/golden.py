@@ -95,9 +95,7 @@ def replays(anchor: str, also: Sequence[str] = ()) -> Callable[[Replay], Replay]
     return register
 
 
-def compare(
-    what: str, ours: Tensor | np.ndarray, theirs: Tensor | np.ndarray, tolerance: float
-) -> Comparison:
+def compare(what: str, ours: Tensor | np.ndarray, theirs: Tensor | np.ndarray, tolerance: float) -> Comparison:
     """Largest absolute difference; another shape differs infinitely."""
     ours, theirs = (
         (torch.tensor(side) if isinstance(side, np.ndarray) else side.detach()).to(torch.float64)
@@ -227,9 +225,7 @@ def _run(golden: Golden, replayer: Replayer, case: str) -> Iterator[CaseResult]:
             compared += 1
             passed = found.max_difference <= found.tolerance  # false for NaN
             yield CaseResult(f"{case}: {found.what}", found.max_difference, found.tolerance, passed)
-    except (
-        Exception
-    ) as error:  # whatever stops a replay is a verdict about that case, not the end of the others
+    except Exception as error:  # whatever stops a replay is a verdict about that case, not the end of the others
         yield _failure(case, f"{type(error).__name__}: {' '.join(str(error).split())}")
         return
     if not compared:

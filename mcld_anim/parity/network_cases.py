@@ -60,9 +60,7 @@ def attention_layers(golden: Golden, case: str) -> Iterator[Comparison]:
     face_count = golden.options.face.num_tokens
     for stage, layer in _focal_layers(golden).items():
         cross = unet.get_submodule(layer).attn2
-        picture, face = data[f"{stage}_tokens"].split(
-            [data[f"{stage}_tokens"].shape[1] - face_count, face_count], 1
-        )
+        picture, face = data[f"{stage}_tokens"].split([data[f"{stage}_tokens"].shape[1] - face_count, face_count], 1)
         branch = cross.processor
         seen = AppearanceKeys(
             rows=len(picture),
@@ -140,9 +138,7 @@ def guided_pass(golden: Golden, case: str) -> Iterator[Comparison]:
     for name, output in blocks.items():
         yield compare(name, output[:, :, None], data[f"block_bank_float32.{name}"], ONE_PASS)
     halves = mcld.denoiser(latents, timestep, pose, rounded, guided=True)
-    yield compare(
-        "bank float16", torch.cat(halves)[:, :, None], data["noise_pred"], ONE_PASS_FLOAT16_FEATURES
-    )
+    yield compare("bank float16", torch.cat(halves)[:, :, None], data["noise_pred"], ONE_PASS_FLOAT16_FEATURES)
     unguided = mcld.denoiser(latents, timestep, pose, rounded)
     yield compare("unguided", unguided[:, :, None], data["noise_pred_unguided"], ONE_PASS_FLOAT16_FEATURES)
 
@@ -211,9 +207,7 @@ def _one(golden: Golden, pattern: str) -> dict[str, Tensor]:
     """The tensors of the single case that matches."""
     found = [file for file in golden.files() if fnmatchcase(file, pattern)]
     if len(found) != 1:
-        raise ParityError(
-            f"{len(found)} files match {pattern}, expected one: this case takes its inputs from there"
-        )
+        raise ParityError(f"{len(found)} files match {pattern}, expected one: this case takes its inputs from there")
     return golden.tensors(found[0].removesuffix(".safetensors"))
 
 

@@ -81,9 +81,7 @@ def _compare_encoded(encoded: Encoded, data: dict[str, Tensor], guided: bool) ->
     if len(data["ref_latents"]) != halves * rows:
         raise ParityError(f"ref_latents has {len(data['ref_latents'])} rows, expected {halves * rows}")
     yield compare("ref_latents", encoded.texture_latents, data["ref_latents"][-rows:], ONE_PASS)
-    yield compare(
-        "reference tokens", encoded.image_tokens, data["reference_tokens"][-rows:], PICTURE_EMBEDDINGS
-    )
+    yield compare("reference tokens", encoded.image_tokens, data["reference_tokens"][-rows:], PICTURE_EMBEDDINGS)
 
 
 class _Run:
@@ -117,9 +115,7 @@ class _Run:
     def timesteps_missed(self, recorded: Tensor) -> int:
         """How many of the timesteps are others than the recorded ones."""
         ours = torch.tensor(self.timesteps)
-        return (
-            int((ours != recorded).sum()) if ours.shape == recorded.shape else max(len(ours), len(recorded))
-        )
+        return int((ours != recorded).sum()) if ours.shape == recorded.shape else max(len(ours), len(recorded))
 
     def _predict(self, latents: Tensor, timestep: int) -> Tensor | tuple[Tensor, Tensor]:
         guided = self.guidance > 1

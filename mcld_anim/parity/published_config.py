@@ -44,9 +44,7 @@ def model_options(config: Mapping[str, Any]) -> ModelOptions:
             training_schedule=schedule_options(config["scheduler_training"]),
         )
     except KeyError as error:
-        raise ParityError(
-            f"config.json has no {error}; a golden folder's configuration names every size"
-        ) from error
+        raise ParityError(f"config.json has no {error}; a golden folder's configuration names every size") from error
 
 
 def schedule_options(published: Mapping[str, Any]) -> ScheduleOptions:

@@ -28,9 +28,7 @@ def scheduler(golden: Golden, case: str) -> Iterator[Comparison]:
             ours.set_timesteps(int(key.rpartition(".")[2]))
             yield compare(key, ours.timesteps, data[key], 0)
         for key in sorted(key for key in data if key.startswith(f"trace.{name}.")):
-            yield compare(
-                key, _trace(data, name, len(data[key]), schedule_options(recorded)), data[key], SCHEDULE
-            )
+            yield compare(key, _trace(data, name, len(data[key]), schedule_options(recorded)), data[key], SCHEDULE)
 
 
 def _trace(data: dict[str, Tensor], name: str, steps: int, options: ScheduleOptions) -> Tensor:

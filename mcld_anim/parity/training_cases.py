@@ -63,9 +63,7 @@ def training_step(golden: Golden, case: str) -> Iterator[Comparison]:
         )
         yield from _compare_without_reference(mcld, step, recorded)
     predicted = _predict(mcld, step, torch.float16)
-    yield compare(
-        "model_pred, bank float16", predicted, _frames(data, "model_pred"), PREDICTION_FLOAT16_FEATURES
-    )
+    yield compare("model_pred, bank float16", predicted, _frames(data, "model_pred"), PREDICTION_FLOAT16_FEATURES)
     terms = _loss(step, predicted)
     yield from _compare_losses(terms, data, recorded)
     terms.total.backward()
@@ -112,9 +110,7 @@ def _compare_without_reference(mcld: Mcld, step: Step, recorded: dict[str, Any])
     yield _relative("loss without reference", _loss(step, predicted).total, recorded["loss_uncond"])
 
 
-def _compare_losses(
-    terms: LossTerms, data: dict[str, Tensor], recorded: dict[str, Any]
-) -> Iterator[Comparison]:
+def _compare_losses(terms: LossTerms, data: dict[str, Tensor], recorded: dict[str, Any]) -> Iterator[Comparison]:
     yield _relative("loss", terms.total, data["loss"])
     yield _relative("loss weights", terms.weights, data["loss_weights"])
     yield _relative("loss1 per sample", terms.plain, data["loss1_per_sample"])

@@ -45,9 +45,7 @@ class PoseBackend(Protocol):
         """One estimate per picture (H, W, 3) uint8 RGB, in their order; sizes may differ."""
 
 
-def load_pose_backend(
-    name: str, device: torch.device | str = "cpu", weights: Path | None = None
-) -> PoseBackend:
+def load_pose_backend(name: str, device: torch.device | str = "cpu", weights: Path | None = None) -> PoseBackend:
     """The estimator called `name`: "tiny" is embedded, "detectron2" needs a package and a weights file."""
     if name == "tiny":
         from mcld_anim.pose.tiny import load_tiny_pose_backend
@@ -57,9 +55,7 @@ def load_pose_backend(
         from mcld_anim.pose.detectron2_backend import load_detectron2_backend
 
         return load_detectron2_backend(weights, device)
-    raise UsageError(
-        f"--densepose {name} is not known: choose tiny, detectron2 or the path of an IUV sequence"
-    )
+    raise UsageError(f"--densepose {name} is not known: choose tiny, detectron2 or the path of an IUV sequence")
 
 
 def iuv_box(iuv: Iuv) -> Box | None:

@@ -20,7 +20,9 @@ from mcld_anim.errors import MissingDependencyError, WeightsError
 from mcld_anim.pose.backends import Box, PoseEstimate
 
 DEFAULT_WEIGHTS = Path("~/.cache/mcld-anim/densepose_rcnn_R_101_FPN_DL_s1x.pkl")
-WEIGHTS_URL = "https://dl.fbaipublicfiles.com/densepose/densepose_rcnn_R_101_FPN_DL_s1x/165712116/model_final_844d15.pkl"
+WEIGHTS_URL = (
+    "https://dl.fbaipublicfiles.com/densepose/densepose_rcnn_R_101_FPN_DL_s1x/165712116/model_final_844d15.pkl"
+)
 
 LEAST_SCORE = 0.5
 """A detection of a lower score is taken for no person; the network gives scores from 0.05."""
@@ -76,9 +78,9 @@ class Detectron2Backend:
 
     def _estimate(self, picture: Picture) -> PoseEstimate:
         height, width = picture.shape[:2]
-        found = self._network([{**network_input(picture, self._device), "height": height, "width": width}])[
-            0
-        ]["instances"]
+        found = self._network([{**network_input(picture, self._device), "height": height, "width": width}])[0][
+            "instances"
+        ]
         if not len(found) or float(found.scores[0]) < LEAST_SCORE:
             return PoseEstimate(np.zeros_like(picture), None, 0.0)
         chart = found.pred_densepose
@@ -136,9 +138,7 @@ def assemble_iuv(
     return iuv
 
 
-def load_detectron2_backend(
-    weights: Path | None = None, device: torch.device | str = "cpu"
-) -> Detectron2Backend:
+def load_detectron2_backend(weights: Path | None = None, device: torch.device | str = "cpu") -> Detectron2Backend:
     """The published network with the weights of a `.pkl` file."""
     check_packages()
     path = (weights or DEFAULT_WEIGHTS).expanduser()
@@ -166,16 +166,12 @@ def check_packages() -> None:
 
 def load_weights(network: torch.nn.Module, arrays: Mapping[str, np.ndarray], path: Path) -> None:
     """Fill `network` strictly; only buffers that are computed nowadays may be left over."""
-    used = {
-        name: torch.from_numpy(value) for name, value in arrays.items() if not name.startswith(_COMPUTED_KEYS)
-    }
+    used = {name: torch.from_numpy(value) for name, value in arrays.items() if not name.startswith(_COMPUTED_KEYS)}
     result = network.load_state_dict(used, strict=False)
     missing = [name for name in result.missing_keys if not name.startswith(_COMPUTED_KEYS)]
     wrong = [*missing, *result.unexpected_keys]
     if wrong:
-        raise WeightsError(
-            f"{path} does not fit R_101_FPN_DL_s1x, first at {wrong[0]}: save {WEIGHTS_URL} there"
-        )
+        raise WeightsError(f"{path} does not fit R_101_FPN_DL_s1x, first at {wrong[0]}: save {WEIGHTS_URL} there")
 
 
 def read_weights(path: Path) -> dict[str, np.ndarray]:
@@ -189,9 +185,7 @@ def read_weights(path: Path) -> dict[str, np.ndarray]:
         raise
     except Exception as error:  # a damaged pickle raises almost anything
         reason = " ".join(str(error).split())
-        raise WeightsError(
-            f"{path} cannot be read ({reason}): save {WEIGHTS_URL} under that name again"
-        ) from error
+        raise WeightsError(f"{path} cannot be read ({reason}): save {WEIGHTS_URL} under that name again") from error
 
 
 class ArrayUnpickler(pickle.Unpickler):

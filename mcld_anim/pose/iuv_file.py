@@ -54,9 +54,7 @@ class IuvSequence:
         """(frames,) bool: False where a frame holds the pose of another one."""
         boxes = header.get("boxes")
         self._boxes: list[Box | None] | None = (
-            None
-            if boxes is None
-            else [None if box is None else (box[0], box[1], box[2], box[3]) for box in boxes]
+            None if boxes is None else [None if box is None else (box[0], box[1], box[2], box[3]) for box in boxes]
         )
 
     def __len__(self) -> int:
@@ -83,9 +81,7 @@ class IuvSequence:
                 return _member(self._archive, name)
             return (self.path / name if self.path.is_dir() else self.path).read_bytes()
         except (KeyError, OSError, zipfile.BadZipFile, NotImplementedError, EOFError) as error:
-            raise PoseError(
-                f"{self.path} lacks frame {name} ({error}): write it again with densepose"
-            ) from error
+            raise PoseError(f"{self.path} lacks frame {name} ({error}): write it again with densepose") from error
 
 
 class IuvWriter:
@@ -227,9 +223,7 @@ def _open_archive(path: Path) -> IuvSequence:
 
 def _member(archive: zipfile.ZipFile, name: str) -> bytes:
     if archive.getinfo(name).file_size > MOST_BYTES:
-        raise PoseError(
-            f"{archive.filename} claims {archive.getinfo(name).file_size} bytes for {name}: not read"
-        )
+        raise PoseError(f"{archive.filename} claims {archive.getinfo(name).file_size} bytes for {name}: not read")
     return archive.read(name)
 
 
@@ -248,9 +242,7 @@ def _header(content: bytes, path: Path) -> dict[str, Any]:
         float(header["start"]), dict(header["meta"])
     except (ValueError, KeyError, TypeError, ZeroDivisionError, RecursionError) as error:
         detail = f"{error} is missing" if isinstance(error, KeyError) else " ".join(str(error).split())
-        raise PoseError(
-            f"{path}: {HEADER_NAME} cannot be used ({detail}): write it again with densepose"
-        ) from error
+        raise PoseError(f"{path}: {HEADER_NAME} cannot be used ({detail}): write it again with densepose") from error
     return header
 
 
@@ -269,9 +261,7 @@ def _frame_names(path: Path, names: set[str], header: Mapping[str, Any] | None) 
         found = [FRAME_NAME.format(index) for index in range(int(header["frames"]))]
         missing = [name for name in found if name not in names]
         if missing:
-            raise PoseError(
-                f"{path} lacks {len(missing)} of {len(found)} frames, first {missing[0]}: write it again"
-            )
+            raise PoseError(f"{path} lacks {len(missing)} of {len(found)} frames, first {missing[0]}: write it again")
     if not found:
         raise PoseError(f"{path} holds no IUV frame: expected PNG pictures, as written by densepose")
     return found

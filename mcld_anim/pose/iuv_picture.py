@@ -23,15 +23,11 @@ def encode_iuv(iuv: Iuv) -> bytes:
 def decode_iuv(content: bytes, where: str) -> Iuv:
     """The IUV of one PNG file; refuses what is damaged, too large, or an ordinary picture."""
     if content[:8] != b"\x89PNG\r\n\x1a\n" or content[12:16] != b"IHDR" or len(content) < 33:
-        raise PoseError(
-            f"{where} is not a PNG picture: IUV is read from PNG, a folder of PNGs or a .zip archive"
-        )
+        raise PoseError(f"{where} is not a PNG picture: IUV is read from PNG, a folder of PNGs or a .zip archive")
     width, height = int.from_bytes(content[16:20], "big"), int.from_bytes(content[20:24], "big")
     depth, colour = content[24], content[25]
     if width * height > MOST_PIXELS or not width or not height:
-        raise PoseError(
-            f"{where} has {width}x{height} pixels, 1 to {MOST_PIXELS // 10**6} million are read: scale it"
-        )
+        raise PoseError(f"{where} has {width}x{height} pixels, 1 to {MOST_PIXELS // 10**6} million are read: scale it")
     if (depth, colour) != (8, 2):
         raise PoseError(f"{where} is not an 8-bit RGB picture: red, green, blue must hold V, U and the part")
     try:

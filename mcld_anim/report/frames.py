@@ -20,9 +20,7 @@ class FrameRow:
     time: float  # seconds of the driving video
     person_found: bool  # in the driving frame; False: the frame holds the last pose that was found
     face_found: bool  # in the generated frame
-    face_similarity: (
-        float | None
-    )  # cosine, -1..1, to the face of the source photo; None: one of the faces is missing
+    face_similarity: float | None  # cosine, -1..1, to the face of the source photo; None: one of the faces is missing
 
 
 @dataclass
@@ -46,12 +44,8 @@ class FrameTotals:
             value = row.face_similarity
             self.similarities += 1
             self.similarity_sum += value
-            self.similarity_least = min(
-                value, self.similarity_least if self.similarity_least is not None else value
-            )
-            self.similarity_most = max(
-                value, self.similarity_most if self.similarity_most is not None else value
-            )
+            self.similarity_least = min(value, self.similarity_least if self.similarity_least is not None else value)
+            self.similarity_most = max(value, self.similarity_most if self.similarity_most is not None else value)
 
     def summary(self) -> dict[str, Any]:
         """The totals under the names of the report; a similarity that was never measured is null, not 0."""
@@ -73,9 +67,7 @@ class FrameReport:
         self.totals = FrameTotals()
         self._json: TextIO = json_path.open("w", encoding="utf-8")
         self._csv: TextIO = csv_path.open("w", encoding="utf-8", newline="")
-        self._table = csv.DictWriter(
-            self._csv, [field.name for field in fields(FrameRow)], lineterminator="\n"
-        )
+        self._table = csv.DictWriter(self._csv, [field.name for field in fields(FrameRow)], lineterminator="\n")
         self._table.writeheader()
         self._json.write('{\n"frames": [')
 

@@ -74,9 +74,7 @@ def encode_source(
     image_embedding = embed_picture(mcld, framed)
     texture_embedding = embed_picture(mcld, texture)
     face_tokens = encode_face(mcld, face) if "face" in options.conditions else None
-    tokens = route_tokens(
-        image_embedding, texture_embedding, face_tokens, options.conditions, options.aggregation
-    )
+    tokens = route_tokens(image_embedding, texture_embedding, face_tokens, options.conditions, options.aggregation)
     latents = encode_pixels(mcld, resized(texture, options.texture_size))
     reference = mcld.reference_net(latents, image_embedding)
     return SourceAppearance(

@@ -21,9 +21,7 @@ def clip_pixels(picture: Picture, options: ImageEncoderOptions) -> Float[Tensor,
     """
     cropped = clip_crop(picture, options.image_size)
     scaled = (cropped.transpose(2, 0, 1).astype(np.float64) * (1 / 255)).astype(np.float32)
-    mean, std = (
-        np.array(values, np.float32)[:, None, None] for values in (options.image_mean, options.image_std)
-    )
+    mean, std = (np.array(values, np.float32)[:, None, None] for values in (options.image_mean, options.image_std))
     return torch.from_numpy((scaled - mean) / std)[None]
 
 

@@ -43,9 +43,7 @@ class FaceBackend(Protocol):
         head is."""
 
 
-def load_face_backend(
-    name: str, device: torch.device | str = "cpu", weights: Path | None = None
-) -> FaceBackend | None:
+def load_face_backend(name: str, device: torch.device | str = "cpu", weights: Path | None = None) -> FaceBackend | None:
     """The embedder called `name`: "tiny" is embedded, "insightface" needs a package and models, "none" is
     None."""
     if name == "none":
@@ -65,7 +63,5 @@ def similarity(first: Face, second: Face) -> float:
     """Cosine of the angle between two embeddings of one backend, -1..1."""
     a, b = first.embedding, second.embedding
     if a.shape != b.shape:
-        raise UsageError(
-            f"embeddings of {len(a)} and {len(b)} numbers come from two face backends: use one for both"
-        )
+        raise UsageError(f"embeddings of {len(a)} and {len(b)} numbers come from two face backends: use one for both")
     return cosine_similarity(a, b)

@@ -39,9 +39,7 @@ class InsightFaceBackend:
 
     def largest(self, picture: Picture, iuv: Iuv | None = None) -> Face | None:
         """The largest face; `iuv` is not needed."""
-        return largest_face(
-            self._analysis.get(np.ascontiguousarray(picture[..., ::-1]))
-        )  # insightface reads BGR
+        return largest_face(self._analysis.get(np.ascontiguousarray(picture[..., ::-1])))  # insightface reads BGR
 
 
 def largest_face(found: list[Any]) -> Face | None:
@@ -54,9 +52,7 @@ def largest_face(found: list[Any]) -> Face | None:
     return Face(np.asarray(face.embedding, np.float32), (x0, y0, x1, y1))
 
 
-def load_insightface_backend(
-    folder: Path | None = None, device: torch.device | str = "cpu"
-) -> InsightFaceBackend:
+def load_insightface_backend(folder: Path | None = None, device: torch.device | str = "cpu") -> InsightFaceBackend:
     """The backend with the ONNX models of `folder`, or of insightface's own place. Never downloads."""
     folder = check_model_folder((folder or DEFAULT_FOLDER).expanduser())
     check_package()
@@ -64,9 +60,7 @@ def load_insightface_backend(
 
     gpu = torch.device(device).type == "cuda"
     providers = (["CUDAExecutionProvider"] if gpu else []) + ["CPUExecutionProvider"]
-    analysis = FaceAnalysis(
-        name=str(folder), allowed_modules=["detection", "recognition"], providers=providers
-    )
+    analysis = FaceAnalysis(name=str(folder), allowed_modules=["detection", "recognition"], providers=providers)
     analysis.prepare(ctx_id=0 if gpu else -1, det_size=DETECTION_SIZE)
     return InsightFaceBackend(analysis)
 
@@ -85,8 +79,7 @@ def check_model_folder(folder: Path) -> Path:
     inner = folder / folder.name
     if any(inner.glob("*.onnx")):
         raise WeightsError(
-            f"{folder} holds its models one folder too deep, as the archive unpacks: "
-            f"move {inner}/*.onnx to {folder}"
+            f"{folder} holds its models one folder too deep, as the archive unpacks: move {inner}/*.onnx to {folder}"
         )
     state = "holds no .onnx model" if folder.is_dir() else "does not exist"
     raise WeightsError(f"the face model folder {folder} {state}: {_FETCH}")

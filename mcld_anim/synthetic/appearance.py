@@ -51,12 +51,7 @@ def clothing_masks(outfit: Outfit, field: FloatArray) -> tuple[FloatArray, Float
     if outfit.sleeve < 0:
         top = top * np.maximum(ramp(0.168, 0.158, np.abs(x)), z < body.shoulder - 0.22)  # armholes, not hips
     top = top * (leg < 0.6)
-    bottom = (
-        ramp(-EDGE, EDGE, waist + 0.01 - z)
-        * ramp(0.006, -0.006, leg - outfit.hem)
-        * (arm < -0.3)
-        * (foot < 0.5)
-    )
+    bottom = ramp(-EDGE, EDGE, waist + 0.01 - z) * ramp(0.006, -0.006, leg - outfit.hem) * (arm < -0.3) * (foot < 0.5)
     shoe = np.maximum(ramp(0.45, 0.55, foot), leg > 1.97)
     return top.astype(np.float32), bottom.astype(np.float32), shoe.astype(np.float32)
 
@@ -144,9 +139,7 @@ def hair_colour(hair: Hair, across: FloatArray, up: FloatArray) -> FloatArray:
     strands = np.sin(wave * 900) * 0.5 + np.sin(wave * 1530 + 1.3) * 0.3 + np.sin(wave * 370 + up * 20) * 0.5
     sheen = 0.12 * np.sin(up * 24 + 0.6)
     tone = 1 + hair.strands * strands + sheen
-    return np.clip(hair.colour.astype(np.float32) * tone[:, None] + 0.02 * sheen[:, None], 0, 1).astype(
-        np.float32
-    )
+    return np.clip(hair.colour.astype(np.float32) * tone[:, None] + 0.02 * sheen[:, None], 0, 1).astype(np.float32)
 
 
 def paint_clothes(paint: Paint, outfit: Outfit, field: FloatArray, where: NDArray[np.integer]) -> None:
@@ -178,12 +171,7 @@ def fold_shade(outfit: Outfit, field: FloatArray) -> FloatArray:
     for phase_x, phase_y, phase_z, tilt in outfit.folds.astype(np.float32):
         bend = 0.6 * np.sin(z * 9 + phase_z)
         shade += np.sin(
-            z * 26 * np.cos(tilt)
-            + x * 34 * np.sin(tilt)
-            + y * 20
-            + phase_x
-            + bend
-            + 0.5 * np.sin(x * 17 + phase_y)
+            z * 26 * np.cos(tilt) + x * 34 * np.sin(tilt) + y * 20 + phase_x + bend + 0.5 * np.sin(x * 17 + phase_y)
         )
     return (1 + (0.012 + 1.6 * outfit.top_looseness) * shade)[:, None]
 
@@ -206,9 +194,7 @@ def paint_face(paint: Paint, identity: Identity, field: FloatArray, where: NDArr
     )
     if face.freckles:
         speckle = np.sin(field[:, X] * 900) * np.sin(z * 1010 + 40 * field[:, X]) > 0.72
-        paint.lay(
-            face.freckles * speckle * spot(0.02, eye_z - 0.03, 0.04, 0.02) * skin, identity.skin * 0.5, where
-        )
+        paint.lay(face.freckles * speckle * spot(0.02, eye_z - 0.03, 0.04, 0.02) * skin, identity.skin * 0.5, where)
     paint_beard(paint, identity, field, where)
     paint.lay(ramp(0.28, 0.42, field[:, LIP]) * skin, face.lips, where)
     paint.lay(0.75 * (np.abs(z - body.mouth) < 0.0013) * (x < 0.021) * skin, face.lips * 0.3, where)
@@ -262,12 +248,7 @@ def paint_glasses(paint: Paint, face: Face, field: FloatArray, where: NDArray[np
     front = y < body.ear_line - 0.02
     rim = (np.abs(ring - 0.019) < 0.0023) & front
     bridge = (x < eye_x - 0.022) & (np.abs(z - eye_z - 0.003) < 0.0022) & front
-    temple = (
-        (x > eye_x + 0.022)
-        & (np.abs(z - eye_z - 0.002) < 0.002)
-        & (field[:, EAR] < 0.97)
-        & (y < body.ear_line)
-    )
+    temple = (x > eye_x + 0.022) & (np.abs(z - eye_z - 0.002) < 0.002) & (field[:, EAR] < 0.97) & (y < body.ear_line)
     paint.lay((rim | bridge | temple) * 1.0, face.frame, where)
 
 
@@ -277,8 +258,6 @@ def skirt_albedo(outfit: Outfit, material: FloatArray) -> FloatArray:
     off = np.zeros(len(up), bool)
     colour = garment_colour(outfit.bottom, across, up, off, np.ones_like(up), np.ones_like(up))
     folds = (
-        1
-        + 0.05 * np.sin(across * 40 + outfit.folds[0, 0])
-        + 0.03 * np.sin(across * 71 + up * 6 + outfit.folds[0, 1])
+        1 + 0.05 * np.sin(across * 40 + outfit.folds[0, 0]) + 0.03 * np.sin(across * 71 + up * 6 + outfit.folds[0, 1])
     )
     return np.asarray(colour * folds[:, None], np.float32)

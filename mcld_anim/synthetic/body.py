@@ -72,8 +72,7 @@ def load_body() -> Body:
     """The body of the package's asset."""
     if not ASSET_PATH.is_file():
         raise McldAnimError(
-            f"The synthetic body {ASSET_PATH} is missing; "
-            "rebuild it with: python -m mcld_anim.synthetic.build_body"
+            f"The synthetic body {ASSET_PATH} is missing; rebuild it with: python -m mcld_anim.synthetic.build_body"
         )
     with np.load(ASSET_PATH, allow_pickle=False) as asset:
         stored = {name: asset[name] for name in asset.files}

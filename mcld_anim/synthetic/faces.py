@@ -37,9 +37,7 @@ def head_view(person: Person, pose: Pose, share: float, x: float, z: float) -> V
     zoom = share * FRAME_HEIGHT * distance / CAMERA_DISTANCE / float(high[2] - low[2])
     seen = FRAME_HEIGHT / zoom
     # `x` and `z` of a view are metres at the distance of the object, which perspective does not move.
-    return View(
-        0.0, 0.0, zoom, float(0.5 * (low[0] + high[0])) + x * seen, float(0.5 * (low[2] + high[2])) + z * seen
-    )
+    return View(0.0, 0.0, zoom, float(0.5 * (low[0] + high[0])) + x * seen, float(0.5 * (low[2] + high[2])) + z * seen)
 
 
 def render_face_views(
@@ -51,9 +49,7 @@ def render_face_views(
     iuvs = np.empty((count, size, size, 3), np.uint8)
     for index in range(count):
         pose = draw_head_pose(rng)
-        view = head_view(
-            person, pose, rng.uniform(*HEAD_HEIGHT), rng.uniform(-0.06, 0.06), rng.uniform(-0.06, 0.06)
-        )
+        view = head_view(person, pose, rng.uniform(*HEAD_HEIGHT), rng.uniform(-0.06, 0.06), rng.uniform(-0.06, 0.06))
         light, background = draw_light(rng), draw_background(rng, size)
         rendering = render(person, pose, view, light, background, size)
         pictures[index], iuvs[index] = rendering.picture, rendering.iuv

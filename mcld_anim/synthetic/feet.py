@@ -47,9 +47,7 @@ def foot_path(vertices: FloatArray, faces: IntArray, ankle: int, side: str) -> l
         runs.append(cheapest_path(vertices, faces, normals, direction, stops, taken))
     path = runs[0] + runs[1][1:] + runs[2][1:]
     if len(set(path)) != len(path):
-        raise McldAnimError(
-            "The cut of the foot crosses itself: the mesh's toes are not where they were expected."
-        )
+        raise McldAnimError("The cut of the foot crosses itself: the mesh's toes are not where they were expected.")
     return runs
 
 
@@ -118,8 +116,7 @@ def cut_open(faces: IntArray, path: list[int], vertices: int) -> tuple[IntArray,
         fan = around[vertex]
         spokes = [{int(v) for v in original[number]} - {vertex} for number in fan]
         joined = [
-            [bool({v for v in one & other if frozenset((vertex, v)) not in cut}) for other in spokes]
-            for one in spokes
+            [bool({v for v in one & other if frozenset((vertex, v)) not in cut}) for other in spokes] for one in spokes
         ]
         count, side = connected_components(sparse.csr_matrix(np.array(joined)), directed=False)
         for extra in range(1, count):

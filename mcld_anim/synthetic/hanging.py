@@ -104,9 +104,7 @@ def hair_curtain(body: Body, identity: Identity, vertices: FloatArray, joints: F
         head_weights(body, points[:, 2], float(eye[2]) - 0.12, shoulder),
         grid_faces(rows, columns, closed=False),
         HAIR,
-        np.stack([np.broadcast_to(angle * 0.1, x.shape).ravel(), hair_height(points, eye)], 1).astype(
-            np.float32
-        ),
+        np.stack([np.broadcast_to(angle * 0.1, x.shape).ravel(), hair_height(points, eye)], 1).astype(np.float32),
     )
 
 
@@ -131,9 +129,7 @@ def ponytail(body: Body, identity: Identity, vertices: FloatArray, joints: Float
         weights,
         grid_faces(rows, columns, closed=True),
         HAIR,
-        np.stack([np.broadcast_to(angle * 0.03, x.shape).ravel(), hair_height(points, eye)], 1).astype(
-            np.float32
-        ),
+        np.stack([np.broadcast_to(angle * 0.03, x.shape).ravel(), hair_height(points, eye)], 1).astype(np.float32),
     )
 
 
@@ -195,9 +191,7 @@ def skirt(body: Body, identity: Identity, vertices: FloatArray, joints: FloatArr
 
     x = half_width * rounded(np.cos(angle)) * pleats
     y = middle + half_depth * rounded(np.sin(angle)) * pleats
-    points = (
-        np.stack([x, y, np.broadcast_to(heights[:, None], x.shape)], -1).reshape(-1, 3).astype(np.float32)
-    )
+    points = np.stack([x, y, np.broadcast_to(heights[:, None], x.shape)], -1).reshape(-1, 3).astype(np.float32)
     legs = ramp(hip[2] + 0.06, hip[2] - 0.12, points[:, 2]) * np.where(points[:, 1] < middle.mean(), 0.9, 0.6)
     left = ramp(-0.09, 0.09, points[:, 0])
     weights = np.zeros((len(points), len(body.bones)), np.float32)
@@ -205,6 +199,4 @@ def skirt(body: Body, identity: Identity, vertices: FloatArray, joints: FloatArr
     weights[:, body.bone("upperleg.L")] = legs * left
     weights[:, body.bone("upperleg.R")] = legs * (1 - left)
     material = np.stack([np.broadcast_to(angle * half_width.max(), x.shape).ravel(), points[:, 2]], 1)
-    return Hanging(
-        points, weights, grid_faces(rows, columns, closed=True), CLOTH, material.astype(np.float32)
-    )
+    return Hanging(points, weights, grid_faces(rows, columns, closed=True), CLOTH, material.astype(np.float32))

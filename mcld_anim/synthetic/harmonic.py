@@ -35,17 +35,13 @@ def harmonic_map(vertices: FloatArray, faces: IntArray, pinned: dict[int, FloatA
         a, b, c = faces[:, k], faces[:, (k + 1) % 3], faces[:, (k + 2) % 3]
         first, second = vertices[a] - vertices[c], vertices[b] - vertices[c]
         cotangent = 0.5 * (first * second).sum(1) / (np.linalg.norm(np.cross(first, second), axis=1) + 1e-12)
-        cotangent = np.maximum(
-            cotangent, 0.05
-        )  # obtuse triangles would make weights negative and fold the map
+        cotangent = np.maximum(cotangent, 0.05)  # obtuse triangles would make weights negative and fold the map
         i, j = local[:, k], local[:, (k + 1) % 3]
         rows += [i, j]
         columns += [j, i]
         values += [cotangent / 2, cotangent / 2]
     shape = (len(used), len(used))
-    weights = sparse.coo_matrix(
-        (np.concatenate(values), (np.concatenate(rows), np.concatenate(columns))), shape=shape
-    )
+    weights = sparse.coo_matrix((np.concatenate(values), (np.concatenate(rows), np.concatenate(columns))), shape=shape)
     weights = weights.tocsr()
     laplacian = sparse.diags(np.asarray(weights.sum(1)).ravel()) - weights
     strength, right = np.zeros(len(used)), np.zeros((len(used), 2))

@@ -154,9 +154,7 @@ def identity_from_seed(seed: int) -> Identity:
     samples = len(body.shape_coefficients)
     training = samples - EVALUATION_SHAPES
     sample = int(
-        generator.integers(training, samples)
-        if seed >= FIRST_EVALUATION_SEED
-        else generator.integers(training)
+        generator.integers(training, samples) if seed >= FIRST_EVALUATION_SEED else generator.integers(training)
     )
     shape = body.shape_coefficients[sample] + generator.normal(0, 0.2, body.shape_coefficients.shape[1])
     male = bool(body.shape_genders[sample] < 0.5)
@@ -190,9 +188,7 @@ def draw_skin(generator: np.random.Generator) -> FloatArray:
 
 def draw_hair(generator: np.random.Generator, male: bool) -> Hair:
     style = str(generator.choice(HAIR_STYLES, p=HAIR_SHARES["male" if male else "female"]))
-    colour = HAIR_COLOURS[generator.choice(len(HAIR_COLOURS), p=HAIR_COLOUR_SHARES)] * generator.uniform(
-        0.85, 1.15
-    )
+    colour = HAIR_COLOURS[generator.choice(len(HAIR_COLOURS), p=HAIR_COLOUR_SHARES)] * generator.uniform(0.85, 1.15)
     if generator.random() < 0.03:
         colour = hsv(generator.random(), generator.uniform(0.4, 0.8), generator.uniform(0.4, 0.8))
     length = generator.uniform(0.10, 0.15) if style == "bob" else generator.uniform(0.24, 0.46)

@@ -31,9 +31,7 @@ class Pose:
     def __post_init__(self) -> None:
         unknown = sorted(set(self.angles) - ANGLES)
         if unknown:
-            raise UsageError(
-                f"A pose has no angle {unknown[0]!r}; known angles: {', '.join(sorted(ANGLES))}."
-            )
+            raise UsageError(f"A pose has no angle {unknown[0]!r}; known angles: {', '.join(sorted(ANGLES))}.")
 
     def __getitem__(self, name: str) -> float:
         return float(self.angles.get(name, 0.0))
@@ -64,9 +62,7 @@ def bone_rotations(body: Body, pose: Pose) -> dict[int, FloatArray]:
         turned[f"lowerleg.{side}"] = rotation("x", pose[f"knee.{side}"])
         turned[f"foot.{side}"] = rotation("x", pose[f"foot.{side}"])
         turned.update(finger_rotations(body, side, pose[f"curl.{side}"]))
-    spine = (
-        rotation("z", pose["twist"] / 3) @ rotation("x", pose["bend"] / 3) @ rotation("y", pose["lean"] / 3)
-    )
+    spine = rotation("z", pose["twist"] / 3) @ rotation("x", pose["bend"] / 3) @ rotation("y", pose["lean"] / 3)
     turned.update({"spine04": spine, "spine03": spine, "spine02": spine})
     nod = rotation("z", pose["head_yaw"] / 2) @ rotation("x", pose["head_pitch"] / 2)
     turned.update({"neck02": nod, "head": nod @ rotation("y", pose["head_roll"])})

@@ -31,9 +31,7 @@ BACK = np.array([0.0, 1.0, 0.0])
 class Skeleton:
     """Rest joints and skin weights by bone name."""
 
-    def __init__(
-        self, vertices: FloatArray, weights: FloatArray, joints: FloatArray, bones: tuple[str, ...]
-    ) -> None:
+    def __init__(self, vertices: FloatArray, weights: FloatArray, joints: FloatArray, bones: tuple[str, ...]) -> None:
         self.vertices, self.weights, self.joints, self.bones = vertices, weights, joints, bones
 
     def joint(self, bone: str) -> FloatArray:
@@ -120,23 +118,17 @@ def label_faces(skeleton: Skeleton, faces: IntArray) -> IntArray:
     ring = np.abs(skeleton.vertices[np.abs(skeleton.vertices[:, 2] - hip) < 0.02][:, 0])
     half_width = np.percentile(ring[ring < 0.3], 98)
     # In front the torso ends in a V from the hips to the crotch, behind at the hip line.
-    lower_edge = np.where(
-        front, crotch + (hip - crotch) * np.clip(np.abs(centre[:, 0]) / half_width, 0, 1), hip
-    )
+    lower_edge = np.where(front, crotch + (hip - crotch) * np.clip(np.abs(centre[:, 0]) / half_width, 0, 1), hip)
     trunk = np.isin(groups, ["torso", "upperleg.L", "upperleg.R"])
     thigh = trunk & (centre[:, 2] < lower_edge)
     labels = np.zeros(len(faces), np.int64)
     labels[trunk & ~thigh] = np.where(front[trunk & ~thigh], TORSO_FRONT, TORSO_BACK)
     for side, outward in (("L", 1.0), ("R", -1.0)):
         upper = thigh & (centre[:, 0] * outward > 0)
-        hip_joint, knee, ankle = (
-            skeleton.joint(f"{bone}.{side}") for bone in ("upperleg", "lowerleg", "foot")
-        )
+        hip_joint, knee, ankle = (skeleton.joint(f"{bone}.{side}") for bone in ("upperleg", "lowerleg", "foot"))
         behind = beyond_axis(centre[upper], hip_joint, knee, BACK, BACK)
         above_crotch = centre[upper, 2] > crotch - 0.02
-        behind = np.where(
-            above_crotch, centre[upper, 1] > np.interp(centre[upper, 2], heights, split), behind
-        )
+        behind = np.where(above_crotch, centre[upper, 1] > np.interp(centre[upper, 2], heights, split), behind)
         labels[upper] = np.where(behind, *UPPER_LEG[side])
         lower = groups == f"lowerleg.{side}"
         labels[lower] = np.where(beyond_axis(centre[lower], knee, ankle, BACK, BACK), *LOWER_LEG[side])
@@ -148,9 +140,7 @@ def label_faces(skeleton: Skeleton, faces: IntArray) -> IntArray:
     return tidy(labels, faces)
 
 
-def label_arm(
-    labels: IntArray, skeleton: Skeleton, groups: NDArray[np.str_], centre: FloatArray, side: str
-) -> None:
+def label_arm(labels: IntArray, skeleton: Skeleton, groups: NDArray[np.str_], centre: FloatArray, side: str) -> None:
     """Back and front of both halves of one arm, in place; the dividing direction turns to the back of the
     hand."""
     shoulder, elbow, wrist = (skeleton.joint(f"{bone}.{side}") for bone in ("upperarm", "lowerarm", "hand"))
@@ -184,12 +174,7 @@ def tidy(labels: IntArray, faces: IntArray, rounds: int = 6) -> IntArray:
             inside = np.flatnonzero(labels == part)
             position = np.full(len(faces), -1)
             position[inside] = np.arange(len(inside))
-            pairs = [
-                (position[i], position[j])
-                for i in inside
-                for j in neighbours[i]
-                if j >= 0 and position[j] >= 0
-            ]
+            pairs = [(position[i], position[j]) for i in inside for j in neighbours[i] if j >= 0 and position[j] >= 0]
             rows, columns = np.array(pairs).T
             graph = coo_matrix((np.ones(len(pairs)), (rows, columns)), shape=(len(inside),) * 2)
             pieces, piece = connected_components(graph, directed=False)

@@ -61,9 +61,7 @@ class Person:
     def posed(self, pose: Pose) -> FloatArray:
         """Vertices (N, 3) float32 in `pose`, feet on the ground, the middle of the standing body at height
         0."""
-        turned, shift = forward_kinematics(
-            self.joints, load_body().parents, bone_rotations(load_body(), pose)
-        )
+        turned, shift = forward_kinematics(self.joints, load_body().parents, bone_rotations(load_body(), pose))
         vertices = skin(self.vertices, self.weights, turned, shift)
         lowest = vertices[: len(anatomy().field), 2].min()
         vertices[:, 2] += pose["rise"] - lowest - self.identity.stature / 2
@@ -118,9 +116,7 @@ def flatten_ears(vertices: FloatArray, field: FloatArray) -> FloatArray:
     return np.concatenate([x[:, None], vertices[:, 1:]], 1)
 
 
-def assemble(
-    body: Body, identity: Identity, vertices: FloatArray, joints: FloatArray, parts: list[Hanging]
-) -> Person:
+def assemble(body: Body, identity: Identity, vertices: FloatArray, joints: FloatArray, parts: list[Hanging]) -> Person:
     """Join the body and the hanging parts into one mesh."""
     faces, kinds = [body.faces], [np.full(len(body.faces), BODY)]
     points, weights, fields = [vertices], [body.weights], [anatomy().field]
@@ -170,9 +166,7 @@ def render(
     """Picture and IUV of a person. `background` is (size, size, 3) float in [0, 1]; `supersample` 1 is
     faster, jagged."""
     if background.shape != (size, size, 3):
-        raise UsageError(
-            f"The background is {background.shape}, but a picture of {size} needs ({size}, {size}, 3)."
-        )
+        raise UsageError(f"The background is {background.shape}, but a picture of {size} needs ({size}, {size}, 3).")
     if supersample < 1:
         raise UsageError(f"supersample is {supersample}, but it must be 1 (fast) or more.")
     vertices = person.posed(pose)
@@ -194,9 +188,7 @@ def shade_picture(
     index, barycentric = rasterize(view.project(vertices, fine), person.faces, fine, fine)
     seen = np.flatnonzero(index.ravel() >= 0)
     triangle, weight = index.ravel()[seen], barycentric.reshape(-1, 3)[seen]
-    facing = vertex_normals(vertices, one_sided_faces(person), person.touching) @ view.rotation().T.astype(
-        np.float32
-    )
+    facing = vertex_normals(vertices, one_sided_faces(person), person.touching) @ view.rotation().T.astype(np.float32)
     values = interpolate(np.concatenate([facing, person.fields], 1), person.faces[triangle], weight)
     normals, field = values[:, :3], values[:, 3:]
     normals = normals / (np.sqrt(np.einsum("nk,nk->n", normals, normals))[:, None] + np.float32(1e-6))
@@ -209,9 +201,7 @@ def shade_picture(
     return (np.clip(mixed, 0, 1) * 255 + 0.5).astype(np.uint8)
 
 
-def surface_albedo(
-    person: Person, kinds: NDArray[np.uint8], field: FloatArray, normals: FloatArray
-) -> FloatArray:
+def surface_albedo(person: Person, kinds: NDArray[np.uint8], field: FloatArray, normals: FloatArray) -> FloatArray:
     """Colour (n, 3) of visible points by kind of surface; normals of two-sided surfaces turn to the camera,
     in place."""
     hanging = np.flatnonzero(kinds != BODY)
@@ -252,9 +242,7 @@ def draw_iuv(vertices: FloatArray, view: View, size: int) -> Picture:
     """IUV (size, size, 3) uint8 of the body alone at each pixel's centre; `vertices` begin with the
     body's."""
     body = load_body()
-    index, barycentric = rasterize(
-        view.project(vertices[: len(anatomy().field)], size), body.faces, size, size
-    )
+    index, barycentric = rasterize(view.project(vertices[: len(anatomy().field)], size), body.faces, size, size)
     seen = index >= 0
     iuv = np.zeros((size, size, 3), np.uint8)
     iuv[seen, 0] = body.part[index[seen]]

@@ -58,9 +58,7 @@ def sample_photo(seed: int = PHOTO_SEED, size: int = SAMPLE_SIZE) -> Picture:
     return render(person, pose, view, STUDIO, background, size).picture
 
 
-def sample_dance(
-    seed: int = DANCER_SEED, seconds: float = DANCE_SECONDS, size: int = SAMPLE_SIZE
-) -> list[Picture]:
+def sample_dance(seed: int = DANCER_SEED, seconds: float = DANCE_SECONDS, size: int = SAMPLE_SIZE) -> list[Picture]:
     """Frames of a dance at `FRAMES_PER_SECOND`, one camera for all of them."""
     person = Person.from_seed(seed)
     poses = [dance_pose(number / FRAMES_PER_SECOND) for number in range(round(seconds * FRAMES_PER_SECOND))]

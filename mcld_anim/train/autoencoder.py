@@ -58,9 +58,7 @@ class AutoencoderTask:
         vae = load_model_options(options.model).vae
         self.vae = build_vae(vae)
         if vae.linear_shortcut:
-            self.vae.set_linear_code(
-                *principal_components(self.views, vae.latent_channels, options.linear_views)
-            )
+            self.vae.set_linear_code(*principal_components(self.views, vae.latent_channels, options.linear_views))
         self.network: nn.Module = self.vae.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def loss(self, rng: np.random.Generator, progress: float) -> tuple[Tensor, dict[str, float]]:

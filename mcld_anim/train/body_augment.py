@@ -146,9 +146,7 @@ def _room(rng: np.random.Generator, size: int) -> Picture:
         width, height = rng.integers(15, size // 2, 2)
         cv2.rectangle(scene, (int(x), int(y)), (int(x + width), int(y + height)), _colour(rng).tolist(), -1)
     light = _noise(rng, size).astype(np.float32).mean(2, keepdims=True) / 255
-    return np.clip(cv2.GaussianBlur(scene, (0, 0), rng.uniform(0.5, 3)) * (0.7 + 0.6 * light), 0, 255).astype(
-        np.uint8
-    )
+    return np.clip(cv2.GaussianBlur(scene, (0, 0), rng.uniform(0.5, 3)) * (0.7 + 0.6 * light), 0, 255).astype(np.uint8)
 
 
 def _clutter(rng: np.random.Generator, size: int) -> Picture:
@@ -179,9 +177,7 @@ def _noise(rng: np.random.Generator, size: int) -> Picture:
     total = np.zeros((size, size), np.float32)
     for octave in range(1, 8):
         grid = rng.standard_normal((2**octave, 2**octave)).astype(np.float32)
-        total += cv2.resize(grid, (size, size), interpolation=cv2.INTER_CUBIC) / 2 ** (
-            octave * rng.uniform(0.3, 1)
-        )
+        total += cv2.resize(grid, (size, size), interpolation=cv2.INTER_CUBIC) / 2 ** (octave * rng.uniform(0.3, 1))
     mix = (1 / (1 + np.exp(-2 * total)))[..., None]
     return np.clip(_colour(rng) * mix + _colour(rng) * (1 - mix), 0, 255).astype(np.uint8)
 

@@ -23,9 +23,7 @@ class DensePoseTraining:
     """Everything a training of the DensePose network depends on."""
 
     network: TinyDensePoseOptions = field(default_factory=TinyDensePoseOptions)
-    loop: LoopOptions = field(
-        default_factory=lambda: LoopOptions(minutes=100, learning_rate=2e-3, batch_size=12)
-    )
+    loop: LoopOptions = field(default_factory=lambda: LoopOptions(minutes=100, learning_rate=2e-3, batch_size=12))
     data: ViewsOptions = field(default_factory=ViewsOptions)
     augment: BodyAugmentOptions = field(default_factory=BodyAugmentOptions)
     backgrounds: int = 240
@@ -71,18 +69,14 @@ class DensePoseTask:
 
     def _varied(self, person: int, view: int, rng: np.random.Generator) -> tuple[Picture, Iuv]:
         picture, iuv = self.views.view(person, view)
-        return augment(
-            picture, iuv, self.views.silhouette(person, view), rng, self.options.augment, self.backgrounds
-        )
+        return augment(picture, iuv, self.views.silhouette(person, view), rng, self.options.augment, self.backgrounds)
 
     def evaluate(self, network: nn.Module) -> dict[str, float]:
         """Figures on development people as rendered, and varied (always in the same way)."""
         self.views.refresh()
         pictures, iuv = self.views.development_views(self.options.measured_views)
         rng = np.random.default_rng(7)
-        varied = [
-            self._varied(*index, rng) for index in self.views.development_index(self.options.measured_views)
-        ]
+        varied = [self._varied(*index, rng) for index in self.views.development_index(self.options.measured_views)]
         figures = measure(network, pictures, iuv[:, 1::2, 1::2])
         hard = measure(network, np.stack([p for p, _ in varied]), np.stack([x for _, x in varied]))
         return figures | {f"varied_{name}": value for name, value in hard.items()}

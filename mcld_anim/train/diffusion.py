@@ -147,9 +147,7 @@ class DiffusionTask:
         # Stratified: one timestep from each of B equal parts, which steadies the loss.
         share = (np.arange(rows) + rng.random(rows)) / rows
         steps = len(self.alphas)
-        timesteps = torch.from_numpy(
-            (steps * rng.permutation(share) ** options.timestep_power).astype(np.int64)
-        )
+        timesteps = torch.from_numpy((steps * rng.permutation(share) ** options.timestep_power).astype(np.int64))
         timesteps = timesteps.clamp(max=steps - 1)
         dropped = torch.from_numpy(rng.random(rows) < options.condition_dropout)
         appearance = encode_appearance(self.mcld, batch, options, generator).select(batch.source_rows)
@@ -170,12 +168,8 @@ class DiffusionTask:
         """A random batch of training people."""
         if rng.integers(200) == 0:
             self.people.refresh()
-        numbers = rng.choice(
-            self.people.training, stage.people, replace=len(self.people.training) < stage.people
-        )
-        sources: dict[str, list[np.ndarray]] = {
-            name: [] for name in ("photo", "texture_pixels", "texture", "face")
-        }
+        numbers = rng.choice(self.people.training, stage.people, replace=len(self.people.training) < stage.people)
+        sources: dict[str, list[np.ndarray]] = {name: [] for name in ("photo", "texture_pixels", "texture", "face")}
         targets: dict[str, list[np.ndarray]] = {name: [] for name in ("latents", "hints", "iuv")}
         for number in numbers:
             person = self.people.person(int(number))
@@ -185,9 +179,8 @@ class DiffusionTask:
             sources["texture_pixels"].append(person.texture_pixels[source])
             sources["texture"].append(person.textures[source])
             sources["face"].append(person.faces[source])
-            for view in rng.choice(
-                len(person.latents), stage.views, replace=stage.views > len(person.latents)
-            ):
+            seen = person.targets(source)
+            for view in rng.choice(seen, stage.views, replace=stage.views > len(seen)):
                 iuv = self.people.views.view(int(number), int(view))[1]
                 cells, pixels = self._window(rng, iuv, stage.crop)
                 targets["latents"].append(person.latents[view][cells])
@@ -201,9 +194,7 @@ class DiffusionTask:
             source_rows=torch.arange(stage.people).repeat_interleave(stage.views),
             latents=_tensor(targets["latents"]),
             hints=_tensor(targets["hints"]),
-            conditions=torch.stack(
-                [network_condition(iuv, self.model.pose_guider) for iuv in targets["iuv"]]
-            ),
+            conditions=torch.stack([network_condition(iuv, self.model.pose_guider) for iuv in targets["iuv"]]),
             parts=torch.from_numpy(np.stack([iuv[..., 0] for iuv in targets["iuv"]])),
         )
 
@@ -217,9 +208,7 @@ class DiffusionTask:
         wanted = np.isin(part, HEAD_PARTS) if rng.random() < self.options.head_crops else part > 0
         points = np.argwhere(wanted if wanted.any() else np.ones_like(wanted))
         middle = points[rng.integers(len(points))] + rng.integers(-crop // 4, crop // 4 + 1, 2)
-        first = np.clip(
-            (middle - crop // 2) // LATENT_STRIDE, 0, (np.array(part.shape) - crop) // LATENT_STRIDE
-        )
+        first = np.clip((middle - crop // 2) // LATENT_STRIDE, 0, (np.array(part.shape) - crop) // LATENT_STRIDE)
         side = crop // LATENT_STRIDE
         cells = tuple(slice(int(f), int(f) + side) for f in first)
         pixels = tuple(slice(int(f) * LATENT_STRIDE, int(f) * LATENT_STRIDE + crop) for f in first)

@@ -173,9 +173,7 @@ class _Run:
         """Take up the checkpoint in `output`, or start a new run there."""
         path = self.output / CHECKPOINT_NAME
         if path.exists() and not resume:
-            raise UsageError(
-                f"{self.output} holds a training run already; continue it with --resume or choose another"
-            )
+            raise UsageError(f"{self.output} holds a training run already; continue it with --resume or choose another")
         self.output.mkdir(parents=True, exist_ok=True)
         if path.exists():
             state = Checkpoint.read(path)

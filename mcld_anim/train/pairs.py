@@ -166,9 +166,7 @@ class PreparedPeople:
         self.training = [person for person in self.views.training if person in prepared]
         self.development = [person for person in self.views.development if person in prepared]
         if not self.training:
-            raise InputError(
-                f"{self.folder} holds no prepared training person: run `mcld-anim train prepare` first"
-            )
+            raise InputError(f"{self.folder} holds no prepared training person: run `mcld-anim train prepare` first")
 
     def person(self, number: int) -> PreparedPerson:
         """The arrays of one person."""

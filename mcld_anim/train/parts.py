@@ -25,9 +25,7 @@ def read_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, object]]:
             tensors = {name: file.get_tensor(name) for name in names}
             header = json.loads((file.metadata() or {}).get(HEADER_KEY, "{}"))
     except (OSError, ValueError, RuntimeError) as error:
-        raise WeightsError(
-            f"{path} is not a safetensors file of this program ({error}): export it again"
-        ) from error
+        raise WeightsError(f"{path} is not a safetensors file of this program ({error}): export it again") from error
     wide = {name: t.float() if t.is_floating_point() else t for name, t in tensors.items()}
     return wide, header
 
@@ -47,9 +45,7 @@ def export_parts(weights: Path, folder: Path) -> list[Path]:
     folder.mkdir(parents=True, exist_ok=True)
     written = []
     for part in parts:
-        chosen = {
-            name.partition(".")[2]: value for name, value in tensors.items() if name.startswith(part + ".")
-        }
+        chosen = {name.partition(".")[2]: value for name, value in tensors.items() if name.startswith(part + ".")}
         path = folder / f"{part}.safetensors"
         with torch.no_grad():
             write_weights(path, chosen, {**header, "network": part})

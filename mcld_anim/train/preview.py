@@ -42,9 +42,7 @@ def measure_people(
     source, then hint, generated, truth of each target.
     """
     numbers = people.development or people.training
-    chosen = [
-        numbers[k] for k in np.linspace(0, len(numbers) - 1, min(count, len(numbers))).round().astype(int)
-    ]
+    chosen = [numbers[k] for k in np.linspace(0, len(numbers) - 1, min(count, len(numbers))).round().astype(int)]
     figures: dict[str, list[float]] = {name: [] for name in ("inside", "hint", "ceiling", "background")}
     rows = []
     for number in chosen:

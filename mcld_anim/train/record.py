@@ -42,16 +42,12 @@ class Checkpoint:
             state["description"] = json.loads(state["description"])
             return cls(**{entry.name: state[entry.name] for entry in fields(cls)})
         except (RuntimeError, KeyError, TypeError, ValueError, EOFError, OSError) as error:
-            raise WeightsError(
-                f"{path} is not a checkpoint of this program; start anew elsewhere ({error})"
-            ) from error
+            raise WeightsError(f"{path} is not a checkpoint of this program; start anew elsewhere ({error})") from error
 
     def check_description(self, wanted: dict[str, object], path: Path) -> None:
         """Refuse to continue a run with other options than it began with."""
         asked = json.loads(json.dumps(wanted))
-        changed = sorted(
-            name for name in {*asked, *self.description} if asked.get(name) != self.description.get(name)
-        )
+        changed = sorted(name for name in {*asked, *self.description} if asked.get(name) != self.description.get(name))
         if changed:
             raise UsageError(
                 f"{path} was begun with other options ({', '.join(changed)}); use the same ones or another output folder"

@@ -113,9 +113,7 @@ def silhouettes(pictures: Bytes, person: NDArray[np.bool_]) -> NDArray[np.bool_]
     known = free > 0
     result = person.copy()
     for k, picture in enumerate(pictures):
-        differs = (
-            np.abs(picture.astype(np.int16) - values).max(-1) > SILHOUETTE_DIFFERENCE
-        ) & known | person[k]
+        differs = (np.abs(picture.astype(np.int16) - values).max(-1) > SILHOUETTE_DIFFERENCE) & known | person[k]
         _, labels = cv2.connectedComponents(differs.astype(np.uint8))
         result[k] = np.isin(labels, np.unique(labels[person[k]])) & differs
     return result

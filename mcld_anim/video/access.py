@@ -61,9 +61,7 @@ class FrameAccess:
 
     backend: Literal["pyav", "decord"]
 
-    def __init__(
-        self, info: VideoInfo, grid: FrameGrid, backend: Backend = "auto", on_event: EventSink = warn
-    ) -> None:
+    def __init__(self, info: VideoInfo, grid: FrameGrid, backend: Backend = "auto", on_event: EventSink = warn) -> None:
         self.info = info
         self.grid = grid
         self._on_event = on_event
@@ -79,9 +77,7 @@ class FrameAccess:
         wanted = sorted(set(indices))
         if wanted and (wanted[0] < 0 or not self.grid.wants(wanted[-1])):
             wrong = wanted[0] if wanted[0] < 0 else wanted[-1]
-            raise VideoError(
-                f"{self.info.path}: frame {wrong} was not asked for; give indices inside the chosen part"
-            )
+            raise VideoError(f"{self.info.path}: frame {wrong} was not asked for; give indices inside the chosen part")
         found = self._decord_batch(wanted)
         if found is None:
             found = {index: self._decode(index) for index in wanted}
@@ -160,9 +156,7 @@ class FrameAccess:
         raise self._past_end(index)
 
     def _past_end(self, index: int) -> VideoError:
-        return VideoError(
-            f"{self.info.path} ends before frame {index} ({float(self.grid.time(index)):.3f} s)"
-        )
+        return VideoError(f"{self.info.path} ends before frame {index} ({float(self.grid.time(index)):.3f} s)")
 
 
 class _Differs(Exception):
@@ -222,6 +216,8 @@ def _first_line(error: Exception) -> str:
 def _closed_times(info: VideoInfo) -> tuple[list[Fraction], Fraction]:
     """Times of the stored frames and the end of the last, if every key frame begins anew and nothing is
     damaged."""
+    if info.decoding_times:
+        raise _Differs("the container does not say when frames are shown")
     times: list[Fraction] = []
     last = end = key_time = Fraction(0)
     log = DecodeLog()

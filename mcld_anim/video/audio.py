@@ -69,11 +69,7 @@ class AudioTrack:
                 raise VideoError(f"{source.path} has no sound to copy; leave the sound out")
             if len(container.streams.audio) > 1:
                 tracks = len(container.streams.audio)
-                on_event(
-                    Event(
-                        "audio_tracks", f"{source.path} has {tracks} sound tracks; only the main one was kept"
-                    )
-                )
+                on_event(Event("audio_tracks", f"{source.path} has {tracks} sound tracks; only the main one was kept"))
             self._stream: Any = stream
             self._container = container
             self._target: Any
@@ -85,11 +81,7 @@ class AudioTrack:
                 self._target = self._add_aac()
                 self._units = self._decoded()
                 name, rate = stream.codec_context.name, self._target.codec_context.sample_rate
-                on_event(
-                    Event(
-                        "audio_transcoded", f"sound of {source.path} ({name}) was re-encoded: AAC, {rate} Hz"
-                    )
-                )
+                on_event(Event("audio_transcoded", f"sound of {source.path} ({name}) was re-encoded: AAC, {rate} Hz"))
             if source.start > LEAD_IN:
                 target = ticks(source.start - LEAD_IN, stream.time_base)
                 container.seek(target, stream=stream, backward=True)
@@ -163,9 +155,7 @@ class AudioTrack:
                         yield packet
                 elif packet.is_corrupt:
                     self._damaged += 1
-                elif (
-                    packet.pts is None or (packet.pts + (packet.duration or 0)) * packet.time_base > earliest
-                ):
+                elif packet.pts is None or (packet.pts + (packet.duration or 0)) * packet.time_base > earliest:
                     yield packet
         except errors as error:
             message = f"sound of {self._source.path} could be read only in part ({reason(error)})"

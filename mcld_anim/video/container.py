@@ -69,9 +69,7 @@ def check_file(path: str | os.PathLike[str]) -> Path:
         with path.open("rb"):
             pass
     except OSError as error:
-        raise VideoError(
-            f"{path} cannot be read ({error.strerror}); check the path and its permissions"
-        ) from error
+        raise VideoError(f"{path} cannot be read ({error.strerror}); check the path and its permissions") from error
     return path
 
 
@@ -87,9 +85,7 @@ def open_input(path: str | os.PathLike[str]) -> Iterator[InputContainer]:
     with container:
         names = set(container.format.name.split(","))
         if names & PLAYLIST_FORMATS:
-            raise VideoError(
-                f"{path} is a text or a playlist ({container.format.name}), not a video; {GIVE_A_VIDEO}"
-            )
+            raise VideoError(f"{path} is a text or a playlist ({container.format.name}), not a video; {GIVE_A_VIDEO}")
         yield container
 
 
@@ -122,7 +118,5 @@ def _video_stream(container: InputContainer, path: Path) -> VideoStream:
     stream = container.streams.best("video")
     chosen = stream if stream in streams else streams[0]
     if chosen.codec_context is None:
-        raise VideoError(
-            f"{path} holds a video in a format that cannot be decoded here; convert it to H.264 first"
-        )
+        raise VideoError(f"{path} holds a video in a format that cannot be decoded here; convert it to H.264 first")
     return chosen

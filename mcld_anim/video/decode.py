@@ -87,17 +87,26 @@ def timed_frames(
     Times never run backwards: a frame that claims to be earlier than the one before is shown with it.
     """
     previous: Fraction | None = None
+    in_decoding_order = times_are_of_decoding(container)
     for frame in decoded_frames(container, stream, log):
-        if frame.pts is None:
-            time = Fraction(0) if previous is None else previous + period
+        if in_decoding_order and previous is None and frame.dts is not None:
+            first_time = seconds(frame.dts, frame.time_base)  # frames leave the decoder late, but evenly
+        stamp = frame.dts if in_decoding_order else frame.pts
+        if stamp is not None:
+            time = seconds(stamp, frame.time_base) - first_time
         else:
-            time = seconds(frame.pts, frame.time_base) - first_time
+            time = Fraction(0) if previous is None else previous + period
         if previous is not None:
             time = max(time, previous)
         length = seconds(frame.duration, frame.time_base) if frame.duration else period
         log.end = time + length
         yield TimedFrame(time, time + length, frame)
         previous = time
+
+
+def times_are_of_decoding(container: InputContainer) -> bool:
+    """AVI stores when frames are decoded, not when they are shown: its times are out of order after B-frames."""
+    return container.format.name == "avi"
 
 
 def _undamaged(frames: list[StoredFrame], log: DecodeLog) -> Iterator[StoredFrame]:

@@ -131,9 +131,7 @@ def _nearest(length: int, new_length: int) -> np.ndarray:
 def _strays(boxes: np.ndarray) -> np.ndarray:
     """Which of the (N, 4) boxes jump away from their neighbours for a moment."""
     reach = NEIGHBOURS // 2
-    expected = np.array(
-        [np.median(boxes[max(0, i - reach) : i + reach + 1], axis=0) for i in range(len(boxes))]
-    )
+    expected = np.array([np.median(boxes[max(0, i - reach) : i + reach + 1], axis=0) for i in range(len(boxes))])
     stray = _overlap(boxes, expected) < STRAY_OVERLAP
     return stray if stray.mean() <= MOST_STRAYS else np.zeros_like(stray)
 

@@ -20,7 +20,7 @@ from mcld_anim.video.container import (
     pyav,
     seconds,
 )
-from mcld_anim.video.decode import DecodeLog, decoded_frames, read_packets
+from mcld_anim.video.decode import DecodeLog, decoded_frames, read_packets, times_are_of_decoding
 from mcld_anim.video.rates import exact_rate, nominal_rate
 from mcld_anim.video.upright import HDR_TRANSFERS, Upright, upright_of
 
@@ -47,9 +47,8 @@ class VideoInfo:
     variable_rate: bool
     duration: float  # seconds, of the picture
     frames: int | None  # stored frames, where the container says
-    first_time: (
-        Fraction  # seconds in the container's clock when the first frame is shown: time 0 of this program
-    )
+    first_time: Fraction  # seconds in the container's clock when the first frame is shown: time 0 of this program
+    decoding_times: bool  # the container does not say when frames are shown: no seeking
     sample_aspect: Fraction  # width over height of a stored pixel
     upright: Upright  # how stored frames are turned and scaled
     codec: str
@@ -88,7 +87,8 @@ def probe(path: str | os.PathLike[str]) -> VideoInfo:
                 f"{path} is shown at {upright.width}x{upright.height} pixels, more than {LONGEST_SIDE} a side"
                 f" (a stored pixel is {sample_aspect} times as wide as high); scale the video down"
             )
-        first_time = Fraction(0) if frame.pts is None else seconds(frame.pts, frame.time_base)
+        unknown = frame.pts is None or times_are_of_decoding(container)
+        first_time = Fraction(0) if unknown else seconds(frame.pts or 0, frame.time_base)
         audio = container.streams.best("audio")
         context = stream.codec_context
         duration = declared_duration(container, stream, first_time)
@@ -103,6 +103,7 @@ def probe(path: str | os.PathLike[str]) -> VideoInfo:
             duration=float(length + 1 / fps if duration is None else duration),
             frames=stream.frames or None,
             first_time=first_time,
+            decoding_times=times_are_of_decoding(container),
             sample_aspect=sample_aspect,
             upright=upright,
             codec=context.name,
@@ -137,9 +138,7 @@ def frame_count(
     return count if max_frames is None else min(count, max_frames)
 
 
-def declared_duration(
-    container: InputContainer, stream: VideoStream, first_time: Fraction
-) -> Fraction | None:
+def declared_duration(container: InputContainer, stream: VideoStream, first_time: Fraction) -> Fraction | None:
     """Seconds from the first frame to the end of the last, as the header says; None where it says nothing."""
     if stream.duration is not None and stream.duration > 0:
         return seconds(stream.duration, stream.time_base)

@@ -32,9 +32,7 @@ WITHOUT_TIMES = Fraction(25)
 def exact_rate(fps: float | Fraction, name: str = "--fps") -> Fraction:
     """The fraction a user means by `fps`: 29.97 is 30000/1001, 25 is 25."""
     if not 0 < fps <= HIGHEST_RATE:
-        raise UsageError(
-            f"{name} {fps} is not a frame rate; give frames per second above 0 and up to {HIGHEST_RATE}"
-        )
+        raise UsageError(f"{name} {fps} is not a frame rate; give frames per second above 0 and up to {HIGHEST_RATE}")
     if isinstance(fps, Fraction):
         return fps
     for rate in STANDARD_RATES:

@@ -75,9 +75,7 @@ def frame_grid(
     if max_frames is not None and max_frames < 1:
         raise UsageError(f"--max-frames {max_frames} leaves nothing to read; give 1 or more")
     if start >= info.duration:
-        raise VideoError(
-            f"{info.path} is {info.duration:.3f} s long; --start {start} must lie before its end"
-        )
+        raise VideoError(f"{info.path} is {info.duration:.3f} s long; --start {start} must lie before its end")
     return FrameGrid(
         fps=rate,
         start=_seconds(start),
@@ -114,9 +112,7 @@ def read_frames(
     return stream_frames(info, grid, on_event)
 
 
-def stream_frames(
-    info: VideoInfo, grid: FrameGrid, on_event: EventSink, first: int = 0
-) -> Iterator[VideoFrame]:
+def stream_frames(info: VideoInfo, grid: FrameGrid, on_event: EventSink, first: int = 0) -> Iterator[VideoFrame]:
     """The frames of `grid` from index `first` on, decoded with PyAV."""
     if first == 0:
         _tell_properties(info, on_event)
@@ -132,14 +128,10 @@ def stream_frames(
         given += 1
     _tell_loss(info, log, on_event)
     if given == 0:
-        raise VideoError(
-            f"{info.path} has no frame at {float(grid.time(first)):.3f} s; it ends before, check --start"
-        )
+        raise VideoError(f"{info.path} has no frame at {float(grid.time(first)):.3f} s; it ends before, check --start")
 
 
-def resample(
-    stored: Iterable[TimedFrame], grid: FrameGrid, first: int = 0
-) -> Iterator[tuple[int, TimedFrame]]:
+def resample(stored: Iterable[TimedFrame], grid: FrameGrid, first: int = 0) -> Iterator[tuple[int, TimedFrame]]:
     """Which stored frame each instant of the grid shows, from index `first` on; frames come in the order of
     time."""
     index = first
@@ -164,7 +156,7 @@ def resample(
 def _stored_frames(info: VideoInfo, from_time: Fraction, log: DecodeLog) -> Iterator[TimedFrame]:
     """Stored frames in order, from a key frame at or before `from_time` to the end."""
     period = 1 / info.fps
-    if from_time >= LEAST_SEEK:
+    if from_time >= LEAST_SEEK and not info.decoding_times:
         with open_video(info.path) as (container, stream):
             frames = _frames_near(container, stream, info, from_time, log)
             timed = next(frames, None)
@@ -211,14 +203,10 @@ def _tell_loss(info: VideoInfo, log: DecodeLog, on_event: EventSink) -> None:
 
 def _tell_properties(info: VideoInfo, on_event: EventSink) -> None:
     if info.hdr is not None:
-        message = (
-            f"{info.path} is high dynamic range ({info.hdr}): without tone mapping its colours look flat"
-        )
+        message = f"{info.path} is high dynamic range ({info.hdr}): without tone mapping its colours look flat"
         on_event(Event("video_hdr", message))
     if info.interlaced:
-        on_event(
-            Event("video_interlaced", f"{info.path} is interlaced: its frames were used as they are stored")
-        )
+        on_event(Event("video_interlaced", f"{info.path} is interlaced: its frames were used as they are stored"))
 
 
 def _seconds(value: float) -> Fraction:

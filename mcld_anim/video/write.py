@@ -81,9 +81,7 @@ class VideoWriter:
         if not 0 <= crf <= 51:
             raise UsageError(f"crf {crf} is outside 0 (lossless) to 51 (worst); 18 looks like the original")
         if min(size) < 1 or max(size) > LONGEST_SIDE:
-            raise OutputError(
-                f"frames of {size[1]}x{size[0]} pixels cannot be H.264; stay within {LONGEST_SIDE}"
-            )
+            raise OutputError(f"frames of {size[1]}x{size[0]} pixels cannot be H.264; stay within {LONGEST_SIDE}")
         self.size = size
         self.fps = exact_rate(fps, "fps")
         self.frames = 0
@@ -176,9 +174,7 @@ class VideoWriter:
             pass  # an incomplete file is about to be removed
 
     def _failure(self, error: BaseException) -> OutputError:
-        return OutputError(
-            f"output {self.path} could not be encoded ({reason(error)}); check the free space there"
-        )
+        return OutputError(f"output {self.path} could not be encoded ({reason(error)}); check the free space there")
 
 
 def to_yuv420(picture: Picture) -> np.ndarray:

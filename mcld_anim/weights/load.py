@@ -41,9 +41,7 @@ class LoadedModels:
         return next(self.mcld.denoiser.parameters()).dtype
 
 
-def load_models(
-    model: str, device: torch.device, dtype: torch.dtype, densepose: str, face: str
-) -> LoadedModels:
+def load_models(model: str, device: torch.device, dtype: torch.dtype, densepose: str, face: str) -> LoadedModels:
     """Load a bundled model by name with a DensePose backend and a face backend ("none": without)."""
     options = load_model_options(model)
     mcld = build_mcld(options)
@@ -67,9 +65,7 @@ def embedded_file(part: str) -> Path:
     """The embedded file of one part."""
     path = EMBEDDED_FOLDER / f"{part}.safetensors"
     if not path.is_file():
-        raise WeightsError(
-            f"the embedded weights {path.name} are not in this installation: install mcld-anim again"
-        )
+        raise WeightsError(f"the embedded weights {path.name} are not in this installation: install mcld-anim again")
     return path
 
 

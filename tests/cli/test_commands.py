@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import json
+import os
+import signal
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 from mcld_anim.cli.main import app
 
 import mcld_anim
@@ -21,13 +27,16 @@ VERBS = ("run", "pose", "batch", "densepose", "texture", "models", "train", "syn
 HEAVY = ("torch", "diffusers", "transformers", "av", "decord", "cv2", "scipy", "detectron2", "insightface")
 
 
+Call = Callable[..., tuple[int, str, str]]
+
+
 @pytest.fixture
 def call(
     small_models: LoadedModels,
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
-):  # type: ignore[no-untyped-def]
+):
     """Calls the command line in a folder of its own with small networks: (exit code, stdout, stderr)."""
     monkeypatch.chdir(tmp_path)
     for story in (mcld_anim.animate, mcld_anim.transfer, mcld_anim.batch.job):
@@ -84,10 +93,8 @@ def test_wrong_usage_is_2(arguments: list[str], capsys: pytest.CaptureFixture[st
     assert err
 
 
-def test_run_names_the_output_after_the_inputs_and_prints_it_last(call, media: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
-    code, out, err = call(
-        "run", "-s", media / "person.png", "-d", media / "dance.mp4", "--steps", 1, "--batch-size", 4
-    )
+def test_run_names_the_output_after_the_inputs_and_prints_it_last(call: Call, media: Path, tmp_path: Path) -> None:
+    code, out, err = call("run", "-s", media / "person.png", "-d", media / "dance.mp4", "--steps", 1, "--batch-size", 4)
     assert code == 0, err
     assert out.splitlines()[-1] == "person_dance.mp4"
     assert (tmp_path / "person_dance.mp4").is_file()
@@ -96,15 +103,13 @@ def test_run_names_the_output_after_the_inputs_and_prints_it_last(call, media: P
     assert "11/11" in err
 
 
-def test_every_flag_of_run_is_taken(call, media: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_every_flag_of_run_is_taken(call: Call, media: Path, tmp_path: Path) -> None:
     (tmp_path / "more.yaml").write_text("seed: 4\n")
     flags = "--fps 5 --start 0.1 --end 0.9 --max-frames 2 --audio none --model tiny --preset fast --steps 1"
     flags += " --guidance 1.5 --noise mixed:0.5 --blend 0.3 --batch-size 2 --device cpu --dtype float32"
     flags += " --densepose tiny --face tiny --crf 20 --side-by-side --overwrite --config more.yaml -o x.mp4"
     code, out, err = call("run", "-s", media / "person.png", "-d", media / "dance.mp4", *flags.split())
     assert (code, out) == (0, "x.mp4\n"), err
-    import json
-
     options = json.loads((tmp_path / "x.run.json").read_text())["options"]
     assert (options["seed"], options["fps"], options["max_frames"], options["noise"]) == (
         4,
@@ -114,13 +119,13 @@ def test_every_flag_of_run_is_taken(call, media: Path, tmp_path: Path) -> None: 
     )
 
 
-def test_pose_prints_its_output(call, media: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_pose_prints_its_output(call: Call, media: Path, tmp_path: Path) -> None:
     code, out, err = call("pose", "-s", media / "person.png", "-p", media / "other.png", "--steps", "1")
     assert (code, out) == (0, "person_other.png\n"), err
     assert (tmp_path / "person_other.png").is_file()
 
 
-def test_batch_says_how_it_went(call, media: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_batch_says_how_it_went(call: Call, media: Path, tmp_path: Path) -> None:
     good = f"{media}/person.png,{media}/dance.mp4,a.mp4,1,3"
     (tmp_path / "jobs.csv").write_text(f"source,driving,output,steps,max_frames\n{good}\n")
     code, out, err = call("batch", "jobs.csv", "--output-dir", "out")
@@ -134,7 +139,7 @@ def test_batch_says_how_it_went(call, media: Path, tmp_path: Path) -> None:  # t
     assert "line 3: no person was found" in err
 
 
-def test_a_bad_manifest_tells_every_line(call, media: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_a_bad_manifest_tells_every_line(call: Call, media: Path, tmp_path: Path) -> None:
     (tmp_path / "jobs.csv").write_text("source,driving\nnone.png,none.mp4\n,none.mp4\n")
     code, out, err = call("batch", "jobs.csv", "--output-dir", "out")
     assert (code, out) == (3, "")
@@ -145,7 +150,7 @@ def test_a_bad_manifest_tells_every_line(call, media: Path, tmp_path: Path) -> N
     assert not (tmp_path / "out").exists()
 
 
-def test_interrupted_in_process_is_130(call, media: Path, small_models: LoadedModels, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_interrupted_in_process_is_130(call: Call, media: Path, small_models: LoadedModels, tmp_path: Path) -> None:
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
@@ -153,4 +158,55 @@ def test_interrupted_in_process_is_130(call, media: Path, small_models: LoadedMo
     code, out, err = call("run", "-s", media / "person.png", "-d", media / "dance.mp4", "-o", "new/x.mp4")
     assert (code, out) == (130, "")
     assert err.splitlines()[-1] == "mcld-anim: interrupted"
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("failure", "words"),
+    [
+        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate\n2 GiB"), "--batch-size"),
+        (OSError(28, "No space left on device", "/full/file"), "No space left on device: /full/file"),
+    ],
+)
+def test_a_machine_that_is_too_small_gets_one_line(
+    call: Call, media: Path, small_models: LoadedModels, tmp_path: Path, failure: Exception, words: str
+) -> None:
+    def fail(*_: object) -> None:
+        raise failure
+
+    small_models.mcld.denoiser.register_forward_hook(fail)
+    code, _, err = call("run", "-s", media / "person.png", "-d", media / "dance.mp4", "-o", "new/x.mp4")
+    assert code == 1
+    (line,) = err.splitlines()
+    assert words in line
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a console's Ctrl-C cannot be sent to one process on Windows")
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_during_synthesis_stops_cleanly(
+    media: Path, tmp_path: Path, number: signal.Signals, code: int
+) -> None:
+    arguments = ["run", "-s", media / "person.png", "-d", media / "dance.mp4", "-o", "new/x.mp4"]
+    arguments += ["--steps", "500", "--batch-size", "1"]  # minutes of work
+    process = subprocess.Popen(
+        [*MCLD_ANIM, *map(str, arguments)],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    try:
+        deadline = time.monotonic() + 400  # loading takes seconds, on a busy machine a minute
+        while not list(tmp_path.glob("new/.*.work/.*.mp4")):  # opened when the first frame is about to be made
+            assert process.poll() is None, process.communicate()[1]
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        process.send_signal(number)
+        out, err = process.communicate(timeout=120)
+    finally:
+        process.kill()
+    assert (process.returncode, out) == (code, "")
+    assert "Traceback" not in err
     assert not list(tmp_path.iterdir())

@@ -36,9 +36,7 @@ def test_psnr_inside_a_mask() -> None:
 def test_ssim_is_scikit_images(pair: tuple[np.ndarray, np.ndarray]) -> None:
     first, second = (picture / 255 for picture in pair)
     gaussian = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False, "channel_axis": 2}
-    assert ssim(first, second) == pytest.approx(
-        structural_similarity(first, second, data_range=1, **gaussian)
-    )
+    assert ssim(first, second) == pytest.approx(structural_similarity(first, second, data_range=1, **gaussian))
     published = structural_similarity(first, second, win_size=51, data_range=1, channel_axis=2)
     assert ssim_published(first, second) == pytest.approx(published)
     levels = [picture.astype(np.float64) for picture in pair]

@@ -52,13 +52,9 @@ def test_the_tiny_model_runs_from_pixels_to_pixels() -> None:
     with torch.no_grad():
         latents = mcld.vae.encode(torch.rand(1, 3, *options.texture_size) * 2 - 1)
         assert latents.shape == (1, options.vae.latent_channels, *options.latent_size)
-        tokens = mcld.image_encoder(torch.randn(1, 3, encoder.image_size, encoder.image_size)).image_embeds[
-            :, None
-        ]
+        tokens = mcld.image_encoder(torch.randn(1, 3, encoder.image_size, encoder.image_size)).image_embeds[:, None]
         features = mcld.reference_net(latents, tokens)
-        assert (
-            len(features) == 1 + options.unet.layers_per_block * 3 + (options.unet.layers_per_block + 1) * 3
-        )
+        assert len(features) == 1 + options.unet.layers_per_block * 3 + (options.unet.layers_per_block + 1) * 3
         assert mcld.vae.decode(latents).shape == (1, 3, *options.frame_size)
 
 

@@ -45,9 +45,7 @@ def test_pose_features_are_added_after_the_first_convolution(mcld: Mcld) -> None
 @torch.no_grad()
 def test_face_tokens() -> None:
     torch.manual_seed(0)
-    resampler = Resampler(
-        FaceTokenOptions(8, 3, 0.5, dim=16, depth=2, dim_head=8, heads=2, ff_mult=2), output_dim=12
-    )
+    resampler = Resampler(FaceTokenOptions(8, 3, 0.5, dim=16, depth=2, dim_head=8, heads=2, ff_mult=2), output_dim=12)
     faces = torch.randn(4, 1, 8)
     tokens = resampler(faces)
     assert tokens.shape == (4, 3, 12)

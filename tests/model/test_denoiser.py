@@ -61,9 +61,7 @@ def test_cached_keys_equal_attention_to_the_features_themselves(mcld: Mcld) -> N
 def uncached_self_attention(reference: Tensor) -> Callable[..., Tensor]:
     """Mutual self-attention as it is written in the paper: one projection of [own; reference] tokens."""
 
-    def call(
-        attn: torch.nn.Module, states: Tensor, *, encoder_hidden_states: object, attention_mask: object
-    ) -> Tensor:
+    def call(attn: torch.nn.Module, states: Tensor, *, encoder_hidden_states: object, attention_mask: object) -> Tensor:
         return attend(attn, states, torch.cat([states, reference], dim=1))
 
     return call
@@ -78,14 +76,10 @@ def uncached_cross_attention(
         weights = (queries @ keys.transpose(-1, -2) / queries.shape[-1] ** 0.5).softmax(-1)
         return weights @ values
 
-    def call(
-        attn: torch.nn.Module, states: Tensor, *, encoder_hidden_states: object, attention_mask: object
-    ) -> Tensor:
+    def call(attn: torch.nn.Module, states: Tensor, *, encoder_hidden_states: object, attention_mask: object) -> Tensor:
         queries, heads = split_heads(attn.to_q(states), attn.heads), attn.heads
         picture = read(queries, split_heads(attn.to_k(stage), heads), split_heads(attn.to_v(stage), heads))
-        faces = read(
-            queries, split_heads(branch.to_k_ip(face), heads), split_heads(branch.to_v_ip(face), heads)
-        )
+        faces = read(queries, split_heads(branch.to_k_ip(face), heads), split_heads(branch.to_v_ip(face), heads))
         return project_out(attn, picture + scale * faces)
 
     return call
@@ -121,9 +115,7 @@ def test_rows_do_not_depend_on_each_other(mcld: Mcld) -> None:
     together = mcld.denoiser(latents, timesteps, pose, seen, guided=True)
     for row in range(FRAMES):
         one = slice(row, row + 1)
-        alone = mcld.denoiser(
-            latents[one], timesteps[one], pose[one], seen.select(torch.tensor([row])), guided=True
-        )
+        alone = mcld.denoiser(latents[one], timesteps[one], pose[one], seen.select(torch.tensor([row])), guided=True)
         for half in range(2):
             torch.testing.assert_close(alone[half], together[half][one], **CLOSE)
 
@@ -141,9 +133,7 @@ def test_one_source_serves_all_frames(mcld: Mcld) -> None:
 @pytest.mark.parametrize("sources", [1, FRAMES])
 @pytest.mark.parametrize("dropped", [(False, True, False), (True, False, True), (False, False, False)])
 @torch.no_grad()
-def test_dropped_rows_are_unconditional_and_stay_in_place(
-    mcld: Mcld, dropped: tuple[bool, ...], sources: int
-) -> None:
+def test_dropped_rows_are_unconditional_and_stay_in_place(mcld: Mcld, dropped: tuple[bool, ...], sources: int) -> None:
     seen = appearance(mcld, sources)
     unconditional, conditional = mcld.denoiser(*frames(), seen, guided=True)
     mixed = mcld.denoiser(*frames(), seen, dropped=torch.tensor(dropped))
@@ -160,9 +150,7 @@ def test_rounding_the_handover_is_small_and_off_by_default(mcld: Mcld) -> None:
     layer = mcld.reference_net.last_layer
     torch.testing.assert_close(rounded.reference[layer].keys, by_hand.reference[layer].keys)
     assert not torch.equal(rounded.reference[layer].keys, exact.reference[layer].keys)
-    torch.testing.assert_close(
-        rounded.reference[layer].keys, exact.reference[layer].keys, atol=1e-2, rtol=1e-2
-    )
+    torch.testing.assert_close(rounded.reference[layer].keys, exact.reference[layer].keys, atol=1e-2, rtol=1e-2)
 
 
 @torch.no_grad()

@@ -72,9 +72,7 @@ def test_older_names_in_autoencoder_and_image_encoder_files(mcld: Mcld) -> None:
         state[key] = value
     assert any(".proj_attn." in key for key in state)
     load_published(mcld, "vae", state)
-    encoder = mcld.image_encoder.state_dict() | {
-        "vision_model.embeddings.position_ids": torch.arange(5)[None]
-    }
+    encoder = mcld.image_encoder.state_dict() | {"vision_model.embeddings.position_ids": torch.arange(5)[None]}
     load_published(mcld, "image_encoder", encoder)
 
 

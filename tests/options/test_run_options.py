@@ -1,13 +1,17 @@
 """Options of `run` and `pose`: what wins over what, and what is refused with which words."""
 
 import re
+import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from mcld_anim.errors import UsageError
+from mcld_anim.frames import sampling_settings
 from mcld_anim.options.load import from_mapping, to_mapping
+from mcld_anim.options.model import SamplingDefaults, load_model_options
 from mcld_anim.options.resolve import PRESETS, resolve_options
 from mcld_anim.options.run import PoseOptions, RunOptions
 
@@ -29,14 +33,16 @@ def test_every_preset_is_complete_and_its_own(preset: str) -> None:
     assert from_mapping(RunOptions, to_mapping(options), "copy") == options
 
 
-def test_presets_differ_in_steps() -> None:
-    steps = {preset: resolve_options(RunOptions, {**GIVEN, "preset": preset}).steps for preset in PRESETS}
-    assert steps == {"fast": 5, "balanced": None, "best": 25}
-
-
-def test_pose_defaults_to_the_best_preset() -> None:
-    options = resolve_options(PoseOptions, {"source": Path("a.png"), "pose": Path("b.png")})
-    assert (options.preset, options.steps) == ("best", 25)
+def test_presets_scale_the_steps_of_any_model() -> None:
+    model = load_model_options("mcld_sd15")
+    steps = [
+        sampling_settings(resolve_options(RunOptions, {**GIVEN, "preset": preset}), model).steps for preset in PRESETS
+    ]
+    assert steps == [10, 20, 40]
+    given = resolve_options(RunOptions, {**GIVEN, "preset": "best", "steps": 7})
+    assert sampling_settings(given, model).steps == 7
+    least = resolve_options(RunOptions, {**GIVEN, "step_scale": 0.1})
+    assert sampling_settings(least, replace(model, sampling=SamplingDefaults(steps=2))).steps == 1
 
 
 @pytest.mark.parametrize(
@@ -109,7 +115,5 @@ def test_pose_wants_its_iuv_under_pose() -> None:
 
 
 def test_options_need_no_heavy_package() -> None:
-    import subprocess
-
     code = "import sys, mcld_anim.options.run, mcld_anim.options.resolve; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -126,9 +126,7 @@ def test_notes_are_not_cases(folder: Path) -> None:
 
 
 def test_a_pattern_without_cases_fails(folder: Path) -> None:
-    assert failures(verify_golden(folder, only="nothing*")) == {
-        "nothing*": "no case of this name in the folder"
-    }
+    assert failures(verify_golden(folder, only="nothing*")) == {"nothing*": "no case of this name in the folder"}
 
 
 def test_a_folder_of_something_else_is_refused(tmp_path: Path) -> None:

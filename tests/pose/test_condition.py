@@ -28,9 +28,7 @@ def body(size: int = 128) -> tuple[np.ndarray, np.ndarray]:
     rows, columns = np.mgrid[:size, :size]
     for part, (top, bottom) in {23: (10, 40), 2: (40, 120)}.items():
         place = (slice(top, bottom), slice(34, 94))
-        iuv[place] = np.stack(
-            [np.full_like(rows, part), (columns - 34) * 4, 255 - (rows - top) * 3], axis=-1
-        )[place]
+        iuv[place] = np.stack([np.full_like(rows, part), (columns - 34) * 4, 255 - (rows - top) * 3], axis=-1)[place]
     colours = np.stack([columns + 40, rows + 60, np.full_like(rows, 120)], axis=-1).astype(np.uint8)
     return np.where(iuv[..., :1] > 0, colours, np.uint8(20)), iuv
 

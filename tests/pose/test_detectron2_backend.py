@@ -66,9 +66,7 @@ def test_what_lies_outside_the_picture_is_cut_off(
 def test_each_pixel_reads_the_channel_of_its_own_part() -> None:
     generator = torch.Generator().manual_seed(0)
     coarse, fine, u, v = (torch.rand(1, c, 112, 112, generator=generator) for c in (2, 25, 25, 25))
-    iuv = assemble_iuv(
-        (0, 0, 112, 112), coarse, fine, u, v, (112, 112)
-    )  # as large as the maps: no resampling
+    iuv = assemble_iuv((0, 0, 112, 112), coarse, fine, u, v, (112, 112))  # as large as the maps: no resampling
     part = fine[0].argmax(0).numpy() * (coarse[0, 1] > coarse[0, 0]).numpy()
     np.testing.assert_array_equal(iuv[..., 0], part)
     for row, column in ((0, 0), (5, 90), (77, 31), (111, 111)):
@@ -81,9 +79,7 @@ def test_missing_packages_name_both_install_lines() -> None:
     if importlib.util.find_spec("detectron2") and importlib.util.find_spec("densepose"):
         check_packages()
     else:
-        with pytest.raises(
-            MissingDependencyError, match=r"facebookresearch/detectron2' and .*--no-deps .*DensePose'"
-        ):
+        with pytest.raises(MissingDependencyError, match=r"facebookresearch/detectron2' and .*--no-deps .*DensePose'"):
             check_packages()
 
 
@@ -94,9 +90,7 @@ def save(path: Path, content: object) -> Path:
 
 def test_a_pickle_of_arrays_is_read(tmp_path: Path) -> None:
     arrays = {"weight": np.arange(6, dtype=np.float32).reshape(2, 3), "bias": np.zeros(2)}
-    read = read_weights(
-        save(tmp_path / "model.pkl", {"model": arrays, "__author__": "someone", "n": np.float64(2)})
-    )
+    read = read_weights(save(tmp_path / "model.pkl", {"model": arrays, "__author__": "someone", "n": np.float64(2)}))
     assert list(read) == ["weight", "bias"]
     np.testing.assert_array_equal(read["weight"], arrays["weight"])
     assert read["weight"].dtype == np.float32

@@ -192,9 +192,7 @@ def test_a_header_that_is_no_json_and_a_missing_frame_are_refused(tmp_path: Path
         read_iuv_sequence(path)
 
 
-def test_a_member_that_claims_too_much_memory_is_not_unpacked(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_member_that_claims_too_much_memory_is_not_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(iuv_file, "MOST_BYTES", 10_000)
     path = tmp_path / "bomb.zip"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:

@@ -45,9 +45,7 @@ def video(*levels: int) -> Iterator[VideoFrame]:
 
 @pytest.mark.parametrize("batch_size", [1, 2, 4, 100])
 @pytest.mark.parametrize("name", ["poses", "poses.zip"])
-def test_frames_without_a_person_hold_a_pose_and_are_marked(
-    tmp_path: Path, batch_size: int, name: str
-) -> None:
+def test_frames_without_a_person_hold_a_pose_and_are_marked(tmp_path: Path, batch_size: int, name: str) -> None:
     done: list[int] = []
     sequence = estimate_sequence(
         video(0, 0, 150, 0, 170, 180, 0),

@@ -49,12 +49,7 @@ def test_without_any_face_nothing_is_zero(tmp_path: Path) -> None:
     with FrameReport(tmp_path / "r.json", tmp_path / "r.csv") as report:
         report.add(ROWS[2])
         summary = report.finish({})
-    assert (
-        summary["face_similarity_mean"]
-        is summary["face_similarity_min"]
-        is summary["face_similarity_max"]
-        is None
-    )
+    assert summary["face_similarity_mean"] is summary["face_similarity_min"] is summary["face_similarity_max"] is None
 
 
 def test_stages_add_up_and_events_come_once() -> None:

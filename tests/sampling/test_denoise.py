@@ -35,9 +35,7 @@ def test_a_perfect_network_recovers_the_latents(steps: int) -> None:
         return (rate.sqrt() * latents - truth) / (1 - rate).sqrt()
 
     seen: list[tuple[int, int]] = []
-    result = denoise(
-        predict, noise, scheduler, steps, 1.0, on_step=lambda done, total: seen.append((done, total))
-    )
+    result = denoise(predict, noise, scheduler, steps, 1.0, on_step=lambda done, total: seen.append((done, total)))
     torch.testing.assert_close(result, truth, atol=1e-4, rtol=0)
     assert seen == [(step + 1, steps) for step in range(steps)]
 

@@ -119,9 +119,7 @@ def test_what_is_kept_has_the_models_sizes(mcld: Mcld, source: tuple[np.ndarray,
     assert not appearance.image_embedding.requires_grad
 
 
-def test_without_a_face_the_published_zero_vector_is_used(
-    mcld: Mcld, source: tuple[np.ndarray, np.ndarray]
-) -> None:
+def test_without_a_face_the_published_zero_vector_is_used(mcld: Mcld, source: tuple[np.ndarray, np.ndarray]) -> None:
     nobody = encode_source(*source, mcld, CountingFaces(None))
     zeros = encode_source(*source, mcld, CountingFaces(np.zeros(8, np.float32)))
     assert nobody.face is None
@@ -130,9 +128,7 @@ def test_without_a_face_the_published_zero_vector_is_used(
     assert torch.equal(nobody.tokens.face, zeros.tokens.face)
 
 
-def test_an_embedding_of_another_backend_is_refused(
-    mcld: Mcld, source: tuple[np.ndarray, np.ndarray]
-) -> None:
+def test_an_embedding_of_another_backend_is_refused(mcld: Mcld, source: tuple[np.ndarray, np.ndarray]) -> None:
     with pytest.raises(UsageError, match="512 numbers, the model small takes 8"):
         encode_source(*source, mcld, CountingFaces(np.ones(512, np.float32)))
 

@@ -42,9 +42,7 @@ def test_triangles_turn_the_official_way(official, part):
     body = load_body()
     triangles = body.uv[(body.part == part) & ~body.eyes[body.faces[:, 0]]]
     agree = np.mean(np.sign(signed_areas(triangles)) == official.orientation(part))
-    assert agree > (
-        0.94 if part in (5, 6, 23, 24) else 0.97
-    )  # toes fold a little, and the mouth has an inside
+    assert agree > (0.94 if part in (5, 6, 23, 24) else 0.97)  # toes fold a little, and the mouth has an inside
 
 
 @pytest.mark.parametrize("part", HARMONIC_PARTS)

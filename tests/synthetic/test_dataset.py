@@ -19,9 +19,7 @@ def contents(folder):
 
 def test_shards_hold_the_people_in_seed_order(tmp_path):
     progress = []
-    write_shards(
-        tmp_path, 40, 3, VIEWS, SIZE, progress=lambda *counts: progress.append(counts), people_per_shard=2
-    )
+    write_shards(tmp_path, 40, 3, VIEWS, SIZE, progress=lambda *counts: progress.append(counts), people_per_shard=2)
     shards = SyntheticShards(tmp_path)
     assert len(shards) == 3
     assert [shards.seed(person) for person in range(3)] == [40, 41, 42]

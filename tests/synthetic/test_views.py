@@ -29,9 +29,7 @@ def test_views_of_a_person_have_one_background():
 
 
 def test_most_views_are_frontal():
-    turns = [
-        abs(shot.pose["turn"]) for seed in range(8) for shot in draw_shots(Person.from_seed(seed), 2, 10)
-    ]
+    turns = [abs(shot.pose["turn"]) for seed in range(8) for shot in draw_shots(Person.from_seed(seed), 2, 10)]
     assert 0.55 < np.mean(np.array(turns) < 1.0) < 0.95
     assert max(turns) > 2
 

@@ -95,9 +95,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> Folders:
     save_file(build_mcld(options).vae.state_dict(), made.vae)
     views = PeopleViews(made.people, DATA)
     vae = load_vae(options, made.vae)
-    made_people = prepare(
-        views, [0, 1], made.prepared, 2, vae, options, lambda picture, iuv: np.ones(8, np.float32)
-    )
+    made_people = prepare(views, [0, 1], made.prepared, 2, vae, options, lambda picture, iuv: np.ones(8, np.float32))
     assert made_people == 2
     return made
 
@@ -142,9 +140,7 @@ def test_prepared_shapes_and_resuming(folders: Folders) -> None:
     assert person.targets(1) == [1, 3, 5]
     assert set(np.unique(person.hints[0, -1])) <= set(np.linspace(0, 1, 65).astype(np.float16))
     options = load_model_options(folders.model)
-    again = prepare(
-        views, [0, 1], folders.prepared, 2, load_vae(options, folders.vae), options, lambda p, i: None
-    )
+    again = prepare(views, [0, 1], folders.prepared, 2, load_vae(options, folders.vae), options, lambda p, i: None)
     assert again == 0
 
 
@@ -181,6 +177,18 @@ def test_crops_line_up(folders: Folders) -> None:
     assert whole.source_rows.tolist() == [0, 1]
 
 
+def test_hints_belong_to_the_source_of_their_row(folders: Folders) -> None:
+    task = _task(folders, _options(folders))
+    person = task.people.person(0)
+    for seed in range(8):
+        batch = task.draw(np.random.default_rng(seed), StageOptions(people=1, views=2))
+        source = next(
+            s for s in range(2) if torch.equal(batch.photo_pixels[0], torch.tensor(person.photo_pixels[s]).float())
+        )
+        allowed = [torch.tensor(person.hints[view]).float() for view in person.targets(source)]
+        assert all(any(torch.equal(hint, other) for other in allowed) for hint in batch.hints)
+
+
 def test_frozen_parts_stay(folders: Folders) -> None:
     task = _task(folders, _options(folders, frozen=("image_encoder", "reference_net.unet.up_blocks.1")))
     assert not any(p.requires_grad for p in task.mcld.image_encoder.parameters())
@@ -189,9 +197,7 @@ def test_frozen_parts_stay(folders: Folders) -> None:
 
 
 def test_train_resume_and_export(folders: Folders, tmp_path: Path) -> None:
-    whole = train(
-        _task(folders, _options(folders, 3), tmp_path / "sheets"), _options(folders, 3).loop, tmp_path / "a"
-    )
+    whole = train(_task(folders, _options(folders, 3), tmp_path / "sheets"), _options(folders, 3).loop, tmp_path / "a")
     assert set(whole.figures) >= {"inside", "hint", "ceiling", "background"}
     assert list((tmp_path / "sheets").glob("sheet_*.png"))
     with pytest.raises(UsageError, match="--resume"):

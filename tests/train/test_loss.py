@@ -64,9 +64,7 @@ def test_person_weight() -> None:
     everywhere = torch.ones(2, 1, 8, 8, dtype=torch.bool)
     snr = torch.zeros(2)
     plain = denoising_loss(predicted, target, snr, face, LossOptions(face_weight=0)).total
-    doubled = denoising_loss(
-        predicted, target, snr, face, LossOptions(face_weight=0, person_weight=1.0), everywhere
-    )
+    doubled = denoising_loss(predicted, target, snr, face, LossOptions(face_weight=0, person_weight=1.0), everywhere)
     torch.testing.assert_close(doubled.total, 2 * plain)
     with pytest.raises(ValueError, match="person's cells"):
         denoising_loss(predicted, target, snr, face, LossOptions(person_weight=1.0))

@@ -46,7 +46,8 @@ def test_a_stream_without_times_has_its_declared_rate():
 
 
 @pytest.mark.parametrize(
-    ("given", "meant"), [(29.97, Fraction(30000, 1001)), (23.976, Fraction(24000, 1001)), (25, 25), (12.5, Fraction(25, 2))]
+    ("given", "meant"),
+    [(29.97, Fraction(30000, 1001)), (23.976, Fraction(24000, 1001)), (25, 25), (12.5, Fraction(25, 2))],
 )
 def test_rates_are_understood_as_people_write_them(given, meant):
     assert exact_rate(given) == meant
