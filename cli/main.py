@@ -11,10 +11,10 @@ import sys
 from typing import Annotated, Any
 
 import typer
-from mcld_anim.cli import batch, densepose, models, pose, run, synth, texture, train
 from typer.core import TyperGroup
 
 from mcld_anim import __version__
+from mcld_anim.cli import batch, densepose, models, pose, run, synth, texture, train
 from mcld_anim.errors import McldAnimError
 
 

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+
 from mcld_anim.cli import synthesis_flags as shared
 from mcld_anim.cli.progress import StageBars
-
 from mcld_anim.options.resolve import resolve_options
 from mcld_anim.options.run import RunOptions
 

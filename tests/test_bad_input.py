@@ -13,12 +13,12 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from mcld_anim.cli.main import app
 from PIL import Image
 
 import mcld_anim.animate
 import mcld_anim.transfer
 from mcld_anim.cache import RunCache
+from mcld_anim.cli.main import app
 from mcld_anim.weights.load import LoadedModels
 
 SECONDS = 20  # on a busy machine; a moment on an idle one

@@ -79,7 +79,8 @@ class LatentAutoencoder(nn.Module):
 
         basis: (C, 3, 8, 8), orthogonal rows of any length; a latent is the product with a patch less `mean`, (3,).
         """
-        assert self.linear_encoder is not None and self.linear_decoder is not None
+        assert self.linear_encoder is not None
+        assert self.linear_decoder is not None
         channels = self.latent_channels
         self.linear_encoder.weight.copy_(basis)
         self.linear_encoder.bias.copy_(-(basis * mean[None, :, None, None]).sum((1, 2, 3)))  # type: ignore[union-attr]

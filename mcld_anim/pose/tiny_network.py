@@ -6,6 +6,7 @@ regressed for every part; the predicted part says which regression counts.
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 
 import torch
@@ -55,7 +56,7 @@ class TinyDensePose(nn.Module):
             nn.Sequential(*(_Residual(width) for _ in range(count)))
             for width, count in zip(widths, options.blocks, strict=True)
         )
-        steps = list(zip(widths[:-1], widths[1:], strict=True))
+        steps = list(itertools.pairwise(widths))
         self.shrink = nn.ModuleList(nn.Conv2d(fine, coarse, 4, stride=2, padding=1) for fine, coarse in steps)
         self.attention = _Attention(widths[-1], options.heads)
         self.middle = _Residual(widths[-1])

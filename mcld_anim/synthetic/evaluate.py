@@ -91,7 +91,7 @@ def evaluate(models: LoadedModels, options: EvaluationOptions, progress: Progres
     for subject in subjects:
         source = encode_source(subject.photo.picture, subject.photo.iuv, models.mcld, models.face_backend)
         others = [other.person for other in subjects if other is not subject]
-        for index, (shot, truth, made) in enumerate(generated(models.mcld, source, subject, settings)):
+        for _index, (shot, truth, made) in enumerate(generated(models.mcld, source, subject, settings)):
             mask = truth.iuv[..., 0] > 0
             figures.add(
                 **frame_figures(made, truth, mask),

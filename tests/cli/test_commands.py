@@ -13,13 +13,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from mcld_anim.cli.main import app
 
 import mcld_anim
 import mcld_anim.animate
 import mcld_anim.batch.job
 import mcld_anim.transfer
 from mcld_anim.cache import RunCache
+from mcld_anim.cli.main import app
 from mcld_anim.weights.load import LoadedModels
 
 MCLD_ANIM = [sys.executable, "-m", "mcld_anim.cli.main"]

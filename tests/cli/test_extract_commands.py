@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from mcld_anim.cli.main import app
 from PIL import Image
 from typer.testing import CliRunner
 
+from mcld_anim.cli.main import app
 from mcld_anim.pose.iuv_file import write_iuv_sequence
 from mcld_anim.source.texture import source_texture
 

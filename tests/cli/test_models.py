@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mcld_anim.cli.models import app
 from typer.testing import CliRunner
+
+from mcld_anim.cli.models import app
 
 RECORDED = Path(__file__).parent.parent / "golden"
 
