@@ -73,3 +73,29 @@ def preview(
     from mcld_anim.synthetic.preview import write_preview
 
     typer.echo(write_preview(output, seed, size))
+
+
+@app.command("eval")
+def evaluate_command(
+    people: Annotated[int, typer.Option("--people", min=2, help="Held-out persons.")] = 8,
+    poses: Annotated[int, typer.Option("--poses", min=1, help="Held-out poses of each.")] = 16,
+    seed: Annotated[int, typer.Option("--seed", help="Seed of the first person, 900000 or more.")] = 900_000,
+    json_path: Annotated[Path | None, typer.Option("--json", help="Write the figures here as well.")] = None,
+) -> None:
+    """Measure the embedded model against rendered truth, beside naive predictors and the raw UV copy."""
+    import json
+
+    import torch
+
+    from mcld_anim.synthetic.evaluate import EvaluationOptions, evaluate
+    from mcld_anim.weights.load import load_models
+
+    options = EvaluationOptions(people, poses, seed)
+    models = load_models("tiny", torch.device("cpu"), torch.float32, "tiny", "tiny")
+    with Progress() as progress:
+        task = progress.add_task("frames", total=people * poses)
+        figures = evaluate(models, options, lambda done, _: progress.update(task, completed=done))
+    for name, value in figures.items():
+        typer.echo(f"{name:28s} {value:.4f}")
+    if json_path is not None:
+        json_path.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
