@@ -135,7 +135,8 @@ class AutoencoderTask:
         """
         assert isinstance(network, LatentAutoencoder)
         pictures, _ = self.views.development_views(self.options.measured_views)
-        latents = torch.cat([network.encode(to_network(part)) for part in np.array_split(pictures, 8)])
+        parts = np.array_split(pictures, min(8, len(pictures)))
+        latents = torch.cat([network.encode(to_network(part)) for part in parts])
         mean = latents.mean((0, 2, 3))
         deviation = (latents - mean[:, None, None]).square().mean().sqrt().expand(len(mean))
         vae = to_mapping(load_model_options(self.options.model).vae)

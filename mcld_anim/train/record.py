@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import pickle
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -41,8 +42,9 @@ class Checkpoint:
             state = torch.load(path, map_location="cpu", weights_only=True)
             state["description"] = json.loads(state["description"])
             return cls(**{entry.name: state[entry.name] for entry in fields(cls)})
-        except (RuntimeError, KeyError, TypeError, ValueError, EOFError, OSError) as error:
-            raise WeightsError(f"{path} is not a checkpoint of this program; start anew elsewhere ({error})") from error
+        except (pickle.UnpicklingError, RuntimeError, KeyError, TypeError, ValueError, EOFError, OSError) as error:
+            reason = " ".join(str(error).split())[:100]
+            raise WeightsError(f"{path} is not a checkpoint of this program; start anew elsewhere ({reason})") from error
 
     def check_description(self, wanted: dict[str, object], path: Path) -> None:
         """Refuse to continue a run with other options than it began with."""

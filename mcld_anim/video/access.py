@@ -3,9 +3,9 @@
 What was found with decord 0.6.0 and PyAV 18.1: for 8-bit 4:2:0 and 4:4:4 video both convert colours by the
 same path of swscale, and decord's own rotation by quarters equals ours, so the pixels are identical. They
 differ for 10-bit video, for HD video without colour tags (decord takes BT.601), for mirrored video, and in
-wrong frames after a seek into an open group of pictures and in MPEG-TS. decord cannot read AV1, and it stalls
-on damaged files. So each file is examined first: its packets, decord's times, and a sample of frames. Where
-anything differs, PyAV reads it.
+wrong frames after a seek into an open group of pictures and in MPEG-TS. decord cannot read AV1 and some VP9
+files, and it stalls on damaged ones. So each file is examined first: its packets, decord's times, and a sample
+of frames. Where anything differs, PyAV reads it.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from mcld_anim.errors import VideoError
 from mcld_anim.events import Event, EventSink
-from mcld_anim.video.container import ffmpeg_errors, open_input, pyav, reason, seconds, ticks
+from mcld_anim.video.container import codec_name, ffmpeg_errors, open_input, pyav, reason, seconds, ticks
 from mcld_anim.video.probe import VideoInfo
 
 if TYPE_CHECKING:
@@ -54,6 +54,21 @@ def audio_source(info: VideoInfo, start: float = 0.0) -> AudioSource | None:
     return AudioSource(info.path, info.first_time + Fraction(start).limit_denominator(1_000_000))
 
 
+def add_sound(source: AudioSource, out: OutputContainer, on_event: EventSink) -> AudioTrack | None:
+    """Give `out` a sound track from `source`; None, and an event, if its format is unknown here."""
+    with open_input(source.path) as container:
+        stream = container.streams.best("audio")
+        if stream is None:
+            raise VideoError(f"{source.path} has no sound to copy; leave the sound out")
+        if stream.codec_context is None:
+            on_event(Event("audio_dropped", f"sound of {source.path} was dropped: it is in a format unknown here"))
+            return None
+        tracks = len(container.streams.audio)
+    if tracks > 1:
+        on_event(Event("audio_tracks", f"{source.path} has {tracks} sound tracks; only the main one was kept"))
+    return AudioTrack(source, out, on_event)
+
+
 class AudioTrack:
     """Moves sound into an output, a little ahead of the pictures, so that neither has to wait in memory."""
 
@@ -64,13 +79,8 @@ class AudioTrack:
         self._damaged = 0
         with ExitStack() as stack:
             container = stack.enter_context(open_input(source.path))
-            stream = container.streams.best("audio")
-            if stream is None:
-                raise VideoError(f"{source.path} has no sound to copy; leave the sound out")
-            if len(container.streams.audio) > 1:
-                tracks = len(container.streams.audio)
-                on_event(Event("audio_tracks", f"{source.path} has {tracks} sound tracks; only the main one was kept"))
-            self._stream: Any = stream
+            stream: Any = container.streams.best("audio")
+            self._stream = stream
             self._container = container
             self._target: Any
             self._units: Generator[tuple[Fraction, Any], None, None]
@@ -80,7 +90,7 @@ class AudioTrack:
             else:
                 self._target = self._add_aac()
                 self._units = self._decoded()
-                name, rate = stream.codec_context.name, self._target.codec_context.sample_rate
+                name, rate = codec_name(stream), self._target.codec_context.sample_rate
                 on_event(Event("audio_transcoded", f"sound of {source.path} ({name}) was re-encoded: AAC, {rate} Hz"))
             if source.start > LEAD_IN:
                 target = ticks(source.start - LEAD_IN, stream.time_base)
@@ -179,7 +189,7 @@ def _may_copy(path: Path) -> bool:
     """Whether MP4 takes this sound as it is, tried on its first packets."""
     with open_input(path) as container:
         stream = container.streams.best("audio")
-        if stream is None or stream.codec_context is None or stream.codec_context.name not in COPIED_CODECS:
+        if stream is None or codec_name(stream) not in COPIED_CODECS:
             return False
         try:
             with pyav().open(io.BytesIO(), "w", format="mp4") as trial:

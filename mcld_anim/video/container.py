@@ -14,6 +14,7 @@ from mcld_anim.errors import VideoError
 
 if TYPE_CHECKING:
     from av.container import InputContainer
+    from av.stream import Stream
     from av.video.stream import VideoStream
 
 LONGEST_SIDE = 16384
@@ -42,6 +43,11 @@ def seconds(ticks: int, time_base: Fraction | None) -> Fraction:
 def ticks(time: Fraction, time_base: Fraction | None) -> int:
     """Seconds as the nearest point of a stream's own clock."""
     return round(time / (time_base or Fraction(1, pyav().time_base)))
+
+
+def codec_name(stream: Stream) -> str:
+    """The format's own name, such as "mp3"; a decoder of it may be called "mp3float"."""
+    return stream.codec_context.codec.canonical_name if stream.codec_context is not None else "unknown"
 
 
 def ffmpeg_errors() -> tuple[type[BaseException], ...]:

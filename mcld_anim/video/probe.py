@@ -16,6 +16,7 @@ from mcld_anim.video.container import (
     GIVE_A_VIDEO,
     LONGEST_SIDE,
     check_file,
+    codec_name,
     open_video,
     pyav,
     seconds,
@@ -90,7 +91,6 @@ def probe(path: str | os.PathLike[str]) -> VideoInfo:
         unknown = frame.pts is None or times_are_of_decoding(container)
         first_time = Fraction(0) if unknown else seconds(frame.pts or 0, frame.time_base)
         audio = container.streams.best("audio")
-        context = stream.codec_context
         duration = declared_duration(container, stream, first_time)
         times, length = _packet_times(path, all_of_them=duration is None)
         fps = nominal_rate(times, [stream.average_rate, stream.guessed_rate, stream.base_rate])
@@ -106,12 +106,12 @@ def probe(path: str | os.PathLike[str]) -> VideoInfo:
             decoding_times=times_are_of_decoding(container),
             sample_aspect=sample_aspect,
             upright=upright,
-            codec=context.name,
+            codec=codec_name(stream),
             pixel_format=frame.format.name,
             container=container.format.name,
             hdr=HDR_TRANSFERS.get(int(frame.color_trc)),
             interlaced=bool(frame.interlaced_frame),
-            audio_codec=None if audio is None else audio.codec_context.name,
+            audio_codec=None if audio is None else codec_name(audio),
             audio_streams=len(container.streams.audio),
         )
 

@@ -147,7 +147,7 @@ def resample(stored: Iterable[TimedFrame], grid: FrameGrid, first: int = 0) -> I
     if held is None:
         return
     while grid.wants(index) and (
-        grid.time(index) + grid.tolerance <= held.end or (index == 0 and held.time <= grid.time(0) < held.end)
+        grid.time(index) + grid.tolerance <= held.end or (index == 0 and grid.time(0) < held.end)
     ):
         yield index, held
         index += 1

@@ -16,7 +16,7 @@ from mcld_anim.arrays import Picture
 from mcld_anim.durable import check_output, durable_file
 from mcld_anim.errors import OutputError, UsageError
 from mcld_anim.events import Event, EventSink, warn
-from mcld_anim.video.audio import AudioSource, AudioTrack
+from mcld_anim.video.audio import AudioSource, AudioTrack, add_sound
 from mcld_anim.video.container import LONGEST_SIDE, ffmpeg_errors, pyav, reason
 from mcld_anim.video.rates import exact_rate
 
@@ -158,9 +158,10 @@ class VideoWriter:
             context.time_base = 1 / self.fps
             context.colorspace = context.color_primaries = context.color_trc = BT709
             context.color_range = LIMITED_RANGE
-            self._track = None
+            self._track: AudioTrack | None = None
             if self._audio is not None:
-                self._track = AudioTrack(self._audio, self._out, self._on_event)
+                self._track = add_sound(self._audio, self._out, self._on_event)
+            if self._track is not None:
                 stack.callback(self._track.close)
             self._out.start_encoding()
         except ffmpeg_errors() as error:

@@ -59,6 +59,7 @@ class Media:
         pixels: str = "yuv420p",
         options: dict[str, str] | None = None,
         tagged: bool = True,
+        transfer: int = 1,
         sample_aspect: Fraction | None = None,
         rotation: tuple[int, bool] | None = None,
         container: dict[str, str] | None = None,
@@ -67,7 +68,7 @@ class Media:
         burst: float = 0.5,
         noise: bool = False,
     ) -> Path:
-        """Write a video; `times` in ms make its rate variable, `rotation` is (degrees counter-clockwise, then mirror)."""
+        """Write a video; `times` in ms make its rate variable, `rotation` is (degrees counter-clockwise, mirrored)."""
         path = self.folder / name
         random = np.random.default_rng(0)
         with av.open(str(path), "w", options=container or {}) as out:
@@ -79,8 +80,8 @@ class Media:
             if sample_aspect is not None:
                 context.sample_aspect_ratio = sample_aspect
             if tagged:
-                context.colorspace = context.color_primaries = context.color_trc = 1
-                context.color_range = 1
+                context.colorspace = context.color_primaries = context.color_range = 1
+                context.color_trc = transfer
             if rotation is not None:
                 stream.set_display_rotation(rotation[0], hflip=rotation[1])
             if times is not None:
@@ -94,6 +95,7 @@ class Media:
                     format=pixels,
                     dst_colorspace=Colorspace.ITU709 if tagged else None,
                     dst_color_range=ColorRange.MPEG if tagged else None,
+                    dst_color_trc=transfer if tagged else None,
                 )
                 if times is not None:
                     frame.pts, frame.time_base = times[index], Fraction(1, 1000)

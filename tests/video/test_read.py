@@ -179,6 +179,20 @@ def test_nothing_is_said_of_a_whole_file_or_of_a_part_that_was_chosen(media):
     assert events == []
 
 
+@pytest.mark.parametrize(
+    ("made", "kind"),
+    [
+        ({"transfer": 16}, "video_hdr"),
+        ({"transfer": 18}, "video_hdr"),
+        ({"options": {"crf": "20", "x264-params": "interlaced=1"}}, "video_interlaced"),
+    ],
+)
+def test_what_is_not_converted_is_told(media, made, kind):
+    events = []
+    read(media.video("a.mp4", **made), on_event=events.append)
+    assert [event.kind for event in events] == [kind]
+
+
 def test_damage_in_the_middle_is_bridged_and_told(media, tmp_path):
     path = media.video("a.mp4", frames=60, noise=True)
     content = bytearray(path.read_bytes())

@@ -1,0 +1,222 @@
+"""The training loop: killed and resumed, it ends where an uninterrupted run ends, bit for bit."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors import safe_open
+from torch import Tensor, nn
+from torch.nn import functional
+
+from mcld_anim.errors import McldAnimError, UsageError, WeightsError
+from mcld_anim.train.loop import CHECKPOINT_NAME, MAX_BAD_STEPS, LoopOptions, learning_rate, train, update_average
+from mcld_anim.train.record import HEADER_KEY, Checkpoint, Curve, write_weights
+
+OPTIONS = LoopOptions(
+    steps=30,
+    batch_size=4,
+    learning_rate=0.05,
+    warmup_steps=5,
+    ema_decay=0.9,
+    checkpoint_steps=7,
+    evaluate_minutes=1e9,
+    log_steps=2,
+    seed=5,
+)
+
+
+class Regression:
+    """Learns a linear map through a network with running statistics and dropout: all that a resume must restore."""
+
+    def __init__(self, pause: float = 0.0, broken: bool = False) -> None:
+        torch.manual_seed(0)
+        self.network: nn.Module = nn.Sequential(
+            nn.Linear(3, 16), nn.BatchNorm1d(16), nn.ReLU(), nn.Dropout(0.2), nn.Linear(16, 1)
+        )
+        self.pause, self.broken = pause, broken
+
+    def loss(self, rng: np.random.Generator, progress: float) -> tuple[Tensor, dict[str, float]]:
+        time.sleep(self.pause)
+        inputs = torch.from_numpy(rng.standard_normal((16, 3)).astype(np.float32))
+        error = functional.mse_loss(self.network(inputs)[:, 0], inputs.sum(1))
+        return error * (math.nan if self.broken else 1.0), {"progress": progress}
+
+    def evaluate(self, network: nn.Module) -> dict[str, float]:
+        inputs = torch.eye(3)
+        return {"error": float((network(inputs)[:, 0] - 1).abs().mean())}
+
+    def export(self, network: nn.Module) -> tuple[dict[str, Tensor], dict[str, object]]:
+        return dict(network.state_dict()), {"network": "regression"}
+
+
+def state(folder: Path) -> Checkpoint:
+    return Checkpoint.read(folder / CHECKPOINT_NAME)
+
+
+def assert_same_run(one: Path, other: Path) -> None:
+    """Same step, network, average, optimizer, figures and loss curve; only the clock may differ."""
+    first, second = state(one), state(other)
+    assert first.step == second.step
+    assert first.figures == second.figures
+    for left, right in ((first.network, second.network), (first.average, second.average)):
+        assert left.keys() == right.keys()
+        assert all(torch.equal(left[name], right[name]) for name in left)
+    moments, others = first.optimizer["state"], second.optimizer["state"]
+    assert moments.keys() == others.keys()
+    assert all(torch.equal(moments[p][name], others[p][name]) for p in moments for name in moments[p])
+    assert curve(one) == curve(other)
+
+
+def curve(folder: Path) -> list[dict[str, str]]:
+    with open(folder / "curve.csv", newline="", encoding="utf-8") as file:
+        return [{k: v for k, v in row.items() if k != "seconds"} for row in csv.DictReader(file)]
+
+
+@pytest.fixture
+def whole(tmp_path: Path) -> Path:
+    """An uninterrupted run of 30 steps."""
+    train(Regression(), OPTIONS, tmp_path / "whole")
+    return tmp_path / "whole"
+
+
+class Killed(Exception):
+    """Stands for the end of the process."""
+
+
+def test_resume_equals_uninterrupted_bit_for_bit(whole: Path, tmp_path: Path) -> None:
+    lines = 0
+
+    def stop_at_log(line: str) -> None:
+        nonlocal lines
+        lines += 1
+        if lines == 9:  # step 18, between the checkpoints of steps 14 and 21
+            raise Killed
+
+    parts = tmp_path / "parts"
+    with pytest.raises(Killed):
+        train(Regression(), OPTIONS, parts, on_log=stop_at_log)
+    assert state(parts).step == 14
+    assert [row["step"] for row in curve(parts)][-1] == "18"
+    torch.manual_seed(99)  # what the process drew before must not matter
+    train(Regression(), OPTIONS, parts, resume=True)
+    assert_same_run(whole, parts)
+
+
+def test_a_killed_process_loses_only_the_steps_since_its_checkpoint(whole: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "killed"
+    script = (
+        "import sys; from pathlib import Path; from test_loop import OPTIONS, Regression; "
+        "from mcld_anim.train.loop import train; train(Regression(pause=0.1), OPTIONS, Path(sys.argv[1]))"
+    )
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parent), "OMP_NUM_THREADS": "1"}
+    process = subprocess.Popen([sys.executable, "-c", script, str(folder)], env=environment)
+    deadline = time.monotonic() + 60
+    while not (folder / CHECKPOINT_NAME).exists():
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert 7 <= state(folder).step < 30
+    assert state(folder).step % 7 == 0
+    train(Regression(), OPTIONS, folder, resume=True)
+    assert_same_run(whole, folder)
+
+
+def test_it_learns_and_reports(tmp_path: Path) -> None:
+    with torch.no_grad():
+        before = Regression().evaluate(Regression().network.eval())["error"]
+    result = train(Regression(), dataclasses.replace(OPTIONS, steps=300), tmp_path)
+    assert result.steps == 300
+    assert result.figures["error"] < 0.5 * before
+    losses = [float(row["loss"]) for row in curve(tmp_path)]
+    assert np.mean(losses[-5:]) < 0.5 * np.mean(losses[:5])
+
+
+def test_weights_are_half_precision_and_describe_themselves(whole: Path) -> None:
+    with safe_open(whole / "weights.safetensors", "pt") as file:
+        header = json.loads(file.metadata()[HEADER_KEY])
+        weight = file.get_tensor("0.weight")
+    assert header["network"] == "regression"
+    assert header["steps"] == 30
+    assert header["measured"] == state(whole).figures
+    assert weight.dtype == torch.float16
+    assert torch.equal(weight, state(whole).average["0.weight"].half())
+
+
+def test_a_finished_run_is_not_begun_again_by_accident(whole: Path) -> None:
+    with pytest.raises(UsageError, match="--resume"):
+        train(Regression(), OPTIONS, whole)
+
+
+def test_a_run_is_not_resumed_with_other_options(whole: Path) -> None:
+    with pytest.raises(UsageError, match="crop"):
+        train(Regression(), OPTIONS, whole, resume=True, describe={"crop": 64})
+
+
+def test_a_checkpoint_that_is_none_is_refused(tmp_path: Path) -> None:
+    (tmp_path / CHECKPOINT_NAME).write_bytes(b"not a checkpoint")
+    with pytest.raises(WeightsError, match="not a checkpoint"):
+        train(Regression(), OPTIONS, tmp_path, resume=True)
+
+
+def test_a_loss_that_stays_nan_ends_the_run_and_spoils_nothing(tmp_path: Path) -> None:
+    task = Regression(broken=True)
+    before = {name: tensor.clone() for name, tensor in task.network.named_parameters()}
+    with pytest.raises(McldAnimError, match=f"{MAX_BAD_STEPS} steps in a row"):
+        train(task, OPTIONS, tmp_path)
+    assert all(torch.equal(before[name], tensor) for name, tensor in task.network.named_parameters())
+
+
+def test_weights_that_half_precision_cannot_hold_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(WeightsError, match="big"):
+        write_weights(tmp_path / "w.safetensors", {"big": torch.tensor([1e6])}, {})
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_learning_rate_warms_up_and_falls() -> None:
+    options = dataclasses.replace(OPTIONS, learning_rate=1.0, warmup_steps=10, decay_from=0.5, final_learning_rate=0.1)
+    assert learning_rate(options, 0, 0.0) == pytest.approx(0.1)
+    assert learning_rate(options, 9, 0.5) == pytest.approx(1.0)
+    assert learning_rate(options, 50, 0.75) == pytest.approx(0.55)
+    assert learning_rate(options, 99, 1.0) == pytest.approx(0.1)
+    assert learning_rate(dataclasses.replace(options, schedule="constant"), 99, 1.0) == pytest.approx(1.0)
+
+
+def test_the_average_follows_parameters_and_copies_statistics() -> None:
+    average, network = nn.BatchNorm1d(2), nn.BatchNorm1d(2)
+    nn.init.constant_(network.weight, 3.0)
+    assert network.running_mean is not None
+    assert average.running_mean is not None
+    network.running_mean.fill_(7.0)
+    update_average(average, network, decay=0.75, step=10_000)
+    assert torch.allclose(average.weight, torch.tensor(1.5))
+    assert torch.equal(average.running_mean, network.running_mean)
+
+
+@pytest.mark.parametrize("wrong", [{"steps": None}, {"batch_size": 0}, {"ema_decay": 1.0}])
+def test_impossible_options_are_refused(wrong: dict[str, float | None]) -> None:
+    with pytest.raises(ValueError, match="|".join(wrong)):
+        dataclasses.replace(OPTIONS, **wrong)  # type: ignore[arg-type]
+
+
+def test_a_curve_forgets_what_a_resumed_run_repeats(tmp_path: Path) -> None:
+    first = Curve(tmp_path / "c.csv", 0)
+    for step in (1, 2, 3):
+        first.add(step, 0.0, {"loss": step})
+    again = Curve(tmp_path / "c.csv", 2)
+    again.add(3, 0.0, {"loss": 30.0})
+    with open(tmp_path / "c.csv", newline="", encoding="utf-8") as file:
+        assert [row["loss"] for row in csv.DictReader(file)] == ["1", "2", "30"]

@@ -1,0 +1,286 @@
+"""Autoencoder, DensePose and face trainings on a few rendered people: data, measures, resume, export."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+import yaml
+from safetensors.torch import load_file
+from typer.testing import CliRunner
+
+from mcld_anim.cli.train import app
+from mcld_anim.errors import InputError
+from mcld_anim.model.vae import build_vae
+from mcld_anim.options.load import load_yaml
+from mcld_anim.options.model import VaeOptions, load_model_options
+from mcld_anim.pose.tiny import load_tiny_pose_backend
+from mcld_anim.pose.tiny_network import TinyDensePose, TinyDensePoseOptions
+from mcld_anim.source.tiny_face import FaceEmbedder, load_tiny_face_backend
+from mcld_anim.synthetic.person import Person
+from mcld_anim.synthetic.views import person_background
+from mcld_anim.train.autoencoder import AutoencoderTask, AutoencoderTraining, principal_components, psnr_inside
+from mcld_anim.train.body_augment import BodyAugmentOptions, augment, make_backgrounds
+from mcld_anim.train.densepose import DensePoseTask, DensePoseTraining, measure
+from mcld_anim.train.face import FaceTask, FaceTraining, verification
+from mcld_anim.train.loop import CHECKPOINT_NAME, LoopOptions, train
+from mcld_anim.train.record import Checkpoint
+from mcld_anim.train.views import PeopleViews, ViewsOptions
+
+LAST_DEVELOPS = ViewsOptions(development=((2, 3),))
+LOOP = LoopOptions(steps=4, batch_size=2, warmup_steps=1, checkpoint_steps=2, evaluate_minutes=1e9, log_steps=1)
+
+
+@pytest.fixture
+def small_model(tmp_path: Path) -> Path:
+    """A model configuration whose autoencoder is as small as can be."""
+    vae = {"patch_size": 4, "latent_channels": 4, "block_out_channels": [8, 8], "layers_per_block": 1}
+    vae |= {"norm_num_groups": 4, "mid_attention": False, "scaling_factor": 1.0, "linear_shortcut": True}
+    path = tmp_path / "model.yaml"
+    path.write_text(yaml.safe_dump({"name": "test", "vae": vae}))
+    return path
+
+
+def autoencoder_training(model: Path) -> AutoencoderTraining:
+    return AutoencoderTraining(
+        model=str(model), loop=LOOP, data=LAST_DEVELOPS, crop=64, measured_views=2, linear_views=8
+    )
+
+
+def test_people_are_split_and_never_mixed(people: Path) -> None:
+    views = PeopleViews(people, LAST_DEVELOPS)
+    assert (views.training, views.development, views.views) == ([0, 1], [2], 8)
+    rng = np.random.default_rng(0)
+    assert {views.draw_index(rng)[0] for _ in range(40)} == {0, 1}
+    pictures, iuv = views.development_views(3)
+    assert pictures.shape == iuv.shape == (3, 256, 256, 3)
+    assert np.array_equal(pictures[1], views.view(2, 1)[0])
+
+
+def test_a_folder_without_shards_says_so(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="synth"):
+        PeopleViews(tmp_path)
+
+
+def test_silhouettes_are_what_differs_from_the_background(people: Path) -> None:
+    """The renderer's own background, which the silhouette's code does not know, tells the truth."""
+    views = PeopleViews(people, LAST_DEVELOPS)
+    for person in range(3):
+        background = (person_background(Person.from_seed(40 + person), 256) * 255).astype(np.int16)
+        for view in range(8):
+            picture, iuv = views.view(person, view)
+            truth = (np.abs(picture - background).max(-1) > 8) | (iuv[..., 0] > 0)
+            found = views.silhouette(person, view)
+            assert found[iuv[..., 0] > 0].all()
+            assert (found & truth).sum() / (found | truth).sum() > 0.93
+
+
+def test_labels_lie_on_their_picture(people: Path) -> None:
+    """On a plain background the varied picture differs from it just where the varied labels show the person."""
+    views, rng = PeopleViews(people, LAST_DEVELOPS), np.random.default_rng(3)
+    options = BodyAugmentOptions(replaced_background=1.0, empty=0.0)
+    green = [np.full((384, 384, 3), (0, 255, 0), np.uint8)]
+    agreements = []
+    for _ in range(12):
+        person, view = views.draw_index(rng)
+        picture, iuv = views.view(person, view)
+        seen = iuv[..., 0] > 0
+        white = np.where(seen[..., None], np.uint8(255), picture)
+        varied, labels = augment(white, iuv, seen, rng, options, green)
+        assert varied.shape == (256, 256, 3)
+        assert labels.shape == (128, 128, 3)
+        assert set(np.unique(labels[..., 0])) <= set(np.unique(iuv[..., 0]))
+        small = cv2.resize(varied, (128, 128), interpolation=cv2.INTER_AREA).astype(int)
+        shown = np.ptp(small, axis=-1) < 60  # white, whatever light and noise made of it; the rest has one hue
+        inside = labels[..., 0] > 0
+        agreements.append((shown & inside).sum() / max(1, (shown | inside).sum()))
+    assert np.median(agreements) > 0.9
+
+
+def test_an_empty_sample_has_no_person_left(people: Path) -> None:
+    views, rng = PeopleViews(people, LAST_DEVELOPS), np.random.default_rng(0)
+    picture, iuv = views.view(0, 0)
+    options = BodyAugmentOptions(empty=1.0)
+    black = [np.zeros((384, 384, 3), np.uint8)]
+    varied, labels = augment(picture, iuv, views.silhouette(0, 0), rng, options, black)
+    assert not labels.any()
+    assert varied.std((0, 1)).max() < 25
+
+
+def test_backgrounds_depend_on_their_seed_alone() -> None:
+    first, again, other = make_backgrounds(6, 1), make_backgrounds(6, 1), make_backgrounds(6, 2)
+    assert all(np.array_equal(a, b) for a, b in zip(first, again, strict=True))
+    assert not any(np.array_equal(a, b) for a, b in zip(first, other, strict=True))
+
+
+def test_principal_components_beat_any_other_linear_code(people: Path) -> None:
+    views = PeopleViews(people, LAST_DEVELOPS)
+    basis, mean = principal_components(views, 4, 8)
+    flat = basis.reshape(4, -1)
+    products = flat @ flat.T
+    assert torch.allclose(products, torch.diag(products.diagonal()), atol=1e-3 * float(products.max()))
+    vae = build_vae(VaeOptions(4, 4, (8, 8), 1, 4, mid_attention=False, linear_shortcut=True)).eval()
+    pictures = torch.from_numpy(views.view(0, 0)[0]).permute(2, 0, 1)[None].float() / 127.5 - 1
+    inside = torch.from_numpy(views.view(0, 0)[1][..., 0] > 0).float()[None, None]
+
+    def quality(directions: torch.Tensor) -> float:
+        vae.set_linear_code(directions, mean)
+        with torch.no_grad():
+            return psnr_inside(vae.decode(vae.encode(pictures)), pictures, inside)
+
+    random = torch.linalg.qr(torch.randn(192, 4, generator=torch.Generator().manual_seed(0)))[0].T.reshape_as(basis)
+    assert quality(basis) > quality(random) + 5
+
+
+def test_autoencoder_resume_equals_uninterrupted(people: Path, small_model: Path, tmp_path: Path) -> None:
+    options = autoencoder_training(small_model)
+    train(AutoencoderTask(options, people), LOOP, tmp_path / "whole")
+
+    class Killed(Exception):
+        pass
+
+    def kill(line: str) -> None:
+        if line.startswith("step 3"):
+            raise Killed
+
+    with pytest.raises(Killed):
+        train(AutoencoderTask(options, people), LOOP, tmp_path / "parts", on_log=kill)
+    train(AutoencoderTask(options, people), LOOP, tmp_path / "parts", resume=True)
+    whole, parts = (Checkpoint.read(tmp_path / name / CHECKPOINT_NAME) for name in ("whole", "parts"))
+    assert all(torch.equal(whole.network[name], parts.network[name]) for name in whole.network)
+    assert all(torch.equal(whole.average[name], parts.average[name]) for name in whole.average)
+    assert whole.figures == parts.figures
+
+
+def test_exported_autoencoder_loads_with_unit_latents(people: Path, small_model: Path, tmp_path: Path) -> None:
+    task = AutoencoderTask(autoencoder_training(small_model), people)
+    result = train(task, LOOP, tmp_path / "run")
+    vae = build_vae(load_model_options(small_model).vae).eval()
+    vae.load_state_dict({name: tensor.float() for name, tensor in load_file(result.weights).items()})
+    pictures, _ = task.views.development_views(2)
+    with torch.no_grad():
+        latents = vae.encode(torch.from_numpy(pictures).permute(0, 3, 1, 2).float() / 127.5 - 1)
+    assert float(latents.std()) == pytest.approx(1, abs=0.03)
+    assert latents.mean((0, 2, 3)).abs().max() < 0.03
+
+
+def test_densepose_learns_a_person_by_heart(people: Path, tmp_path: Path) -> None:
+    """Without variation a few dozen steps on eight views must show; with a wrong loss or label grid they do not."""
+    plain = BodyAugmentOptions(replaced_background=0.0, small=0.0, close=0.0, rotation=0.0, shift=0.0, empty=0.0)
+    options = DensePoseTraining(
+        network=TinyDensePoseOptions((8, 16, 16, 32), (1, 1, 1, 1)),
+        loop=dataclasses.replace(LOOP, steps=50, batch_size=4, learning_rate=1e-2, ema_decay=0.9, checkpoint_steps=None),
+        data=ViewsOptions(development=((0, 1),)),
+        augment=plain,
+        backgrounds=2,
+        measured_views=4,
+    )
+    task = DensePoseTask(options, people)
+    for module in task.network.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.momentum = 0.3  # the published statistics reach back farther than this run is long
+    before = task.evaluate(task.network.eval())
+    after = train(task, options.loop, tmp_path / "run").figures
+    assert after["foreground_iou"] > max(0.5, 2 * before["foreground_iou"])
+    assert after["part_accuracy"] > 3 * before["part_accuracy"] + 0.05
+
+
+class Oracle(torch.nn.Module):
+    """Answers with given labels (B, 128, 128, 3)."""
+
+    def __init__(self, iuv: np.ndarray) -> None:
+        super().__init__()
+        self.iuv = torch.from_numpy(iuv)
+
+    def forward(self, pictures: torch.Tensor) -> object:
+        from mcld_anim.pose.tiny_network import DensePoseMaps
+
+        logits = torch.nn.functional.one_hot(self.iuv[..., 0].long(), 25).permute(0, 3, 1, 2).float()
+        planes = [(self.iuv[..., k].float() / 255)[:, None].expand(-1, 24, -1, -1) for k in (1, 2)]
+        return DensePoseMaps(logits, planes[0], planes[1])
+
+
+def test_densepose_measures_are_right_for_known_answers(people: Path) -> None:
+    pictures, iuv = PeopleViews(people, LAST_DEVELOPS).development_views(3)
+    labels = np.ascontiguousarray(iuv[:, 1::2, 1::2])
+    assert measure(Oracle(labels), pictures, labels) == {"part_accuracy": 1, "foreground_iou": 1, "uv_error": 0}
+    shifted = labels.copy()
+    shifted[..., 1:] = np.where(labels[..., 1:] > 127, labels[..., 1:] - 51, labels[..., 1:] + 51)
+    assert measure(Oracle(shifted), pictures, labels)["uv_error"] == pytest.approx(0.2, abs=1e-6)
+    nobody = measure(Oracle(np.zeros_like(labels)), pictures, labels)
+    assert (nobody["part_accuracy"], nobody["foreground_iou"]) == (0, 0)
+
+
+def test_face_training_exports_what_the_backend_loads(heads: Path, tmp_path: Path) -> None:
+    options = FaceTraining(loop=dataclasses.replace(LOOP, batch_size=4), held_out=3)
+    result = train(FaceTask(options, heads), options.loop, tmp_path / "run")
+    backend = load_tiny_face_backend(weights=result.weights)
+    assert backend.threshold == pytest.approx(result.figures["coarse_threshold"], abs=1e-3)
+    with pytest.raises(InputError, match="held out"):
+        FaceTask(dataclasses.replace(options, held_out=6), heads)
+
+
+class ByBrightness(FaceEmbedder):
+    """Embeds a crop as a direction that its brightness alone decides."""
+
+    def forward(self, crops: torch.Tensor) -> torch.Tensor:
+        angle = crops.mean((1, 2, 3)) * 3
+        return torch.stack([angle.cos(), angle.sin()], 1)
+
+
+def test_verification_is_perfect_for_distinct_people_and_chance_for_equal_ones() -> None:
+    distinct = [[np.full((64, 64, 3), grey + step, np.uint8) for step in range(3)] for grey in range(0, 250, 50)]
+    accuracy, threshold = verification(ByBrightness(), distinct)
+    assert accuracy == 1
+    # Neighbours differ by 48 to 52 grey levels, 3 * 48 / 127.5 radians; one person's crops by 2 at most.
+    assert np.cos(3 * 48 / 127.5) <= threshold <= np.cos(3 * 2 / 127.5) + 1e-6
+    alike = [[np.full((64, 64, 3), 90, np.uint8)] * 3 for _ in range(5)]
+    assert verification(ByBrightness(), alike)[0] == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [("tiny_autoencoder", AutoencoderTraining), ("tiny_densepose", DensePoseTraining), ("tiny_face", FaceTraining)],
+)
+def test_bundled_configurations_load(name: str, kind: type) -> None:
+    assert load_yaml(kind, name, folder="train").loop.minutes > 0
+
+
+def test_the_command_trains_and_resumes(people: Path, tmp_path: Path) -> None:
+    config = tmp_path / "densepose.yaml"
+    config.write_text(
+        yaml.safe_dump(
+            {
+                "network": {"widths": [8, 8, 8, 8], "blocks": [1, 1, 1, 1]},
+                "loop": {"batch_size": 2, "steps": 9, "checkpoint_steps": 2},
+                "data": {"development": [[2, 3]]},
+                "backgrounds": 2,
+                "measured_views": 2,
+            }
+        )
+    )
+    arguments = ["densepose", "--data", str(people), "--output", str(tmp_path / "run"), "--config", str(config)]
+    first = CliRunner().invoke(app, [*arguments, "--steps", "2"])
+    assert first.exit_code == 0, first.output
+    assert "2 steps" in first.output
+    again = CliRunner().invoke(app, [*arguments, "--steps", "3", "--resume"])
+    assert again.exit_code == 0, again.output
+    assert "resumed at step 2" in again.output
+    assert "3 steps" in again.output
+
+
+def test_exported_densepose_loads_into_the_backend(people: Path, tmp_path: Path) -> None:
+    options = DensePoseTraining(loop=dataclasses.replace(LOOP, steps=1), data=LAST_DEVELOPS, backgrounds=2)
+    options = dataclasses.replace(options, measured_views=1)
+    task = DensePoseTask(options, people)
+    result = train(task, options.loop, tmp_path / "run")
+    network = load_tiny_pose_backend(weights=result.weights).network
+    assert isinstance(network, TinyDensePose)
+    average = Checkpoint.read(tmp_path / "run" / CHECKPOINT_NAME).average
+    for name, tensor in network.state_dict().items():
+        wanted = average[name]
+        assert torch.equal(tensor, wanted.half().float() if wanted.is_floating_point() else wanted)

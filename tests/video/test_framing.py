@@ -1,0 +1,156 @@
+"""Framing: one crop for the whole clip, the way into it and the way back."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mcld_anim.errors import PoseError
+from mcld_anim.video.framing import (
+    SteadyCrop,
+    apply_iuv,
+    apply_picture,
+    paste_back,
+    resize_iuv,
+    resize_picture,
+    steady_crop,
+)
+
+FRAME = (480, 640)
+
+crops = st.builds(SteadyCrop, st.integers(-80, 80), st.integers(-80, 80), st.integers(1, 120), st.integers(1, 120))
+sizes = st.tuples(st.integers(1, 90), st.integers(1, 90))
+
+
+@st.composite
+def walks(draw):
+    """Boxes of a person who moves a little from frame to frame, with gaps where nobody was found."""
+    x, y = draw(st.floats(0, 400)), draw(st.floats(0, 250))
+    width, height = draw(st.floats(20, 150)), draw(st.floats(20, 200))
+    boxes = []
+    for _ in range(draw(st.integers(1, 20))):
+        x, y = x + draw(st.floats(-4, 4)), y + draw(st.floats(-4, 4))
+        boxes.append((x, y, x + width, y + height))
+        boxes.extend([None] * draw(st.integers(0, 2)))
+    return boxes
+
+
+@given(boxes=walks(), aspect=st.floats(0.4, 2.5), margin=st.floats(0, 0.3))
+def test_holds_every_box_at_the_asked_aspect(boxes, aspect, margin):
+    crop = steady_crop(boxes, FRAME, aspect, margin)
+    found = np.array([box for box in boxes if box is not None]).clip(0, [640, 480, 640, 480])
+    space = margin * max(np.ptp(found[:, ::2]), np.ptp(found[:, 1::2]))
+    assert crop.x <= found[:, 0].min() - space
+    assert crop.y <= found[:, 1].min() - space
+    assert crop.x + crop.w >= found[:, 2].max() + space
+    assert crop.y + crop.h >= found[:, 3].max() + space
+    assert abs(crop.w - crop.h * aspect) <= 0.5
+    # No larger than needed: one side is as long as the people and their margin
+    needed = (np.ptp(found[:, ::2]) + 2 * space, np.ptp(found[:, 1::2]) + 2 * space)
+    assert crop.w <= needed[0] + 4 + aspect or crop.h <= needed[1] + 4
+
+
+@given(boxes=walks())
+def test_is_square_for_a_square_model(boxes):
+    crop = steady_crop(boxes, FRAME, 1.0)
+    assert crop.w == crop.h
+
+
+@pytest.mark.parametrize("wrong", [1, 3])
+def test_wrong_detections_for_a_moment_do_not_count(wrong):
+    person = [(300.0 + i, 100.0, 400.0 + i, 400.0) for i in range(60)]
+    strays = person.copy()
+    strays[30 : 30 + wrong] = [(10.0, 10.0, 30.0, 40.0)] * wrong
+    assert steady_crop(strays, FRAME, 1.0) == steady_crop(person, FRAME, 1.0)
+
+
+def test_a_person_who_goes_elsewhere_stays_in_the_crop():
+    boxes = [(20.0, 100.0, 100.0, 300.0)] * 90 + [(500.0, 100.0, 580.0, 300.0)] * 8
+    crop = steady_crop(boxes, FRAME, 1.0)
+    assert crop.x <= 20
+    assert crop.x + crop.w >= 580
+
+
+def test_a_person_who_is_somewhere_else_in_every_frame_stays_in_the_crop():
+    boxes = [(100.0 * i, 100.0, 100.0 * i + 60, 300.0) for i in range(6)]
+    crop = steady_crop(boxes, FRAME, 1.0)
+    assert crop.x <= 0
+    assert crop.x + crop.w >= 560
+
+
+def test_boxes_outside_the_frame_count_only_inside_it():
+    assert steady_crop([(-1000.0, 100.0, 100.0, 300.0)], FRAME, 1.0) == steady_crop([(0, 100, 100, 300)], FRAME, 1.0)
+
+
+@pytest.mark.parametrize("boxes", [[], [None, None], [(5.0, 5.0, 5.0, 9.0)], [(float("nan"), 0.0, 1.0, 1.0)]])
+def test_nobody_is_an_error(boxes):
+    with pytest.raises(PoseError, match="no person"):
+        steady_crop(boxes, FRAME, 1.0)
+
+
+@given(crop=crops, size=sizes, x=st.floats(-500, 500), y=st.floats(-500, 500))
+def test_points_go_there_and_back(crop, size, x, y):
+    points = np.array([[x, y]])
+    assert np.allclose(crop.from_crop(crop.to_crop(points, size), size), points, atol=1e-6)
+    corners = np.array([[crop.x, crop.y], [crop.x + crop.w, crop.y + crop.h]])
+    assert np.allclose(crop.to_crop(corners, size), [[0, 0], [size[1], size[0]]])
+
+
+@given(crop=crops, size=sizes)
+def test_outside_is_the_edge_of_a_picture_and_the_background_of_an_iuv(crop, size):
+    random = np.random.default_rng(0)
+    picture = random.integers(1, 255, (40, 50, 3), dtype=np.uint8)
+    padded = np.pad(picture, ((200, 200), (200, 200), (0, 0)), mode="edge")
+    cut = padded[crop.y + 200 : crop.y + crop.h + 200, crop.x + 200 : crop.x + crop.w + 200]
+    assert np.array_equal(apply_picture(picture, crop, (crop.h, crop.w)), cut)
+    zeros = np.pad(picture, ((200, 200), (200, 200), (0, 0)))
+    cut = zeros[crop.y + 200 : crop.y + crop.h + 200, crop.x + 200 : crop.x + crop.w + 200]
+    assert np.array_equal(apply_iuv(picture, crop, size), resize_iuv(cut, size))
+
+
+@given(crop=crops, size=sizes)
+def test_an_iuv_keeps_its_values_and_their_places(crop, size):
+    rows, columns = np.indices((60, 70))
+    iuv = np.stack([np.ones_like(rows), columns, rows], axis=-1).astype(np.uint8)  # U, V = the pixel's own place
+    result = apply_iuv(iuv, crop, size)
+    centres = np.stack(np.meshgrid(np.arange(size[1]) + 0.5, np.arange(size[0]) + 0.5), axis=-1).reshape(-1, 2)
+    places = np.floor(crop.from_crop(centres, size) + 1e-9).astype(int)
+    inside = ((places >= 0) & (places < [70, 60])).all(axis=1)
+    values = result.reshape(-1, 3)
+    assert not values[~inside].any()
+    assert np.array_equal(values[inside], np.column_stack([np.ones(inside.sum()), places[inside]]))
+
+
+@given(crop=crops)
+def test_pasting_back_restores_the_frame(crop):
+    frame = np.random.default_rng(1).integers(0, 255, (40, 50, 3), dtype=np.uint8)
+    cut = apply_picture(frame, crop, (crop.h, crop.w))
+    assert np.array_equal(paste_back(cut, crop, frame), frame)
+    black = paste_back(np.zeros_like(cut), crop, frame)
+    rows, columns = np.indices((40, 50))
+    inside = (rows >= crop.y) & (rows < crop.y + crop.h) & (columns >= crop.x) & (columns < crop.x + crop.w)
+    assert not black[inside].any()
+    assert np.array_equal(black[~inside], frame[~inside])
+
+
+def test_shrinking_averages_and_growing_stays_sharp():
+    stripes = np.zeros((64, 64, 3), np.uint8)
+    stripes[:, ::2] = 200
+    assert (resize_picture(stripes, (32, 32)) == 100).all()
+    edge = np.zeros((16, 16, 3), np.uint8)
+    edge[:, 8:] = 200
+    grown = resize_picture(edge, (64, 64))[32, :, 0].astype(int)
+    assert np.abs(grown[:26]).max() < 20
+    assert np.abs(grown[38:] - 200).max() < 20
+    assert grown.max() > 200  # Lanczos overshoots at an edge, which is what keeps it sharp; linear never does
+
+
+def test_a_person_in_a_crop_comes_back_to_its_place():
+    frame = np.full((120, 160, 3), 90, np.uint8)
+    frame[40:100, 60:90] = (200, 40, 40)
+    crop = steady_crop([(60.0, 40.0, 90.0, 100.0)], frame.shape[:2], 1.0)
+    seen = apply_picture(frame, crop, (256, 256))
+    restored = paste_back(seen, crop, np.full_like(frame, 90))
+    assert np.abs(restored.astype(int) - frame).mean() < 2
