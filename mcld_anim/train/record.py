@@ -44,7 +44,9 @@ class Checkpoint:
             return cls(**{entry.name: state[entry.name] for entry in fields(cls)})
         except (pickle.UnpicklingError, RuntimeError, KeyError, TypeError, ValueError, EOFError, OSError) as error:
             reason = " ".join(str(error).split())[:100]
-            raise WeightsError(f"{path} is not a checkpoint of this program; start anew elsewhere ({reason})") from error
+            raise WeightsError(
+                f"{path} is not a checkpoint of this program; start anew elsewhere ({reason})"
+            ) from error
 
     def check_description(self, wanted: dict[str, object], path: Path) -> None:
         """Refuse to continue a run with other options than it began with."""
