@@ -120,7 +120,9 @@ def test_a_killed_process_loses_only_the_steps_since_its_checkpoint(whole: Path,
         "import sys; from pathlib import Path; from test_loop import OPTIONS, Regression; "
         "from mcld_anim.train.loop import train; train(Regression(pause=0.1), OPTIONS, Path(sys.argv[1]))"
     )
-    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parent), "OMP_NUM_THREADS": "1"}
+    environment = os.environ | {
+        "PYTHONPATH": str(Path(__file__).parent)
+    }  # of as many threads as this one: rounding depends on it
     process = subprocess.Popen([sys.executable, "-c", script, str(folder)], env=environment)
     deadline = time.monotonic() + 60
     while not (folder / CHECKPOINT_NAME).exists():
