@@ -2,7 +2,7 @@
 
 Step i draws its batch and its noise from (seed, i) alone, never from what ran before it; a checkpoint holds the
 network, its EMA, the optimizer and the step. A run that was killed and resumed therefore ends bit for bit where an
-uninterrupted one of the same number of steps ends, and loses at most the steps since its last checkpoint.
+uninterrupted one of the same number of steps (and of CPU threads: rounding depends on it) ends, and loses at most the steps since its last checkpoint.
 """
 
 from __future__ import annotations
