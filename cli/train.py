@@ -20,6 +20,9 @@ Minutes = Annotated[float | None, typer.Option(help="Wall-clock minutes to train
 Steps = Annotated[int | None, typer.Option(help="Steps to train, instead of the configuration's budget.")]
 Threads = Annotated[int, typer.Option(min=1, help="CPU threads.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Continue the run in the output folder.")]
+Prepared = Annotated[Path, typer.Option(help="Folder written by `train prepare`.")]
+FrozenVae = Annotated[Path, typer.Option(help="The autoencoder weights the people were prepared with.")]
+StartFrom = Annotated[Path | None, typer.Option(help="Begin with these weights instead of fresh ones.")]
 
 Training = TypeVar("Training")
 
@@ -50,12 +53,13 @@ def densepose(
     steps: Steps = None,
     threads: Threads = 1,
     resume: Resume = False,
+    start_from: StartFrom = None,
 ) -> None:
     """Train the DensePose network."""
     from mcld_anim.train.densepose import DensePoseTask, DensePoseTraining
 
     options = _options(DensePoseTraining, config, minutes, steps, threads)
-    _train(DensePoseTask(options, data), options, options.loop, output, resume)
+    _train(DensePoseTask(options, data, start_from), options, options.loop, output, resume)
 
 
 @app.command()
@@ -108,15 +112,15 @@ def prepare(
 @app.command()
 def diffusion(
     data: Data,
-    prepared: Annotated[Path, typer.Option(help="Folder written by `train prepare`.")],
-    vae: Annotated[Path, typer.Option(help="The autoencoder weights the people were prepared with.")],
+    prepared: Prepared,
+    vae: FrozenVae,
     output: Output,
     config: Config = "tiny",
     minutes: Minutes = None,
     steps: Steps = None,
     threads: Threads = 1,
     resume: Resume = False,
-    start_from: Annotated[Path | None, typer.Option(help="Begin with these weights instead of fresh ones.")] = None,
+    start_from: StartFrom = None,
     export: Annotated[Path | None, typer.Option(help="At the end, also write one file per network here.")] = None,
 ) -> None:
     """Train image encoder, ReferenceNet, denoiser, Pose Guider and face tokens on prepared people."""
@@ -129,6 +133,30 @@ def diffusion(
     if export is not None:
         for path in export_parts(output / "weights.safetensors", export):
             typer.echo(str(path))
+
+
+@app.command()
+def detail(
+    data: Data,
+    prepared: Prepared,
+    vae: FrozenVae,
+    weights: Annotated[
+        Path, typer.Option(help="weights.safetensors of the diffusion training whose frames it finishes.")
+    ],
+    output: Output,
+    config: Config = "tiny_detail",
+    minutes: Minutes = None,
+    steps: Steps = None,
+    threads: Threads = 1,
+    resume: Resume = False,
+    start_from: StartFrom = None,
+) -> None:
+    """Train the detail decoder behind the autoencoder."""
+    from mcld_anim.train.detail import DetailTask, DetailTraining
+
+    options = _options(DetailTraining, config, minutes, steps, threads)
+    task = DetailTask(options, data, prepared, vae, weights, start_from)
+    _train(task, options, options.loop, output, resume)
 
 
 @app.command("export")

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from mcld_anim.arrays import Iuv, Latents, Picture
 from mcld_anim.model.build import Mcld
-from mcld_anim.model.hint import encode_hint
+from mcld_anim.model.hint import Hints
 from mcld_anim.options.model import ModelOptions
 from mcld_anim.options.run import RunOptions, SynthesisOptions
 from mcld_anim.pose.condition import hint_picture, network_condition
@@ -67,8 +67,9 @@ class FrameMaker:
         settings, options = self.settings, self.mcld.options
         shape = (options.vae.latent_channels, *options.latent_size)
         noise = start_noise(shape, settings.seed, indices, self._noise).to(self._weights.device)
+        hints = self.hints(poses)
         latents = denoise(
-            self._predictor(self.pose_features(poses)),
+            self._predictor(self.pose_features(poses, hints)),
             noise,
             self._scheduler,
             settings.steps,
@@ -76,23 +77,28 @@ class FrameMaker:
             blend=self._blending.batch(cell_codes(poses, options.latent_size)) if settings.blend else None,
             on_step=on_step,
         )
-        return self.decode(latents)
+        return self.decode(latents, hints)
 
-    def pose_features(self, poses: Sequence[Iuv]) -> Tensor:
+    def hints(self, poses: Sequence[Iuv]) -> Hints | None:
+        """The source's colours in each pose, for models that use them."""
+        if self.mcld.options.pose_guider.hint == "none":
+            return None
+        source = self.source
+        made = [hint_picture(source.atlas, source.valid, pose, source.plate) for pose in poses]
+        return Hints.stack([picture for picture, _ in made], [valid for _, valid in made], poses, self._weights)
+
+    def pose_features(self, poses: Sequence[Iuv], hints: Hints | None) -> Tensor:
         """(F, C0, h, w): what the Pose Guider makes of each pose, once per frame, used at every step."""
-        options = self.mcld.options.pose_guider
-        condition = torch.stack([network_condition(pose, options) for pose in poses])
-        hint = None
-        if options.hint == "uv_warp":
-            source = self.source
-            hints = [hint_picture(source.atlas, source.valid, pose, source.plate) for pose in poses]
-            hint = encode_hint(self.mcld.vae, [picture for picture, _ in hints], [valid for _, valid in hints])
-            hint = hint.to(self._weights)
+        condition = torch.stack([network_condition(pose, self.mcld.options.pose_guider) for pose in poses])
+        hint = None if hints is None else hints.encode(self.mcld.vae).to(self._weights)
         return self.mcld.pose_guider(condition.to(self._weights), hint)
 
-    def decode(self, latents: Latents) -> list[Picture]:
+    def decode(self, latents: Latents, hints: Hints | None) -> list[Picture]:
         """Latents (F, C, h, w) -> pictures, uint8 (H, W, 3) RGB."""
         decoded = self.mcld.vae.decode(latents.to(next(self.mcld.vae.parameters())))
+        if self.mcld.detail is not None:
+            assert hints is not None  # ModelOptions sees to it
+            decoded = self.mcld.detail(decoded, hints.pictures, hints.validity, hints.person)
         levels = ((decoded.float() + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
         return list(np.ascontiguousarray(levels.permute(0, 2, 3, 1).cpu().numpy()))
 

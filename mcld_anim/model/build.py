@@ -6,6 +6,7 @@ from torch import nn
 from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
 
 from mcld_anim.model.denoiser import Denoiser
+from mcld_anim.model.detail import DetailDecoder
 from mcld_anim.model.face_tokens import Resampler
 from mcld_anim.model.pose_guider import PoseGuider
 from mcld_anim.model.reference_net import ReferenceNet
@@ -25,6 +26,7 @@ class Mcld(nn.Module):
         denoiser: Denoiser,
         pose_guider: PoseGuider,
         face_tokens: Resampler,
+        detail: DetailDecoder | None = None,
     ) -> None:
         super().__init__()
         self.options = options
@@ -34,6 +36,7 @@ class Mcld(nn.Module):
         self.denoiser = denoiser
         self.pose_guider = pose_guider
         self.face_tokens = face_tokens
+        self.detail = detail
 
 
 def build_mcld(options: ModelOptions) -> Mcld:
@@ -50,6 +53,7 @@ def build_mcld(options: ModelOptions) -> Mcld:
         denoiser=Denoiser(unet, face_scale=options.face.scale),
         pose_guider=PoseGuider(options.pose_guider, width=unet.block_out_channels[0], latent_channels=unet.in_channels),
         face_tokens=Resampler(options.face, output_dim=unet.cross_attention_dim),
+        detail=None if options.detail is None else DetailDecoder(options.detail),
     )
 
 

@@ -1,9 +1,9 @@
-"""The Pose Guider's second input: the hint picture (see `pose.condition.hint_picture`) as latents, and its
-validity."""
+"""The hint: the source's colours in the target's pose (see `pose.condition.hint_picture`), as networks take it."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -11,19 +11,38 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d
 
-from mcld_anim.arrays import Picture
+from mcld_anim.arrays import Iuv, Picture
 from mcld_anim.model.vae import LatentAutoencoder
 
+Planes = Float[Tensor, "frames 1 height width"]
 
-def encode_hint(
-    vae: LatentAutoencoder, pictures: Sequence[Picture], validity: Sequence[Float[np.ndarray, "H W"]]
-) -> Float[Tensor, "frames channels+1 height_8 width_8"]:
-    """[scaled latents of the hint pictures ; share of valid pixels per latent cell], one row per frame.
 
-    All training and sampling make the hint here, so that both see the same numbers.
-    """
-    like = next(vae.parameters())
-    pixels = torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).to(like) / 127.5 - 1
-    latents = vae.encode(pixels)
-    share = torch.from_numpy(np.stack(validity))[:, None].to(like)
-    return torch.cat([latents, adaptive_avg_pool2d(share, (latents.shape[2], latents.shape[3]))], dim=1)
+@dataclass(frozen=True, eq=False)
+class Hints:
+    """The hints of some frames. All training and sampling make them here, so that both see the same numbers."""
+
+    pictures: Float[Tensor, "frames 3 height width"]
+    """In [-1, 1]."""
+    validity: Planes
+    """1 where the colour was seen in the source photo, 0 where it is a guess."""
+    person: Planes
+    """1 inside the target's IUV."""
+
+    @classmethod
+    def stack(
+        cls,
+        pictures: Sequence[Picture],
+        validity: Sequence[Float[np.ndarray, "H W"]],
+        poses: Sequence[Iuv],
+        like: Tensor,
+    ) -> Hints:
+        """From what `hint_picture` gave for each of the `poses`, on the device and in the dtype of `like`."""
+        pixels = torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2)
+        person = torch.from_numpy(np.stack([pose[..., 0] > 0 for pose in poses]))[:, None]
+        return cls(pixels.to(like) / 127.5 - 1, torch.from_numpy(np.stack(validity))[:, None].to(like), person.to(like))
+
+    def encode(self, vae: LatentAutoencoder) -> Float[Tensor, "frames channels+1 height_8 width_8"]:
+        """[scaled latents of the pictures ; share of valid pixels per latent cell], the Pose Guider's input."""
+        latents = vae.encode(self.pictures.to(next(vae.parameters())))
+        share = adaptive_avg_pool2d(self.validity.to(latents), (latents.shape[2], latents.shape[3]))
+        return torch.cat([latents, share], dim=1)

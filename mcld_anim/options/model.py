@@ -103,6 +103,20 @@ class PoseGuiderOptions:
 
 
 @dataclass(frozen=True)
+class DetailOptions:
+    """The detail decoder, a U-Net on blocks of 2x2 pixels, see `model.detail`."""
+
+    widths: tuple[int, ...] = (32, 48, 64)
+    """Channels of its levels, each half as fine as the one before."""
+    blocks: int = 1
+    """Residual blocks of each level, on the way down and on the way up."""
+
+    def __post_init__(self) -> None:
+        if not 1 <= len(self.widths) <= 3:
+            raise ValueError(f"widths has {len(self.widths)} levels, expected 1 to 3: frames are multiples of 8 pixels")
+
+
+@dataclass(frozen=True)
 class ImageEncoderOptions:
     """The CLIP vision transformer; its projection has the width of the UNet's cross attention."""
 
@@ -173,6 +187,8 @@ class ModelOptions:
     vae: VaeOptions = field(default_factory=VaeOptions)
     unet: UNetOptions = field(default_factory=UNetOptions)
     pose_guider: PoseGuiderOptions = field(default_factory=PoseGuiderOptions)
+    detail: DetailOptions | None = None
+    """The detail decoder behind the autoencoder; needs the Pose Guider's hint. The published model has none."""
     image_encoder: ImageEncoderOptions = field(default_factory=ImageEncoderOptions)
     face: FaceTokenOptions = field(default_factory=FaceTokenOptions)
     schedule: ScheduleOptions = field(default_factory=ScheduleOptions)
@@ -199,6 +215,8 @@ class ModelOptions:
                 f"image_encoder.projection_dim ({self.image_encoder.projection_dim}) must equal "
                 f"unet.cross_attention_dim ({self.unet.cross_attention_dim})"
             )
+        if self.detail is not None and self.pose_guider.hint == "none":
+            raise ValueError("detail needs a hint: set pose_guider.hint to uv_warp, or leave detail out")
         if len(set(self.conditions)) != len(self.conditions):
             raise ValueError(f"conditions repeats itself: {', '.join(self.conditions)}")
 

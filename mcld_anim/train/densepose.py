@@ -15,6 +15,7 @@ from mcld_anim.pose.tiny_network import DensePoseMaps, TinyDensePose, TinyDenseP
 from mcld_anim.train.autoencoder import to_network
 from mcld_anim.train.body_augment import BodyAugmentOptions, augment, make_backgrounds
 from mcld_anim.train.loop import LoopOptions
+from mcld_anim.train.parts import load_into
 from mcld_anim.train.views import PeopleViews, ViewsOptions
 
 
@@ -31,18 +32,27 @@ class DensePoseTraining:
     """Weight of a part's cross entropy against the background's."""
     uv_weight: float = 4.0
     """Weight of the mean L1 distance of U plus V against the cross entropy."""
+    back_views: float = 0.35
+    """Part of the samples drawn from views that show more of the back than of the chest; few do by themselves."""
     measured_views: int = 96
+
+    def __post_init__(self) -> None:
+        if not 0.0 <= self.back_views <= 1.0:
+            raise ValueError(f"back_views is {self.back_views}, expected 0 to 1")
 
 
 class DensePoseTask:
     """The network, its batches and its measures (a `train.loop.Task`)."""
 
-    def __init__(self, options: DensePoseTraining, data: Path) -> None:
+    def __init__(self, options: DensePoseTraining, data: Path, start_from: Path | None = None) -> None:
         self.options = options
         self.views = PeopleViews(data, options.data)
         self.backgrounds = make_backgrounds(options.backgrounds, options.loop.seed)
         torch.manual_seed(options.loop.seed)
         self.network: nn.Module = TinyDensePose(options.network).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        if start_from is not None:
+            load_into(self.network, start_from)
+        self.from_behind = self.views.from_behind()
         weight = torch.full((1 + PART_COUNT,), options.foreground_weight)
         weight[0] = 1.0
         self.class_weight = weight
@@ -64,8 +74,13 @@ class DensePoseTask:
 
     def batch(self, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
         """Pictures (B, 3, 256, 256) in [-1, 1] and labels (B, 128, 128, 3) uint8 in the order I, U, V."""
-        pairs = [self._varied(*self.views.draw_index(rng), rng) for _ in range(self.options.loop.batch_size)]
+        pairs = [self._varied(*self._draw_index(rng), rng) for _ in range(self.options.loop.batch_size)]
         return to_network(np.stack([p for p, _ in pairs])), torch.from_numpy(np.stack([x for _, x in pairs]))
+
+    def _draw_index(self, rng: np.random.Generator) -> tuple[int, int]:
+        if self.from_behind and rng.random() < self.options.back_views:
+            return self.from_behind[int(rng.integers(len(self.from_behind)))]
+        return self.views.draw_index(rng)
 
     def _varied(self, person: int, view: int, rng: np.random.Generator) -> tuple[Picture, Iuv]:
         picture, iuv = self.views.view(person, view)

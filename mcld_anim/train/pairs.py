@@ -20,7 +20,7 @@ import torch
 
 from mcld_anim.arrays import Iuv, Picture
 from mcld_anim.errors import InputError
-from mcld_anim.model.hint import encode_hint
+from mcld_anim.model.hint import Hints
 from mcld_anim.model.vae import LatentAutoencoder, build_vae
 from mcld_anim.options.model import ModelOptions, load_model_options
 from mcld_anim.pose.condition import hint_picture
@@ -85,9 +85,11 @@ def prepare_person(
         texture_pixels.append(clip_pixels(texture, options.image_encoder)[0])
         face = embed_face(picture, iuv)
         faces.append(np.zeros(options.face.embedding_dim, np.float32) if face is None else face)
+    like = next(vae.parameters())
+    hint_planes = Hints.stack([hint for hint, _ in hints], [valid for _, valid in hints], list(iuvs), like)
     return PreparedPerson(
         latents=_half(encode_pictures(vae, list(pictures))),
-        hints=_half(encode_hint(vae, [hint for hint, _ in hints], [valid for _, valid in hints])),
+        hints=_half(hint_planes.encode(vae)),
         textures=_half(torch.stack(textures)),
         photo_pixels=_half(torch.stack(photo_pixels)),
         texture_pixels=_half(torch.stack(texture_pixels)),

@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
+from mcld_anim.arrays import Latents
 from mcld_anim.metrics.pictures import psnr
 from mcld_anim.model.attention import AppearanceKeys
 from mcld_anim.model.denoiser import Denoiser
@@ -49,7 +50,8 @@ def measure_people(
         person = people.person(number)
         views = person.targets(0)[-targets:]
         seen = [people.views.view(number, view) for view in views]
-        made = generate(networks, vae, model, person, [iuv for _, iuv in seen], views, steps, guidance)
+        latents = generate(networks, model, person, [iuv for _, iuv in seen], views, steps, guidance)
+        made = to_pictures(vae.decode(latents))
         hints = to_pictures(vae.decode(_floats(person.hints[views])[:, :-1]))
         ceilings = to_pictures(vae.decode(_floats(person.latents[views])))
         row = [people.views.view(number, 0)[0]]
@@ -68,25 +70,25 @@ def measure_people(
 
 def generate(
     networks: nn.ModuleDict,
-    vae: LatentAutoencoder,
     model: ModelOptions,
     person: PreparedPerson,
     iuvs: list[np.ndarray],
     views: list[int],
     steps: int,
     guidance: float,
-) -> np.ndarray:
-    """Pictures (F, H, W, 3) uint8 of a prepared person's source 0 in the poses of its `views`."""
-    appearance = _appearance(networks, model, person)
+    source: int = 0,
+    seed: int = 0,
+) -> Latents:
+    """Latents (F, C, h, w) of a prepared person's source in the poses of its `views`."""
+    appearance = _appearance(networks, model, person, source)
     conditions = torch.stack([network_condition(iuv, model.pose_guider) for iuv in iuvs])
     features = networks["pose_guider"](conditions, _floats(person.hints[views]))
-    noise = start_noise((model.unet.in_channels, *model.latent_size), 0, range(len(iuvs)))
+    noise = start_noise((model.unet.in_channels, *model.latent_size), seed, range(len(iuvs)))
 
     def predict(latents: Tensor, timestep: int) -> Tensor | tuple[Tensor, Tensor]:
         return networks["denoiser"](latents, timestep, features, appearance, guided=guidance > 1)
 
-    latents = denoise(predict, noise, make_scheduler(model.schedule), steps, guidance)
-    return to_pictures(vae.decode(latents))
+    return denoise(predict, noise, make_scheduler(model.schedule), steps, guidance)
 
 
 def to_pictures(pixels: Tensor) -> np.ndarray:
@@ -94,14 +96,14 @@ def to_pictures(pixels: Tensor) -> np.ndarray:
     return ((pixels.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
 
 
-def _appearance(networks: nn.ModuleDict, model: ModelOptions, person: PreparedPerson) -> AppearanceKeys:
-    encoder = networks["image_encoder"]
-    image = encoder(pixel_values=_floats(person.photo_pixels[:1])).image_embeds[:, None]
-    texture = encoder(pixel_values=_floats(person.texture_pixels[:1])).image_embeds[:, None]
-    face = networks["face_tokens"](_floats(person.faces[:1])[:, None])
+def _appearance(networks: nn.ModuleDict, model: ModelOptions, person: PreparedPerson, source: int) -> AppearanceKeys:
+    encoder, row = networks["image_encoder"], slice(source, source + 1)
+    image = encoder(pixel_values=_floats(person.photo_pixels[row])).image_embeds[:, None]
+    texture = encoder(pixel_values=_floats(person.texture_pixels[row])).image_embeds[:, None]
+    face = networks["face_tokens"](_floats(person.faces[row])[:, None])
     tokens = route_tokens(image, texture, face, model.conditions, model.aggregation)
     denoiser = cast("Denoiser", networks["denoiser"])
-    return denoiser.project(networks["reference_net"](_floats(person.textures[:1]), image), tokens)
+    return denoiser.project(networks["reference_net"](_floats(person.textures[row]), image), tokens)
 
 
 def _floats(array: np.ndarray) -> Tensor:

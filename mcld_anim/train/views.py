@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from mcld_anim.arrays import Iuv, Picture
 from mcld_anim.errors import InputError
+from mcld_anim.synthetic.part_labels import TORSO_BACK, TORSO_FRONT
 
 Bytes = NDArray[np.uint8]
 SILHOUETTE_DIFFERENCE = 6
@@ -77,6 +78,16 @@ class PeopleViews:
             pictures, iuv = (np.asarray(array[row]) for array in self.shards[shard])
             self._outlines[person] = np.packbits(silhouettes(pictures, iuv[..., 0] > 0), axis=-1)
         return np.unpackbits(self._outlines[person][view], axis=-1).astype(bool)
+
+    def from_behind(self) -> list[tuple[int, int]]:
+        """Person and view of every training view that shows more of the torso's back than of its front."""
+        found = []
+        for person in self.training:
+            shard, row = divmod(person, self.options.people_per_shard)
+            parts = np.asarray(self.shards[shard][1][row, :, ::4, ::4, 0])
+            back, front = ((parts == part).sum((1, 2)) for part in (TORSO_BACK, TORSO_FRONT))
+            found += [(person, int(view)) for view in np.flatnonzero(back > front)]
+        return found
 
     def draw_index(self, rng: np.random.Generator) -> tuple[int, int]:
         """A random training person and one of its views."""

@@ -17,8 +17,8 @@ from mcld_anim.pose.backends import PoseBackend, load_pose_backend
 from mcld_anim.source.face import FaceBackend, load_face_backend
 from mcld_anim.weights.table import EMBEDDED_FOLDER, file_sha256
 
-MCLD_PARTS = ("vae", "image_encoder", "reference_net", "denoiser", "pose_guider", "face_tokens")
-"""Attributes of `Mcld`, and the names of their files."""
+MCLD_PARTS = ("vae", "image_encoder", "reference_net", "denoiser", "pose_guider", "face_tokens", "detail")
+"""Attributes of `Mcld`, and the names of their files; a model need not have the last."""
 
 
 @dataclass(frozen=True)
@@ -45,11 +45,12 @@ def load_models(model: str, device: torch.device, dtype: torch.dtype, densepose:
     """Load a bundled model by name with a DensePose backend and a face backend ("none": without)."""
     options = load_model_options(model)
     mcld = build_mcld(options)
-    for part in MCLD_PARTS:
+    parts = [part for part in MCLD_PARTS if getattr(mcld, part) is not None]
+    for part in parts:
         fill(getattr(mcld, part), load_file(embedded_file(part)), part)
     mcld.requires_grad_(False).eval().to(device, dtype)
     used = [
-        *MCLD_PARTS,
+        *parts,
         *(["densepose"] if densepose == "tiny" else []),
         *(["face"] if face == "tiny" else []),
     ]

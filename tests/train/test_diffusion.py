@@ -213,8 +213,8 @@ def test_train_resume_and_export(folders: Folders, tmp_path: Path) -> None:
         load_into(fresh.pose_guider, folder / "face_tokens.safetensors")
 
 
-@pytest.mark.parametrize("name", ["tiny", "mcld_sd15"])
-def test_bundled_configurations_load(name: str) -> None:
+@pytest.mark.parametrize(("name", "model"), [("tiny", "tiny"), ("tiny_finetune", "tiny"), ("mcld_sd15", "mcld_sd15")])
+def test_bundled_configurations_load(name: str, model: str) -> None:
     options = load_yaml(DiffusionTraining, name, folder="train")
-    assert options.model == name
+    assert options.model == model
     assert options.stages[-1].until == 1.0

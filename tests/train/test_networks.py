@@ -61,6 +61,26 @@ def test_people_are_split_and_never_mixed(people: Path) -> None:
     assert np.array_equal(pictures[1], views.view(2, 1)[0])
 
 
+def test_views_from_behind_show_more_back_than_chest(people: Path) -> None:
+    views = PeopleViews(people, LAST_DEVELOPS)
+    shares = {}
+    for person in views.training:
+        for view in range(8):
+            part = views.view(person, view)[1][..., 0]
+            shares[person, view] = (part == 1).sum() - (part == 2).sum()
+    found = views.from_behind()
+    assert found
+    assert all(shares[index] > 0 for index in found)
+    assert all(shares[index] < 300 for index in shares if index not in found)  # seen on every fourth pixel only
+
+
+def test_densepose_batches_can_be_all_from_behind(people: Path) -> None:
+    options = dataclasses.replace(densepose_task(people).options, back_views=1.0)
+    task = DensePoseTask(options, people)
+    labels = torch.cat([task.batch(np.random.default_rng(seed))[1][..., 0] for seed in range(4)])
+    assert (labels == 1).sum() > (labels == 2).sum() > 0
+
+
 def test_a_folder_without_shards_says_so(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="synth"):
         PeopleViews(tmp_path)

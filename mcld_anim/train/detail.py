@@ -1,0 +1,165 @@
+"""Training of the detail decoder on frames that a trained diffusion model makes of prepared people."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional
+
+from mcld_anim.errors import UsageError
+from mcld_anim.metrics.pictures import GAUSSIAN_RADIUS, GAUSSIAN_SIGMA, psnr, ssim
+from mcld_anim.model.build import build_mcld
+from mcld_anim.model.detail import DetailDecoder
+from mcld_anim.model.hint import Hints
+from mcld_anim.options.load import to_mapping
+from mcld_anim.options.model import load_model_options
+from mcld_anim.pose.condition import hint_picture
+from mcld_anim.source.fill import hint_atlas
+from mcld_anim.source.plate import background_plate
+from mcld_anim.train.autoencoder import reconstruction_loss, to_network
+from mcld_anim.train.diffusion import TRAINED_PARTS
+from mcld_anim.train.loop import LoopOptions
+from mcld_anim.train.pairs import PreparedPeople, load_vae
+from mcld_anim.train.parts import load_into
+from mcld_anim.train.preview import generate, to_pictures
+from mcld_anim.train.views import PeopleViews, ViewsOptions
+
+
+@dataclass(frozen=True)
+class DetailTraining:
+    """Everything a training of the detail decoder depends on."""
+
+    model: str = "tiny"
+    """Model configuration (name or path) whose `detail` is trained."""
+    loop: LoopOptions = field(default_factory=lambda: LoopOptions(minutes=45))
+    data: ViewsOptions = field(default_factory=ViewsOptions)
+    views: int = 3
+    """Frames of one person in each batch."""
+    steps: tuple[int, ...] = (1, 2, 4)
+    """Numbers of sampling steps, one of which each batch is made with."""
+    person_weight: float = 4.0
+    """Weight of a pixel inside the person; 1 outside."""
+    square_weight: float = 4.0
+    gradient_weight: float = 0.25
+    similarity_weight: float = 0.15
+    """Of 1 - SSIM, weighted alike."""
+    measured_people: int = 8
+
+    def __post_init__(self) -> None:
+        if self.views < 1 or not self.steps or min(self.steps) < 1:
+            raise ValueError(f"views {self.views} and steps {self.steps} must be at least 1")
+
+
+@dataclass(frozen=True)
+class Frames:
+    """What the decoder sees of F frames and what it should make of them."""
+
+    decoded: Tensor  # (F, 3, H, W) in [-1, 1]
+    hints: Hints
+    truths: Tensor  # (F, 3, H, W) in [-1, 1]
+
+
+class DetailTask:
+    """The detail decoder, its batches and its measures (a `train.loop.Task`)."""
+
+    def __init__(
+        self, options: DetailTraining, data: Path, prepared: Path, vae: Path, weights: Path, start_from: Path | None
+    ) -> None:
+        self.options, self.model = options, load_model_options(options.model)
+        if self.model.detail is None:
+            raise UsageError(f"the model {options.model} has no detail decoder: add `detail` to its configuration")
+        self.people = PreparedPeople(prepared, PeopleViews(data, options.data))
+        self.vae = load_vae(self.model, vae)
+        mcld = build_mcld(self.model)
+        self.diffusion = nn.ModuleDict({part: getattr(mcld, part) for part in TRAINED_PARTS})
+        load_into(self.diffusion, weights)
+        self.diffusion.eval().requires_grad_(False)
+        torch.manual_seed(options.loop.seed)
+        self.network: nn.Module = DetailDecoder(self.model.detail).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        if start_from is not None:
+            load_into(self.network, start_from)
+
+    def loss(self, rng: np.random.Generator, progress: float) -> tuple[Tensor, dict[str, float]]:
+        """Distance of finished frames of one random person from the truth."""
+        person = int(self.people.training[int(rng.integers(len(self.people.training)))])
+        source = int(rng.integers(len(self.people.person(person).textures)))
+        seen = self.people.person(person).targets(source)
+        views = [int(view) for view in rng.choice(seen, min(self.options.views, len(seen)), replace=False)]
+        frames = self.frames(person, source, views, int(rng.choice(self.options.steps)), int(rng.integers(2**31)))
+        made = self._finish(self.network, frames)
+        weight = 1.0 + (self.options.person_weight - 1.0) * frames.hints.person
+        weight = weight / weight.mean()
+        distance = reconstruction_loss(
+            made, frames.truths, weight, self.options.square_weight, self.options.gradient_weight
+        )
+        similarity = (weight * similarity_map(made, frames.truths)).mean()
+        total = distance + self.options.similarity_weight * (1.0 - similarity)
+        return total, {"distance": float(distance.detach()), "similarity": float(similarity.detach())}
+
+    @torch.no_grad()
+    def frames(self, person: int, source: int, views: list[int], steps: int, seed: int) -> Frames:
+        """What the diffusion model makes of a person's views from one of its sources, with their hints."""
+        prepared = self.people.person(person)
+        seen = [self.people.views.view(person, view) for view in views]
+        iuvs = [iuv for _, iuv in seen]
+        latents = generate(self.diffusion, self.model, prepared, iuvs, views, steps, 1.0, source=source, seed=seed)
+        photo, iuv = self.people.views.view(person, source)
+        atlas, valid = hint_atlas(photo, iuv)
+        plate = background_plate(photo, iuv)
+        hints = [hint_picture(atlas, valid, target, plate) for target in iuvs]
+        return Frames(
+            decoded=self.vae.decode(latents),
+            hints=Hints.stack([hint for hint, _ in hints], [known for _, known in hints], iuvs, latents),
+            truths=to_network(np.stack([picture for picture, _ in seen])),
+        )
+
+    def evaluate(self, network: nn.Module) -> dict[str, float]:
+        """PSNR (dB) and SSIM inside development people, before and after the decoder, and of the bare hint."""
+        numbers = self.people.development or self.people.training
+        spread = np.linspace(0, len(numbers) - 1, min(self.options.measured_people, len(numbers)))
+        figures: dict[str, list[float]] = {}
+        for number in (numbers[int(k)] for k in spread):
+            views = self.people.person(number).targets(0)[-2:]
+            frames = self.frames(number, 0, views, self.model.sampling.steps, seed=0)
+            made = {"finished": self._finish(network, frames), "decoded": frames.decoded, "hint": frames.hints.pictures}
+            truths = to_pictures(frames.truths)
+            for name, pictures in made.items():
+                for picture, truth, person in zip(to_pictures(pictures), truths, frames.hints.person, strict=True):
+                    mask = person[0].numpy() > 0
+                    figures.setdefault(f"{name}_psnr", []).append(psnr(picture, truth, mask))
+                    figures.setdefault(f"{name}_ssim", []).append(ssim(picture, truth, mask))
+        return {name: float(np.mean(values)) for name, values in figures.items()}
+
+    def export(self, network: nn.Module) -> tuple[dict[str, Tensor], dict[str, object]]:
+        return dict(network.state_dict()), {"network": "detail", "options": to_mapping(self.model.detail)}
+
+    @staticmethod
+    def _finish(network: nn.Module, frames: Frames) -> Tensor:
+        hints = frames.hints
+        return network(frames.decoded, hints.pictures, hints.validity, hints.person)
+
+
+def similarity_map(
+    first: Float[Tensor, "batch 3 height width"], second: Float[Tensor, "batch 3 height width"]
+) -> Float[Tensor, "batch 1 height width"]:
+    """SSIM of pictures in [-1, 1] around every pixel, mean over colours: as `metrics.pictures.ssim`, with gradient."""
+    offsets = torch.arange(-GAUSSIAN_RADIUS, GAUSSIAN_RADIUS + 1, dtype=first.dtype)
+    line = torch.exp(-0.5 * (offsets / GAUSSIAN_SIGMA) ** 2)
+    line = (line / line.sum()).repeat(3, 1)
+
+    def window(planes: Tensor) -> Tensor:
+        down = functional.conv2d(planes, line[:, None, :, None], padding=(GAUSSIAN_RADIUS, 0), groups=3)
+        return functional.conv2d(down, line[:, None, None, :], padding=(0, GAUSSIAN_RADIUS), groups=3)
+
+    first, second = (first + 1) / 2, (second + 1) / 2
+    mean_1, mean_2 = window(first), window(second)
+    variances = window(first * first) - mean_1**2 + window(second * second) - mean_2**2
+    covariance = window(first * second) - mean_1 * mean_2
+    c1, c2 = 0.01**2, 0.03**2
+    similarity = (2 * mean_1 * mean_2 + c1) * (2 * covariance + c2) / ((mean_1**2 + mean_2**2 + c1) * (variances + c2))
+    return similarity.mean(1, keepdim=True)

@@ -1,0 +1,46 @@
+"""The detail decoder: what it does before training, what it can see, and where a model may have one."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from mcld_anim.model.detail import FIRST_GATE, DetailDecoder
+from mcld_anim.options.model import DetailOptions, ModelOptions
+
+
+def pictures(seed: int, channels: int = 3) -> torch.Tensor:
+    return torch.rand((2, channels, 32, 48), generator=torch.Generator().manual_seed(seed)) * 2 - 1
+
+
+def test_before_training_it_mixes_in_a_little_of_the_hint() -> None:
+    decoder = DetailDecoder(DetailOptions((8, 8, 16)))
+    decoded, hint, ones = pictures(0), pictures(1), torch.ones(2, 1, 32, 48)
+    share = torch.sigmoid(torch.tensor(FIRST_GATE))
+    torch.testing.assert_close(decoder(decoded, hint, ones, ones), decoded + share * (hint - decoded))
+
+
+@pytest.mark.parametrize("which", range(4))
+def test_every_input_counts(which: int) -> None:
+    decoder = DetailDecoder(DetailOptions((8, 16)))
+    torch.nn.init.normal_(decoder.leave.weight)
+    inputs = [pictures(0), pictures(1), pictures(2, 1).abs(), pictures(3, 1).abs()]
+    before = decoder(*inputs)
+    inputs[which] = inputs[which].roll(3, dims=-1)
+    assert (decoder(*inputs) - before).abs().max() > 1e-3
+
+
+def test_a_gate_that_is_wide_open_returns_the_hint() -> None:
+    decoder = DetailDecoder(DetailOptions((8,)))
+    assert decoder.leave.bias is not None
+    with torch.no_grad():
+        decoder.leave.bias[12:] = 50.0
+    ones = torch.ones(2, 1, 32, 48)
+    torch.testing.assert_close(decoder(pictures(0), pictures(1), ones, ones), pictures(1))
+
+
+def test_it_needs_a_hint() -> None:
+    with pytest.raises(ValueError, match="uv_warp"):
+        ModelOptions(detail=DetailOptions())
+    with pytest.raises(ValueError, match="1 to 3"):
+        DetailOptions(widths=(8, 8, 8, 8))
