@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -91,6 +91,15 @@ def encode_source(
         reference=reference,
         keys=mcld.denoiser.project(reference, tokens, reference_dtype),
     )
+
+
+@torch.no_grad()
+def with_face(source: SourceAppearance, face: Face, mcld: Mcld) -> SourceAppearance:
+    """`source` with the face tokens of another face; everything else stays as it was computed."""
+    options = mcld.options
+    embeddings = source.image_embedding, source.texture_embedding
+    tokens = route_tokens(*embeddings, encode_face(mcld, face), options.conditions, options.aggregation)
+    return replace(source, face=face, tokens=tokens, keys=mcld.denoiser.project(source.reference, tokens))
 
 
 def resized(picture: Picture, size: tuple[int, int]) -> Picture:

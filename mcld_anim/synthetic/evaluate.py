@@ -21,7 +21,7 @@ from mcld_anim.model.build import Mcld
 from mcld_anim.pose.backends import PoseBackend
 from mcld_anim.pose.condition import hint_picture
 from mcld_anim.source.appearance import SourceAppearance, encode_source
-from mcld_anim.source.face import FaceBackend, similarity
+from mcld_anim.synthetic.face_figures import SwapMeter, accuracy_figures, face_figures
 from mcld_anim.synthetic.identity import FIRST_EVALUATION_SEED
 from mcld_anim.synthetic.person import Person, Rendering, render
 from mcld_anim.synthetic.views import SOURCE_VIEWS, Shot, draw_shots, person_background
@@ -37,6 +37,7 @@ class EvaluationOptions:
     people: int = 8
     poses: int = 16
     first_seed: int = FIRST_EVALUATION_SEED
+    identities: int = 60  # held-out heads whose close-ups the face embedder must tell apart
     settings: SamplingSettings | None = None  # None: the model's default steps and guidance, noise seed 0, no blending
 
     def __post_init__(self) -> None:
@@ -80,16 +81,17 @@ def evaluate(models: LoadedModels, options: EvaluationOptions, progress: Progres
     texture re-rendered by the target IUV, holes filled. grey_, mean_colour_: a constant grey, and the mean colour of
     the person in the photo. vae_: the truth through the autoencoder. right_person_rate: the share of frames that are
     closer, by mean colour error over the person mask, to their own person than to every other one in the same shot.
-    densepose_*: the estimator on the truths. face_found_rate, face_similarity: of the generated frames whose truth
-    shows a face, to the photo's.
+    densepose_*: the estimator on the truths. face_*: see `synthetic.face_figures`.
     """
     size = models.mcld.options.frame_size[0]
     subjects = [draw_subject(options.first_seed + k, options.poses, size) for k in range(options.people)]
     settings = options.settings or default_settings(models.mcld)
+    swap = SwapMeter(models.mcld, models.face_backend, settings)
     figures = Figures()
     done, total = 0, options.people * options.poses
-    for subject in subjects:
+    for number, subject in enumerate(subjects):
         source = encode_source(subject.photo.picture, subject.photo.iuv, models.mcld, models.face_backend)
+        swap.add(number, source, subjects[number - 1].photo, subject.truths)
         others = [other.person for other in subjects if other is not subject]
         for _index, (shot, truth, made) in enumerate(generated(models.mcld, source, subject, settings)):
             mask = truth.iuv[..., 0] > 0
@@ -105,7 +107,8 @@ def evaluate(models: LoadedModels, options: EvaluationOptions, progress: Progres
             done += 1
             if progress:
                 progress(done, total)
-    return figures.means()
+    faces = accuracy_figures(models.face_backend, options.first_seed, options.identities)
+    return figures.means() | swap.figures() | faces
 
 
 def default_settings(mcld: Mcld) -> SamplingSettings:
@@ -199,18 +202,6 @@ def compare_iuv(found: Iuv, truth: Iuv) -> dict[str, float]:
         "densepose_foreground_iou": float((inside & claimed).sum() / (inside | claimed).sum()),
         "densepose_uv_error": float(np.median(error)) if right.any() else 1.0,
     }
-
-
-def face_figures(
-    backend: FaceBackend | None, source: SourceAppearance, made: Picture, truth: Rendering
-) -> dict[str, float]:
-    """Nothing where the photo or the truth shows no face; else whether the made frame does, and how similar."""
-    if backend is None or source.face is None or backend.largest(truth.picture, truth.iuv) is None:
-        return {}
-    face = backend.largest(made, truth.iuv)
-    if face is None:
-        return {"face_found_rate": 0.0}
-    return {"face_found_rate": 1.0, "face_similarity": similarity(source.face, face)}
 
 
 def is_right_person(made: Picture, subject: Subject, shot: Shot, others: Sequence[Person], mask: np.ndarray) -> bool:

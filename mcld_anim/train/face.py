@@ -17,6 +17,7 @@ from torch.nn import functional
 
 from mcld_anim.arrays import Picture
 from mcld_anim.errors import InputError
+from mcld_anim.metrics.faces import equal_error, pair_similarities
 from mcld_anim.source.tiny_face import CROP_SIZE, EMBEDDING_SIZE, FaceEmbedder, face_box, face_crop
 from mcld_anim.synthetic.dataset import SyntheticShards
 from mcld_anim.train.loop import LoopOptions
@@ -128,16 +129,8 @@ def verification(embedder: FaceEmbedder, people: list[list[Picture]]) -> tuple[f
     numbers = np.repeat(np.arange(len(people)), [len(crops) for crops in people])
     with torch.no_grad():
         crops = to_crops([crop for person in people for crop in person])
-        embeddings = functional.normalize(torch.cat([embedder(part) for part in crops.split(128)])).numpy()
-    cosines = embeddings @ embeddings.T
-    pairs = np.triu_indices(len(numbers), 1)
-    same = numbers[pairs[0]] == numbers[pairs[1]]
-    own, others = np.sort(cosines[pairs][same]), np.sort(cosines[pairs][~same])
-    thresholds = np.linspace(-1, 1, 801)
-    missed = np.searchsorted(own, thresholds) / len(own)
-    taken = 1 - np.searchsorted(others, thresholds) / len(others)
-    equal = int(np.abs(missed - taken).argmin())
-    return float(1 - (missed[equal] + taken[equal]) / 2), float(thresholds[equal])
+        embeddings = torch.cat([embedder(part) for part in crops.split(128)]).numpy()
+    return equal_error(*pair_similarities(embeddings, numbers))
 
 
 def to_crops(crops: list[Picture]) -> Tensor:
