@@ -26,6 +26,10 @@ class ReferenceNet(nn.Module):
         super().__init__()
         self.unet = build_reference_unet(options)
 
+    def enable_gradient_checkpointing(self) -> None:
+        """Trade time for memory in training: recompute each block in the backward pass."""
+        self.unet.enable_gradient_checkpointing()
+
     @property
     def last_layer(self) -> str:
         """Name of the transformer block after whose norm1 nothing is read."""

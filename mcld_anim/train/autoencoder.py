@@ -18,7 +18,7 @@ from mcld_anim.arrays import HEAD_PARTS
 from mcld_anim.model.vae import LatentAutoencoder, build_vae
 from mcld_anim.options.load import to_mapping
 from mcld_anim.options.model import LATENT_STRIDE, load_model_options
-from mcld_anim.train.loop import LoopOptions
+from mcld_anim.train.loop import LoopOptions, device_of
 from mcld_anim.train.views import PeopleViews, ViewsOptions
 
 LEAST_SHOWN = 0.1
@@ -63,7 +63,7 @@ class AutoencoderTask:
 
     def loss(self, rng: np.random.Generator, progress: float) -> tuple[Tensor, dict[str, float]]:
         """Reconstruction of one batch of crops from a sample of the posterior."""
-        pictures, person = self.batch(rng)
+        pictures, person = (planes.to(device_of(self.network)) for planes in self.batch(rng))
         posterior = self.vae.encode_posterior(pictures)
         restored = self.vae.decode_raw(posterior.sample())
         weight = 1.0 + (self.options.person_weight - 1.0) * person
@@ -114,8 +114,8 @@ class AutoencoderTask:
         pictures, iuv = self.views.development_views(self.options.measured_views)
         inside, frame, deviation = [], [], []
         for start in range(0, len(pictures), 8):
-            batch = to_network(pictures[start : start + 8])
-            person = torch.from_numpy(iuv[start : start + 8, ..., 0] > 0).float()[:, None]
+            batch = to_network(pictures[start : start + 8]).to(device_of(network))
+            person = torch.from_numpy(iuv[start : start + 8, ..., 0] > 0).to(batch)[:, None]
             latents = network.encode(batch)
             restored = network.decode(latents)
             for k in range(len(batch)):
@@ -136,7 +136,7 @@ class AutoencoderTask:
         assert isinstance(network, LatentAutoencoder)
         pictures, _ = self.views.development_views(self.options.measured_views)
         parts = np.array_split(pictures, min(8, len(pictures)))
-        latents = torch.cat([network.encode(to_network(part)) for part in parts])
+        latents = torch.cat([network.encode(to_network(part).to(device_of(network))) for part in parts])
         mean = latents.mean((0, 2, 3))
         deviation = (latents - mean[:, None, None]).square().mean().sqrt().expand(len(mean))
         vae = to_mapping(load_model_options(self.options.model).vae)

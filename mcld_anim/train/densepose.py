@@ -14,7 +14,7 @@ from mcld_anim.arrays import PART_COUNT, Iuv, Picture
 from mcld_anim.pose.tiny_network import DensePoseMaps, TinyDensePose, TinyDensePoseOptions, chosen_uv
 from mcld_anim.train.autoencoder import to_network
 from mcld_anim.train.body_augment import BodyAugmentOptions, augment, make_backgrounds
-from mcld_anim.train.loop import LoopOptions
+from mcld_anim.train.loop import LoopOptions, device_of
 from mcld_anim.train.parts import load_into
 from mcld_anim.train.views import PeopleViews, ViewsOptions
 
@@ -59,14 +59,14 @@ class DensePoseTask:
 
     def loss(self, rng: np.random.Generator, progress: float) -> tuple[Tensor, dict[str, float]]:
         """Cross entropy of the part plus L1 of U and V in the true part's maps, inside the person."""
-        pictures, labels = self.batch(rng)
+        pictures, labels = (tensor.to(device_of(self.network)) for tensor in self.batch(rng))
         maps: DensePoseMaps = self.network(pictures)
         parts = labels[..., 0].long()
         inside = (parts > 0).float()
         u, v = chosen_uv(maps, parts)
         distance = (u - labels[..., 1] / 255.0).abs() + (v - labels[..., 2] / 255.0).abs()
         uv = (distance * inside).sum() / inside.sum().clamp(min=1.0)
-        classes = functional.cross_entropy(maps.parts, parts, weight=self.class_weight)
+        classes = functional.cross_entropy(maps.parts, parts, weight=self.class_weight.to(pictures.device))
         return classes + self.options.uv_weight * uv, {
             "parts": float(classes.detach()),
             "uv": float(uv.detach()),
@@ -106,11 +106,12 @@ def measure(network: nn.Module, pictures: np.ndarray, iuv: np.ndarray) -> dict[s
     `pictures` (B, 256, 256, 3) uint8, `iuv` (B, 128, 128, 3) uint8; all cells pooled.
     """
     right = inside = overlap = union = 0
+    device = device_of(network)
     errors: list[Tensor] = []
     with torch.no_grad():
         for start in range(0, len(pictures), 12):
-            maps = network(to_network(pictures[start : start + 12]))
-            labels = torch.from_numpy(np.ascontiguousarray(iuv[start : start + 12]))
+            maps = network(to_network(pictures[start : start + 12]).to(device))
+            labels = torch.from_numpy(np.ascontiguousarray(iuv[start : start + 12])).to(device)
             truth, found = labels[..., 0].long(), maps.parts.argmax(1)
             person, correct = truth > 0, (found == truth) & (truth > 0)
             right, inside = right + int(correct.sum()), inside + int(person.sum())

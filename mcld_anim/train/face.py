@@ -20,7 +20,7 @@ from mcld_anim.errors import InputError
 from mcld_anim.metrics.faces import equal_error, pair_similarities
 from mcld_anim.source.tiny_face import CROP_SIZE, EMBEDDING_SIZE, FaceEmbedder, face_box, face_crop
 from mcld_anim.synthetic.dataset import SyntheticShards
-from mcld_anim.train.loop import LoopOptions
+from mcld_anim.train.loop import LoopOptions, device_of
 
 
 @dataclass(frozen=True)
@@ -56,8 +56,9 @@ class FaceTask:
         """ArcFace over one batch of crops."""
         numbers = rng.integers(len(self.training), size=self.options.loop.batch_size)
         crops = [self._varied(self.training[n][rng.integers(len(self.training[n]))], rng) for n in numbers]
-        cosines = self.network(to_crops(crops))
-        labels = torch.from_numpy(numbers)
+        device = device_of(self.network)
+        cosines = self.network(to_crops(crops).to(device))
+        labels = torch.from_numpy(numbers).to(device)
         margin = self.options.margin * min(1.0, 3 * progress)
         angles = torch.acos(cosines.clamp(-0.999, 0.999))
         own = functional.one_hot(labels, cosines.shape[1]).bool()
@@ -129,7 +130,7 @@ def verification(embedder: FaceEmbedder, people: list[list[Picture]]) -> tuple[f
     numbers = np.repeat(np.arange(len(people)), [len(crops) for crops in people])
     with torch.no_grad():
         crops = to_crops([crop for person in people for crop in person])
-        embeddings = torch.cat([embedder(part) for part in crops.split(128)]).numpy()
+        embeddings = torch.cat([embedder(part) for part in crops.to(device_of(embedder)).split(128)]).cpu().numpy()
     return equal_error(*pair_similarities(embeddings, numbers))
 
 

@@ -1,8 +1,13 @@
 """The training loop that every network here shares: it survives being killed and continues exactly.
 
-Step i draws its batch and its noise from (seed, i) alone, never from what ran before it; a checkpoint holds the
-network, its EMA, the optimizer and the step. A run that was killed and resumed therefore ends bit for bit where an
-uninterrupted one of the same number of steps (and of CPU threads: rounding depends on it) ends, and loses at most the steps since its last checkpoint.
+Step i draws its batches and its noise from (seed, i, number of the batch) alone, never from what ran before it; a
+checkpoint holds the network, its EMA, the optimizer and the step. A run that was killed and resumed therefore ends bit
+for bit where an uninterrupted one of the same number of steps (and of CPU threads: rounding depends on it) ends, and
+loses at most the steps since its last checkpoint.
+
+Devices, half precision and several processes are accelerate's business (`torchrun --nproc-per-node 4 -m
+mcld_anim.cli.main train ...`). The batches of a step are numbered over processes and accumulation alike, so that two processes compute what one
+with `accumulate: 2` does.
 """
 
 from __future__ import annotations
@@ -11,9 +16,10 @@ import copy
 import math
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import numpy as np
 import torch
@@ -21,6 +27,9 @@ from torch import Tensor, nn
 
 from mcld_anim.errors import McldAnimError, UsageError
 from mcld_anim.train.record import Checkpoint, Curve, write_checkpoint, write_weights
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
 
 CHECKPOINT_NAME = "checkpoint.pt"
 WEIGHTS_NAME = "weights.safetensors"
@@ -33,6 +42,11 @@ class LoopOptions:
     """How long and how fast to learn. The budget ends by `steps` or by `minutes`, whichever is set and first."""
 
     batch_size: int = 8
+    """Samples of one batch, on each process."""
+    accumulate: int = 1
+    """Batches on each process whose gradients are averaged before an update."""
+    precision: Literal["float32", "float16", "bfloat16"] = "float32"
+    """What the networks compute in (autocast); parameters and their averages stay in float32."""
     learning_rate: float = 1e-3
     """Peak of the schedule, after the warm-up."""
     final_learning_rate: float = 0.02
@@ -60,7 +74,7 @@ class LoopOptions:
     def __post_init__(self) -> None:
         if self.steps is None and self.minutes is None:
             raise ValueError("neither steps nor minutes is set; give one, so that the training ends")
-        for name in ("batch_size", "learning_rate", "gradient_clip", "log_steps"):
+        for name in ("batch_size", "learning_rate", "gradient_clip", "log_steps", "accumulate"):
             if getattr(self, name) <= 0:
                 raise ValueError(f"{name} is {getattr(self, name)}, expected more than 0")
         if not 0.0 <= self.decay_from < 1.0 or not 0.0 <= self.ema_decay < 1.0:
@@ -68,7 +82,7 @@ class LoopOptions:
 
 
 class Task(Protocol):
-    """What is learned. `network` holds every trained parameter."""
+    """What is learned. `network` holds every trained parameter, and says by `device_of` where batches belong."""
 
     network: nn.Module
 
@@ -111,10 +125,16 @@ def train(
     """
     run = _Run(task, options, output, describe or {}, on_log)
     run.begin(resume)
-    while run.progress() < 1.0:
-        run.step()
-        run.keep_records()
+    while (progress := run.progress()) < 1.0:
+        run.step(progress)
+        if run.accelerator.is_main_process:
+            run.keep_records()
     return run.finish()
+
+
+def device_of(network: nn.Module) -> torch.device:
+    """Where a network's parameters lie; the CPU for one without any."""
+    return next(network.parameters(), torch.empty(0)).device
 
 
 def learning_rate(options: LoopOptions, step: int, progress: float) -> float:
@@ -143,6 +163,31 @@ def update_average(average: nn.Module, network: nn.Module, decay: float, step: i
             old.copy_(new)
 
 
+class _Step(nn.Module):
+    """A task's loss as a module, so that what wraps modules for several processes sees the whole of a step."""
+
+    def __init__(self, task: Task) -> None:
+        super().__init__()
+        self.network, self.task_loss = task.network, task.loss
+
+    def forward(self, rng: np.random.Generator, progress: float) -> tuple[Tensor, dict[str, float]]:
+        return self.task_loss(rng, progress)
+
+
+def _accelerator(precision: str) -> Accelerator:
+    try:
+        from accelerate import Accelerator
+        from accelerate.utils import DistributedDataParallelKwargs
+    except ImportError as error:
+        raise UsageError(
+            f"training needs accelerate ({error}): install it with `pip install 'mcld-anim[train]'`"
+        ) from error
+    names = {"float32": "no", "float16": "fp16", "bfloat16": "bf16"}
+    # Dropped samples leave the reference unused, frozen layers get no gradient at all.
+    unused = DistributedDataParallelKwargs(find_unused_parameters=True)
+    return Accelerator(mixed_precision=names[precision], kwargs_handlers=[unused])
+
+
 class _Run:
     """One training in progress: network, average, optimizer, step and clock."""
 
@@ -154,66 +199,76 @@ class _Run:
         describe: dict[str, object],
         on_log: Callable[[str], None],
     ) -> None:
-        self.task, self.options, self.output, self.describe, self.on_log = (
-            task,
-            options,
-            output,
-            describe,
-            on_log,
-        )
-        self.average = copy.deepcopy(task.network).requires_grad_(False).eval()
+        self.task, self.options, self.output, self.describe = task, options, output, describe
+        self.accelerator = _accelerator(options.precision)
+        self.on_log = on_log
         self.parameters = [p for p in task.network.parameters() if p.requires_grad]
-        self.optimizer = torch.optim.AdamW(
+        optimizer = torch.optim.AdamW(
             self.parameters, options.learning_rate, betas=options.betas, weight_decay=options.weight_decay
         )
+        self.model, self.optimizer = self.accelerator.prepare(_Step(task), optimizer)
+        self.average = copy.deepcopy(task.network).requires_grad_(False).eval()
         self.steps_done, self.seconds_before, self.bad_steps = 0, 0.0, 0
         self.figures: dict[str, float] = {}
 
     def begin(self, resume: bool) -> None:
         """Take up the checkpoint in `output`, or start a new run there."""
         path = self.output / CHECKPOINT_NAME
-        if path.exists() and not resume:
+        there = path.exists()
+        self.accelerator.wait_for_everyone()
+        if there and not resume:
             raise UsageError(f"{self.output} holds a training run already; continue it with --resume or choose another")
         self.output.mkdir(parents=True, exist_ok=True)
-        if path.exists():
+        if there:
             state = Checkpoint.read(path)
             state.check_description(self.describe, path)
             self.task.network.load_state_dict(state.network)
             self.average.load_state_dict(state.average)
             self.optimizer.load_state_dict(state.optimizer)
+            if self.accelerator.scaler is not None and state.scaler:
+                self.accelerator.scaler.load_state_dict(state.scaler)
             self.steps_done, self.seconds_before, self.figures = state.step, state.seconds, state.figures
-            self.on_log(f"resumed at step {self.steps_done}")
-        self.curve = Curve(self.output / "curve.csv", self.steps_done)
-        self.evaluations = Curve(self.output / "evaluation.csv", self.steps_done)
+        if self.accelerator.is_main_process:
+            if there:
+                self.on_log(f"resumed at step {self.steps_done}")
+            self.curve = Curve(self.output / "curve.csv", self.steps_done)
+            self.evaluations = Curve(self.output / "evaluation.csv", self.steps_done)
         self.started = self.saved = self.evaluated = time.monotonic()
 
     def seconds(self) -> float:
         return self.seconds_before + time.monotonic() - self.started
 
     def progress(self) -> float:
-        """Part of the budget that is spent, 0..1."""
+        """Part of the budget that is spent, 0..1, by the clock of the main process."""
         parts = [0.0]
         if self.options.steps is not None:
             parts.append(self.steps_done / max(1, self.options.steps))
         if self.options.minutes is not None:
             parts.append(self.seconds() / (60.0 * max(1e-9, self.options.minutes)))
-        return min(1.0, max(parts))
+        return self._agreed(min(1.0, max(parts)))
 
-    def step(self) -> None:
-        """One update from the batch of (seed, step)."""
-        step, progress = self.steps_done, self.progress()
-        rng = np.random.default_rng([self.options.seed, step])
-        torch.manual_seed(int(rng.integers(2**63)))
+    def _agreed(self, value: float) -> float:
+        """The main process's value, in every process."""
+        if self.accelerator.num_processes == 1:
+            return value
+        from accelerate.utils import broadcast
+
+        shared: Tensor = broadcast(torch.tensor([value], device=self.accelerator.device))
+        return float(shared)
+
+    def step(self, progress: float) -> None:
+        """One update from the batches of (seed, step)."""
+        step, accelerator = self.steps_done, self.accelerator
         rate = learning_rate(self.options, step, progress)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         self.task.network.train()
-        loss, figures = self.task.loss(rng, progress)
-        loss.backward()  # type: ignore[no-untyped-call]
-        norm = nn.utils.clip_grad_norm_(self.parameters, self.options.gradient_clip)
-        finite = bool(torch.isfinite(norm)) and bool(torch.isfinite(loss))
-        if finite:
+        loss, figures = self._gradients(step, progress)
+        norm = torch.as_tensor(accelerator.clip_grad_norm_(self.parameters, self.options.gradient_clip))
+        finite = bool(torch.isfinite(norm))
+        if finite or accelerator.scaler is not None:  # the scaler leaves such steps out by itself, and learns from them
             self.optimizer.step()
+        if finite:
             update_average(self.average, self.task.network, self.options.ema_decay, step)
         self.optimizer.zero_grad(set_to_none=True)
         self.bad_steps = 0 if finite else self.bad_steps + 1
@@ -223,15 +278,30 @@ class _Run:
                 f"rate and continue from {self.output / CHECKPOINT_NAME}"
             )
         self.steps_done += 1
-        if self.steps_done % self.options.log_steps == 0:
+        if accelerator.is_main_process and self.steps_done % self.options.log_steps == 0:
             row = {
-                "loss": float(loss.detach()),
+                "loss": loss,
                 "gradient_norm": float(norm),
                 "learning_rate": rate,
                 **figures,
             }
             self.curve.add(self.steps_done, self.seconds(), row)
             self.on_log(_line(self.steps_done, self.seconds(), row))
+
+    def _gradients(self, step: int, progress: float) -> tuple[float, dict[str, float]]:
+        """Average the gradients of all batches of a step; this process's mean loss, and figures of its last batch."""
+        accelerator, count = self.accelerator, self.options.accumulate
+        total, figures = 0.0, {}
+        for number in range(count):
+            position = number * accelerator.num_processes + accelerator.process_index
+            rng = np.random.default_rng([self.options.seed, step, position])
+            torch.manual_seed(int(rng.integers(2**63)))
+            last = number == count - 1
+            with nullcontext() if last else accelerator.no_sync(self.model), accelerator.autocast():
+                loss, figures = self.model(rng, progress)
+            accelerator.backward(loss / count)
+            total += float(loss.detach()) / count
+        return total, figures
 
     def keep_records(self) -> None:
         """Evaluate and write a checkpoint when it is time to."""
@@ -256,6 +326,7 @@ class _Run:
             network=self.task.network.state_dict(),
             average=self.average.state_dict(),
             optimizer=self.optimizer.state_dict(),
+            scaler={} if self.accelerator.scaler is None else self.accelerator.scaler.state_dict(),
             figures=self.figures,
             description=self.describe,
         )
@@ -278,8 +349,10 @@ class _Run:
         return path
 
     def finish(self) -> TrainingResult:
-        self.evaluate()
-        self.save()
+        if self.accelerator.is_main_process:
+            self.evaluate()
+            self.save()
+        self.accelerator.wait_for_everyone()
         return TrainingResult(self.steps_done, self.seconds(), self.figures, self.output / WEIGHTS_NAME)
 
 

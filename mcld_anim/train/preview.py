@@ -21,6 +21,7 @@ from mcld_anim.pose.condition import network_condition
 from mcld_anim.sampling.denoise import denoise
 from mcld_anim.sampling.noise import start_noise
 from mcld_anim.sampling.schedule import make_scheduler
+from mcld_anim.train.loop import device_of
 from mcld_anim.train.pairs import PreparedPeople, PreparedPerson
 
 
@@ -43,6 +44,8 @@ def measure_people(
     source, then hint, generated, truth of each target.
     """
     numbers = people.development or people.training
+    device = device_of(networks)
+    vae = vae.to(device)
     chosen = [numbers[k] for k in np.linspace(0, len(numbers) - 1, min(count, len(numbers))).round().astype(int)]
     figures: dict[str, list[float]] = {name: [] for name in ("inside", "hint", "ceiling", "background")}
     rows = []
@@ -52,8 +55,8 @@ def measure_people(
         seen = [people.views.view(number, view) for view in views]
         latents = generate(networks, model, person, [iuv for _, iuv in seen], views, steps, guidance)
         made = to_pictures(vae.decode(latents))
-        hints = to_pictures(vae.decode(_floats(person.hints[views])[:, :-1]))
-        ceilings = to_pictures(vae.decode(_floats(person.latents[views])))
+        hints = to_pictures(vae.decode(_floats(person.hints[views], device)[:, :-1]))
+        ceilings = to_pictures(vae.decode(_floats(person.latents[views], device)))
         row = [people.views.view(number, 0)[0]]
         for (truth, iuv), frame, hint, ceiling in zip(seen, made, hints, ceilings, strict=True):
             mask = iuv[..., 0] > 0
@@ -80,10 +83,12 @@ def generate(
     seed: int = 0,
 ) -> Latents:
     """Latents (F, C, h, w) of a prepared person's source in the poses of its `views`."""
+    device = device_of(networks)
     appearance = _appearance(networks, model, person, source)
-    conditions = torch.stack([network_condition(iuv, model.pose_guider) for iuv in iuvs])
-    features = networks["pose_guider"](conditions, _floats(person.hints[views]))
-    noise = start_noise((model.unet.in_channels, *model.latent_size), seed, range(len(iuvs)))
+    conditions = torch.stack([network_condition(iuv, model.pose_guider) for iuv in iuvs]).to(device)
+    hints = _floats(person.hints[views], device) if model.pose_guider.hint == "uv_warp" else None
+    features = networks["pose_guider"](conditions, hints)
+    noise = start_noise((model.unet.in_channels, *model.latent_size), seed, range(len(iuvs))).to(device)
 
     def predict(latents: Tensor, timestep: int) -> Tensor | tuple[Tensor, Tensor]:
         return networks["denoiser"](latents, timestep, features, appearance, guided=guidance > 1)
@@ -97,14 +102,14 @@ def to_pictures(pixels: Tensor) -> np.ndarray:
 
 
 def _appearance(networks: nn.ModuleDict, model: ModelOptions, person: PreparedPerson, source: int) -> AppearanceKeys:
-    encoder, row = networks["image_encoder"], slice(source, source + 1)
-    image = encoder(pixel_values=_floats(person.photo_pixels[row])).image_embeds[:, None]
-    texture = encoder(pixel_values=_floats(person.texture_pixels[row])).image_embeds[:, None]
-    face = networks["face_tokens"](_floats(person.faces[row])[:, None])
+    encoder, row, device = networks["image_encoder"], slice(source, source + 1), device_of(networks)
+    image = encoder(pixel_values=_floats(person.photo_pixels[row], device)).image_embeds[:, None]
+    texture = encoder(pixel_values=_floats(person.texture_pixels[row], device)).image_embeds[:, None]
+    face = networks["face_tokens"](_floats(person.faces[row], device)[:, None])
     tokens = route_tokens(image, texture, face, model.conditions, model.aggregation)
     denoiser = cast("Denoiser", networks["denoiser"])
-    return denoiser.project(networks["reference_net"](_floats(person.textures[row]), image), tokens)
+    return denoiser.project(networks["reference_net"](_floats(person.textures[row], device), image), tokens)
 
 
-def _floats(array: np.ndarray) -> Tensor:
-    return torch.from_numpy(np.asarray(array)).float()
+def _floats(array: np.ndarray, device: torch.device) -> Tensor:
+    return torch.from_numpy(np.asarray(array)).float().to(device)

@@ -32,6 +32,8 @@ class Checkpoint:
     network: dict[str, Tensor]
     average: dict[str, Tensor]
     optimizer: dict[str, Any]
+    scaler: dict[str, Any] = field(default_factory=dict)
+    """Of the loss, in float16 training."""
     figures: dict[str, float] = field(default_factory=dict)
     description: dict[str, object] = field(default_factory=dict)
 
@@ -41,7 +43,7 @@ class Checkpoint:
         try:
             state = torch.load(path, map_location="cpu", weights_only=True)
             state["description"] = json.loads(state["description"])
-            return cls(**{entry.name: state[entry.name] for entry in fields(cls)})
+            return cls(**{entry.name: state[entry.name] for entry in fields(cls) if entry.name in state})
         except (pickle.UnpicklingError, RuntimeError, KeyError, TypeError, ValueError, EOFError, OSError) as error:
             reason = " ".join(str(error).split())[:100]
             raise WeightsError(

@@ -180,11 +180,9 @@ def test_wrong_numbers_of_sources_are_refused(mcld: Mcld) -> None:
         mcld.denoiser(*frames(), appearance(mcld, 3), guided=True, dropped=torch.tensor([True] * 3))
 
 
-@pytest.mark.parametrize("checkpointing", [False, True])
-def test_gradients_reach_every_parameter(mcld: Mcld, checkpointing: bool) -> None:
-    mcld.train()
-    if checkpointing:
-        mcld.denoiser.enable_gradient_checkpointing()
+def backward(mcld: Mcld) -> AppearanceKeys:
+    """Gradients of one training forward through every network."""
+    torch.manual_seed(1)
     latents, timesteps, _ = frames()
     pixels = torch.randn(FRAMES, 3, 32, 32)
     image, texture = (mcld.image_encoder(pixels * factor).image_embeds[:, None] for factor in (1, 2))
@@ -193,6 +191,29 @@ def test_gradients_reach_every_parameter(mcld: Mcld, checkpointing: bool) -> Non
     pose = mcld.pose_guider(torch.randn(FRAMES, 27, 64, 64), torch.randn(FRAMES, 5, 8, 8))
     v = mcld.denoiser(latents, timesteps, pose, seen, dropped=torch.tensor([False, True, False]))
     v.square().mean().backward()
+    return seen
+
+
+def test_checkpointing_changes_no_gradient(mcld: Mcld) -> None:
+    mcld.train()
+    backward(mcld)
+    wanted = {name: p.grad.clone() for name, p in mcld.named_parameters() if p.grad is not None}
+    mcld.zero_grad()
+    mcld.denoiser.enable_gradient_checkpointing()
+    mcld.reference_net.enable_gradient_checkpointing()
+    backward(mcld)
+    for name, parameter in mcld.named_parameters():
+        if name in wanted:
+            torch.testing.assert_close(parameter.grad, wanted[name], rtol=1e-4, atol=1e-7)
+
+
+@pytest.mark.parametrize("checkpointing", [False, True])
+def test_gradients_reach_every_parameter(mcld: Mcld, checkpointing: bool) -> None:
+    mcld.train()
+    if checkpointing:
+        mcld.denoiser.enable_gradient_checkpointing()
+        mcld.reference_net.enable_gradient_checkpointing()
+    seen = backward(mcld)
     silent = {
         name
         for part in ("reference_net", "denoiser", "pose_guider", "face_tokens", "image_encoder")

@@ -40,11 +40,10 @@ OPTIONS = LoopOptions(
 class Regression:
     """Learns a linear map through a network with running statistics and dropout: all that a resume must restore."""
 
-    def __init__(self, pause: float = 0.0, broken: bool = False) -> None:
+    def __init__(self, pause: float = 0.0, broken: bool = False, statistics: bool = True) -> None:
         torch.manual_seed(0)
-        self.network: nn.Module = nn.Sequential(
-            nn.Linear(3, 16), nn.BatchNorm1d(16), nn.ReLU(), nn.Dropout(0.2), nn.Linear(16, 1)
-        )
+        norm = nn.BatchNorm1d(16) if statistics else nn.LayerNorm(16)
+        self.network: nn.Module = nn.Sequential(nn.Linear(3, 16), norm, nn.ReLU(), nn.Dropout(0.2), nn.Linear(16, 1))
         self.pause, self.broken = pause, broken
 
     def loss(self, rng: np.random.Generator, progress: float) -> tuple[Tensor, dict[str, float]]:
@@ -135,6 +134,50 @@ def test_a_killed_process_loses_only_the_steps_since_its_checkpoint(whole: Path,
     assert state(folder).step % 7 == 0
     train(Regression(), OPTIONS, folder, resume=True)
     assert_same_run(whole, folder)
+
+
+def test_two_processes_compute_what_one_with_two_batches_does(tmp_path: Path) -> None:
+    """Real processes that torchrun starts; the gradients' mean, the steps and the files are the same."""
+    options = dataclasses.replace(OPTIONS, steps=6)
+    train(Regression(statistics=False), dataclasses.replace(options, accumulate=2), tmp_path / "one")
+    script = tmp_path / "two.py"
+    script.write_text(
+        "import dataclasses, sys; from pathlib import Path\n"
+        "from test_loop import OPTIONS, Regression\n"
+        "from mcld_anim.train.loop import train\n"
+        "options = dataclasses.replace(OPTIONS, steps=6)\n"
+        "train(Regression(statistics=False), options, Path(sys.argv[1]), on_log=print)\n"
+    )
+    launch = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parent), "OMP_NUM_THREADS": "1"}
+    environment |= {"ACCELERATE_USE_CPU": "true"}
+    command = [sys.executable, *launch, str(script), str(tmp_path / "two")]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("step 6 ") == 2, "the main process alone logs the step and the evaluation"
+    one, two = state(tmp_path / "one"), state(tmp_path / "two")
+    assert one.step == two.step == 6
+    for name, tensor in one.network.items():
+        torch.testing.assert_close(two.network[name], tensor, rtol=1e-4, atol=1e-6)
+    single = tmp_path / "single"
+    train(Regression(statistics=False), options, single)
+    assert any(not torch.allclose(state(single).network[name], tensor) for name, tensor in one.network.items())
+
+
+def test_half_precision_computes_in_half_and_keeps_full_weights(tmp_path: Path) -> None:
+    script = (
+        "import dataclasses, sys; from pathlib import Path; from test_loop import OPTIONS, Regression; "
+        "from mcld_anim.train.loop import train; "
+        "train(Regression(), dataclasses.replace(OPTIONS, steps=60, precision='bfloat16'), Path(sys.argv[1]))"
+    )
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parent)}
+    subprocess.run([sys.executable, "-c", script, str(tmp_path / "half")], env=environment, check=True)
+    train(Regression(), dataclasses.replace(OPTIONS, steps=60), tmp_path / "full")
+    half, full = state(tmp_path / "half"), state(tmp_path / "full")
+    assert half.network["0.weight"].dtype == torch.float32
+    difference = (half.network["0.weight"] - full.network["0.weight"]).abs().max()
+    assert 0 < difference < 0.2
+    assert half.figures["error"] < 0.8
 
 
 def test_it_learns_and_reports(tmp_path: Path) -> None:
