@@ -109,26 +109,62 @@ def prepare(
     typer.echo(f"{made} people prepared in {output}")
 
 
+@app.command("prepare-pairs")
+def prepare_pairs_command(
+    pairs: Annotated[Path, typer.Option(help="CSV with the columns source,target (or from,to).")],
+    images: Annotated[Path, typer.Option(help="Folder that the list's paths are relative to.")],
+    output: Annotated[Path, typer.Option(help="Folder for one file per picture; existing ones are kept.")],
+    model: Annotated[str, typer.Option(help="Model configuration, by name or path.")] = "mcld_sd15",
+    densepose: Annotated[
+        str, typer.Option(help="Estimator, or a folder of IUV pictures named as the images are, with .png.")
+    ] = "detectron2",
+    face: Annotated[str, typer.Option(help="Face embedder: insightface, tiny or none.")] = "insightface",
+    device: Annotated[str, typer.Option(help="Where the estimators compute: cpu or cuda.")] = "cpu",
+    workers: Annotated[int, typer.Option(min=1, help="Processes; each loads the networks.")] = 1,
+) -> None:
+    """Compute IUV, texture and face of every picture in a list of pairs, as DeepFashion's; resumes by itself."""
+    from rich.progress import Progress
+
+    from mcld_anim.options.model import load_model_options
+    from mcld_anim.train.pair_list import PairPreparation, prepare_pairs
+
+    request = PairPreparation(pairs, images, output, load_model_options(model), densepose, face, device, workers)
+    with Progress() as progress:
+        task = progress.add_task("pictures", total=None)
+        result = prepare_pairs(request, lambda done, total: progress.update(task, completed=done, total=total))
+    for problem in result.refused:
+        typer.echo(f"left out: {problem}", err=True)
+    typer.echo(f"{result.pairs} pairs; {result.made} pictures prepared now, {result.without_person} show no person")
+
+
 @app.command()
 def diffusion(
-    data: Data,
-    prepared: Prepared,
     vae: FrozenVae,
     output: Output,
+    data: Annotated[Path | None, typer.Option(help="Folder of shards written by `synth`.")] = None,
+    prepared: Annotated[Path | None, typer.Option(help="Folder written by `train prepare` from it.")] = None,
+    pairs: Annotated[Path | None, typer.Option(help="Instead: a folder written by `train prepare-pairs`.")] = None,
+    images: Annotated[Path | None, typer.Option(help="The pairs' pictures.")] = None,
     config: Config = "tiny",
     minutes: Minutes = None,
     steps: Steps = None,
     threads: Threads = 1,
     resume: Resume = False,
     start_from: StartFrom = None,
+    controlnet: Annotated[
+        Path | None, typer.Option(help="Begin the Pose Guider with this ControlNet's convolutions (safetensors).")
+    ] = None,
     export: Annotated[Path | None, typer.Option(help="At the end, also write one file per network here.")] = None,
 ) -> None:
-    """Train image encoder, ReferenceNet, denoiser, Pose Guider and face tokens on prepared people."""
-    from mcld_anim.train.diffusion import DiffusionTask, DiffusionTraining
+    """Train image encoder, ReferenceNet, denoiser, Pose Guider and face tokens on prepared people or pairs."""
+    from mcld_anim.train.diffusion import DiffusionTask, DiffusionTraining, load_examples
     from mcld_anim.train.parts import export_parts
 
     options = _options(DiffusionTraining, config, minutes, steps, threads)
-    task = DiffusionTask(options, data, prepared, vae, sheets=output / "sheets", start_from=start_from)
+    people, autoencoder = load_examples(options, vae, data, prepared, pairs, images)
+    task = DiffusionTask(
+        options, people, autoencoder, sheets=output / "sheets", start_from=start_from, controlnet=controlnet
+    )
     _train(task, options, options.loop, output, resume)
     if export is not None:
         for path in export_parts(output / "weights.safetensors", export):

@@ -105,10 +105,10 @@ class DetailTask:
     def frames(self, person: int, source: int, views: list[int], steps: int, seed: int) -> Frames:
         """What the diffusion model makes of a person's views from one of its sources, with their hints."""
         prepared = self.people.person(person)
-        seen = [self.people.views.view(person, view) for view in views]
+        seen = [self.people.target(person, view) for view in views]
         iuvs = [iuv for _, iuv in seen]
         latents = generate(self.diffusion, self.model, prepared, iuvs, views, steps, 1.0, source=source, seed=seed)
-        photo, iuv = self.people.views.view(person, source)
+        photo, iuv = self.people.source(person, source)
         atlas, valid = hint_atlas(photo, iuv)
         plate = background_plate(photo, iuv)
         hints = [hint_picture(atlas, valid, target, plate) for target in iuvs]

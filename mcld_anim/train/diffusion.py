@@ -16,9 +16,11 @@ import torch
 from torch import Tensor, nn
 
 from mcld_anim.arrays import HEAD_PARTS
+from mcld_anim.errors import UsageError
 from mcld_anim.model.attention import AppearanceKeys
 from mcld_anim.model.build import Mcld, build_mcld
 from mcld_anim.model.focal import route_tokens
+from mcld_anim.model.vae import LatentAutoencoder
 from mcld_anim.options.model import LATENT_STRIDE, load_model_options
 from mcld_anim.pose.condition import network_condition
 from mcld_anim.sampling.schedule import add_noise, make_scheduler, velocity
@@ -32,8 +34,9 @@ from mcld_anim.train.loss import (
     signal_to_noise,
     with_noise_offset,
 )
-from mcld_anim.train.pairs import PreparedPeople, load_vae
-from mcld_anim.train.parts import load_into
+from mcld_anim.train.pair_list import PreparedPairs
+from mcld_anim.train.pairs import Examples, PreparedPeople, load_vae
+from mcld_anim.train.parts import load_into, start_from_controlnet
 from mcld_anim.train.preview import measure_people
 from mcld_anim.train.views import PeopleViews, ViewsOptions
 
@@ -85,6 +88,8 @@ class DiffusionTraining:
     decided."""
     head_crops: float = 0.3
     """Part of the crops that are centred near the head."""
+    measured_pairs: int = 64
+    """Of a list of pairs, the last so many are for measuring only."""
     measured_people: int = 6
     measured_steps: int = 8
     """Sampling steps of the development measurement (guidance 1)."""
@@ -100,7 +105,7 @@ class Batch:
     faces: Tensor  # (P, 1, E)
     source_rows: Tensor  # (B,) int64: which source each target belongs to
     latents: Tensor  # (B, C, h, w) clean
-    hints: Tensor  # (B, C + 1, h, w)
+    hints: Tensor  # (B, C + 1, h, w), or (B, 0, h, w) for a Pose Guider without hints
     conditions: Tensor  # (B, K, H, W) of the Pose Guider
     parts: Tensor  # (B, H, W) uint8 DensePose labels
 
@@ -115,18 +120,19 @@ class DiffusionTask:
     def __init__(
         self,
         options: DiffusionTraining,
-        data: Path,
-        prepared: Path,
-        vae: Path,
+        people: Examples,
+        vae: LatentAutoencoder,
         sheets: Path | None = None,
         start_from: Path | None = None,
+        controlnet: Path | None = None,
     ) -> None:
         self.options, self.model = options, load_model_options(options.model)
-        self.people = PreparedPeople(prepared, PeopleViews(data, options.data))
-        self.vae, self.sheets = load_vae(self.model, vae), sheets
+        self.people, self.vae, self.sheets = people, vae, sheets
         torch.manual_seed(options.loop.seed)
         self.mcld = build_mcld(self.model)
         start_from_hint(self.mcld)
+        if controlnet is not None:
+            start_from_controlnet(self.mcld.pose_guider, controlnet)
         self.network: nn.Module = nn.ModuleDict({part: getattr(self.mcld, part) for part in TRAINED_PARTS})
         if start_from is not None:
             load_into(self.network, start_from)
@@ -161,7 +167,8 @@ class DiffusionTask:
         timesteps = timesteps.clamp(max=steps - 1).to(device)
         dropped = torch.from_numpy(rng.random(rows) < options.condition_dropout).to(device)
         appearance = encode_appearance(self.mcld, batch, options, generator).select(batch.source_rows)
-        features = self.mcld.pose_guider(batch.conditions, batch.hints)
+        hints = batch.hints if self.model.pose_guider.hint == "uv_warp" else None
+        features = self.mcld.pose_guider(batch.conditions, hints)
         noisy = add_noise(batch.latents, noise, timesteps, self.alphas)
         predicted = self.mcld.denoiser(noisy, timesteps, features, appearance, dropped=dropped)
         size = (batch.latents.shape[2], batch.latents.shape[3])
@@ -191,7 +198,7 @@ class DiffusionTask:
             sources["face"].append(person.faces[source])
             seen = person.targets(source)
             for view in rng.choice(seen, stage.views, replace=stage.views > len(seen)):
-                iuv = self.people.views.view(int(number), int(view))[1]
+                iuv = self.people.target(int(number), int(view))[1]
                 cells, pixels = self._window(rng, iuv, stage.crop)
                 targets["latents"].append(person.latents[view][cells])
                 targets["hints"].append(person.hints[view][cells])
@@ -247,6 +254,24 @@ class DiffusionTask:
     def export(self, network: nn.Module) -> tuple[dict[str, Tensor], dict[str, object]]:
         """The averaged networks, keys prefixed with the part's name."""
         return dict(network.state_dict()), {"network": "diffusion", "parts": list(TRAINED_PARTS)}
+
+
+def load_examples(
+    options: DiffusionTraining,
+    vae: Path,
+    data: Path | None,
+    prepared: Path | None,
+    pairs: Path | None,
+    images: Path | None,
+) -> tuple[Examples, LatentAutoencoder]:
+    """The people to learn from, either rendered ones (`data`, `prepared`) or a list of `pairs` and its `images`."""
+    model = load_model_options(options.model)
+    autoencoder = load_vae(model, vae)
+    if pairs is not None and images is not None and data is None and prepared is None:
+        return PreparedPairs(pairs, images, model, autoencoder, options.measured_pairs), autoencoder
+    if data is not None and prepared is not None and pairs is None and images is None:
+        return PreparedPeople(prepared, PeopleViews(data, options.data)), autoencoder
+    raise UsageError("give --data and --prepared for rendered people, or --pairs and --images for a list of pairs")
 
 
 def encode_appearance(

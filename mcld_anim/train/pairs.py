@@ -14,6 +14,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -45,7 +46,8 @@ class PreparedPerson:
     latents: np.ndarray
     """float16 (V, C, h, w): scaled latents of every view."""
     hints: np.ndarray
-    """float16 (V, C + 1, h, w): the Pose Guider's hint towards view v, from source v modulo S."""
+    """float16 (V, C + 1, h, w): the Pose Guider's hint towards view v, from source v modulo S; (V, 0, h, w) for
+    models without hints."""
     textures: np.ndarray
     """float16 (S, C, h, w): scaled latents of the UV texture."""
     photo_pixels: np.ndarray
@@ -153,6 +155,25 @@ def load_vae(options: ModelOptions, weights: Path) -> LatentAutoencoder:
     return vae.eval().requires_grad_(False)
 
 
+class Examples(Protocol):
+    """People to learn from; `training` and `development` are their numbers."""
+
+    training: list[int]
+    development: list[int]
+
+    def refresh(self) -> None:
+        """Take up people that have been prepared since."""
+
+    def person(self, number: int) -> PreparedPerson:
+        """The arrays of one person."""
+
+    def source(self, number: int, source: int) -> tuple[Picture, Iuv]:
+        """Picture and IUV of one of a person's sources, (H, W, 3) uint8."""
+
+    def target(self, number: int, view: int) -> tuple[Picture, Iuv]:
+        """Picture and IUV of one of a person's views, (H, W, 3) uint8."""
+
+
 class PreparedPeople:
     """The prepared people in a folder; which of them are development people is the views' matter."""
 
@@ -169,6 +190,14 @@ class PreparedPeople:
         self.development = [person for person in self.views.development if person in prepared]
         if not self.training:
             raise InputError(f"{self.folder} holds no prepared training person: run `mcld-anim train prepare` first")
+
+    def source(self, number: int, source: int) -> tuple[Picture, Iuv]:
+        """Picture and IUV of one of a person's sources."""
+        return self.views.view(number, source)
+
+    def target(self, number: int, view: int) -> tuple[Picture, Iuv]:
+        """Picture and IUV of one of a person's views."""
+        return self.views.view(number, view)
 
     def person(self, number: int) -> PreparedPerson:
         """The arrays of one person."""

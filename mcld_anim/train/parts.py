@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from mcld_anim.errors import WeightsError
 from mcld_anim.model.keys import load_strict
+from mcld_anim.model.pose_guider import PoseGuider
 from mcld_anim.train.record import HEADER_KEY, write_weights
 
 
@@ -33,6 +34,28 @@ def read_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, object]]:
 def load_into(network: nn.Module, path: Path) -> None:
     """Fill a network from a weights file; every key must be there and none may be left over."""
     load_strict(network, read_weights(path)[0], path.name)
+
+
+CONTROLNET_PREFIX = "controlnet_cond_embedding."
+
+
+def start_from_controlnet(pose_guider: PoseGuider, path: Path) -> None:
+    """Give a Pose Guider the convolutions of a ControlNet's conditioning embedding, except the last.
+
+    `path` is a ControlNet in diffusers' layout (the published training starts from control_v11p_sd15_seg). The last
+    convolution stays at zero, so that the Pose Guider still adds nothing at first.
+    """
+    tensors, _ = read_weights(path)
+    found = {key.removeprefix(CONTROLNET_PREFIX): t for key, t in tensors.items() if key.startswith(CONTROLNET_PREFIX)}
+    own = pose_guider.state_dict()
+    wanted = [key for key in own if key.startswith(("conv_in.", "blocks."))]
+    missing = [key for key in wanted if key not in found or found[key].shape != own[key].shape]
+    if missing:
+        raise WeightsError(
+            f"{path} does not fit the Pose Guider: {', '.join(missing)} missing or of another shape; give a ControlNet "
+            "in diffusers' layout with the widths of pose_guider.block_out_channels and 3 condition planes"
+        )
+    pose_guider.load_state_dict({key: found[key] for key in wanted}, strict=False)
 
 
 def export_parts(weights: Path, folder: Path) -> list[Path]:

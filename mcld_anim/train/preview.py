@@ -22,7 +22,7 @@ from mcld_anim.sampling.denoise import denoise
 from mcld_anim.sampling.noise import start_noise
 from mcld_anim.sampling.schedule import make_scheduler
 from mcld_anim.train.loop import device_of
-from mcld_anim.train.pairs import PreparedPeople, PreparedPerson
+from mcld_anim.train.pairs import Examples, PreparedPerson
 
 
 @torch.no_grad()
@@ -30,7 +30,7 @@ def measure_people(
     networks: nn.ModuleDict,
     vae: LatentAutoencoder,
     model: ModelOptions,
-    people: PreparedPeople,
+    people: Examples,
     count: int,
     steps: int,
     guidance: float,
@@ -39,32 +39,32 @@ def measure_people(
 ) -> dict[str, float]:
     """Mean PSNR (dB) of `count` development people, source view 0, the last `targets` views it has hints for.
 
-    `inside`: generated, inside the person; `hint`: the hint alone (through the autoencoder); `ceiling`: the
-    truth through the autoencoder; `background`: generated, outside the person. A sheet has a row per person:
-    source, then hint, generated, truth of each target.
+    `inside`: generated, inside the person; `hint`: the hint alone (through the autoencoder), where the model has
+    hints; `ceiling`: the truth through the autoencoder; `background`: generated, outside the person. A sheet has a
+    row per person: source, then hint, generated, truth of each target.
     """
     numbers = people.development or people.training
     device = device_of(networks)
     vae = vae.to(device)
     chosen = [numbers[k] for k in np.linspace(0, len(numbers) - 1, min(count, len(numbers))).round().astype(int)]
-    figures: dict[str, list[float]] = {name: [] for name in ("inside", "hint", "ceiling", "background")}
+    figures: dict[str, list[float]] = {}
     rows = []
     for number in chosen:
         person = people.person(number)
         views = person.targets(0)[-targets:]
-        seen = [people.views.view(number, view) for view in views]
+        seen = [people.target(number, view) for view in views]
         latents = generate(networks, model, person, [iuv for _, iuv in seen], views, steps, guidance)
-        made = to_pictures(vae.decode(latents))
-        hints = to_pictures(vae.decode(_floats(person.hints[views], device)[:, :-1]))
-        ceilings = to_pictures(vae.decode(_floats(person.latents[views], device)))
-        row = [people.views.view(number, 0)[0]]
-        for (truth, iuv), frame, hint, ceiling in zip(seen, made, hints, ceilings, strict=True):
+        decoded = {"inside": latents, "ceiling": _floats(person.latents[views], device)}
+        if model.pose_guider.hint == "uv_warp":
+            decoded = {"hint": _floats(person.hints[views], device)[:, :-1], **decoded}
+        pictures = {name: to_pictures(vae.decode(planes)) for name, planes in decoded.items()}
+        row = [people.source(number, 0)[0]]
+        for index, (truth, iuv) in enumerate(seen):
             mask = iuv[..., 0] > 0
-            figures["inside"].append(psnr(frame, truth, mask))
-            figures["hint"].append(psnr(hint, truth, mask))
-            figures["ceiling"].append(psnr(ceiling, truth, mask))
-            figures["background"].append(psnr(frame, truth, ~mask))
-            row += [hint, frame, truth]
+            for name, frames in pictures.items():
+                figures.setdefault(name, []).append(psnr(frames[index], truth, mask))
+            figures.setdefault("background", []).append(psnr(pictures["inside"][index], truth, ~mask))
+            row += [pictures[name][index] for name in ("hint", "inside") if name in pictures] + [truth]
         rows.append(np.concatenate(row, axis=1))
     if sheet is not None:
         Image.fromarray(np.concatenate(rows)).save(sheet)

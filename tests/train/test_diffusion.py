@@ -10,16 +10,18 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from diffusers.models.controlnets.controlnet import ControlNetConditioningEmbedding
 from safetensors.torch import load_file, save_file
 
 from mcld_anim.errors import UsageError, WeightsError
 from mcld_anim.model.build import build_mcld
+from mcld_anim.model.pose_guider import PoseGuider
 from mcld_anim.options.load import load_yaml
-from mcld_anim.options.model import load_model_options
+from mcld_anim.options.model import PoseGuiderOptions, load_model_options
 from mcld_anim.train.diffusion import TRAINED_PARTS, DiffusionTask, DiffusionTraining, StageOptions
 from mcld_anim.train.loop import LoopOptions, train
 from mcld_anim.train.pairs import PreparedPeople, load_vae, prepare
-from mcld_anim.train.parts import export_parts, load_into
+from mcld_anim.train.parts import export_parts, load_into, start_from_controlnet
 from mcld_anim.train.views import PeopleViews, ViewsOptions
 
 SIDE = 64
@@ -127,7 +129,8 @@ def _options(folders: Folders, steps: int = 2, **changes: object) -> DiffusionTr
 
 
 def _task(folders: Folders, options: DiffusionTraining, sheets: Path | None = None) -> DiffusionTask:
-    return DiffusionTask(options, folders.people, folders.prepared, folders.vae, sheets)
+    people = PreparedPeople(folders.prepared, PeopleViews(folders.people, options.data))
+    return DiffusionTask(options, people, load_vae(load_model_options(folders.model), folders.vae), sheets)
 
 
 def test_prepared_shapes_and_resuming(folders: Folders) -> None:
@@ -160,6 +163,24 @@ def test_the_hint_goes_through_at_the_start(folders: Folders) -> None:
     features = guider(torch.zeros(1, 27, SIDE, SIDE), hint)
     torch.testing.assert_close(features[:, :5], hint)
     torch.testing.assert_close(features[:, 5:10], -hint)
+
+
+def test_the_pose_guider_starts_from_a_controlnet(tmp_path: Path) -> None:
+    """diffusers' own embedding gives the same features once its last convolution is there too."""
+    torch.manual_seed(3)
+    embedding = ControlNetConditioningEmbedding(16, block_out_channels=(8, 8, 12, 16))
+    torch.nn.init.normal_(embedding.conv_out.weight)
+    tensors = {f"controlnet_cond_embedding.{key}": value for key, value in embedding.state_dict().items()}
+    save_file(tensors | {"conv_in.weight": torch.zeros(1)}, tmp_path / "controlnet.safetensors")
+    guider = PoseGuider(PoseGuiderOptions(block_out_channels=(8, 8, 12, 16)), width=16, latent_channels=4)
+    start_from_controlnet(guider, tmp_path / "controlnet.safetensors")
+    pose = torch.rand(2, 3, 64, 48)
+    assert not guider(pose).any()
+    guider.conv_out.load_state_dict(embedding.conv_out.state_dict())
+    torch.testing.assert_close(guider(pose), embedding(pose))
+    narrow = PoseGuider(PoseGuiderOptions(block_out_channels=(8, 8, 8, 16)), width=16, latent_channels=4)
+    with pytest.raises(WeightsError, match=r"blocks\.3\.weight"):
+        start_from_controlnet(narrow, tmp_path / "controlnet.safetensors")
 
 
 def test_crops_line_up(folders: Folders) -> None:

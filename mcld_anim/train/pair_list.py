@@ -1,0 +1,246 @@
+"""A list of picture pairs (one person, two poses), as DeepFashion's, prepared once and read as training examples.
+
+Preparing estimates each picture's IUV and computes its UV texture and face embedding: one `.npz` per picture, written
+under a temporary name and renamed, so that it resumes where it was and runs in several processes side by side. The
+autoencoder and CLIP's pixels follow when an example is drawn: at 512x512 their results would be larger than the
+pictures. A picture without a person leaves an empty `.none` in its place.
+"""
+
+from __future__ import annotations
+
+import csv
+import multiprocessing
+from collections.abc import Callable, Iterable
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+import torch
+
+from mcld_anim.arrays import Iuv, Picture
+from mcld_anim.durable import durable_file
+from mcld_anim.errors import InputError, PictureError, PoseError
+from mcld_anim.model.hint import Hints
+from mcld_anim.model.vae import LatentAutoencoder
+from mcld_anim.options.model import ModelOptions
+from mcld_anim.pictures import read_picture
+from mcld_anim.pose.backends import load_pose_backend
+from mcld_anim.pose.condition import hint_picture
+from mcld_anim.pose.precomputed import precomputed_iuv, resize_iuv
+from mcld_anim.source.appearance import resized
+from mcld_anim.source.clip import clip_pixels
+from mcld_anim.source.face import load_face_backend
+from mcld_anim.source.fill import hint_atlas
+from mcld_anim.source.plate import background_plate
+from mcld_anim.source.texture import source_texture
+from mcld_anim.train.loop import device_of
+from mcld_anim.train.pairs import PreparedPerson, encode_pictures
+
+COLUMNS = (("source", "target"), ("from", "to"))
+"""Headers that a list of pairs may have; the second is DeepFashion's."""
+PAIRS_NAME = "pairs.csv"
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class PairPreparation:
+    """What `mcld-anim train prepare-pairs` is asked to do."""
+
+    pairs: Path  # CSV with the columns source,target (or from,to): paths relative to `images`
+    images: Path
+    output: Path
+    model: ModelOptions = field(default_factory=ModelOptions)
+    densepose: str = "detectron2"  # a backend, or a folder of IUV pictures named as the images are, with .png
+    face: str = "insightface"
+    device: str = "cpu"
+    workers: int = 1  # processes; each loads the networks
+
+
+@dataclass(frozen=True)
+class PreparationResult:
+    """What was done. The pairs of pictures without a person are left out of the training."""
+
+    pairs: int
+    made: int
+    without_person: int
+    refused: tuple[str, ...]  # "picture: reason"
+
+
+def read_pairs(path: Path) -> list[tuple[str, str]]:
+    """The (source, target) paths of a list; InputError names the line of an entry that leaves the images' folder."""
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file)
+            columns = next((c for c in COLUMNS if set(c) <= set(reader.fieldnames or [])), None)
+            if columns is None:
+                raise InputError(f"{path} has the columns {reader.fieldnames}; expected source,target (or from,to)")
+            pairs = [tuple((row[column] or "").strip() for column in columns) for row in reader]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"{path} cannot be read as a list of pairs: {error}") from error
+    for line, pair in enumerate(pairs, start=2):
+        for name in pair:
+            parts = PurePosixPath(name)
+            if not name or parts.is_absolute() or ".." in parts.parts:
+                raise InputError(f"{path}, line {line}: {name!r} is not a path inside the folder of images")
+    return [(source, target) for source, target in pairs]
+
+
+def prepare_pairs(request: PairPreparation, progress: Progress = lambda done, total: None) -> PreparationResult:
+    """Write what is missing of every picture in the list, and the list itself; a second call makes nothing again."""
+    pairs = read_pairs(request.pairs)
+    names = sorted({name for pair in pairs for name in pair})
+    missing = [name for name in names if not _is_done(request.output, name)]
+    request.output.mkdir(parents=True, exist_ok=True)
+    refused = []
+    for done, problem in enumerate(_prepared(request, missing), start=len(names) - len(missing) + 1):
+        refused += [problem] if problem else []
+        progress(done, len(names))
+    with (
+        durable_file(request.output / PAIRS_NAME, overwrite=True) as path,
+        path.open("w", newline="", encoding="utf-8") as file,
+    ):
+        csv.writer(file).writerows([COLUMNS[0], *pairs])
+    empty = sum(none_path(request.output, name).exists() for name in names)
+    return PreparationResult(len(pairs), len(missing) - len(refused), empty, tuple(refused))
+
+
+def example_path(folder: Path, name: str) -> Path:
+    """Where a picture's prepared file lies."""
+    return folder / "pictures" / f"{name}.npz"
+
+
+def none_path(folder: Path, name: str) -> Path:
+    """What lies there instead for a picture without a person."""
+    return example_path(folder, name).with_suffix(".none")
+
+
+def _is_done(folder: Path, name: str) -> bool:
+    return example_path(folder, name).exists() or none_path(folder, name).exists()
+
+
+@dataclass(frozen=True, eq=False)
+class PreparedPicture:
+    """Everything of one picture that costs time, at the model's frame size (H, W)."""
+
+    iuv: Iuv
+    """uint8 (H, W, 3)."""
+    texture: np.ndarray
+    """uint8 (512, 512, 3) RGB in the SMPL layout."""
+    face: np.ndarray
+    """float32 (E,); zeros where no face was found."""
+
+    @classmethod
+    def read(cls, path: Path) -> PreparedPicture:
+        with np.load(path) as arrays:
+            return cls(arrays["iuv"], arrays["texture"], arrays["face"])
+
+    def write(self, path: Path) -> None:
+        with durable_file(path, overwrite=True) as partial, partial.open("wb") as file:
+            np.savez_compressed(file, iuv=self.iuv, texture=self.texture, face=self.face)
+
+
+def _prepared(request: PairPreparation, names: list[str]) -> Iterable[str | None]:
+    """Prepare pictures, in order; for each None, or why it was refused."""
+    if request.workers <= 1 or len(names) < 2:
+        yield from (_prepare(request, name) for name in names)
+        return
+    # Spawned, not forked: a forked process must not use the parent's threads and devices.
+    with ProcessPoolExecutor(request.workers, multiprocessing.get_context("spawn")) as pool:
+        yield from pool.map(_prepare, [request] * len(names), names)
+
+
+def _prepare(request: PairPreparation, name: str) -> str | None:
+    size = request.model.frame_size
+    try:
+        photo = read_picture(request.images / name)
+        picture = resized(photo, size)
+        iuv = resize_iuv(_estimate(request, name, photo), size)
+    except (PictureError, PoseError) as error:
+        return f"{name}: {error}"
+    if not iuv[..., 0].any():
+        with durable_file(none_path(request.output, name), overwrite=True) as partial:
+            partial.touch()
+        return None
+    texture = source_texture(picture, iuv, request.model.texture_fill)
+    backend = _face_backend(request.face, request.device)
+    face = None if backend is None else backend.largest(photo, resize_iuv(iuv, photo.shape[:2]))
+    embedding = np.zeros(request.model.face.embedding_dim, np.float32) if face is None else face.embedding
+    PreparedPicture(iuv, texture, embedding).write(example_path(request.output, name))
+    return None
+
+
+def _estimate(request: PairPreparation, name: str, photo: Picture) -> Iuv:
+    folder = Path(request.densepose)
+    if folder.is_dir():
+        return precomputed_iuv(folder / PurePosixPath(name).with_suffix(".png"), photo.shape[:2])
+    return _pose_backend(request.densepose, request.device).estimate([photo])[0].iuv
+
+
+_pose_backend = cache(load_pose_backend)
+_face_backend = cache(load_face_backend)
+
+
+class PreparedPairs:
+    """The pairs of a prepared list as training examples; example i is pair i, its one source and its one target."""
+
+    def __init__(
+        self, folder: Path, images: Path, options: ModelOptions, vae: LatentAutoencoder, development: int = 64
+    ) -> None:
+        """The last `development` usable pairs are measured on and never trained with."""
+        if not (folder / PAIRS_NAME).is_file():
+            raise InputError(f"{folder} holds no prepared pairs: run `mcld-anim train prepare-pairs` first")
+        self.folder, self.images, self.options, self.vae = folder, images, options, vae
+        self.pairs = read_pairs(folder / PAIRS_NAME)
+        names = {name for pair in self.pairs for name in pair}
+        usable = {name for name in names if example_path(folder, name).exists()}
+        numbers = [number for number, pair in enumerate(self.pairs) if usable.issuperset(pair)]
+        if len(numbers) <= development:
+            raise InputError(
+                f"{folder} holds {len(numbers)} usable pairs, of which {development} are kept for measuring: "
+                "prepare more, or keep fewer"
+            )
+        self.training, self.development = numbers[: len(numbers) - development], numbers[len(numbers) - development :]
+
+    def refresh(self) -> None:
+        """Pairs are all there from the beginning."""
+
+    def source(self, number: int, source: int) -> tuple[Picture, Iuv]:
+        """Picture and IUV of the pair's source."""
+        return self._view(self.pairs[number][0])
+
+    def target(self, number: int, view: int) -> tuple[Picture, Iuv]:
+        """Picture and IUV of the pair's target."""
+        return self._view(self.pairs[number][1])
+
+    @torch.no_grad()
+    def person(self, number: int) -> PreparedPerson:
+        """The pair's arrays: one view, the target, and one source."""
+        name = self.pairs[number][0]
+        prepared = PreparedPicture.read(example_path(self.folder, name))
+        picture, iuv = self.source(number, 0)
+        target, target_iuv = self.target(number, 0)
+        options, vae = self.options, self.vae
+        texture = resized(prepared.texture, options.texture_size)
+        return PreparedPerson(
+            latents=encode_pictures(vae, [target]).cpu().numpy(),
+            hints=self._hint(picture, iuv, target_iuv),
+            textures=encode_pictures(vae, [texture]).cpu().numpy(),
+            photo_pixels=clip_pixels(picture, options.image_encoder).numpy(),
+            texture_pixels=clip_pixels(prepared.texture, options.image_encoder).numpy(),
+            faces=prepared.face[None],
+        )
+
+    def _hint(self, picture: Picture, iuv: Iuv, target: Iuv) -> np.ndarray:
+        if self.options.pose_guider.hint == "none":
+            height, width = self.options.latent_size
+            return np.zeros((1, 0, height, width), np.float32)
+        atlas, valid = hint_atlas(picture, iuv)
+        hint, known = hint_picture(atlas, valid, target, background_plate(picture, iuv))
+        like = torch.zeros(1, device=device_of(self.vae))
+        return Hints.stack([hint], [known], [target], like).encode(self.vae).cpu().numpy()
+
+    def _view(self, name: str) -> tuple[Picture, Iuv]:
+        picture = resized(read_picture(self.images / name), self.options.frame_size)
+        return picture, PreparedPicture.read(example_path(self.folder, name)).iuv
