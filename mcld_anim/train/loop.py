@@ -26,6 +26,7 @@ import torch
 from torch import Tensor, nn
 
 from mcld_anim.errors import McldAnimError, UsageError
+from mcld_anim.train.plot import draw_curve
 from mcld_anim.train.record import Checkpoint, Curve, write_checkpoint, write_weights
 
 if TYPE_CHECKING:
@@ -118,7 +119,7 @@ def train(
     describe: dict[str, object] | None = None,
     on_log: Callable[[str], None] = lambda line: None,
 ) -> TrainingResult:
-    """Train until the budget is spent; writes checkpoint, curve, and float16 weights of the EMA into `output`.
+    """Train until the budget is spent; writes checkpoint, curve (CSV and SVG), and float16 weights of the EMA into `output`.
 
     `describe` (plain data: the options that made the task) is kept in the checkpoint; a resumed run must bring
     the same. Raises UsageError where `output` holds a run and `resume` was not asked for.
@@ -332,6 +333,8 @@ class _Run:
         )
         write_checkpoint(self.output / CHECKPOINT_NAME, state)
         self.export()
+        if self.curve.path.exists():
+            draw_curve(self.curve.path)
         self.saved = time.monotonic()
 
     def export(self) -> Path:

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -229,6 +230,19 @@ def test_weights_that_half_precision_cannot_hold_are_refused(tmp_path: Path) -> 
     with pytest.raises(WeightsError, match="big"):
         write_weights(tmp_path / "w.safetensors", {"big": torch.tensor([1e6])}, {})
     assert not list(tmp_path.iterdir())
+
+
+def test_the_curve_is_drawn(whole: Path) -> None:
+    drawing = ElementTree.parse(whole / "curve.svg").getroot()
+    lines = drawing.findall("{http://www.w3.org/2000/svg}polyline")
+    points = [[tuple(map(float, pair.split(","))) for pair in line.attrib["points"].split()] for line in lines]
+    losses = [float(row["loss"]) for row in curve(whole)]
+    assert [len(line) for line in points] == [len(losses)] * 2
+    heights = [y for _, y in points[0]]
+    assert np.argmax(losses) == np.argmin(heights), "the largest loss is drawn highest"
+    assert [x for x, _ in points[0]] == sorted(x for x, _ in points[0])
+    assert min(heights) > 0
+    assert max(heights) < 420
 
 
 def test_the_learning_rate_warms_up_and_falls() -> None:
