@@ -195,6 +195,36 @@ def detail(
     _train(task, options, options.loop, output, resume)
 
 
+@app.command()
+def ablation(
+    data: Data,
+    prepared: Prepared,
+    vae: FrozenVae,
+    output: Output,
+    config: Config = "tiny",
+    minutes: Minutes = None,
+    steps: Steps = None,
+    threads: Threads = 1,
+    hint: Annotated[
+        bool, typer.Option(help="Whether the Pose Guider sees the UV warp, as the embedded model's.")
+    ] = True,
+    people: Annotated[int, typer.Option(min=2, help="Held-out persons to measure on.")] = 8,
+    poses: Annotated[int, typer.Option(min=1, help="Held-out poses of each.")] = 8,
+    seed: Annotated[int, typer.Option(help="Seed of the first held-out person, 900000 or more.")] = 900_000,
+) -> None:
+    """Train the paper's variants (B1, B3, B5, full) for one budget each and print their figures as a table."""
+    from mcld_anim.synthetic.evaluate import EvaluationOptions
+    from mcld_anim.train.ablation import as_table, run_ablation
+    from mcld_anim.train.diffusion import DiffusionTraining
+
+    options = _options(DiffusionTraining, config, minutes, steps, threads)
+    measured = EvaluationOptions(people, poses, seed, identities=2)
+    figures = run_ablation(
+        options, data, prepared, vae, output, measured, hint, on_log=lambda line: print(line, flush=True)
+    )
+    typer.echo(as_table(figures))
+
+
 @app.command("export")
 def export_command(
     weights: Annotated[Path, typer.Option(help="weights.safetensors of a diffusion training.")],
