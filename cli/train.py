@@ -218,7 +218,7 @@ def ablation(
     from mcld_anim.train.diffusion import DiffusionTraining
 
     options = _options(DiffusionTraining, config, minutes, steps, threads)
-    measured = EvaluationOptions(people, poses, seed, identities=2)
+    measured = EvaluationOptions(people, poses, seed, identities=2, clips=0)
     figures = run_ablation(
         options, data, prepared, vae, output, measured, hint, on_log=lambda line: print(line, flush=True)
     )

@@ -12,6 +12,7 @@ from mcld_anim.encode import DrivingPoses
 from mcld_anim.events import EventSink, warn
 from mcld_anim.frames import FrameMaker, sampling_settings
 from mcld_anim.inputs import RunPlan, check_run
+from mcld_anim.metrics.stability import StabilityMeter
 from mcld_anim.options.run import RunOptions
 from mcld_anim.outputs import publish, working_folder
 from mcld_anim.report.faces import FaceMeter
@@ -75,7 +76,7 @@ def make_video(
     """Make every frame, a batch at a time, and write it with its row of the report as soon as it exists."""
     options, size, total = plan.options, models.mcld.options.frame_size, len(driving)
     source, width = maker.source, size[1] * (3 if options.side_by_side else 1)
-    meter = FaceMeter(models.face_backend, source.face)
+    meter, stability = FaceMeter(models.face_backend, source.face), StabilityMeter()
     poses, index = driving.framed(size), 0
     stages.progress(FRAMES_STAGE, 0, total)
     sound = _sound(plan, driving)
@@ -88,7 +89,10 @@ def make_video(
                     face_found, similarity = meter.measure(picture, pose)
                 with stages.timed("video"):
                     video.write(side_by_side(source.picture, pose, picture) if options.side_by_side else picture)
-                report.add(FrameRow(index, driving.time(index), person_found, face_found, similarity))
+                with stages.timed("stability"):
+                    change = stability.add(picture, pose)
+                steady = None if change is None else change.texel_change
+                report.add(FrameRow(index, driving.time(index), person_found, face_found, similarity, steady))
                 index += 1
             stages.progress(FRAMES_STAGE, index, total)
 

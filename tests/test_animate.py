@@ -74,6 +74,8 @@ def test_the_report_has_a_row_for_each_frame(run: Run, tmp_path: Path) -> None:
     assert [row["time"] for row in report["frames"]] == pytest.approx([index / 10 for index in range(11)])
     assert all(row["person_found"] and row["face_found"] for row in report["frames"])
     assert all(-1 <= row["face_similarity"] <= 1 for row in report["frames"])
+    assert report["frames"][0]["stability"] is None
+    assert all(0 < row["stability"] < 100 for row in report["frames"][1:])
     assert report["summary"] == summary
     assert (summary["frames"], summary["frames_without_person"], summary["source_face_found"]) == (
         11,

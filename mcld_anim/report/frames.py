@@ -21,6 +21,7 @@ class FrameRow:
     person_found: bool  # in the driving frame; False: the frame holds the last pose that was found
     face_found: bool  # in the generated frame
     face_similarity: float | None  # cosine, -1..1, to the face of the source photo; None: one of the faces is missing
+    stability: float | None  # mean texel change from the frame before, 0..255; None: nothing to compare with
 
 
 @dataclass
@@ -34,6 +35,8 @@ class FrameTotals:
     similarity_sum: float = 0.0
     similarity_least: float | None = None
     similarity_most: float | None = None
+    stabilities: int = 0
+    stability_sum: float = 0.0
 
     def add(self, row: FrameRow) -> None:
         """Count one more row."""
@@ -46,6 +49,9 @@ class FrameTotals:
             self.similarity_sum += value
             self.similarity_least = min(value, self.similarity_least if self.similarity_least is not None else value)
             self.similarity_most = max(value, self.similarity_most if self.similarity_most is not None else value)
+        if row.stability is not None:
+            self.stabilities += 1
+            self.stability_sum += row.stability
 
     def summary(self) -> dict[str, Any]:
         """The totals under the names of the report; a similarity that was never measured is null, not 0."""
@@ -57,6 +63,7 @@ class FrameTotals:
             "face_similarity_mean": None if mean is None else round(mean, 6),
             "face_similarity_min": self.similarity_least,
             "face_similarity_max": self.similarity_most,
+            "stability_mean": round(self.stability_sum / self.stabilities, 6) if self.stabilities else None,
         }
 
 

@@ -21,6 +21,7 @@ from mcld_anim.model.build import Mcld
 from mcld_anim.pose.backends import PoseBackend
 from mcld_anim.pose.condition import hint_picture
 from mcld_anim.source.appearance import SourceAppearance, encode_source
+from mcld_anim.synthetic.clips import clip_figures
 from mcld_anim.synthetic.face_figures import SwapMeter, accuracy_figures, face_figures
 from mcld_anim.synthetic.identity import FIRST_EVALUATION_SEED
 from mcld_anim.synthetic.person import Person, Rendering, render
@@ -38,6 +39,8 @@ class EvaluationOptions:
     poses: int = 16
     first_seed: int = FIRST_EVALUATION_SEED
     identities: int = 60  # held-out heads whose close-ups the face embedder must tell apart
+    clips: int = 4  # people who dance, for the stability figures
+    clip_frames: int = 48  # of each dance
     settings: SamplingSettings | None = None  # None: the model's default steps and guidance, noise seed 0, no blending
 
     def __post_init__(self) -> None:
@@ -82,6 +85,7 @@ def evaluate(models: LoadedModels, options: EvaluationOptions, progress: Progres
     the person in the photo. vae_: the truth through the autoencoder. right_person_rate: the share of frames that are
     closer, by mean colour error over the person mask, to their own person than to every other one in the same shot.
     densepose_*: the estimator on the truths. face_*: see `synthetic.face_figures`.
+    texture_change*: see `synthetic.clips`.
     """
     size = models.mcld.options.frame_size[0]
     subjects = [draw_subject(options.first_seed + k, options.poses, size) for k in range(options.people)]
@@ -108,7 +112,8 @@ def evaluate(models: LoadedModels, options: EvaluationOptions, progress: Progres
             if progress:
                 progress(done, total)
     faces = accuracy_figures(models.face_backend, options.first_seed, options.identities)
-    return figures.means() | swap.figures() | faces
+    clips = clip_figures(models.mcld, models.face_backend, options.first_seed, options.clips, options.clip_frames)
+    return figures.means() | swap.figures() | faces | clips
 
 
 def default_settings(mcld: Mcld) -> SamplingSettings:

@@ -33,7 +33,7 @@ def test_truth_compared_with_itself_is_perfect_and_with_a_wrong_part_is_not() ->
 def test_the_embedded_model_beats_naive_predictors_on_held_out_people() -> None:
     models = load_models("tiny", torch.device("cpu"), torch.float32, "tiny", "tiny")
     calls: list[tuple[int, int]] = []
-    options = EvaluationOptions(people=2, poses=2, identities=12)
+    options = EvaluationOptions(people=2, poses=2, identities=12, clips=1, clip_frames=4)
     figures = evaluate(models, options, lambda done, total: calls.append((done, total)))
     assert calls == [(1, 4), (2, 4), (3, 4), (4, 4)]
     assert figures["person_psnr"] > 16
@@ -42,6 +42,8 @@ def test_the_embedded_model_beats_naive_predictors_on_held_out_people() -> None:
     assert figures["vae_person_psnr"] > 23
     assert figures["right_person_rate"] == 1
     assert figures["face_accuracy"] > 0.9
+    assert 0 < figures["truth_texture_change"] < figures["texture_change"] < 40
+    assert figures["texture_change_ratio"] == pytest.approx(figures["texture_change"] / figures["truth_texture_change"])
     assert figures["face_swap_drop_low"] <= figures["face_swap_drop"] <= figures["face_swap_drop_high"]
 
 
