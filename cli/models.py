@@ -67,7 +67,9 @@ def verify(
             "--random", metavar="NAME", help="Rehearse mcld-sd15 at full size with random weights: 9 to 18 GB of disk."
         ),
     ] = None,
-    dtype: Annotated[str, typer.Option(help="Of --random: float32 or bfloat16.")] = "bfloat16",
+    dtype: Annotated[
+        str, typer.Option(help="Of --random: float32, bfloat16, or auto: which of them is faster on this CPU.")
+    ] = "auto",
 ) -> None:
     """Check the checksums of all weights that are here, or what the networks compute; exit 1 on any difference."""
     if golden is not None:
@@ -108,9 +110,12 @@ def verify_random(name: str, dtype: str) -> None:
     from rich.console import Console
     from rich.table import Table
 
+    from mcld_anim.device import cpu_multiplies_bfloat16
     from mcld_anim.weights.convert import check_saved_dtype
     from mcld_anim.weights.rehearsal import rehearse
 
+    if dtype == "auto":
+        dtype = "bfloat16" if cpu_multiplies_bfloat16() else "float32"
     result = rehearse(name, check_saved_dtype(dtype), on_stage=lambda text: typer.echo(f"{text} ...", err=True))
     table = Table("part", "parameters", "in the table", "of these read", "verdict")
     for count in result.counts:

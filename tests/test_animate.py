@@ -96,6 +96,7 @@ def test_the_record_says_how_it_was_made(run: Run, tmp_path: Path, media: Path) 
         5,
     )  # the model's own, and the flag
     assert (options["device"], options["dtype"]) == ("cpu", "float32")
+    assert (options["model"], options["densepose"], options["face"]) == ("tiny", "tiny", "tiny")  # not "auto"
     assert set(record["inputs"]) == {str(media / "person.png"), str(media / "dance.mp4")}
     assert all(len(checksum) == 64 for checksum in record["inputs"].values())
     assert record["weights"] == {"random": "0" * 64}

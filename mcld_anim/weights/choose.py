@@ -97,8 +97,9 @@ def choose_face(name: str, model: ChosenModel) -> str:
 
 
 def has_packages(*names: str) -> bool:
-    """Whether these packages are installed; they are not imported."""
-    return all(importlib.util.find_spec(name) is not None for name in names)
+    """Whether these packages are installed; they are not imported. A mere folder of that name is none."""
+    specs = [importlib.util.find_spec(name) for name in names]
+    return all(spec is not None and spec.origin is not None for spec in specs)
 
 
 def default_pulls() -> tuple[str, ...]:

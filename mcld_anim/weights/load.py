@@ -17,7 +17,7 @@ from mcld_anim.model.build import Mcld, build_mcld
 from mcld_anim.pose.backends import PoseBackend, load_pose_backend
 from mcld_anim.source.face import FaceBackend, load_face_backend
 from mcld_anim.weights.choose import ChosenModel, choose_densepose, choose_face, find_model
-from mcld_anim.weights.store import recorded_checksum
+from mcld_anim.weights.store import first_pulled, model_folder, read_record, recorded_checksum
 from mcld_anim.weights.table import EMBEDDED_FOLDER, file_sha256
 
 MCLD_PARTS = ("vae", "image_encoder", "reference_net", "denoiser", "pose_guider", "face_tokens", "detail")
@@ -67,7 +67,19 @@ def load_models(
     tiny = (("densepose", pose_name == "tiny"), ("face", "tiny" in (face_name, embedder and embedder.name)))
     used += [EMBEDDED_FOLDER / f"{part}.safetensors" for part, read in tiny if read]
     checksums = {path.name: recorded_checksum(path) or file_sha256(path) for path in used}
+    checksums |= estimator_checksums(pose_name, face_name)
     return LoadedModels(mcld, pose_backend, face_backend, checksums, chosen.name, only_measures, embedder)
+
+
+def estimator_checksums(densepose: str, face: str) -> dict[str, str]:
+    """Of the pulled files that these estimators read, as they were recorded."""
+    uses = {"detectron2": "densepose", "torchscript": "torchscript", "insightface": "faces"}
+    found: dict[str, str] = {}
+    for use in (uses[name] for name in (densepose, face) if name in uses):
+        model = first_pulled(use)
+        for pulled in read_record(model_folder(model.name)).values() if model is not None else ():
+            found |= {pulled.file: pulled.sha256, **pulled.more}
+    return found
 
 
 def load_embedder(chosen: ChosenModel, device: torch.device, on_event: EventSink) -> FaceBackend | None:

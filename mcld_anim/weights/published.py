@@ -80,7 +80,7 @@ class PublishedModel:
         return sum(file.about_bytes for file in self.files)
 
     def file(self, part: str) -> PublishedFile:
-        """The file of a part; WeightsError's callers know that there is one."""
+        """The file of one of its parts."""
         return next(file for file in self.files if file.part == part)
 
 

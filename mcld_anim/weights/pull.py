@@ -62,7 +62,7 @@ def pull(
         return folder
     given = _given(missing, model, request.from_folder)
     ask_for_licences(model, missing, request.accept_licences, confirm)
-    need_space(folder, space_needed(missing, given, request.dtype), model.name)
+    need_space(folder, space_needed(missing, given, request.dtype) - _downloaded(folder), model.name)
     for file in missing:
         source = given.get(file.part)
         on_file(f"{file.part} from {source or file.origin}")
@@ -99,6 +99,11 @@ def space_needed(files: Sequence[PublishedFile], given: dict[str, Path], dtype: 
     largest = max((file.about_bytes for file in files if file.part not in given), default=0)
     kept = sum(file.parameters * BYTES_PER_NUMBER[dtype] or file.about_bytes for file in files)
     return largest + kept
+
+
+def _downloaded(folder: Path) -> int:
+    """Bytes that an earlier pull has left of its last file."""
+    return sum(path.stat().st_size for path in (folder / DOWNLOADS).rglob("*") if path.is_file())
 
 
 def keep(file: PublishedFile, source: Path, folder: Path, request: PullRequest, known: Pulled | None) -> None:

@@ -10,11 +10,15 @@ import torch
 
 from mcld_anim.errors import MissingDependencyError, UsageError, WeightsError
 from mcld_anim.events import Event
+from mcld_anim.inputs import check_pose
 from mcld_anim.options.model import ModelOptions, load_model_options
+from mcld_anim.options.run import PoseOptions
 from mcld_anim.weights import choose, load
 from mcld_anim.weights.choose import ChosenModel, choose_densepose, choose_face, choose_model, find_model
 from mcld_anim.weights.convert import convert, network_file
 from mcld_anim.weights.load import load_models
+from mcld_anim.weights.published import MODELS
+from mcld_anim.weights.store import Pulled, add_to_record
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
 TINY = find_model("tiny")
@@ -31,6 +35,7 @@ def present(monkeypatch: pytest.MonkeyPatch) -> set[str]:
     """Uses of published models that are pulled, and packages that are installed."""
     things: set[str] = set()
     monkeypatch.setattr(choose, "is_pulled", lambda model: model.use in things)
+    monkeypatch.setattr(choose, "first_pulled", lambda use: use in things or None)
     monkeypatch.setattr(choose, "has_packages", lambda *names: set(names) <= things)
     return things
 
@@ -73,6 +78,32 @@ def test_a_model_that_is_not_here_names_the_command() -> None:
         find_model("mcld-sd15")
     with pytest.raises(WeightsError, match="--model huge is neither auto, tiny nor mcld-sd15 nor a folder"):
         find_model("huge")
+    with pytest.raises(UsageError, match="--model huge is not known; choose auto, tiny, mcld-sd15 or give a folder"):
+        check_pose(PoseOptions(source=Path("a.png"), pose=Path("b.png"), model="huge"))
+
+
+def test_a_folder_is_no_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "detectron2_of_mine").mkdir()
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert not choose.has_packages("detectron2_of_mine")
+    (tmp_path / "detectron2_of_mine" / "__init__.py").touch()
+    assert choose.has_packages("detectron2_of_mine", "torch")
+
+
+def test_the_estimators_checksums_are_known(present: set[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert load.estimator_checksums("detectron2", "insightface") == {}
+    present |= {"torchscript", "faces"}
+    monkeypatch.setattr(load, "first_pulled", lambda use: next(m for m in MODELS if m.use == use))
+    for name, file in (("densepose-torchscript-r101", "densepose.torchscript"), ("antelopev2", "glintr100.onnx")):
+        (tmp_path / "home" / name).mkdir(parents=True)
+        more = {"scrfd.onnx": "c"} if name == "antelopev2" else {}
+        add_to_record(tmp_path / "home" / name, "part", Pulled(file, 5, "a", 5, "b", "x", more))
+    assert load.estimator_checksums("torchscript", "insightface") == {
+        "densepose.torchscript": "a",
+        "glintr100.onnx": "a",
+        "scrfd.onnx": "c",
+    }
+    assert load.estimator_checksums("tiny", "dlib") == {}
 
 
 def test_a_folder_that_convert_wrote_is_a_model(published_files: Path, small: ModelOptions, tmp_path: Path) -> None:
