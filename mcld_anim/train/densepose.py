@@ -13,7 +13,7 @@ from torch.nn import functional
 from mcld_anim.arrays import PART_COUNT, Iuv, Picture
 from mcld_anim.pose.tiny_network import DensePoseMaps, TinyDensePose, TinyDensePoseOptions, chosen_uv
 from mcld_anim.train.autoencoder import to_network
-from mcld_anim.train.body_augment import BodyAugmentOptions, augment, make_backgrounds
+from mcld_anim.train.body_augment import BodyAugmentOptions, View, augment, make_backgrounds
 from mcld_anim.train.loop import LoopOptions, device_of
 from mcld_anim.train.parts import load_into
 from mcld_anim.train.views import PeopleViews, ViewsOptions
@@ -63,10 +63,10 @@ class DensePoseTask:
         maps: DensePoseMaps = self.network(pictures)
         parts = labels[..., 0].long()
         inside = (parts > 0).float()
-        u, v = chosen_uv(maps, parts)
+        u, v = (plane.float() for plane in chosen_uv(maps, parts))
         distance = (u - labels[..., 1] / 255.0).abs() + (v - labels[..., 2] / 255.0).abs()
         uv = (distance * inside).sum() / inside.sum().clamp(min=1.0)
-        classes = functional.cross_entropy(maps.parts, parts, weight=self.class_weight.to(pictures.device))
+        classes = functional.cross_entropy(maps.parts.float(), parts, weight=self.class_weight.to(pictures.device))
         return classes + self.options.uv_weight * uv, {
             "parts": float(classes.detach()),
             "uv": float(uv.detach()),
@@ -83,8 +83,12 @@ class DensePoseTask:
         return self.views.draw_index(rng)
 
     def _varied(self, person: int, view: int, rng: np.random.Generator) -> tuple[Picture, Iuv]:
-        picture, iuv = self.views.view(person, view)
-        return augment(picture, iuv, self.views.silhouette(person, view), rng, self.options.augment, self.backgrounds)
+        options = self.options.augment
+        companion = self._view(*self.views.draw_index(rng)) if rng.random() < options.companion else None
+        return augment(self._view(person, view), rng, options, self.backgrounds, companion)
+
+    def _view(self, person: int, view: int) -> View:
+        return View(*self.views.view(person, view), self.views.silhouette(person, view))
 
     def evaluate(self, network: nn.Module) -> dict[str, float]:
         """Figures on development people as rendered, and varied (always in the same way)."""
