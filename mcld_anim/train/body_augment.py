@@ -8,15 +8,20 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
+from pathlib import Path
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from mcld_anim.arrays import HEAD_PARTS, Iuv, Picture
+from mcld_anim.errors import InputError
 from mcld_anim.pose.tiny_network import INPUT_SIZE, OUTPUT_SIZE
 
 Floats = NDArray[np.float32]
+SCENE_SIZE = 384
+"""Side of a prepared background, of which each sample shows a part."""
+PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
 
 
 @dataclass(frozen=True)
@@ -31,7 +36,7 @@ class BodyAugmentOptions:
     """Part of the samples that show the upper half or less (1.2 to 2.2 of the rendered size)."""
     rotation: float = 8.0
     shift: float = 0.1
-    empty: float = 0.03
+    empty: float = 0.08
     """Part of the samples without anybody."""
     companion: float = 0.15
     """Part of the samples with a second person behind the first, labelled as well."""
@@ -196,11 +201,36 @@ def _background(backgrounds: list[Picture], rng: np.random.Generator) -> Picture
     return cut[..., rng.permutation(3)]
 
 
+def photo_backgrounds(folder: Path, count: int, seed: int) -> list[Picture]:
+    """`count` square cuts (384, 384, 3) of the pictures anywhere in `folder`, from details to nearly whole ones.
+
+    They must show no people. Every picture gives about as many cuts as any other.
+    """
+    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in PICTURE_SUFFIXES)
+    if not paths:
+        raise InputError(f"--backgrounds {folder} holds no picture ({', '.join(PICTURE_SUFFIXES)})")
+    rng = np.random.default_rng(seed)
+    shares = np.array_split(np.arange(count), len(paths))
+    cuts = []
+    for path, share in zip(rng.permutation(np.array(paths, object)), shares, strict=True):
+        if not len(share):
+            continue
+        picture = cv2.imread(str(path), cv2.IMREAD_COLOR_RGB)
+        if picture is None:
+            raise InputError(f"{path} cannot be read as a picture: take it out of --backgrounds {folder}")
+        for _ in share:
+            side = max(16, int(min(picture.shape[:2]) * rng.uniform(0.2, 1.0)))
+            top, left = (int(rng.integers(0, length - side + 1)) for length in picture.shape[:2])
+            cut = picture[top : top + side, left : left + side]
+            cuts.append(np.asarray(cv2.resize(cut, (SCENE_SIZE, SCENE_SIZE), interpolation=cv2.INTER_AREA), np.uint8))
+    return cuts
+
+
 def make_backgrounds(count: int, seed: int) -> list[Picture]:
     """`count` procedural scenes (384, 384, 3): gradients, walls and floors, clutter, smooth noise, stripes."""
     rng = np.random.default_rng(seed)
     kinds = (_gradient, _room, _leaves, _clutter, _noise, _leaves, _stripes)
-    return [kinds[k % len(kinds)](rng, 384) for k in range(count)]
+    return [kinds[k % len(kinds)](rng, SCENE_SIZE) for k in range(count)]
 
 
 def _colour(rng: np.random.Generator) -> Floats:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from PIL import Image
 from safetensors.torch import load_file
 from typer.testing import CliRunner
 
@@ -24,7 +25,7 @@ from mcld_anim.source.tiny_face import FaceEmbedder, load_tiny_face_backend
 from mcld_anim.synthetic.person import Person
 from mcld_anim.synthetic.views import person_background
 from mcld_anim.train.autoencoder import AutoencoderTask, AutoencoderTraining, principal_components, psnr_inside
-from mcld_anim.train.body_augment import BodyAugmentOptions, View, augment, make_backgrounds
+from mcld_anim.train.body_augment import BodyAugmentOptions, View, augment, make_backgrounds, photo_backgrounds
 from mcld_anim.train.densepose import DensePoseTask, DensePoseTraining, measure
 from mcld_anim.train.face import FaceTask, FaceTraining, verification
 from mcld_anim.train.loop import CHECKPOINT_NAME, LoopOptions, train
@@ -174,6 +175,21 @@ def test_backgrounds_depend_on_their_seed_alone() -> None:
     first, again, other = make_backgrounds(6, 1), make_backgrounds(6, 1), make_backgrounds(6, 2)
     assert all(np.array_equal(a, b) for a, b in zip(first, again, strict=True))
     assert not any(np.array_equal(a, b) for a, b in zip(first, other, strict=True))
+
+
+def test_photo_backgrounds_are_cuts_of_every_picture(tmp_path: Path) -> None:
+    (tmp_path / "deep").mkdir()
+    for name, colour in (("deep/red.png", (255, 0, 0)), ("blue.jpg", (0, 0, 255))):
+        Image.new("RGB", (90, 60), colour).save(tmp_path / name, quality=100)
+    cuts = photo_backgrounds(tmp_path, 5, 1)
+    assert [cut.shape for cut in cuts] == [(384, 384, 3)] * 5
+    colours = {tuple((cut.mean((0, 1)) > 128).tolist()) for cut in cuts}
+    assert colours == {(True, False, False), (False, False, True)}
+    (tmp_path / "torn.png").write_bytes(b"no picture")
+    with pytest.raises(InputError, match=r"torn\.png"):
+        photo_backgrounds(tmp_path, 5, 1)
+    with pytest.raises(InputError, match="holds no picture"):
+        photo_backgrounds(tmp_path / "deep" / "none", 5, 1)
 
 
 def test_principal_components_beat_any_other_linear_code(people: Path) -> None:
