@@ -99,7 +99,7 @@ def _layer(
     source = cv2.GaussianBlur(view.picture, (0, 0), 0.45 / scale) if scale < 0.7 else view.picture
     colours = cv2.warpAffine(source, matrix, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     silhouette = cv2.GaussianBlur(view.seen.astype(np.float32), (3, 3), 0)
-    alpha = cv2.warpAffine(silhouette, matrix, size)[..., None]
+    alpha = np.asarray(cv2.warpAffine(silhouette, matrix, size), np.float32)[..., None]
     labels = cv2.warpAffine(view.iuv, _to_cells(matrix), (OUTPUT_SIZE, OUTPUT_SIZE), flags=cv2.INTER_NEAREST)
     values = colours.astype(np.float32)
     if rng.random() < options.stained:
@@ -160,9 +160,9 @@ def placement(
         scale, shift, parts_seen = rng.uniform(0.7, 1.2), options.shift, parts > 0
     rows, columns = np.nonzero(parts_seen if parts_seen.any() else np.ones_like(parts_seen))
     middle = float(columns.min() + columns.max()) / 2, float(rows.min() + rows.max()) / 2
-    matrix = cv2.getRotationMatrix2D(middle, float(rng.normal(0, options.rotation)), scale)
+    matrix = np.asarray(cv2.getRotationMatrix2D(middle, float(rng.normal(0, options.rotation)), scale), np.float64)
     matrix[:, 2] += INPUT_SIZE / 2 - np.array(middle) + rng.uniform(-shift, shift, 2) * INPUT_SIZE
-    return np.asarray(matrix, np.float64), float(scale)
+    return matrix, float(scale)
 
 
 def _to_cells(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -180,7 +180,7 @@ def _camera(values: Floats, rng: np.random.Generator) -> Picture:
         values = (values - grey) * np.float32(rng.uniform(0.7, 1.25)) + grey
         values = values * gain.astype(np.float32) + np.float32(rng.uniform(-20, 20))
     if rng.random() < 0.25:
-        values = cv2.GaussianBlur(values, (0, 0), rng.uniform(0.4, 1.6))
+        values = _blurred(values, rng.uniform(0.4, 1.6))
     if rng.random() < 0.5:
         values += rng.standard_normal(values.shape, np.float32) * np.float32(rng.uniform(1, 12))
     result = np.clip(values, 0, 255).astype(np.uint8)
@@ -188,6 +188,10 @@ def _camera(values: Floats, rng: np.random.Generator) -> Picture:
         _, packed = cv2.imencode(".jpg", result, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(25, 85))])
         result = np.asarray(cv2.imdecode(packed, cv2.IMREAD_COLOR), np.uint8)
     return result
+
+
+def _blurred(picture: Floats, deviation: float) -> Floats:
+    return np.asarray(cv2.GaussianBlur(picture, (0, 0), deviation), np.float32)
 
 
 def _background(backgrounds: list[Picture], rng: np.random.Generator) -> Picture:
@@ -277,7 +281,7 @@ def _clutter(rng: np.random.Generator, size: int) -> Picture:
         else:
             cv2.rectangle(scene, (x, y), (x + (x2 - x) // 4, y + (y2 - y) // 4), colour, -1)
     if rng.random() < 0.6:
-        scene = cv2.GaussianBlur(scene, (0, 0), rng.uniform(0.5, 4))
+        scene = _blurred(scene, rng.uniform(0.5, 4))
     return np.clip(scene, 0, 255).astype(np.uint8)
 
 
@@ -300,7 +304,7 @@ def _leaves(rng: np.random.Generator, size: int) -> Picture:
         shade = 1 + np.float32(rng.uniform(-0.4, 0.4)) * along[inside, None] / np.float32(radius)
         rough = np.float32(rng.choice([0, 10, 30])) * texture[inside]
         scene[inside] = _colour(rng) * shade + rough
-    scene = cv2.GaussianBlur(scene, (0, 0), rng.uniform(0.4, 2.5))
+    scene = _blurred(scene, rng.uniform(0.4, 2.5))
     return np.clip(scene, 0, 255).astype(np.uint8)
 
 
@@ -315,7 +319,8 @@ def _octaves(rng: np.random.Generator, size: int, count: int) -> Floats:
     total = np.zeros((size, size), np.float32)
     for octave in range(1, count):
         grid = rng.standard_normal((2**octave, 2**octave)).astype(np.float32)
-        total += cv2.resize(grid, (size, size), interpolation=cv2.INTER_CUBIC) / 2 ** (octave * rng.uniform(0.3, 1))
+        smooth = np.asarray(cv2.resize(grid, (size, size), interpolation=cv2.INTER_CUBIC), np.float32)
+        total += smooth / np.float32(2 ** (octave * rng.uniform(0.3, 1)))
     return total
 
 
