@@ -1,4 +1,4 @@
-"""`mcld-anim models`: what models there are, and whether they compute what they should."""
+"""`mcld-anim models`: what models there are, fetching them, and whether they compute what they should."""
 
 from __future__ import annotations
 
@@ -7,28 +7,51 @@ from typing import Annotated
 
 import typer
 
+from mcld_anim.cli import models_files
+
 app = typer.Typer(no_args_is_help=True)
+app.command("pull")(models_files.pull_command)
+app.command("remove")(models_files.remove_command)
+app.command("convert")(models_files.convert_command)
 
 
 @app.callback()
 def models() -> None:
-    """List models and check that they compute what they should."""
+    """List, fetch, convert and remove models, and check that they compute what they should."""
 
 
 @app.command("list")
 def list_command() -> None:
-    """Show every weight file of the embedded model: part, parameters, size, licence, and whether it is here."""
+    """Show every weight file: model, part, size, licence, where it is from, and whether it is here."""
     from rich.console import Console
     from rich.table import Table
 
+    from mcld_anim.weights.published import MODELS
+    from mcld_anim.weights.store import model_folder, problem, read_record
     from mcld_anim.weights.table import verify_embedded
 
-    table = Table("model", "part", "parameters", "MB", "licence", "state")
+    table = Table("model", "part", "MB", "licence", "from", "state")
+    table.columns[4].overflow = "fold"
     for result in verify_embedded():
-        row = result.row
-        state = result.problem or "present"
-        table.add_row("tiny", row.part, f"{row.parameters:,}", f"{row.bytes / 1e6:.1f}", row.licence, state)
+        row, state = result.row, result.problem or "present"
+        table.add_row("tiny", row.part, f"{row.bytes / 1e6:,.1f}", row.licence, "this package", state)
+    for model in MODELS:
+        folder = model_folder(model.name)
+        record = read_record(folder)
+        for file in model.files:
+            here = record.get(file.part)
+            state = "not pulled" if here is None else problem(folder, here, checksum=False) or "present"
+            size = f"{here.bytes / 1e6:,.0f}" if here else f"about {file.about_bytes / 1e6:,.0f}"
+            table.add_row(model.name, file.part, size, file.licence, str(file.origin), state)
     Console().print(table)
+
+
+@app.command()
+def where() -> None:
+    """Print the folder of the pulled models; MCLD_ANIM_HOME or HF_HOME moves it."""
+    from mcld_anim.weights.store import models_folder
+
+    typer.echo(models_folder())
 
 
 @app.command()
@@ -38,24 +61,69 @@ def verify(
         typer.Option("--golden", metavar="DIR", help="Replay this folder's recorded runs of the published code."),
     ] = None,
     case: Annotated[str, typer.Option("--case", help="Of --golden only cases whose name matches, e.g. 'e_*'.")] = "*",
+    random: Annotated[
+        str | None,
+        typer.Option(
+            "--random", metavar="NAME", help="Rehearse mcld-sd15 at full size with random weights: 9 to 18 GB of disk."
+        ),
+    ] = None,
+    dtype: Annotated[str, typer.Option(help="Of --random: float32 or bfloat16.")] = "bfloat16",
 ) -> None:
-    """Check the embedded weights' checksums or, with --golden, what the networks compute; exit 1 on any difference."""
-    if golden is None:
-        verify_checksums()
-    else:
+    """Check the checksums of all weights that are here, or what the networks compute; exit 1 on any difference."""
+    if golden is not None:
         verify_recordings(golden, case)
+    elif random is not None:
+        verify_random(random, dtype)
+    else:
+        verify_checksums()
 
 
 def verify_checksums() -> None:
-    """Compare every embedded file with the table of weights."""
+    """Compare every embedded file with the table of weights, and every pulled one with its record."""
+    from mcld_anim.weights.published import MODELS
+    from mcld_anim.weights.store import model_folder, problem, read_record
     from mcld_anim.weights.table import verify_embedded
 
-    results = verify_embedded()
-    failed = [result for result in results if result.problem]
-    for result in failed:
-        typer.echo(f"failed: {result.row.file}: {result.problem}; install mcld-anim again")
-    typer.echo(f"{len(results)} files, {len(failed)} failed")
+    failed, results = 0, verify_embedded()
+    for result in results:
+        if result.problem:
+            failed += 1
+            typer.echo(f"failed: {result.row.file}: {result.problem}; install mcld-anim again")
+    count = len(results)
+    for model in MODELS:
+        folder = model_folder(model.name)
+        for part, pulled in read_record(folder).items():
+            count += 1
+            wrong = problem(folder, pulled)
+            if wrong:
+                failed += 1
+                typer.echo(f"failed: {model.name} {part}: {wrong}; run `mcld-anim models pull {model.name}`")
+    typer.echo(f"{count} files, {failed} failed")
     if failed:
+        raise typer.Exit(1)
+
+
+def verify_random(name: str, dtype: str) -> None:
+    """Build, write, pull, load and run a published model with random weights."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from mcld_anim.weights.convert import check_saved_dtype
+    from mcld_anim.weights.rehearsal import rehearse
+
+    result = rehearse(name, check_saved_dtype(dtype), on_stage=lambda text: typer.echo(f"{text} ...", err=True))
+    table = Table("part", "parameters", "in the table", "of these read", "verdict")
+    for count in result.counts:
+        verdict = "pass" if count.agrees else "fail"
+        table.add_row(count.part, f"{count.written:,}", f"{count.table or 0:,}", f"{count.loaded:,}", verdict)
+    console = Console()
+    console.print(table)
+    for stage, seconds in result.seconds.items():
+        typer.echo(f"{seconds:7.1f} s  {stage}")
+    limit = "" if result.limit_bytes is None else f", at most {result.limit_bytes / 1e9:.0f} GB allowed"
+    typer.echo(f"peak memory {result.peak_bytes / 1e9:.2f} GB in {result.dtype}{limit}")
+    typer.echo(f"{name} with random weights: {'pass' if result.passed else 'fail'}")
+    if not result.passed:
         raise typer.Exit(1)
 
 

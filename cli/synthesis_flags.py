@@ -9,15 +9,17 @@ import typer
 
 Source = Annotated[Path | None, typer.Option("--source", "-s", help="Photo of the person to show.")]
 Output = Annotated[Path | None, typer.Option("--output", "-o", help="Result; named after the inputs if absent.")]
-Model = Annotated[str | None, typer.Option(help="tiny (embedded).")]
+Model = Annotated[str | None, typer.Option(help="auto, tiny (embedded), mcld-sd15 (pulled) or a FOLDER of weights.")]
 Device = Annotated[str | None, typer.Option(help="auto, cuda, mps or cpu.")]
 Dtype = Annotated[str | None, typer.Option(help="auto, float32, bfloat16 or float16.")]
 Seed = Annotated[int | None, typer.Option(help="Seed of the start noise.")]
 Steps = Annotated[int | None, typer.Option(help="DDIM steps.")]
 Guidance = Annotated[float | None, typer.Option(help="Classifier-free guidance scale; 1 is off.")]
-Densepose = Annotated[str | None, typer.Option(help="tiny, detectron2, or the PATH of precomputed IUV.")]
-PoseDensepose = Annotated[str | None, typer.Option("--densepose", help="tiny or detectron2.")]
-Face = Annotated[str | None, typer.Option(help="tiny, insightface or none.")]
+Densepose = Annotated[
+    str | None, typer.Option(help="auto, tiny, detectron2, torchscript, or the PATH of precomputed IUV.")
+]
+PoseDensepose = Annotated[str | None, typer.Option("--densepose", help="auto, tiny, detectron2 or torchscript.")]
+Face = Annotated[str | None, typer.Option(help="auto, tiny, insightface, dlib or none.")]
 SideBySide = Annotated[
     bool | None, typer.Option("--side-by-side", help="Add the source and the driving pose to the picture.")
 ]

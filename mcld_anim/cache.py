@@ -16,6 +16,7 @@ from mcld_anim.inputs import RunPlan
 from mcld_anim.options.run import SynthesisOptions
 from mcld_anim.report.stages import Stages
 from mcld_anim.source.appearance import SourceAppearance
+from mcld_anim.weights.choose import choose_model
 from mcld_anim.weights.load import LoadedModels, load_models
 
 MODELS_STAGE = "models"
@@ -45,7 +46,7 @@ class RunCache:
         self.folder = folder
         self.checksums = checksums or Checksums()
         self._load = load
-        self._models: dict[Key, LoadedModels] = {}
+        self._models: dict[Key, _Made[LoadedModels]] = {}
         self._sources: dict[Key, _Made[SourceAppearance]] = {}
         self._driving: dict[Key, _Made[DrivingPoses]] = {}
 
@@ -53,12 +54,15 @@ class RunCache:
         """The models of these options, loaded when they are first asked for."""
         device = choose_device(options.device)
         dtype = choose_dtype(options.dtype, device)
-        densepose = options.densepose if options.precomputed is None else "tiny"
-        key = (options.model, str(device), str(dtype), densepose, options.face)
-        if key not in self._models:
+        densepose = options.densepose if options.precomputed is None else "auto"
+        model = choose_model(options.model, device)
+        key = (model, str(device), str(dtype), densepose, options.face)
+
+        def load() -> LoadedModels:
             with stages.timed(MODELS_STAGE):
-                self._models[key] = self._load(options.model, device, dtype, densepose, options.face)
-        return self._models[key]
+                return self._load(model, device, dtype, densepose, options.face, stages.tell)
+
+        return _once(self._models, key, load, stages)
 
     def source(self, path: Path, models: LoadedModels, stages: Stages) -> SourceAppearance:
         """The encoded source photo."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -70,7 +70,9 @@ def encode_photo(path: Path, models: LoadedModels, stages: Stages) -> SourceAppe
             )
         stages.progress(SOURCE_STAGE, 1, 2)
         framed = frame_person(picture, estimate, models.mcld.options.frame_size)
-        appearance = encode_source(*framed, models.mcld, models.face_backend)
+        appearance = encode_source(*framed, models.mcld, models.condition_backend)
+        if models.only_measures and models.face_backend is not None:  # frames are compared with what it sees
+            appearance = replace(appearance, face=models.face_backend.largest(*framed))
         stages.progress(SOURCE_STAGE, 2, 2)
     if models.face_backend is not None and appearance.face is None:
         stages.tell(

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mcld_anim.errors import PictureError, PoseError, UsageError, VideoError
-from mcld_anim.options.run import PoseOptions, RunOptions, SynthesisOptions
+from mcld_anim.options.run import DENSEPOSE_BACKENDS, MODEL_NAMES, PoseOptions, RunOptions, SynthesisOptions
 from mcld_anim.outputs import OutputFiles, check_free, name_output
 from mcld_anim.pictures import check_picture
 from mcld_anim.video.container import open_input
@@ -38,8 +38,8 @@ def check_run(options: RunOptions) -> RunPlan:
                 raise VideoError(f"--audio {sound} has no sound: give driving, none or a file with a sound track")
     if options.precomputed is not None and not options.precomputed.exists():
         raise PoseError(
-            f"--densepose {options.densepose} does not exist: name a backend (tiny, detectron2) or give the "
-            "path of an IUV sequence that `mcld-anim densepose` wrote"
+            f"--densepose {options.densepose} does not exist: name a backend ({', '.join(DENSEPOSE_BACKENDS)}) or "
+            "give the path of an IUV sequence that `mcld-anim densepose` wrote"
         )
     return RunPlan(options, outputs, info)
 
@@ -61,6 +61,8 @@ def is_sequence(path: Path) -> bool:
 
 
 def _check_outputs(options: SynthesisOptions, second: Path, suffix: str) -> OutputFiles:
+    if options.model not in MODEL_NAMES and not Path(options.model).expanduser().is_dir():
+        raise UsageError(f"--model {options.model} is not known; choose {', '.join(MODEL_NAMES)} or give a folder")
     outputs = name_output(options.output, options.source, second, suffix)
     check_free(outputs, options.overwrite)
     for path in outputs.all:

@@ -92,6 +92,7 @@ class HeadColours:
     """A face embedder for tests: the colours of the head's pixels on a 4x4 grid."""
 
     name = "tiny"
+    scale = "cosine"
     threshold = 0.5
     LEAST_PIXELS = 12
 

@@ -11,15 +11,17 @@ from mcld_anim.errors import WeightsError
 from mcld_anim.model.build import Mcld
 from mcld_anim.model.reference_net import ReferenceNet
 
-PUBLISHED_PARTS = (
-    "denoising_unet",
-    "reference_unet",
-    "pose_guider",
-    "image_proj_model",
-    "vae",
-    "image_encoder",
-)
-"""The published files' names without suffix."""
+PUBLISHED_NETWORKS = {
+    "denoising_unet": "denoiser.unet",
+    "reference_unet": "reference_net.unet",
+    "pose_guider": "pose_guider",
+    "image_proj_model": "face_tokens",
+    "vae": "vae",
+    "image_encoder": "image_encoder",
+}
+"""The published files' names without suffix -> the network of `Mcld` that each fills."""
+
+PUBLISHED_PARTS = tuple(PUBLISHED_NETWORKS)
 
 _VAE_ATTENTION_RENAMES = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_out.0"}
 """Older autoencoder files (sd-vae-ft-mse) name the projections of the middle attention like this."""
@@ -33,22 +35,29 @@ def load_published(mcld: Mcld, part: str, state: Mapping[str, Tensor]) -> None:
 
     Raises WeightsError naming every missing, unexpected or wrongly shaped key.
     """
+    network, state = _published_network(mcld, part), published_state(mcld, part, state)
+    network.load_state_dict(state)
+
+
+def published_state(mcld: Mcld, part: str, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """One published part under the keys of its network: renamed, checked both ways, without what nothing reads.
+
+    `mcld` may lie on the meta device. Raises WeightsError as `load_published` does.
+    """
     unused: tuple[str, ...] = ()
-    if part == "denoising_unet":
-        network: nn.Module = mcld.denoiser.unet
-    elif part == "reference_unet":
-        network, unused = mcld.reference_net.unet, unread_reference_keys(mcld.reference_net)
-    elif part == "pose_guider":
-        network = mcld.pose_guider
-    elif part == "image_proj_model":
-        network = mcld.face_tokens
-    elif part == "vae":
-        network, state = mcld.vae, {_rename_vae_key(key): value for key, value in state.items()}
+    if part == "reference_unet":
+        unused = unread_reference_keys(mcld.reference_net)
     elif part == "image_encoder":
-        network, unused = mcld.image_encoder, _IMAGE_ENCODER_UNUSED
-    else:
+        unused = _IMAGE_ENCODER_UNUSED
+    elif part == "vae":
+        state = {_rename_vae_key(key): value for key, value in state.items()}
+    return _fitting(_published_network(mcld, part), state, part, unused)
+
+
+def _published_network(mcld: Mcld, part: str) -> nn.Module:
+    if part not in PUBLISHED_NETWORKS:
         raise WeightsError(f"no published part is named {part!r}; there are: {', '.join(PUBLISHED_PARTS)}")
-    load_strict(network, state, part, unused)
+    return mcld.get_submodule(PUBLISHED_NETWORKS[part])
 
 
 def load_strict(network: nn.Module, state: Mapping[str, Tensor], name: str, unused: tuple[str, ...] = ()) -> None:
@@ -57,6 +66,13 @@ def load_strict(network: nn.Module, state: Mapping[str, Tensor], name: str, unus
 
     Raises WeightsError naming every missing, unexpected or wrongly shaped key.
     """
+    network.load_state_dict(_fitting(network, state, name, unused))
+
+
+def _fitting(
+    network: nn.Module, state: Mapping[str, Tensor], name: str, unused: tuple[str, ...] = ()
+) -> dict[str, Tensor]:
+    """`state` without keys that match `unused`, if it has exactly the keys and shapes of the network."""
     wanted = network.state_dict()
     state = {key: value for key, value in state.items() if key in wanted or not _matches_any(key, unused)}
     shapes = {
@@ -78,7 +94,7 @@ def load_strict(network: nn.Module, state: Mapping[str, Tensor], name: str, unus
             f"the weights {name!r} do not fit this model ({'; '.join(problems)}): "
             "use the file and the model configuration that belong together"
         )
-    network.load_state_dict(state)
+    return state
 
 
 def unread_reference_keys(reference_net: ReferenceNet) -> tuple[str, ...]:

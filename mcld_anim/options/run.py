@@ -15,11 +15,13 @@ from mcld_anim.errors import UsageError
 
 DeviceName = Literal["auto", "cuda", "mps", "cpu"]
 DtypeName = Literal["auto", "float32", "bfloat16", "float16"]
-ModelName = Literal["tiny"]
-FaceName = Literal["tiny", "insightface", "none"]
+FaceName = Literal["auto", "tiny", "insightface", "dlib", "none"]
 PresetName = Literal["fast", "balanced", "best"]
 
-DENSEPOSE_BACKENDS = ("tiny", "detectron2")
+MODEL_NAMES = ("auto", "tiny", "mcld-sd15")
+"""Names that `--model` understands; anything else is a folder of weights."""
+
+DENSEPOSE_BACKENDS = ("auto", "tiny", "detectron2", "torchscript")
 """Names that `--densepose` understands; anything else is the path of a precomputed IUV sequence."""
 
 NOISE_PATTERN = re.compile(r"shared|independent|mixed:(\d+\.?\d*|\.\d+)")
@@ -31,31 +33,34 @@ class SynthesisOptions:
 
     source: Path  # photo of the person to be shown
     output: Path | None = None  # None: named after the inputs, in the current folder
-    model: ModelName = "tiny"  # "tiny" is embedded in the package
+    model: str = "auto"  # "tiny" (embedded), "mcld-sd15" (pulled), a folder of weights; auto: see `weights.choose`
     device: DeviceName = "auto"  # auto: cuda, else mps, else cpu
     dtype: DtypeName = "auto"  # auto: half precision on accelerators, on a CPU only where that is faster
     seed: int = 0  # of the start noise, 0 .. 2**63 - 1
     steps: int | None = None  # DDIM steps, best a divisor of 1000; None: the model's own (configs/model)
     step_scale: float = 1.0  # times the model's own steps where `steps` is not given; what presets differ in
     guidance: float | None = None  # classifier-free guidance scale, 1 = off; None: the model's own
-    densepose: str = "tiny"  # backend, or the path of an IUV sequence of the driving video
-    face: FaceName = "tiny"  # face embedder; "none": no face condition and no face similarity
+    densepose: str = "auto"  # backend, or the path of an IUV sequence of the driving video; auto: see `weights.choose`
+    face: FaceName = "auto"  # face embedder; auto: the model's own; "none": no face condition, no similarity
     side_by_side: bool = False  # source picture, driving pose and result next to each other
     overwrite: bool = False  # replace outputs that exist
     preset: PresetName = "balanced"  # configs/run/<preset>.yaml, the defaults of the fields above and below
 
     def __post_init__(self) -> None:
-        check_choice("--model", self.model, ("tiny",))
+        if not self.model:
+            raise UsageError(f"--model is empty; give {', '.join(MODEL_NAMES)} or a folder of weights")
         check_choice("--device", self.device, ("auto", "cuda", "mps", "cpu"))
         check_choice("--dtype", self.dtype, ("auto", "float32", "bfloat16", "float16"))
-        check_choice("--face", self.face, ("tiny", "insightface", "none"))
+        check_choice("--face", self.face, ("auto", "tiny", "insightface", "dlib", "none"))
         check_choice("--preset", self.preset, ("fast", "balanced", "best"))
         check_range("--seed", self.seed, 0, 2**63 - 1)
         check_range("--steps", self.steps, 1, 1000)
         check_range("step_scale", self.step_scale, 0.1, 10.0)
         check_range("--guidance", self.guidance, 1.0, 20.0)
         if not self.densepose:
-            raise UsageError("--densepose is empty; name a backend (tiny, detectron2) or give the path of an IUV file")
+            raise UsageError(
+                f"--densepose is empty; name a backend ({', '.join(DENSEPOSE_BACKENDS)}) or give the path of an IUV file"
+            )
 
     @property
     def inputs(self) -> tuple[Path, ...]:

@@ -4,7 +4,6 @@ imports it."""
 from __future__ import annotations
 
 import importlib.util
-import pickle
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,11 +17,12 @@ from torch.nn.functional import interpolate
 from mcld_anim.arrays import Iuv, Picture
 from mcld_anim.errors import MissingDependencyError, WeightsError
 from mcld_anim.pose.backends import Box, PoseEstimate
+from mcld_anim.weights.pickles import read_tensors
+from mcld_anim.weights.store import model_folder
 
-DEFAULT_WEIGHTS = Path("~/.cache/mcld-anim/densepose_rcnn_R_101_FPN_DL_s1x.pkl")
-WEIGHTS_URL = (
-    "https://dl.fbaipublicfiles.com/densepose/densepose_rcnn_R_101_FPN_DL_s1x/165712116/model_final_844d15.pkl"
-)
+WEIGHTS_MODEL = "densepose-r101"
+"""Its name in the table of published weights."""
+_PULL = f"run `mcld-anim models pull {WEIGHTS_MODEL}`"
 
 LEAST_SCORE = 0.5
 """A detection of a lower score is taken for no person; the network gives scores from 0.05."""
@@ -141,9 +141,9 @@ def assemble_iuv(
 def load_detectron2_backend(weights: Path | None = None, device: torch.device | str = "cpu") -> Detectron2Backend:
     """The published network with the weights of a `.pkl` file."""
     check_packages()
-    path = (weights or DEFAULT_WEIGHTS).expanduser()
+    path = weights.expanduser() if weights is not None else model_folder(WEIGHTS_MODEL) / "densepose_r101.safetensors"
     if not path.is_file():
-        raise WeightsError(f"DensePose weights {path} are missing: save {WEIGHTS_URL} under that name")
+        raise WeightsError(f"DensePose weights {path} are missing: {_PULL}")
     from densepose import add_densepose_config
     from detectron2.config import get_cfg
     from detectron2.modeling import build_model
@@ -153,7 +153,7 @@ def load_detectron2_backend(weights: Path | None = None, device: torch.device | 
     configuration.merge_from_list([item for pair in _SETTINGS.items() for item in pair])
     configuration.MODEL.DEVICE = str(device)
     network = build_model(configuration).eval()
-    load_weights(network, read_weights(path), path)
+    load_weights(network, read_tensors(path), path)
     return Detectron2Backend(network, torch.device(device))
 
 
@@ -164,40 +164,11 @@ def check_packages() -> None:
             raise MissingDependencyError(f"--densepose detectron2 needs the package {package}: {_INSTALL}")
 
 
-def load_weights(network: torch.nn.Module, arrays: Mapping[str, np.ndarray], path: Path) -> None:
+def load_weights(network: torch.nn.Module, tensors: Mapping[str, Tensor], path: Path) -> None:
     """Fill `network` strictly; only buffers that are computed nowadays may be left over."""
-    used = {name: torch.from_numpy(value) for name, value in arrays.items() if not name.startswith(_COMPUTED_KEYS)}
+    used = {name: value for name, value in tensors.items() if not name.startswith(_COMPUTED_KEYS)}
     result = network.load_state_dict(used, strict=False)
     missing = [name for name in result.missing_keys if not name.startswith(_COMPUTED_KEYS)]
     wrong = [*missing, *result.unexpected_keys]
     if wrong:
-        raise WeightsError(f"{path} does not fit R_101_FPN_DL_s1x, first at {wrong[0]}: save {WEIGHTS_URL} there")
-
-
-def read_weights(path: Path) -> dict[str, np.ndarray]:
-    """The arrays of a published `.pkl` file; nothing but arrays and plain values is made from it."""
-    try:
-        with path.open("rb") as stream:
-            content = ArrayUnpickler(stream, encoding="latin1").load()
-        arrays = content["model"]
-        return {str(name): np.array(value) for name, value in arrays.items()}
-    except WeightsError:
-        raise
-    except Exception as error:  # a damaged pickle raises almost anything
-        reason = " ".join(str(error).split())
-        raise WeightsError(f"{path} cannot be read ({reason}): save {WEIGHTS_URL} under that name again") from error
-
-
-class ArrayUnpickler(pickle.Unpickler):
-    """Unpickles numpy arrays and plain containers; a pickle that names anything else is refused."""
-
-    _ALLOWED = frozenset(
-        (module, name)
-        for root in ("numpy.core.multiarray", "numpy._core.multiarray")
-        for module, name in ((root, "_reconstruct"), (root, "scalar"))
-    ) | {("numpy", "ndarray"), ("numpy", "dtype"), ("collections", "OrderedDict"), ("_codecs", "encode")}
-
-    def find_class(self, module: str, name: str) -> Any:
-        if (module, name) not in self._ALLOWED:
-            raise WeightsError(f"the weights file names {module}.{name}; only arrays are read from a pickle")
-        return super().find_class(module.replace("numpy.core", "numpy._core"), name)
+        raise WeightsError(f"{path} does not fit R_101_FPN_DL_s1x, first at {wrong[0]}: {_PULL}")

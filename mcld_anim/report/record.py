@@ -48,6 +48,9 @@ def describe_run(
     """The content of OUT.run.json; `options` come with everything that was left open filled in."""
     resolved = to_mapping(options) | {
         "output": str(output),
+        "model": models.name,
+        "densepose": options.densepose if options.precomputed else models.pose_backend.name,
+        "face": "none" if models.face_backend is None else models.face_backend.name,
         "device": str(models.device),
         "dtype": str(models.dtype).removeprefix("torch."),
         "steps": settings.steps,
@@ -69,7 +72,9 @@ def describe_summary(models: LoadedModels, source: SourceAppearance, stages: Sta
     backend = models.face_backend
     return {
         "source_face_found": source.face is not None,
+        "model": models.name,
         "face_backend": None if backend is None else backend.name,
+        "face_scale": None if backend is None else backend.scale,
         "face_threshold": None if backend is None else backend.threshold,
         "densepose_backend": models.pose_backend.name,
         "events": describe_events(stages),

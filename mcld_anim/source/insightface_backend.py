@@ -12,26 +12,29 @@ import torch
 
 from mcld_anim.arrays import Iuv, Picture
 from mcld_anim.errors import MissingDependencyError, WeightsError
-from mcld_anim.source.face import Face
+from mcld_anim.events import Event, EventSink, warn
+from mcld_anim.source.face import COSINE, Face
+from mcld_anim.weights.store import model_folder
 
-DEFAULT_FOLDER = Path("~/.insightface/models/antelopev2")
+MODELS_NAME = "antelopev2"
+"""In the table of published weights, and in insightface's own place."""
+OWN_FOLDER = Path("~/.insightface/models") / MODELS_NAME
 DETECTION_SIZE = (640, 640)
 """Width and height at which faces are looked for, as published."""
+GPU_PROVIDER, CPU_PROVIDER = "CUDAExecutionProvider", "CPUExecutionProvider"
 
 SAME_PERSON = 0.28
 """Cosine similarity; the bound of insightface's own face comparison example."""
 
 _INSTALL = "pip install 'mcld-anim[face]'"
-_FETCH = (
-    "unpack antelopev2.zip from https://github.com/deepinsight/insightface/releases/tag/v0.7 there "
-    "(its models are licensed for non-commercial research only)"
-)
+_FETCH = f"run `mcld-anim models pull {MODELS_NAME}` (its models are licensed for non-commercial research only)"
 
 
 class InsightFaceBackend:
     """insightface's detector and its 512 number embedding."""
 
     name = "insightface"
+    scale = COSINE
     threshold = SAME_PERSON
 
     def __init__(self, analysis: Any) -> None:
@@ -41,6 +44,11 @@ class InsightFaceBackend:
         """The largest face; `iuv` is not needed."""
         return largest_face(self._analysis.get(np.ascontiguousarray(picture[..., ::-1])))  # insightface reads BGR
 
+    @property
+    def providers(self) -> set[str]:
+        """Where each model's session really computes first."""
+        return {model.session.get_providers()[0] for model in self._analysis.models.values()}
+
 
 def largest_face(found: list[Any]) -> Face | None:
     """The face with the largest box among insightface's findings. The embedding is not normalised, as
@@ -49,20 +57,38 @@ def largest_face(found: list[Any]) -> Face | None:
         return None
     face = max(found, key=lambda one: (one.bbox[2] - one.bbox[0]) * (one.bbox[3] - one.bbox[1]))
     x0, y0, x1, y1 = (float(value) for value in face.bbox)
-    return Face(np.asarray(face.embedding, np.float32), (x0, y0, x1, y1))
+    return Face(np.asarray(face.embedding, np.float32), (x0, y0, x1, y1), InsightFaceBackend.name)
 
 
-def load_insightface_backend(folder: Path | None = None, device: torch.device | str = "cpu") -> InsightFaceBackend:
-    """The backend with the ONNX models of `folder`, or of insightface's own place. Never downloads."""
-    folder = check_model_folder((folder or DEFAULT_FOLDER).expanduser())
+def load_insightface_backend(
+    folder: Path | None = None, device: torch.device | str = "cpu", on_event: EventSink = warn
+) -> InsightFaceBackend:
+    """The backend with the ONNX models of `folder`, of `models pull`, or of insightface's own place. Never downloads."""
+    folder = check_model_folder(folder.expanduser()) if folder is not None else find_model_folder()
     check_package()
     from insightface.app import FaceAnalysis
 
     gpu = torch.device(device).type == "cuda"
-    providers = (["CUDAExecutionProvider"] if gpu else []) + ["CPUExecutionProvider"]
-    analysis = FaceAnalysis(name=str(folder), allowed_modules=["detection", "recognition"], providers=providers)
-    analysis.prepare(ctx_id=0 if gpu else -1, det_size=DETECTION_SIZE)
-    return InsightFaceBackend(analysis)
+    providers = [GPU_PROVIDER, CPU_PROVIDER] if gpu else [CPU_PROVIDER]
+    try:
+        analysis = FaceAnalysis(name=str(folder), allowed_modules=["detection", "recognition"], providers=providers)
+        analysis.prepare(ctx_id=0 if gpu else -1, det_size=DETECTION_SIZE)
+    except AssertionError as error:  # all that insightface says where a model is missing
+        raise WeightsError(f"{folder} has no face detector among its ONNX files: {_FETCH}") from error
+    except Exception as error:  # onnxruntime's errors have no common base; a damaged file raises any of them
+        raise WeightsError(f"the face models in {folder} cannot be read ({str(error)[:160]}): {_FETCH}") from error
+    if "recognition" not in analysis.models:
+        raise WeightsError(f"{folder} has no face embedder among its ONNX files: {_FETCH}")
+    backend = InsightFaceBackend(analysis)
+    if gpu and backend.providers != {GPU_PROVIDER}:
+        on_event(
+            Event(
+                "face_on_cpu",
+                "faces are embedded on the CPU: onnxruntime has no CUDA here. For the GPU run "
+                "`pip uninstall -y onnxruntime && pip install --force-reinstall onnxruntime-gpu`",
+            )
+        )
+    return backend
 
 
 def check_package() -> None:
@@ -72,14 +98,19 @@ def check_package() -> None:
             raise MissingDependencyError(f"--face insightface needs the package {package}: {_INSTALL}")
 
 
+def find_model_folder() -> Path:
+    """Where antelopev2 lies: as `models pull` left it, else as insightface did."""
+    pulled = model_folder(MODELS_NAME)
+    return check_model_folder(pulled if any(pulled.glob("*.onnx")) else OWN_FOLDER.expanduser())
+
+
 def check_model_folder(folder: Path) -> Path:
-    """The folder with the ONNX files; insightface itself would download a missing one without asking."""
-    if any(folder.glob("*.onnx")):
-        return folder
-    inner = folder / folder.name
-    if any(inner.glob("*.onnx")):
-        raise WeightsError(
-            f"{folder} holds its models one folder too deep, as the archive unpacks: move {inner}/*.onnx to {folder}"
-        )
+    """The folder that holds the ONNX files; insightface itself would download a missing one without asking.
+
+    The published archive unpacks one folder too deep, where insightface does not look: then it is the inner one.
+    """
+    for place in (folder, folder / folder.name):
+        if any(place.glob("*.onnx")):
+            return place
     state = "holds no .onnx model" if folder.is_dir() else "does not exist"
     raise WeightsError(f"the face model folder {folder} {state}: {_FETCH}")

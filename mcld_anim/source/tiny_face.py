@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from mcld_anim.arrays import Iuv, Picture
 from mcld_anim.errors import WeightsError
-from mcld_anim.source.face import Box, Face
+from mcld_anim.source.face import COSINE, Box, Face
 from mcld_anim.weights.table import EMBEDDED_FOLDER
 
 CROP_SIZE = 64
@@ -58,6 +58,7 @@ class TinyFaceBackend:
     """The largest face by the embedded network. There is one person in an IUV, so there is at most one face."""
 
     name = "tiny"
+    scale = COSINE
 
     def __init__(self, network: FaceEmbedder, threshold: float, device: torch.device | str = "cpu") -> None:
         self.network = network.eval().requires_grad_(False).to(device)

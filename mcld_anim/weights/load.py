@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,11 +11,13 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from mcld_anim.errors import WeightsError
+from mcld_anim.errors import MissingDependencyError, WeightsError
+from mcld_anim.events import Event, EventSink, warn
 from mcld_anim.model.build import Mcld, build_mcld
-from mcld_anim.options.model import load_model_options
 from mcld_anim.pose.backends import PoseBackend, load_pose_backend
 from mcld_anim.source.face import FaceBackend, load_face_backend
+from mcld_anim.weights.choose import ChosenModel, choose_densepose, choose_face, find_model
+from mcld_anim.weights.store import recorded_checksum
 from mcld_anim.weights.table import EMBEDDED_FOLDER, file_sha256
 
 MCLD_PARTS = ("vae", "image_encoder", "reference_net", "denoiser", "pose_guider", "face_tokens", "detail")
@@ -27,8 +30,16 @@ class LoadedModels:
 
     mcld: Mcld
     pose_backend: PoseBackend
-    face_backend: FaceBackend | None  # None: no face condition and no face similarity were asked for
+    face_backend: FaceBackend | None  # measures faces; None: no face condition and no face similarity were asked for
     checksums: Mapping[str, str]  # file name -> SHA-256 of the weights that were read
+    name: str = "tiny"  # as in `--model`
+    only_measures: bool = False  # whether `face_backend` embeds faces in a way that this model does not know
+    own_embedder: FaceBackend | None = None  # then: the one it knows; None where that is not here
+
+    @property
+    def condition_backend(self) -> FaceBackend | None:
+        """Who embeds the source's face for the model."""
+        return self.own_embedder if self.only_measures else self.face_backend
 
     @property
     def device(self) -> torch.device:
@@ -41,44 +52,88 @@ class LoadedModels:
         return next(self.mcld.denoiser.parameters()).dtype
 
 
-def load_models(model: str, device: torch.device, dtype: torch.dtype, densepose: str, face: str) -> LoadedModels:
-    """Load a bundled model by name with a DensePose backend and a face backend ("none": without)."""
-    options = load_model_options(model)
-    mcld = build_mcld(options)
-    parts = [part for part in MCLD_PARTS if getattr(mcld, part) is not None]
-    for part in parts:
-        fill(getattr(mcld, part), load_file(embedded_file(part)), part)
-    mcld.requires_grad_(False).eval().to(device, dtype)
-    used = [
-        *parts,
-        *(["densepose"] if densepose == "tiny" else []),
-        *(["face"] if face == "tiny" else []),
-    ]
-    return LoadedModels(
-        mcld=mcld,
-        pose_backend=load_pose_backend(densepose, device),
-        face_backend=None if face == "none" else load_face_backend(face, device),
-        checksums={embedded_file(part).name: file_sha256(embedded_file(part)) for part in used},
-    )
+def load_models(
+    model: str, device: torch.device, dtype: torch.dtype, densepose: str, face: str, on_event: EventSink = warn
+) -> LoadedModels:
+    """Load a model ("tiny", "mcld-sd15" or a folder) with a DensePose and a face backend ("auto": what fits it)."""
+    chosen = find_model(model)
+    pose_name, face_name = choose_densepose(densepose, chosen), choose_face(face, chosen)
+    # The estimators first: they are quick to refuse what is not installed.
+    pose_backend = load_pose_backend(pose_name, device)
+    face_backend = load_face_backend(face_name, device, on_event=on_event)
+    only_measures = face_name not in ("none", chosen.embedder)
+    embedder = load_embedder(chosen, device, on_event) if only_measures else None
+    mcld, used = load_mcld(chosen, device, dtype)
+    tiny = (("densepose", pose_name == "tiny"), ("face", "tiny" in (face_name, embedder and embedder.name)))
+    used += [EMBEDDED_FOLDER / f"{part}.safetensors" for part, read in tiny if read]
+    checksums = {path.name: recorded_checksum(path) or file_sha256(path) for path in used}
+    return LoadedModels(mcld, pose_backend, face_backend, checksums, chosen.name, only_measures, embedder)
 
 
-def embedded_file(part: str) -> Path:
-    """The embedded file of one part."""
-    path = EMBEDDED_FOLDER / f"{part}.safetensors"
-    if not path.is_file():
-        raise WeightsError(f"the embedded weights {path.name} are not in this installation: install mcld-anim again")
-    return path
+def load_embedder(chosen: ChosenModel, device: torch.device, on_event: EventSink) -> FaceBackend | None:
+    """The embedder that the model was trained with, beside another one that was asked for; None where it is not here."""
+    try:
+        return load_face_backend(chosen.embedder, device, on_event=on_event)
+    except (MissingDependencyError, WeightsError) as error:
+        on_event(
+            Event(
+                "face_condition_missing",
+                f"the model {chosen.name} is not told the source's face: it knows embeddings of {chosen.embedder} "
+                f"only, and {error}",
+            )
+        )
+        return None
 
 
-def fill(module: nn.Module, tensors: Mapping[str, Tensor], part: str) -> None:
-    """Put `tensors` into a module, strictly: every key once, every shape as it is built."""
+def load_mcld(chosen: ChosenModel, device: torch.device, dtype: torch.dtype) -> tuple[Mcld, list[Path]]:
+    """All networks of a model, and the files they were read from.
+
+    Nothing is computed or held twice: the networks are built without memory, and each file's tensors become theirs.
+    """
+    with torch.device("meta"):
+        mcld = build_mcld(chosen.options)
+    used = []
+    for part in MCLD_PARTS:
+        network = getattr(mcld, part)
+        if network is None:
+            continue
+        path = chosen.folder / f"{part}.safetensors"
+        if not path.is_file():
+            raise WeightsError(f"the weights {path} are missing: {_remedy(chosen)}")
+        fill(network, load_file(path), part, _remedy(chosen), device, dtype)
+        used.append(path)
+    restore_constants(mcld, device)
+    return mcld.requires_grad_(False).eval(), used
+
+
+def fill(
+    module: nn.Module, tensors: Mapping[str, Tensor], part: str, remedy: str, device: torch.device, dtype: torch.dtype
+) -> None:
+    """Make `tensors` the module's own, strictly: every key once, every shape as it is built."""
     known = module.state_dict()
     missing, unexpected = sorted(set(known) - set(tensors)), sorted(set(tensors) - set(known))
     wrong = [key for key in known if key in tensors and known[key].shape != tensors[key].shape]
     if missing or unexpected or wrong:
         raise WeightsError(
             f"{part} weights do not fit: missing {missing or 'none'}, unexpected {unexpected or 'none'}, "
-            f"of another shape {wrong or 'none'}; install mcld-anim again"
+            f"of another shape {wrong or 'none'}; {remedy}"
         )
-    wide = {key: value.float() if value.is_floating_point() else value for key, value in tensors.items()}
-    module.load_state_dict(wide, strict=True)
+    placed = {key: t.to(device, dtype if t.is_floating_point() else None) for key, t in tensors.items()}
+    module.load_state_dict(placed, strict=True, assign=True)
+
+
+def restore_constants(mcld: Mcld, device: torch.device) -> None:
+    """Make what no file holds: the numbers of CLIP's patches. Anything else without memory is an error here."""
+    embeddings = mcld.image_encoder.vision_model.embeddings
+    embeddings.position_ids = torch.arange(embeddings.num_positions, device=device).expand((1, -1))
+    empty = [name for name, t in itertools.chain(mcld.named_parameters(), mcld.named_buffers()) if t.is_meta]
+    if empty:
+        raise WeightsError(
+            f"no file holds {', '.join(empty)}: this version of transformers or diffusers is not supported"
+        )
+
+
+def _remedy(chosen: ChosenModel) -> str:
+    if chosen.name == "tiny":
+        return "install mcld-anim again"
+    return f"run `mcld-anim models pull`, or give a folder that `mcld-anim models convert` wrote ({chosen.folder})"

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import os
-import pickle
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +11,7 @@ import torch
 from torch import nn
 
 from mcld_anim.errors import MissingDependencyError, WeightsError
-from mcld_anim.pose.detectron2_backend import assemble_iuv, check_packages, load_weights, read_weights
+from mcld_anim.pose.detectron2_backend import assemble_iuv, check_packages, load_weights
 
 
 def maps(part: int, u: float = 0.5, v: float = 0.25, person: bool = True) -> list[torch.Tensor]:
@@ -83,44 +81,12 @@ def test_missing_packages_name_both_install_lines() -> None:
             check_packages()
 
 
-def save(path: Path, content: object) -> Path:
-    path.write_bytes(pickle.dumps(content, protocol=2))
-    return path
-
-
-def test_a_pickle_of_arrays_is_read(tmp_path: Path) -> None:
-    arrays = {"weight": np.arange(6, dtype=np.float32).reshape(2, 3), "bias": np.zeros(2)}
-    read = read_weights(save(tmp_path / "model.pkl", {"model": arrays, "__author__": "someone", "n": np.float64(2)}))
-    assert list(read) == ["weight", "bias"]
-    np.testing.assert_array_equal(read["weight"], arrays["weight"])
-    assert read["weight"].dtype == np.float32
-
-
-class Evil:
-    def __reduce__(self) -> tuple:
-        return os.system, ("touch hacked",)
-
-
-def test_a_pickle_that_runs_something_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    with pytest.raises(WeightsError, match="only arrays"):
-        read_weights(save(tmp_path / "model.pkl", {"model": Evil()}))
-    assert not (tmp_path / "hacked").exists()
-
-
-@pytest.mark.parametrize("content", [b"", b"no pickle", pickle.dumps([1]), pickle.dumps({"model": 3})])
-def test_a_damaged_file_is_refused(tmp_path: Path, content: bytes) -> None:
-    (tmp_path / "model.pkl").write_bytes(content)
-    with pytest.raises(WeightsError, match="cannot be read"):
-        read_weights(tmp_path / "model.pkl")
-
-
 def test_weights_are_loaded_strictly_but_for_computed_buffers() -> None:
     network = nn.Linear(3, 2)
-    arrays = {"weight": np.ones((2, 3), np.float32), "bias": np.ones(2, np.float32)}
-    load_weights(network, arrays | {"pixel_mean": np.ones(3)}, Path("model.pkl"))
+    arrays = {"weight": torch.ones(2, 3), "bias": torch.ones(2)}
+    load_weights(network, arrays | {"pixel_mean": torch.ones(3)}, Path("model.pkl"))
     assert (network.weight == 1).all()
     with pytest.raises(WeightsError, match="first at bias"):
         load_weights(network, {"weight": arrays["weight"]}, Path("model.pkl"))
     with pytest.raises(WeightsError, match="first at extra"):
-        load_weights(network, arrays | {"extra": np.ones(1, np.float32)}, Path("model.pkl"))
+        load_weights(network, arrays | {"extra": torch.ones(1)}, Path("model.pkl"))

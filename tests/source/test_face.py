@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -30,12 +31,20 @@ def test_similarity_is_the_cosine_whatever_the_length() -> None:
 def test_embeddings_of_two_backends_are_not_compared() -> None:
     with pytest.raises(UsageError, match="two face backends"):
         similarity(face(1, 0), face(1, 0, 0))
+    with pytest.raises(UsageError, match=r"of tiny .* and dlib"):
+        similarity(face(1, 0), replace(face(1, 0), backend="dlib"))
+
+
+def test_dlibs_faces_are_compared_by_their_distance() -> None:
+    one, other = replace(face(3, 0), backend="dlib"), replace(face(3, 0.6), backend="dlib")
+    assert similarity(one, one) == 1
+    assert similarity(one, other) == pytest.approx(1 - 0.6)
 
 
 def test_none_is_no_backend_and_an_unknown_name_is_refused() -> None:
     assert load_face_backend("none") is None
-    with pytest.raises(UsageError, match="tiny, insightface or none"):
-        load_face_backend("dlib")
+    with pytest.raises(UsageError, match="tiny, insightface, dlib or none"):
+        load_face_backend("opencv")
 
 
 def test_the_largest_face_is_taken_with_its_raw_embedding() -> None:
@@ -52,20 +61,19 @@ def test_the_largest_face_is_taken_with_its_raw_embedding() -> None:
     assert largest_face([]) is None
 
 
-def test_a_missing_model_folder_names_place_source_and_licence(tmp_path: Path) -> None:
-    with pytest.raises(WeightsError, match=r"does not exist.*antelopev2\.zip.*non-commercial"):
+def test_a_missing_model_folder_names_place_command_and_licence(tmp_path: Path) -> None:
+    with pytest.raises(WeightsError, match=r"does not exist.*models pull antelopev2.*non-commercial"):
         check_model_folder(tmp_path / "antelopev2")
     (tmp_path / "antelopev2").mkdir()
     with pytest.raises(WeightsError, match=r"holds no \.onnx"):
         check_model_folder(tmp_path / "antelopev2")
 
 
-def test_the_archives_doubled_folder_is_recognised(tmp_path: Path) -> None:
+def test_the_archives_doubled_folder_is_looked_into(tmp_path: Path) -> None:
     folder = tmp_path / "antelopev2"
     (folder / "antelopev2").mkdir(parents=True)
     (folder / "antelopev2" / "glintr100.onnx").touch()
-    with pytest.raises(WeightsError, match="one folder too deep"):
-        check_model_folder(folder)
+    assert check_model_folder(folder) == folder / "antelopev2"
     assert check_model_folder(folder / "antelopev2") == folder / "antelopev2"
 
 

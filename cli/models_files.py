@@ -1,0 +1,112 @@
+"""`mcld-anim models pull`, `remove` and `convert`: the verbs that write or delete weights."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Dtype = Annotated[str, typer.Option(help="Number format the networks are kept in: float32, float16 or bfloat16.")]
+
+
+def pull_command(
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[NAME]...", help="Of `models list`; absent: mcld-sd15 with the DensePose and face models it needs."
+        ),
+    ] = None,
+    from_folder: Annotated[
+        Path | None, typer.Option("--from", metavar="DIR", help="Take files you have already; nothing is downloaded.")
+    ] = None,
+    dtype: Dtype = "float32",
+    accept_licences: Annotated[
+        bool, typer.Option("--accept-licences", help="Do not ask about licences that forbid commercial use.")
+    ] = False,
+) -> None:
+    """Fetch published weights, check them, and convert them once to safetensors; run again to go on."""
+    from mcld_anim.weights.choose import default_pulls
+    from mcld_anim.weights.convert import check_saved_dtype
+    from mcld_anim.weights.published import published_model
+    from mcld_anim.weights.pull import PullRequest, pull
+
+    kept = check_saved_dtype(dtype)
+    for name in names or []:
+        published_model(name)  # every name is checked before the first download
+    for name in names or default_pulls():
+        with DownloadBar() as bar:
+            request = PullRequest(name, kept, from_folder, accept_licences)
+            folder = pull(request, confirm, on_file=bar.begin, progress=bar.update)
+        typer.echo(folder)
+
+
+def remove_command(
+    name: Annotated[str, typer.Argument(help="Of `models list`.")],
+) -> None:
+    """Delete a pulled model and what is remembered of its checksums."""
+    from mcld_anim.weights.published import published_model
+    from mcld_anim.weights.store import remove
+
+    typer.echo(f"{remove(published_model(name).name) / 1e9:.2f} GB freed")
+
+
+def convert_command(
+    source: Annotated[Path, typer.Argument(help="Folder of checkpoints, a .pkl or .pth file, or antelopev2.zip.")],
+    target: Annotated[Path, typer.Argument(help="Folder for --model, or a .safetensors file.")],
+    config: Annotated[str, typer.Option(help="Architecture: a name in configs/model or a YAML file.")] = "mcld_sd15",
+    dtype: Dtype = "float32",
+) -> None:
+    """Convert weights in the published layout to safetensors, their keys checked; no pickle is run."""
+    from mcld_anim.options.model import load_model_options
+    from mcld_anim.weights.convert import check_saved_dtype, convert
+
+    options, kept = load_model_options(config), check_saved_dtype(dtype)
+    for path in convert(source, target, options, kept, lambda text: typer.echo(text, err=True)):
+        typer.echo(path)
+
+
+def confirm(text: str) -> bool:
+    """Show licences and ask; where nobody can answer, the answer is no."""
+    typer.echo(text, err=True)
+    return sys.stdin.isatty() and typer.confirm("Go on?", err=True)
+
+
+class DownloadBar:
+    """A bar of bytes per file on stderr; a context manager."""
+
+    def __init__(self) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+        from rich.progress import TransferSpeedColumn as Speed
+
+        self._console = Console(stderr=True)
+        self._bars = Progress(
+            TextColumn("{task.description:<13}"),
+            BarColumn(),
+            DownloadColumn(),
+            Speed(),
+            TimeRemainingColumn(),
+            console=self._console,
+        )
+        self._task: int | None = None
+
+    def __enter__(self) -> DownloadBar:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bars.stop()
+
+    def begin(self, text: str) -> None:
+        """Name the file that comes next."""
+        self._console.print(text, highlight=False, soft_wrap=True)
+        self._task = None
+
+    def update(self, done: int, total: int | None) -> None:
+        """So many bytes are here."""
+        if self._task is None:
+            if self._console.is_terminal:
+                self._bars.start()
+            self._task = int(self._bars.add_task("download", total=total))
+        self._bars.update(self._task, completed=done, total=total)  # type: ignore[arg-type]

@@ -1,0 +1,167 @@
+"""The table of weights that others publish: where each file lies, what it may be used for, and what it is for here.
+
+Sizes are what the files should about have (parameters times four bytes). Where no checksum is written here, size and
+checksum of each file are recorded at its first pull and enforced after (`weights.store`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from mcld_anim.errors import UsageError
+
+BYTES_PER_PARAMETER = 4  # as published, float32
+
+Use = Literal["model", "densepose", "torchscript", "faces"]
+"""What a published model is: networks of `Mcld`, DensePose weights for detectron2 or as TorchScript, face models."""
+
+
+@dataclass(frozen=True)
+class HubFile:
+    """A file of a repository on the hub; `files` are the names it may have there, the first that exists counts."""
+
+    repository: str
+    files: tuple[str, ...]
+    revision: str = "main"
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What the file may be called."""
+        return self.files
+
+    def __str__(self) -> str:
+        return f"{self.repository}/{self.files[0]}"
+
+
+@dataclass(frozen=True)
+class UrlFile:
+    """A file at an address of its own."""
+
+    url: str
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What the file may be called."""
+        return (self.url.rsplit("/", 1)[-1],)
+
+    def __str__(self) -> str:
+        return self.url
+
+
+@dataclass(frozen=True)
+class PublishedFile:
+    """One file of a published model."""
+
+    part: str  # its name here; of a "model", a name of `model.keys.PUBLISHED_PARTS`
+    origin: HubFile | UrlFile
+    parameters: int  # numbers in it; 0: not known
+    licence: str
+    commercial: bool  # whether its licence allows commercial use; False also where none is stated
+    about_bytes: int = 0  # of the download, within a few percent
+    sha256: str | None = None  # where it is known in advance
+
+
+@dataclass(frozen=True)
+class PublishedModel:
+    """What `models pull NAME` fetches."""
+
+    name: str
+    purpose: str
+    use: Use
+    files: tuple[PublishedFile, ...]
+    configuration: str = ""  # of a "model": its name in configs/model
+    depth: int = 0  # of DensePose weights: layers of the ResNet
+    channels: Literal["BGR", "RGB"] = "BGR"  # order in which a "torchscript" module takes colours
+
+    @property
+    def about_bytes(self) -> int:
+        """Of all downloads together."""
+        return sum(file.about_bytes for file in self.files)
+
+    def file(self, part: str) -> PublishedFile:
+        """The file of a part; WeightsError's callers know that there is one."""
+        return next(file for file in self.files if file.part == part)
+
+
+MCLD = "Lotior/mcld"
+VAE = "stabilityai/sd-vae-ft-mse"
+IMAGE_ENCODER = "lambdalabs/sd-image-variations-diffusers"
+DENSEPOSE = "https://dl.fbaipublicfiles.com/densepose"
+TORCHSCRIPT = "LayerNorm/DensePose-TorchScript-with-hint-image"
+ANTELOPE = "https://github.com/deepinsight/insightface/releases/download/v0.7/antelopev2.zip"
+
+NO_LICENCE = "none stated"
+DENSEPOSE_LICENCE = "CC BY-SA 3.0"  # of the model zoo in detectron2's DensePose project
+
+
+def _of_mcld(part: str, parameters: int, *others: str) -> PublishedFile:
+    names = (f"{part}.pth", *(f"{other}.pth" for other in others))
+    return _file(part, HubFile(MCLD, names), parameters, NO_LICENCE, commercial=False)
+
+
+def _file(part: str, origin: HubFile | UrlFile, parameters: int, licence: str, commercial: bool) -> PublishedFile:
+    return PublishedFile(part, origin, parameters, licence, commercial, BYTES_PER_PARAMETER * parameters)
+
+
+def _densepose(depth: int, address: str, about_bytes: int) -> PublishedModel:
+    name, part = f"densepose-r{depth}", f"densepose_r{depth}"
+    file = PublishedFile(part, UrlFile(f"{DENSEPOSE}/{address}"), 0, DENSEPOSE_LICENCE, True, about_bytes)
+    return PublishedModel(name, f"R_{depth}_FPN_DL_s1x, --densepose detectron2", "densepose", (file,), depth=depth)
+
+
+def _torchscript(depth: int, about_bytes: int) -> PublishedModel:
+    name = f"densepose-torchscript-r{depth}"
+    origin = HubFile(TORCHSCRIPT, (f"densepose_r{depth}_fpn_dl.torchscript",))
+    file = PublishedFile("densepose", origin, 0, DENSEPOSE_LICENCE, True, about_bytes)
+    # The exporter's own program hands over what OpenCV reads: BGR. Not tried here with the published file.
+    return PublishedModel(name, f"R_{depth}_FPN_DL, --densepose torchscript", "torchscript", (file,), channels="BGR")
+
+
+MODELS = (
+    PublishedModel(
+        "mcld-sd15",
+        "the published MCLD, 512x512, --model mcld-sd15",
+        "model",
+        (
+            _of_mcld("denoising_unet", 878_690_244),
+            _of_mcld("reference_unet", 859_508_800),
+            _of_mcld("pose_guider", 1_086_480),
+            _of_mcld("image_proj_model", 80_336_384, "image_projector"),
+            _file(
+                "vae",
+                HubFile(VAE, ("diffusion_pytorch_model.safetensors", "diffusion_pytorch_model.bin")),
+                83_653_863,
+                "MIT",
+                commercial=True,
+            ),
+            _file(
+                "image_encoder",
+                HubFile(IMAGE_ENCODER, ("image_encoder/model.safetensors", "image_encoder/pytorch_model.bin")),
+                303_966_208,
+                "CreativeML OpenRAIL-M",
+                commercial=True,
+            ),
+        ),
+        configuration="mcld_sd15",
+    ),
+    _densepose(101, "densepose_rcnn_R_101_FPN_DL_s1x/165712116/model_final_844d15.pkl", 340_000_000),
+    _densepose(50, "densepose_rcnn_R_50_FPN_DL_s1x/165712097/model_final_0ed407.pkl", 265_000_000),
+    _torchscript(101, 340_000_000),
+    _torchscript(50, 265_000_000),
+    PublishedModel(
+        "antelopev2",
+        "detector and embedder, --face insightface",
+        "faces",
+        (PublishedFile("antelopev2", UrlFile(ANTELOPE), 0, "non-commercial research only", False, 361_000_000),),
+    ),
+)
+"""Every published model, in the order in which a user wants them. Sizes of DensePose and antelopev2 are estimates."""
+
+
+def published_model(name: str) -> PublishedModel:
+    """The model of that name; UsageError where there is none."""
+    for model in MODELS:
+        if model.name == name:
+            return model
+    raise UsageError(f"no published model is named {name}; choose {', '.join(model.name for model in MODELS)}")

@@ -1,0 +1,116 @@
+"""Where pulled weights lie, and the record of what was pulled: size, checksum and origin of every file."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from mcld_anim.checksums import Checksums
+from mcld_anim.durable import durable_file
+from mcld_anim.errors import WeightsError
+from mcld_anim.weights.published import PublishedModel
+
+RECORD_NAME = "record.json"
+
+
+@dataclass(frozen=True)
+class Pulled:
+    """What is known of one file since its first pull."""
+
+    file: str  # its name in the model's folder
+    bytes: int
+    sha256: str
+    source_bytes: int  # of the file as published, before it was converted
+    source_sha256: str
+    origin: str
+    more: Mapping[str, str]  # other files that came with it -> their SHA-256
+
+
+def models_folder() -> Path:
+    """`$MCLD_ANIM_HOME`; else `mcld-anim` in `$HF_HOME`, where large files are meant to go; else in the user's cache."""
+    home = os.environ.get("MCLD_ANIM_HOME")
+    if home:
+        return Path(home).expanduser()
+    cache = os.environ.get("HF_HOME") or os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(cache).expanduser() / "mcld-anim"
+
+
+def model_folder(name: str) -> Path:
+    """Where the files of a published model lie once they are pulled."""
+    return models_folder() / name
+
+
+def read_record(folder: Path) -> dict[str, Pulled]:
+    """The pulled files of a folder by part; nothing where none was pulled."""
+    path = folder / RECORD_NAME
+    if not path.is_file():
+        return {}
+    try:
+        rows = json.loads(path.read_text(encoding="utf-8"))
+        return {part: Pulled(**row) for part, row in rows.items()}
+    except (ValueError, TypeError, AttributeError) as error:
+        raise WeightsError(f"{path} is damaged ({error}): remove {folder} and pull the model again") from error
+
+
+def add_to_record(folder: Path, part: str, pulled: Pulled) -> None:
+    """Enter one file, replacing what was known of it."""
+    rows = {name: asdict(row) for name, row in {**read_record(folder), part: pulled}.items()}
+    with durable_file(folder / RECORD_NAME, overwrite=True) as path:
+        path.write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
+
+
+def problem(folder: Path, pulled: Pulled | None, checksum: bool = True) -> str | None:
+    """What is wrong with a pulled file, by its size and, if wanted, its SHA-256; None if it is as it was."""
+    if pulled is None:
+        return "not pulled"
+    for name, digest in {pulled.file: pulled.sha256, **pulled.more}.items():
+        path = folder / name
+        if not path.is_file():
+            return f"{name} is missing"
+        if name == pulled.file and path.stat().st_size != pulled.bytes:
+            return f"{name} has {path.stat().st_size} bytes, expected {pulled.bytes}"
+        if checksum and Checksums().of(path) != digest:
+            return f"the checksum of {name} differs"
+    return None
+
+
+def is_pulled(model: PublishedModel) -> bool:
+    """Whether every file of a published model is here in its recorded size."""
+    folder = model_folder(model.name)
+    record = read_record(folder)
+    return all(problem(folder, record.get(file.part), checksum=False) is None for file in model.files)
+
+
+def recorded_checksum(path: Path) -> str | None:
+    """A pulled file's SHA-256 from its record, if the file is still of that size: gigabytes need not be read again."""
+    for pulled in read_record(path.parent).values():
+        if pulled.file == path.name and path.stat().st_size == pulled.bytes:
+            return pulled.sha256
+    return None
+
+
+def remove(name: str) -> int:
+    """Delete a pulled model's folder, with what is known of its checksums; returns how many bytes that freed."""
+    folder = model_folder(name)
+    if not folder.is_dir():
+        raise WeightsError(f"{name} is not here: {folder} does not exist")
+    freed = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    shutil.rmtree(folder)
+    return freed
+
+
+def need_space(folder: Path, needed: int, what: str) -> None:
+    """WeightsError where the disk of `folder` has less than `needed` bytes left."""
+    existing = folder.absolute()
+    while not existing.exists():
+        existing = existing.parent
+    free = shutil.disk_usage(existing).free
+    if free < needed:
+        raise WeightsError(
+            f"{what} needs {needed / 1e9:.1f} GB on the disk of {existing}, which has {free / 1e9:.1f} GB left: "
+            "make room, or set MCLD_ANIM_HOME to a folder on another disk"
+        )
