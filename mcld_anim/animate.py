@@ -1,12 +1,17 @@
-"""The story of `mcld-anim run`: one photo and one driving video become one MP4 and its report."""
+"""The story of `mcld-anim run`: one photo and one driving video become one video and its report."""
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from mcld_anim.arrays import Iuv, Picture
+from mcld_anim.background.compositor import Finished, compositor
 from mcld_anim.cache import RunCache
 from mcld_anim.encode import DrivingPoses
 from mcld_anim.events import EventSink, warn
@@ -22,6 +27,7 @@ from mcld_anim.report.side_by_side import side_by_side
 from mcld_anim.report.stages import Progress, Stages, ignore_progress
 from mcld_anim.video.audio import AudioSource, audio_source
 from mcld_anim.video.write import VideoWriter
+from mcld_anim.video.write_alpha import FrameSink, open_transparent
 from mcld_anim.weights.load import LoadedModels
 
 FRAMES_STAGE = "frames"
@@ -75,26 +81,45 @@ def make_video(
 ) -> None:
     """Make every frame, a batch at a time, and write it with its row of the report as soon as it exists."""
     options, size, total = plan.options, models.mcld.options.frame_size, len(driving)
-    source, width = maker.source, size[1] * (3 if options.side_by_side else 1)
+    source, poses, index = maker.source, driving.framed(size), 0
     meter, stability = FaceMeter(models.face_backend, source.face), StabilityMeter()
-    poses, index = driving.framed(size), 0
+    finisher = compositor(plan, source, driving, stages)
     stages.progress(FRAMES_STAGE, 0, total)
-    sound = _sound(plan, driving)
-    with VideoWriter(path, (size[0], width), driving.fps, options.crf, audio=sound, on_event=stages.tell) as video:
+    with _open_result(plan, path, driving, size, stages) as video:
         while batch := list(islice(poses, options.batch_size)):
             with stages.timed("synthesis"):
                 pictures = maker.make(range(index, index + len(batch)), [pose for pose, _ in batch])
             for picture, (pose, person_found) in zip(pictures, batch, strict=True):
+                with stages.timed("background"):
+                    frame = finisher.finish(picture, pose)
                 with stages.timed("face similarity"):
-                    face_found, similarity = meter.measure(picture, pose)
+                    face_found, similarity = meter.measure(frame.shown, pose)
                 with stages.timed("video"):
-                    video.write(side_by_side(source.picture, pose, picture) if options.side_by_side else picture)
+                    video.write(_layout(frame, source.picture, pose, options.side_by_side))
                 with stages.timed("stability"):
-                    change = stability.add(picture, pose)
+                    change = stability.add(frame.shown, pose)
                 steady = None if change is None else change.texel_change
                 report.add(FrameRow(index, driving.time(index), person_found, face_found, similarity, steady))
                 index += 1
             stages.progress(FRAMES_STAGE, index, total)
+
+
+def _open_result(
+    plan: RunPlan, path: Path, driving: DrivingPoses, size: tuple[int, int], stages: Stages
+) -> AbstractContextManager[FrameSink]:
+    """The writer of the result's kind, for frames of `size` or three of them side by side."""
+    options, sound = plan.options, _sound(plan, driving)
+    if options.background == "transparent":
+        return open_transparent(path, size, driving.fps, sound, stages.tell)
+    shape = (size[0], size[1] * (3 if options.side_by_side else 1))
+    return VideoWriter(path, shape, driving.fps, options.crf, audio=sound, on_event=stages.tell)
+
+
+def _layout(frame: Finished, source: Picture, pose: Iuv, beside: bool) -> np.ndarray:
+    """The frame as it is written."""
+    if frame.rgba is not None:
+        return frame.rgba
+    return side_by_side(source, pose, frame.shown) if beside else frame.shown
 
 
 def _sound(plan: RunPlan, driving: DrivingPoses) -> AudioSource | None:

@@ -21,7 +21,7 @@ from mcld_anim.errors import OutputError, UsageError
 class OutputFiles:
     """The result and the three files beside it that describe it."""
 
-    result: Path  # .mp4 of `run`, .png of `pose`
+    result: Path  # .mp4 of `run` (.mov or .zip where it is transparent), .png of `pose`
 
     @property
     def report_json(self) -> Path:
@@ -48,13 +48,15 @@ class OutputFiles:
         return OutputFiles(folder / self.result.name)
 
 
-def name_output(output: Path | None, first: Path, second: Path, suffix: str) -> OutputFiles:
-    """The files of a run: under `output`, or <first>_<second><suffix> in the current folder."""
+def name_output(output: Path | None, first: Path, second: Path, *suffixes: str) -> OutputFiles:
+    """The files of a run: under `output`, or <first>_<second><first suffix> in the current folder."""
     if output is None:
-        output = Path(f"{first.stem}_{second.stem}{suffix}")
+        output = Path(f"{first.stem}_{second.stem}{suffixes[0]}")
     output = output.expanduser()
-    if output.suffix.lower() != suffix:
-        raise UsageError(f"--output {output} does not end in {suffix}: that is the format which is written")
+    if output.suffix.lower() not in suffixes:
+        raise UsageError(
+            f"--output {output} does not end in {' or '.join(suffixes)}: that is the format which is written"
+        )
     return OutputFiles(output)
 
 
