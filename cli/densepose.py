@@ -15,8 +15,10 @@ def command(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="A .zip archive or a folder; for a photo also .png.")
     ] = None,
-    densepose: Annotated[str, typer.Option(help="tiny (embedded) or detectron2.")] = "tiny",
-    weights: Annotated[Path | None, typer.Option(help="Weights file of detectron2.")] = None,
+    densepose: Annotated[
+        str, typer.Option(help="auto (the best one present), tiny (embedded), detectron2 or torchscript.")
+    ] = "auto",
+    weights: Annotated[Path | None, typer.Option(help="Weights file of the estimator, if not the pulled one.")] = None,
     device: Annotated[str, typer.Option(help="auto, cuda, mps or cpu.")] = "auto",
     fps: Annotated[float | None, typer.Option(help="Frames per second; the video's own if absent.")] = None,
     start: Annotated[float, typer.Option(help="Seconds of the video to skip.")] = 0.0,
@@ -27,11 +29,12 @@ def command(
     """Write the DensePose IUV of every frame of a video, or of a photo."""
     from mcld_anim.device import choose_device
     from mcld_anim.extract import DensePoseRequest, extract_densepose
+    from mcld_anim.weights.choose import choose_alone
 
     request = DensePoseRequest(
         input=input,
         output=output,
-        densepose=densepose,
+        densepose=choose_alone(densepose),
         weights=weights,
         device=str(choose_device(device)),
         fps="source" if fps is None else fps,
@@ -44,4 +47,5 @@ def command(
         result = extract_densepose(request, bars.update, lambda event: bars.notice(event.message))
         if result.with_person < result.frames:
             bars.notice(f"no person in {result.frames - result.with_person} of {result.frames} frames: held poses")
+    typer.echo(f"densepose {request.densepose}", err=True)
     typer.echo(result.output)

@@ -49,4 +49,5 @@ def command(
 
     with StageBars() as bars:
         result = animate(options, progress=bars.update, on_event=bars.tell)
+    typer.echo(shared.ran_with(result.summary), err=True)
     typer.echo(result.output)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -26,3 +27,9 @@ SideBySide = Annotated[
 Overwrite = Annotated[bool | None, typer.Option("--overwrite", help="Replace outputs that exist.")]
 Preset = Annotated[str | None, typer.Option(help="fast, balanced or best.")]
 Config = Annotated[Path | None, typer.Option(help="YAML file with any of these options; flags win over it.")]
+
+
+def ran_with(summary: Mapping[str, Any]) -> str:
+    """Which of the choices that were left open were taken, from the summary of a report."""
+    face = summary["face_backend"] or "none"
+    return f"model {summary['model']}, densepose {summary['densepose_backend']}, face {face}"

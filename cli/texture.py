@@ -12,13 +12,19 @@ def command(
     photo: Annotated[Path, typer.Argument(help="Photo of a person.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="PNG to write, 512x512 in the SMPL layout.")],
     iuv: Annotated[Path | None, typer.Option(help="IUV of the photo; estimated if absent.")] = None,
-    densepose: Annotated[str, typer.Option(help="tiny (embedded) or detectron2.")] = "tiny",
+    densepose: Annotated[
+        str, typer.Option(help="auto (the best one present), tiny (embedded), detectron2 or torchscript.")
+    ] = "auto",
     device: Annotated[str, typer.Option(help="auto, cuda, mps or cpu.")] = "auto",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an output that exists.")] = False,
 ) -> None:
     """Write the UV texture of the person in a photo, in the SMPL layout."""
     from mcld_anim.device import choose_device
     from mcld_anim.extract import extract_texture
+    from mcld_anim.weights.choose import choose_alone
 
-    extract_texture(photo, output, iuv, densepose, str(choose_device(device)), overwrite)
+    chosen = choose_alone(densepose)
+    extract_texture(photo, output, iuv, chosen, str(choose_device(device)), overwrite)
+    if iuv is None:
+        typer.echo(f"densepose {chosen}", err=True)
     typer.echo(output)

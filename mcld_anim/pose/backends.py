@@ -46,7 +46,7 @@ class PoseBackend(Protocol):
 
 
 def load_pose_backend(name: str, device: torch.device | str = "cpu", weights: Path | None = None) -> PoseBackend:
-    """The estimator called `name`: "tiny" is embedded, "detectron2" needs a package and a weights file."""
+    """The estimator called `name`: "tiny" is embedded, "detectron2" and "torchscript" need pulled weights."""
     if name == "tiny":
         from mcld_anim.pose.tiny import load_tiny_pose_backend
 
@@ -55,7 +55,13 @@ def load_pose_backend(name: str, device: torch.device | str = "cpu", weights: Pa
         from mcld_anim.pose.detectron2_backend import load_detectron2_backend
 
         return load_detectron2_backend(weights, device)
-    raise UsageError(f"--densepose {name} is not known: choose tiny, detectron2 or the path of an IUV sequence")
+    if name == "torchscript":
+        from mcld_anim.pose.torchscript_backend import load_torchscript_backend
+
+        return load_torchscript_backend(weights, device)
+    raise UsageError(
+        f"--densepose {name} is not known: choose tiny, detectron2, torchscript or the path of an IUV sequence"
+    )
 
 
 def iuv_box(iuv: Iuv) -> Box | None:

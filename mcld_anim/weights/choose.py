@@ -11,7 +11,7 @@ import torch
 from mcld_anim.errors import WeightsError
 from mcld_anim.options.model import ModelOptions, load_model_options
 from mcld_anim.weights.published import MODELS, published_model
-from mcld_anim.weights.store import is_pulled, model_folder
+from mcld_anim.weights.store import first_pulled, is_pulled, model_folder
 from mcld_anim.weights.table import EMBEDDED_FOLDER
 
 TINY, PUBLISHED = "tiny", "mcld-sd15"
@@ -69,10 +69,9 @@ def choose_densepose(name: str, model: ChosenModel) -> str:
         return name
     if model.name == TINY:
         return TINY
-    if has_packages("detectron2", "densepose") and any_pulled("densepose"):
-        return "detectron2"
-    if any_pulled("torchscript"):
-        return "torchscript"
+    best = best_densepose()
+    if best is not None:
+        return best
     raise WeightsError(
         f"--densepose auto finds no estimator for the model {model.name}: run `mcld-anim models pull "
         "densepose-torchscript-r101` (needs no other package), give precomputed IUV, or ask for --densepose tiny "
@@ -80,14 +79,21 @@ def choose_densepose(name: str, model: ChosenModel) -> str:
     )
 
 
+def best_densepose() -> str | None:
+    """The best estimator of photographs that could run here, None where there is none."""
+    if has_packages("detectron2", "densepose") and first_pulled("densepose"):
+        return "detectron2"
+    return "torchscript" if first_pulled("torchscript") else None
+
+
+def choose_alone(name: str) -> str:
+    """What `--densepose` means where no diffusion model follows."""
+    return best_densepose() or TINY if name == "auto" else name
+
+
 def choose_face(name: str, model: ChosenModel) -> str:
     """What `--face` means here: "auto" is the embedder that the model was trained with."""
     return model.embedder if name == "auto" else name
-
-
-def any_pulled(use: str) -> bool:
-    """Whether any published model of that use is complete here."""
-    return any(is_pulled(model) for model in MODELS if model.use == use)
 
 
 def has_packages(*names: str) -> bool:

@@ -12,7 +12,7 @@ from pathlib import Path
 from mcld_anim.checksums import Checksums
 from mcld_anim.durable import durable_file
 from mcld_anim.errors import WeightsError
-from mcld_anim.weights.published import PublishedModel
+from mcld_anim.weights.published import MODELS, PublishedModel
 
 RECORD_NAME = "record.json"
 
@@ -83,6 +83,11 @@ def is_pulled(model: PublishedModel) -> bool:
     folder = model_folder(model.name)
     record = read_record(folder)
     return all(problem(folder, record.get(file.part), checksum=False) is None for file in model.files)
+
+
+def first_pulled(use: str) -> PublishedModel | None:
+    """The first of the table's models of that use that is complete here: the best comes first in the table."""
+    return next((model for model in MODELS if model.use == use and is_pulled(model)), None)
 
 
 def recorded_checksum(path: Path) -> str | None:

@@ -23,7 +23,7 @@ from mcld_anim.cli.main import app
 from mcld_anim.weights.load import LoadedModels
 
 MCLD_ANIM = [sys.executable, "-m", "mcld_anim.cli.main"]
-VERBS = ("run", "pose", "batch", "densepose", "report", "texture", "models", "train", "synth")
+VERBS = ("run", "pose", "batch", "densepose", "report", "texture", "doctor", "models", "train", "synth")
 HEAVY = ("torch", "diffusers", "transformers", "av", "decord", "cv2", "scipy", "detectron2", "insightface")
 
 

@@ -1,9 +1,14 @@
-"""detectron2's output becomes an IUV; its weights are read without running what they hold."""
+"""detectron2's output becomes an IUV; the package itself is played by modules of its interface where it is missing."""
 
 from __future__ import annotations
 
 import importlib.util
+import pickle
+import sys
+from importlib.machinery import ModuleSpec
 from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,7 +16,12 @@ import torch
 from torch import nn
 
 from mcld_anim.errors import MissingDependencyError, WeightsError
-from mcld_anim.pose.detectron2_backend import assemble_iuv, check_packages, load_weights
+from mcld_anim.pose.assemble import assemble_iuv
+from mcld_anim.pose.backends import load_pose_backend
+from mcld_anim.pose.detectron2_backend import SETTINGS, check_packages, load_weights
+from mcld_anim.weights import published, store
+from mcld_anim.weights.published import PublishedFile, PublishedModel, UrlFile
+from mcld_anim.weights.pull import PullRequest, pull
 
 
 def maps(part: int, u: float = 0.5, v: float = 0.25, person: bool = True) -> list[torch.Tensor]:
@@ -90,3 +100,153 @@ def test_weights_are_loaded_strictly_but_for_computed_buffers() -> None:
         load_weights(network, {"weight": arrays["weight"]}, Path("model.pkl"))
     with pytest.raises(WeightsError, match="first at extra"):
         load_weights(network, arrays | {"extra": torch.ones(1)}, Path("model.pkl"))
+
+
+class Boxes:
+    """detectron2.structures.Boxes."""
+
+    def __init__(self, tensor: torch.Tensor) -> None:
+        self.tensor = tensor
+
+
+class Instances:
+    """detectron2.structures.Instances, as GeneralizedRCNN with a DensePose head returns them."""
+
+    def __init__(self, scores: list[float], boxes: list[list[float]], parts: list[int]) -> None:
+        self.scores = torch.tensor(scores)
+        self.pred_boxes = Boxes(torch.tensor(boxes).reshape(-1, 4))
+        stacked = [torch.cat(one) for one in zip(*(maps(part) for part in parts), strict=True)] if parts else []
+        names = ("coarse_segm", "fine_segm", "u", "v")
+        self.pred_densepose = SimpleNamespace(**dict(zip(names, stacked, strict=False)))
+
+    def __len__(self) -> int:
+        return len(self.scores)
+
+
+class FakeNetwork(nn.Module):
+    """GeneralizedRCNN's interface: a list of inputs in, a list of findings out; looks at the first (blue) channel."""
+
+    def __init__(self, depth: int) -> None:
+        super().__init__()
+        blocks = {101: 23, 50: 6}[depth]
+        self.backbone = nn.ModuleDict(
+            {"bottom_up": nn.ModuleDict({"res4": nn.ModuleList(nn.Linear(1, 1) for _ in range(blocks))})}
+        )
+        self.calls: list[list[tuple[int, ...]]] = []
+
+    def forward(self, inputs: list[dict[str, Any]]) -> list[dict[str, Instances]]:
+        self.calls.append([tuple(one["image"].shape) for one in inputs])
+        found = []
+        for one in inputs:
+            assert one["image"].dtype == torch.float32
+            blue = float(one["image"][0].mean())
+            box = [1.0, 2.0, one["width"] - 3.0, one["height"] - 4.0]
+            scores = [0.9, 0.7] if blue > 100 else [0.3, 0.2] if blue > 10 else []
+            found.append({"instances": Instances(scores, [box, [0, 0, 5, 5]][: len(scores)], [7, 9][: len(scores)])})
+        return found
+
+
+@pytest.fixture
+def detectron2(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """The modules of detectron2 and DensePose with the names that are used of them."""
+    seen: dict[str, Any] = {}
+
+    class Node(SimpleNamespace):
+        def merge_from_list(self, items: list[Any]) -> None:
+            seen["settings"] = dict(zip(items[::2], items[1::2], strict=True))
+
+    class ResizeShortestEdge:
+        def __init__(self, lengths: list[int], longest: int) -> None:
+            seen["resize"] = (lengths, longest)
+
+        def get_transform(self, image: np.ndarray) -> Any:
+            return SimpleNamespace(apply_image=lambda given: given[::2, ::2])
+
+    def build_model(_configuration: Node) -> FakeNetwork:
+        seen["network"] = FakeNetwork(seen["settings"]["MODEL.RESNETS.DEPTH"])
+        return seen["network"]
+
+    given = {
+        "detectron2": {},
+        "detectron2.config": {"get_cfg": Node},
+        "detectron2.modeling": {"build_model": build_model},
+        "detectron2.data": {},
+        "detectron2.data.transforms": {"ResizeShortestEdge": ResizeShortestEdge},
+        "densepose": {"add_densepose_config": lambda configuration: seen.update(extended=configuration)},
+    }
+    for name, content in given.items():
+        module = ModuleType(name)
+        module.__spec__ = ModuleSpec(name, None)
+        vars(module).update(content)
+        monkeypatch.setitem(sys.modules, name, module)
+    return seen
+
+
+def weights_file(path: Path, depth: int = 101) -> Path:
+    """Numpy arrays in a pickle, as published, with a buffer that newer versions compute."""
+    arrays = {name: value.numpy() for name, value in FakeNetwork(depth).state_dict().items()}
+    path.write_bytes(pickle.dumps({"model": arrays | {"pixel_mean": np.zeros(3)}}))
+    return path
+
+
+@pytest.mark.parametrize("depth", [101, 50])
+def test_the_network_is_built_as_its_weights_say(detectron2, tmp_path: Path, depth: int) -> None:
+    load_pose_backend("detectron2", weights=weights_file(tmp_path / "model.pkl", depth))
+    settings = detectron2["settings"]
+    assert settings["MODEL.RESNETS.DEPTH"] == depth
+    assert settings["MODEL.DEVICE"] == "cpu"
+    assert settings["MODEL.ROI_DENSEPOSE_HEAD.NAME"] == "DensePoseDeepLabHead"
+    assert not detectron2["network"].training
+    assert "extended" in detectron2
+
+
+def test_pictures_of_one_size_go_together_and_come_back_in_order(detectron2, tmp_path: Path) -> None:
+    backend = load_pose_backend("detectron2", weights=weights_file(tmp_path / "model.pkl"))
+    blue, dim, red = (np.zeros((40, 30, 3), np.uint8) for _ in range(3))
+    blue[..., 2], dim[..., 2], red[..., 0] = 250, 50, 250
+    wide = np.full((20, 60, 3), 250, np.uint8)
+    found = backend.estimate([blue, wide, red, dim])
+    assert detectron2["network"].calls == [[(3, 20, 15)] * 3, [(3, 10, 30)]]
+    assert detectron2["resize"] == ([800, 800], 1333)
+    assert [one.found for one in found] == [True, True, False, False]  # none, and none certain enough
+    assert found[0].box == (1, 2, 27, 36)
+    assert found[0].score == pytest.approx(0.9)
+    assert set(np.unique(found[0].iuv[..., 0])) == {0, 7}  # the first finding, not the second
+    assert found[1].iuv.shape == (20, 60, 3)
+
+
+def test_pulled_weights_are_found_and_missing_ones_name_the_command(
+    detectron2, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MCLD_ANIM_HOME", str(tmp_path / "home"))
+    with pytest.raises(WeightsError, match="models pull densepose-r101"):
+        load_pose_backend("detectron2")
+    origin = UrlFile("https://example.org/model_final.pkl")
+    file = PublishedFile("densepose_r50", origin, 0, "MIT", True, 1000)
+    model = PublishedModel("densepose-r50", "test", "densepose", (file,))
+    monkeypatch.setattr(published, "MODELS", (model,))
+    monkeypatch.setattr(store, "MODELS", (model,))
+    (tmp_path / "mine").mkdir()
+    weights_file(tmp_path / "mine" / "model_final.pkl", 50)
+    pull(PullRequest("densepose-r50", from_folder=tmp_path / "mine"), lambda _: True)
+    load_pose_backend("detectron2")
+    assert detectron2["settings"]["MODEL.RESNETS.DEPTH"] == 50
+
+
+@pytest.mark.slow
+def test_the_real_package_takes_our_settings(tmp_path: Path) -> None:
+    """Where detectron2 and its DensePose project are installed: the real network, with random weights."""
+    pytest.importorskip("densepose")
+    from densepose import add_densepose_config
+    from detectron2.config import get_cfg
+    from detectron2.modeling import build_model
+
+    configuration = get_cfg()
+    add_densepose_config(configuration)
+    settings = {**SETTINGS, "MODEL.RESNETS.DEPTH": 50, "MODEL.DEVICE": "cpu"}
+    configuration.merge_from_list([item for pair in settings.items() for item in pair])
+    arrays = {name: value.numpy() for name, value in build_model(configuration).state_dict().items()}
+    (tmp_path / "model.pkl").write_bytes(pickle.dumps({"model": arrays}))
+    backend = load_pose_backend("detectron2", weights=tmp_path / "model.pkl")
+    (estimate,) = backend.estimate([np.full((120, 90, 3), 90, np.uint8)])
+    assert estimate.iuv.shape == (120, 90, 3)

@@ -1,0 +1,1 @@
+"""Whether this installation can work, and what mends it: `mcld-anim doctor`."""

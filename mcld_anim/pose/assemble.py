@@ -1,0 +1,43 @@
+"""From one detection's DensePose maps to an IUV as large as the picture, for every estimator of detectron2's kind."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn.functional import interpolate
+
+from mcld_anim.arrays import Iuv
+from mcld_anim.pose.backends import Box
+
+
+def assemble_iuv(
+    box: Box,
+    coarse: Float[Tensor, "1 2 cells cells"],
+    fine: Float[Tensor, "1 25 cells cells"],
+    u: Float[Tensor, "1 25 cells cells"],
+    v: Float[Tensor, "1 25 cells cells"],
+    size: tuple[int, int],
+) -> Iuv:
+    """Paint one detection's maps into an IUV of `size` (height, width).
+
+    The maps are stretched over the box (its corner and size truncated to whole pixels); a pixel belongs to
+    the most likely part where the coarse map says person. U and V are clamped to 0..1 (the published code
+    lets them wrap), times 255, truncated. What lies outside the picture is cut off.
+    """
+    x0, y0 = int(box[0]), int(box[1])
+    width, height = max(int(box[2] - box[0]), 1), max(int(box[3] - box[1]), 1)
+    coarse, fine, u, v = (
+        interpolate(maps.float(), (height, width), mode="bilinear", align_corners=False)[0]
+        for maps in (coarse, fine, u, v)
+    )
+    part = fine.argmax(dim=0) * (coarse.argmax(dim=0) > 0)
+    coordinates = torch.cat([maps.gather(0, part[None]) for maps in (u, v)]).clamp(0, 1) * 255 * (part > 0)
+    inside = torch.cat([part[None], coordinates.long()]).permute(1, 2, 0).to(torch.uint8).cpu().numpy()
+    iuv = np.zeros((*size, 3), np.uint8)
+    top, left = max(y0, 0), max(x0, 0)
+    bottom, right = min(y0 + height, size[0]), min(x0 + width, size[1])
+    if bottom > top and right > left:
+        iuv[top:bottom, left:right] = inside[top - y0 : bottom - y0, left - x0 : right - x0]
+    return iuv

@@ -1,0 +1,76 @@
+"""DensePose by a TorchScript export of detectron2's networks: neither detectron2 nor torchvision is needed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from mcld_anim.arrays import Picture
+from mcld_anim.errors import WeightsError
+from mcld_anim.pose.assemble import assemble_iuv
+from mcld_anim.pose.backends import PoseEstimate
+from mcld_anim.pose.region_operators import provide_operators
+from mcld_anim.weights.store import first_pulled, model_folder
+
+CERTAINTY = 1.0
+"""The module gives no scores; it leaves out whom it was exported to leave out."""
+OUTPUTS = 5
+"""boxes (N, 4), coarse (N, 2, 112, 112), fine, u and v (N, 25, 112, 112)."""
+
+_PULL = "run `mcld-anim models pull densepose-torchscript-r101`"
+
+
+class TorchScriptBackend:
+    """The first person that the module finds in each picture."""
+
+    name = "torchscript"
+
+    def __init__(self, module: Any, device: torch.device, channels: str = "BGR") -> None:
+        self._module, self._device, self._channels = module, device, channels
+
+    @torch.no_grad()
+    def estimate(self, pictures: Sequence[Picture]) -> list[PoseEstimate]:
+        """One estimate per picture (H, W, 3) uint8 RGB; the module takes one at a time."""
+        return [self._estimate(picture) for picture in pictures]
+
+    def _estimate(self, picture: Picture) -> PoseEstimate:
+        ordered = picture[..., ::-1] if self._channels == "BGR" else picture
+        image = torch.from_numpy(np.ascontiguousarray(ordered.transpose(2, 0, 1))).to(self._device)
+        found = self._module(image)
+        if not isinstance(found, (tuple, list)) or len(found) != OUTPUTS:
+            raise WeightsError(f"the TorchScript module does not give boxes and four maps: {_PULL}")
+        boxes, *maps = found
+        if not len(boxes):
+            return PoseEstimate(np.zeros_like(picture), None, 0.0)
+        x0, y0, x1, y1 = (float(value) for value in boxes[0])
+        coarse, fine, u, v = (one[:1] for one in maps)
+        iuv = assemble_iuv((x0, y0, x1, y1), coarse, fine, u, v, (picture.shape[0], picture.shape[1]))
+        if not iuv[..., 0].any():
+            return PoseEstimate(iuv, None, 0.0)
+        return PoseEstimate(iuv, (x0, y0, x1, y1), CERTAINTY)
+
+
+def load_torchscript_backend(weights: Path | None = None, device: torch.device | str = "cpu") -> TorchScriptBackend:
+    """The pulled module, or the one in a given file, in float32 (exports are in half precision)."""
+    model = first_pulled("torchscript")
+    if weights is None:
+        if model is None:
+            raise WeightsError(f"there is no TorchScript DensePose here: {_PULL}")
+        weights = model_folder(model.name) / f"{model.files[0].part}.torchscript"
+    path = weights.expanduser()
+    if not path.is_file():
+        raise WeightsError(f"the TorchScript DensePose {path} is missing: {_PULL}")
+    provide_operators()
+    device = torch.device(device)
+    if device.type not in ("cuda", "cpu"):
+        device = torch.device("cpu")
+    try:
+        module = torch.jit.load(str(path), map_location=device).eval().float()
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())[:160]
+        raise WeightsError(f"{path} is no TorchScript module ({reason}): {_PULL}") from error
+    return TorchScriptBackend(module, device, model.channels if model is not None else "BGR")
