@@ -14,7 +14,7 @@ import typer
 from typer.core import TyperGroup
 
 from mcld_anim import __version__
-from mcld_anim.cli import batch, densepose, doctor, models, pose, run, synth, texture, train
+from mcld_anim.cli import batch, densepose, doctor, models, pose, report, run, synth, texture, train
 from mcld_anim.errors import McldAnimError
 
 
@@ -55,6 +55,7 @@ app.command("run")(run.command)
 app.command("pose")(pose.command)
 app.command("batch")(batch.command)
 app.command("densepose")(densepose.command)
+app.command("report")(report.command)
 app.command("texture")(texture.command)
 app.command("doctor")(doctor.command)
 app.add_typer(models.app, name="models")

@@ -1,4 +1,4 @@
-"""`mcld-anim run`: one photo and one driving video become one MP4."""
+"""`mcld-anim run`: one photo and one driving video become one video."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from mcld_anim.cli import synthesis_flags as shared
+from mcld_anim.cli import video_flags
 from mcld_anim.cli.progress import StageBars
 from mcld_anim.options.resolve import resolve_options
 from mcld_anim.options.run import RunOptions
@@ -36,6 +37,7 @@ def command(
     dtype: shared.Dtype = None,
     densepose: shared.Densepose = None,
     face: shared.Face = None,
+    background: video_flags.Background = None,
     crf: Annotated[int | None, typer.Option(help="H.264 quality, 0 (lossless) to 51.")] = None,
     side_by_side: shared.SideBySide = None,
     overwrite: shared.Overwrite = None,

@@ -54,12 +54,15 @@ def densepose(
     threads: Threads = 1,
     resume: Resume = False,
     start_from: StartFrom = None,
+    backgrounds: Annotated[
+        Path | None, typer.Option(help="Folder of pictures without people, to put behind; else all is procedural.")
+    ] = None,
 ) -> None:
     """Train the DensePose network."""
     from mcld_anim.train.densepose import DensePoseTask, DensePoseTraining
 
     options = _options(DensePoseTraining, config, minutes, steps, threads)
-    _train(DensePoseTask(options, data, start_from), options, options.loop, output, resume)
+    _train(DensePoseTask(options, data, start_from, backgrounds), options, options.loop, output, resume)
 
 
 @app.command()

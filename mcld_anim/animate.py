@@ -1,4 +1,4 @@
-"""The story of `mcld-anim run`: one photo and one driving video become one MP4 and its report."""
+"""The story of `mcld-anim run`: one photo and one driving video become one video and its report."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from mcld_anim.background.compositor import compositor
 from mcld_anim.cache import RunCache
 from mcld_anim.encode import DrivingPoses
 from mcld_anim.events import EventSink, warn
@@ -16,12 +17,14 @@ from mcld_anim.metrics.stability import StabilityMeter
 from mcld_anim.options.run import RunOptions
 from mcld_anim.outputs import publish, working_folder
 from mcld_anim.report.faces import FaceMeter
-from mcld_anim.report.frames import FrameReport, FrameRow
+from mcld_anim.report.frames import FrameReport, frame_row
+from mcld_anim.report.page import write_page
 from mcld_anim.report.record import describe_run, describe_summary, write_json
-from mcld_anim.report.side_by_side import side_by_side
+from mcld_anim.report.run_page import run_page
 from mcld_anim.report.stages import Progress, Stages, ignore_progress
+from mcld_anim.report.thumbnails import Thumbnails
+from mcld_anim.result import open_result
 from mcld_anim.video.audio import AudioSource, audio_source
-from mcld_anim.video.write import VideoWriter
 from mcld_anim.weights.load import LoadedModels
 
 FRAMES_STAGE = "frames"
@@ -55,11 +58,13 @@ def animate(
         settings = sampling_settings(options, models.mcld.options)
         maker = FrameMaker(models.mcld, source, settings)
         made = plan.outputs.inside(work)
+        thumbnails = Thumbnails(len(driving), source.picture, source.face)
         with FrameReport(made.report_json, made.report_csv) as report:
-            make_video(plan, maker, models, driving, made.result, report, stages)
+            make_video(plan, maker, models, driving, made.result, report, thumbnails, stages)
             summary = report.finish(describe_summary(models, source, stages))
         record = describe_run(options, plan.outputs.result, models, settings, cache.checksums, stages)
         write_json(made.run_json, record)
+        write_page(made.report_html, made.report_csv, run_page(plan, made.result, driving, thumbnails, summary, record))
         publish(made, plan.outputs, options.overwrite)
     return RunResult(plan.outputs.result, summary)
 
@@ -71,28 +76,31 @@ def make_video(
     driving: DrivingPoses,
     path: Path,
     report: FrameReport,
+    thumbnails: Thumbnails,
     stages: Stages,
 ) -> None:
     """Make every frame, a batch at a time, and write it with its row of the report as soon as it exists."""
     options, size, total = plan.options, models.mcld.options.frame_size, len(driving)
-    source, width = maker.source, size[1] * (3 if options.side_by_side else 1)
+    source, poses, index = maker.source, driving.framed(size), 0
     meter, stability = FaceMeter(models.face_backend, source.face), StabilityMeter()
-    poses, index = driving.framed(size), 0
+    finisher = compositor(plan, source, driving, stages)
     stages.progress(FRAMES_STAGE, 0, total)
-    sound = _sound(plan, driving)
-    with VideoWriter(path, (size[0], width), driving.fps, options.crf, audio=sound, on_event=stages.tell) as video:
+    with open_result(path, plan, driving, source.picture, _sound(plan, driving), stages) as video:
         while batch := list(islice(poses, options.batch_size)):
             with stages.timed("synthesis"):
                 pictures = maker.make(range(index, index + len(batch)), [pose for pose, _ in batch])
             for picture, (pose, person_found) in zip(pictures, batch, strict=True):
+                with stages.timed("background"):
+                    frame = finisher.finish(picture, pose)
                 with stages.timed("face similarity"):
-                    face_found, similarity = meter.measure(picture, pose)
+                    face, similarity = meter.measure(frame.shown, pose)
                 with stages.timed("video"):
-                    video.write(side_by_side(source.picture, pose, picture) if options.side_by_side else picture)
+                    video.write(frame, pose)
                 with stages.timed("stability"):
-                    change = stability.add(picture, pose)
-                steady = None if change is None else change.texel_change
-                report.add(FrameRow(index, driving.time(index), person_found, face_found, similarity, steady))
+                    change = stability.add(frame.shown, pose)
+                row = frame_row(index, driving.time(index), person_found, face, similarity, change)
+                report.add(row)
+                thumbnails.add(row, frame.shown, face)
                 index += 1
             stages.progress(FRAMES_STAGE, index, total)
 

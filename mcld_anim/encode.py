@@ -52,9 +52,12 @@ class DrivingPoses:
 
     def framed(self, size: tuple[int, int]) -> Iterator[tuple[Iuv, bool]]:
         """Each frame's IUV in one steady crop at `size` (height, width), and whether a person was found."""
-        crop = _crop(self.boxes, self.poses[0], size)
-        for index in range(len(self)):
+        for index, crop in enumerate(self.crops(size)):
             yield apply_iuv(self.poses[index], crop, size), bool(self.poses.person_found[index])
+
+    def crops(self, size: tuple[int, int]) -> list[SteadyCrop]:
+        """What each frame of the result, of the shape of `size` (height, width), shows of its driving frame."""
+        return [_crop(self.boxes, self.poses[0], size)] * len(self)
 
 
 def encode_photo(path: Path, models: LoadedModels, stages: Stages) -> SourceAppearance:
@@ -125,6 +128,14 @@ def encode_driving(plan: RunPlan, backend: PoseBackend, folder: Path, stages: St
             )
         )
     return DrivingPoses(poses, grid.fps, float(grid.start), boxes)
+
+
+def driving_frames(plan: RunPlan, stages: Stages) -> Iterator[Picture]:
+    """The chosen frames of the driving video, as many and in the order of its poses."""
+    options = plan.options
+    chosen = (options.fps, options.start, options.end, options.max_frames)
+    for frame in read_frames(plan.info, *chosen, on_event=stages.tell):
+        yield frame.picture
 
 
 def read_pose(path: Path, backend: PoseBackend) -> PoseEstimate:

@@ -13,7 +13,7 @@ from mcld_anim.arrays import Picture
 from mcld_anim.durable import check_output, durable_file
 from mcld_anim.errors import PoseError, UsageError
 from mcld_anim.events import EventSink, warn
-from mcld_anim.pictures import check_picture, read_picture, write_picture
+from mcld_anim.pictures import PHOTO_SUFFIXES, check_picture, read_picture, write_picture
 from mcld_anim.pose.backends import load_pose_backend
 from mcld_anim.pose.iuv_file import read_iuv_sequence, write_iuv_sequence
 from mcld_anim.pose.iuv_picture import encode_iuv
@@ -22,9 +22,6 @@ from mcld_anim.pose.sequence import estimate_sequence
 from mcld_anim.source.texture import source_texture
 from mcld_anim.video.probe import probe
 from mcld_anim.video.read import frame_grid, read_frames
-
-PHOTO_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".heic", ".avif"})
-"""Anything else is taken for a video."""
 
 Progress = Callable[[str, int, int | None], None]
 """Told the stage, how many of its items are done and how many there are (None: not known)."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from mcld_anim.background.backdrop import check_file
 from mcld_anim.errors import PictureError, PoseError, UsageError, VideoError
 from mcld_anim.options.run import DENSEPOSE_BACKENDS, MODEL_NAMES, PoseOptions, RunOptions, SynthesisOptions
 from mcld_anim.outputs import OutputFiles, check_free, name_output
@@ -25,7 +26,7 @@ class RunPlan:
 
 def check_run(options: RunOptions) -> RunPlan:
     """Refuse, in a moment, a run that cannot succeed."""
-    outputs = _check_outputs(options, options.driving, ".mp4")
+    outputs = _check_outputs(options, options.driving, *options.suffixes)
     check_picture(options.source, "--source")
     info = probe(options.driving)
     frame_grid(info, options.fps, options.start, options.end, options.max_frames)
@@ -36,6 +37,8 @@ def check_run(options: RunOptions) -> RunPlan:
         with open_input(sound) as container:
             if container.streams.best("audio") is None:
                 raise VideoError(f"--audio {sound} has no sound: give driving, none or a file with a sound track")
+    if options.background_file is not None:
+        check_file(options.background_file)
     if options.precomputed is not None and not options.precomputed.exists():
         raise PoseError(
             f"--densepose {options.densepose} does not exist: name a backend ({', '.join(DENSEPOSE_BACKENDS)}) or "
@@ -60,10 +63,10 @@ def is_sequence(path: Path) -> bool:
     return path.is_dir() or path.suffix.lower() == ".zip"
 
 
-def _check_outputs(options: SynthesisOptions, second: Path, suffix: str) -> OutputFiles:
+def _check_outputs(options: SynthesisOptions, second: Path, *suffixes: str) -> OutputFiles:
     if options.model not in MODEL_NAMES and not Path(options.model).expanduser().is_dir():
         raise UsageError(f"--model {options.model} is not known; choose {', '.join(MODEL_NAMES)} or give a folder")
-    outputs = name_output(options.output, options.source, second, suffix)
+    outputs = name_output(options.output, options.source, second, *suffixes)
     check_free(outputs, options.overwrite)
     for path in outputs.all:
         for given in options.inputs:

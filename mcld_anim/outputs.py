@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,9 +19,9 @@ from mcld_anim.errors import OutputError, UsageError
 
 @dataclass(frozen=True)
 class OutputFiles:
-    """The result and the three files beside it that describe it."""
+    """The result and the files beside it that describe it."""
 
-    result: Path  # .mp4 of `run`, .png of `pose`
+    result: Path  # .mp4 of `run` (.mov or .zip where it is transparent), .png of `pose`
 
     @property
     def report_json(self) -> Path:
@@ -39,22 +39,30 @@ class OutputFiles:
         return self.result.with_suffix(".run.json")
 
     @property
+    def report_html(self) -> Path:
+        """The report as a page; a single picture has none."""
+        return self.result.with_suffix(".report.html")
+
+    @property
     def all(self) -> tuple[Path, ...]:
         """Every file, the result last: where it is, the others are too."""
-        return (self.report_json, self.report_csv, self.run_json, self.result)
+        page = () if self.result.suffix.lower() == ".png" else (self.report_html,)
+        return (self.report_json, self.report_csv, *page, self.run_json, self.result)
 
     def inside(self, folder: Path) -> OutputFiles:
         """The same files in another folder."""
         return OutputFiles(folder / self.result.name)
 
 
-def name_output(output: Path | None, first: Path, second: Path, suffix: str) -> OutputFiles:
-    """The files of a run: under `output`, or <first>_<second><suffix> in the current folder."""
+def name_output(output: Path | None, first: Path, second: Path, *suffixes: str) -> OutputFiles:
+    """The files of a run: under `output`, or <first>_<second><first suffix> in the current folder."""
     if output is None:
-        output = Path(f"{first.stem}_{second.stem}{suffix}")
+        output = Path(f"{first.stem}_{second.stem}{suffixes[0]}")
     output = output.expanduser()
-    if output.suffix.lower() != suffix:
-        raise UsageError(f"--output {output} does not end in {suffix}: that is the format which is written")
+    if output.suffix.lower() not in suffixes:
+        raise UsageError(
+            f"--output {output} does not end in {' or '.join(suffixes)}: that is the format which is written"
+        )
     return OutputFiles(output)
 
 
@@ -90,8 +98,14 @@ def working_folder(outputs: OutputFiles) -> Iterator[Path]:
 
 def publish(work: OutputFiles, outputs: OutputFiles, overwrite: bool) -> None:
     """Move the finished files to their place, the result last; they are on the disk when this returns."""
-    check_free(outputs, overwrite)
-    for finished, final in zip(work.all, outputs.all, strict=True):
+    publish_files(list(zip(work.all, outputs.all, strict=True)), overwrite)
+
+
+def publish_files(pairs: Sequence[tuple[Path, Path]], overwrite: bool) -> None:
+    """Move each finished file to its final place, in this order."""
+    for _, final in reversed(pairs):
+        check_output(final, overwrite)
+    for finished, final in pairs:
         sync(finished)
         os.replace(finished, final)
-    sync(outputs.result.absolute().parent)
+    sync(pairs[-1][1].absolute().parent)

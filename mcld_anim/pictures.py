@@ -16,6 +16,9 @@ LEAST_SIDE = 32
 MOST_PIXELS = 120_000_000
 """Pixels in all. Larger than any camera's common mode; 360 MB as RGB, what one picture may cost in memory."""
 
+PHOTO_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".heic", ".avif"})
+"""Anything else is taken for a video."""
+
 WORKING_SIDE = 2048
 """Pixels. Longer sides are scaled down to this: a part's texture has 200 x 200 texels, a face crop 112."""
 

@@ -40,9 +40,9 @@ def transfer(
             )
         made = outputs.inside(work)
         write_picture(made.result, side_by_side(source.picture, pose, picture) if options.side_by_side else picture)
-        face_found, similarity = FaceMeter(models.face_backend, source.face).measure(picture, pose)
+        face, similarity = FaceMeter(models.face_backend, source.face).measure(picture, pose)
         with FrameReport(made.report_json, made.report_csv) as report:
-            report.add(FrameRow(0, 0.0, True, face_found, similarity, None))
+            report.add(FrameRow(0, 0.0, True, face is not None, similarity, None, None))
             summary = report.finish(describe_summary(models, source, stages))
         write_json(made.run_json, describe_run(options, outputs.result, models, settings, cache.checksums, stages))
         publish(made, outputs, options.overwrite)

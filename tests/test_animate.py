@@ -49,11 +49,12 @@ def decode(path: Path) -> np.ndarray:
         return np.stack([frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)])
 
 
-def test_a_run_makes_the_video_and_its_three_files(run: Run, tmp_path: Path, media: Path) -> None:
+def test_a_run_makes_the_video_and_the_files_beside_it(run: Run, tmp_path: Path, media: Path) -> None:
     result = run()
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
         "result.mp4",
         "result.report.csv",
+        "result.report.html",
         "result.report.json",
         "result.run.json",
     ]

@@ -13,6 +13,7 @@ def test_names() -> None:
     assert [str(path) for path in files.all] == [
         "person.v2_dance.report.json",
         "person.v2_dance.report.csv",
+        "person.v2_dance.report.html",
         "person.v2_dance.run.json",
         "person.v2_dance.mp4",
     ]
@@ -20,8 +21,8 @@ def test_names() -> None:
         name_output(Path("x.mp4"), Path("a"), Path("b"), ".png")
 
 
-@pytest.mark.parametrize("taken", range(4))
-def test_none_of_the_four_files_is_replaced(tmp_path: Path, taken: int) -> None:
+@pytest.mark.parametrize("taken", range(5))
+def test_none_of_the_five_files_is_replaced(tmp_path: Path, taken: int) -> None:
     files = OutputFiles(tmp_path / "x.mp4")
     files.all[taken].write_text("precious")
     with pytest.raises(OutputError, match="--overwrite"):

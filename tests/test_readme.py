@@ -36,7 +36,7 @@ def test_every_command_shown_exists() -> None:
     ).stdout
     verbs = set(re.findall(r"^│ (\w+)\s", listed, re.MULTILINE))
     assert shown == verbs
-    assert len(verbs) == 9
+    assert len(verbs) == 10
 
 
 def test_ci_runs_what_the_readme_says() -> None:

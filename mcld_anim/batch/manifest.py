@@ -19,6 +19,7 @@ import yaml
 from mcld_anim.errors import ManifestError, McldAnimError, UsageError
 from mcld_anim.options.resolve import resolve_options
 from mcld_anim.options.run import DENSEPOSE_BACKENDS, PoseOptions, RunOptions, SynthesisOptions
+from mcld_anim.options.video import BACKGROUNDS
 from mcld_anim.outputs import OutputFiles, name_output
 
 PATH_KEYS = ("source", "driving", "pose", "config")
@@ -160,8 +161,12 @@ def _check_row(line: int, given: Mapping[str, Any], base: Path, output_dir: Path
     for key in PATH_KEYS:
         if isinstance(values.get(key), str):
             values[key] = str(base / values[key])
-    for key, names in (("audio", ("driving", "none")), ("densepose", DENSEPOSE_BACKENDS)):
-        if isinstance(values.get(key), str) and values[key] not in names:
+    for key, names in (
+        ("audio", ("driving", "none")),
+        ("densepose", DENSEPOSE_BACKENDS),
+        ("background", BACKGROUNDS),
+    ):
+        if isinstance(values.get(key), str) and values[key] not in names and not values[key].startswith("#"):
             values[key] = str(base / values[key])
     values.setdefault("overwrite", overwrite)
     written = values.pop("output", None)
@@ -170,8 +175,8 @@ def _check_row(line: int, given: Mapping[str, Any], base: Path, output_dir: Path
     options = resolve_options(cls, values, "this row")
     assert isinstance(options, RunOptions | PoseOptions)
     second = options.driving if isinstance(options, RunOptions) else options.pose
-    suffix = ".mp4" if isinstance(options, RunOptions) else ".png"
-    name = name_output(Path(written) if written else None, options.source, second, suffix).result
+    suffixes = options.suffixes if isinstance(options, RunOptions) else (".png",)
+    name = name_output(Path(written) if written else None, options.source, second, *suffixes).result
     output = _inside(output_dir, str(name))
     _check_inputs_exist(options, second)
     placed = dataclasses.replace(options, output=output)
@@ -195,6 +200,8 @@ def _check_inputs_exist(options: RunOptions | PoseOptions, second: Path) -> None
         files["densepose"] = options.precomputed
     if isinstance(options, RunOptions) and options.audio not in ("driving", "none"):
         files["audio"] = Path(options.audio)
+    if isinstance(options, RunOptions) and options.background_file is not None:
+        files["background"] = options.background_file
     for key, file in files.items():
         if not file.exists():
             raise UsageError(f"{key} {file} does not exist; paths are relative to the manifest")

@@ -6,12 +6,13 @@ classes, see `mcld_anim.options.resolve`.
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from mcld_anim.errors import UsageError
+from mcld_anim.options.checks import check_choice, check_noise, check_range
+from mcld_anim.options.video import VideoOptions
 
 DeviceName = Literal["auto", "cuda", "mps", "cpu"]
 DtypeName = Literal["auto", "float32", "bfloat16", "float16"]
@@ -23,8 +24,6 @@ MODEL_NAMES = ("auto", "tiny", "mcld-sd15")
 
 DENSEPOSE_BACKENDS = ("auto", "tiny", "detectron2", "torchscript")
 """Names that `--densepose` understands; anything else is the path of a precomputed IUV sequence."""
-
-NOISE_PATTERN = re.compile(r"shared|independent|mixed:(\d+\.?\d*|\.\d+)")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,8 +73,8 @@ class SynthesisOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
-class RunOptions(SynthesisOptions):
-    """Options of `mcld-anim run`: one photo, one driving video, one MP4."""
+class RunOptions(SynthesisOptions, VideoOptions):
+    """Options of `mcld-anim run`: one photo, one driving video, one video."""
 
     driving: Path  # video whose motion is followed
     fps: float | Literal["source"] = "source"  # frames per second of the result; "source": as the driving video
@@ -90,6 +89,7 @@ class RunOptions(SynthesisOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        self.check_video(self.side_by_side)
         if isinstance(self.fps, str):
             check_choice("--fps", self.fps, ("source",), "or a number of frames per second")
         else:
@@ -109,8 +109,8 @@ class RunOptions(SynthesisOptions):
     @property
     def inputs(self) -> tuple[Path, ...]:
         """Every file or folder that is read."""
-        sound = self.audio_file
-        return (*super().inputs, self.driving, *([sound] if sound not in (None, self.driving) else []))
+        more = [file for file in (self.audio_file, self.background_file) if file not in (None, self.driving)]
+        return (*super().inputs, self.driving, *more)
 
     @property
     def audio_file(self) -> Path | None:
@@ -135,25 +135,3 @@ class PoseOptions(SynthesisOptions):
     def inputs(self) -> tuple[Path, ...]:
         """Every file or folder that is read."""
         return (*super().inputs, self.pose)
-
-
-def check_choice(flag: str, value: object, choices: tuple[str, ...], more: str = "") -> None:
-    """Refuse a value that is not one of `choices`."""
-    if value not in choices:
-        raise UsageError(f"{flag} {value} is not known; choose {', '.join(choices)}{' ' + more if more else ''}")
-
-
-def check_range(flag: str, value: float | None, least: float, most: float | None) -> None:
-    """Refuse a number outside `least`..`most` (None: no upper bound), or not a number at all."""
-    if value is None:
-        return
-    if not value >= least or (most is not None and value > most) or value == float("inf"):
-        bounds = f"at least {least:g}" if most is None else f"between {least:g} and {most:g}"
-        raise UsageError(f"{flag} {value:g} is out of range; it must be {bounds}")
-
-
-def check_noise(noise: str) -> None:
-    """Refuse what `mcld_anim.sampling.noise.parse_noise_mode` would refuse, before torch is loaded."""
-    match = NOISE_PATTERN.fullmatch(noise)
-    if not match or (match[1] and float(match[1]) == 0):
-        raise UsageError(f"--noise {noise} is not known; choose shared, independent or mixed:ALPHA with ALPHA > 0")

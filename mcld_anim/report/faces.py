@@ -16,9 +16,9 @@ class FaceMeter:
         self._backend = backend
         self._source = source
 
-    def measure(self, picture: Picture, iuv: Iuv) -> tuple[bool, float | None]:
-        """Whether a face was found, and its cosine similarity to the source's: None where one is missing."""
+    def measure(self, picture: Picture, iuv: Iuv) -> tuple[Face | None, float | None]:
+        """The face, and its cosine similarity to the source's: None where one is missing."""
         face = self._backend.largest(picture, iuv) if self._backend is not None else None
         if face is None or self._source is None:
-            return face is not None, None
-        return True, round(similarity(face, self._source), SIMILARITY_DIGITS)
+            return face, None
+        return face, round(similarity(face, self._source), SIMILARITY_DIGITS)

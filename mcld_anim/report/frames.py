@@ -11,6 +11,12 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, TextIO
 
+from mcld_anim.metrics.stability import Stability
+from mcld_anim.source.face import Face
+
+CHANGE_DIGITS, WARP_DIGITS = 4, 8
+"""Decimals in the report: grey levels, and squares of shares of 255."""
+
 
 @dataclass(frozen=True)
 class FrameRow:
@@ -22,6 +28,7 @@ class FrameRow:
     face_found: bool  # in the generated frame
     face_similarity: float | None  # cosine, -1..1, to the face of the source photo; None: one of the faces is missing
     stability: float | None  # mean texel change from the frame before, 0..255; None: nothing to compare with
+    warp_error: float | None  # see `metrics.stability`, 0..1
 
 
 @dataclass
@@ -37,6 +44,7 @@ class FrameTotals:
     similarity_most: float | None = None
     stabilities: int = 0
     stability_sum: float = 0.0
+    warp_error_sum: float = 0.0
 
     def add(self, row: FrameRow) -> None:
         """Count one more row."""
@@ -52,6 +60,7 @@ class FrameTotals:
         if row.stability is not None:
             self.stabilities += 1
             self.stability_sum += row.stability
+            self.warp_error_sum += row.warp_error or 0.0
 
     def summary(self) -> dict[str, Any]:
         """The totals under the names of the report; a similarity that was never measured is null, not 0."""
@@ -64,6 +73,7 @@ class FrameTotals:
             "face_similarity_min": self.similarity_least,
             "face_similarity_max": self.similarity_most,
             "stability_mean": round(self.stability_sum / self.stabilities, 6) if self.stabilities else None,
+            "warp_error_mean": round(self.warp_error_sum / self.stabilities, 8) if self.stabilities else None,
         }
 
 
@@ -101,3 +111,23 @@ class FrameReport:
 
 def _plain(value: object) -> object:
     return str(value).lower() if isinstance(value, bool) else value  # true and false as in the JSON
+
+
+def frame_row(
+    index: int,
+    time: float,
+    person_found: bool,
+    face: Face | None,
+    similarity: float | None,
+    change: Stability | None,
+) -> FrameRow:
+    """The row of one frame from what was measured on it."""
+    return FrameRow(
+        index,
+        time,
+        person_found,
+        face is not None,
+        similarity,
+        None if change is None else round(change.texel_change, CHANGE_DIGITS),
+        None if change is None else round(change.warp_error, WARP_DIGITS),
+    )

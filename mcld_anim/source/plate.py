@@ -14,14 +14,14 @@ _LEAST_WEIGHT = 1e-4
 _KERNEL = np.array([1, 3, 3, 1], np.float32) / 8  # smooth enough that no cell of a coarser level shows
 
 
-def background_plate(picture: Picture, iuv: Iuv) -> Picture:
+def background_plate(picture: Picture, iuv: Iuv, margin: float = MARGIN) -> Picture:
     """`picture` (H, W, 3) uint8 RGB without the person of `iuv` (H, W, 3); pixels away from the person are
     unchanged.
 
     The hole is filled by a push-pull pyramid (Gortler et al., "The Lumigraph", SIGGRAPH 1996, section 3.4):
     known pixels are averaged down until no hole is left, and the averages fill the holes on the way up.
     """
-    hole = person_mask(iuv)
+    hole = person_mask(iuv, margin)
     if not hole.any():
         return picture.copy()
     known = (~hole).astype(np.float32)
@@ -33,14 +33,14 @@ def background_plate(picture: Picture, iuv: Iuv) -> Picture:
     return np.rint(picture + (filled - picture) * fade).clip(0, 255).astype(np.uint8)
 
 
-def person_mask(iuv: Iuv) -> np.ndarray:
-    """(H, W) bool: the person, grown by `MARGIN`."""
+def person_mask(iuv: Iuv, margin: float = MARGIN) -> np.ndarray:
+    """(H, W) bool: the person, grown by `margin` of its larger side."""
     mask = (iuv[..., 0] > 0).astype(np.uint8)
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     if not len(rows):
         return mask.astype(bool)
-    margin = max(2, round(MARGIN * max(np.ptp(rows), np.ptp(columns))))
-    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * margin + 1, 2 * margin + 1))
+    pixels = max(2, round(margin * max(np.ptp(rows), np.ptp(columns))))
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * pixels + 1, 2 * pixels + 1))
     return cv2.dilate(mask, disc).astype(bool)
 
 

@@ -6,16 +6,22 @@ the renderer saw in the very middle of its cell.
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
+from pathlib import Path
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from mcld_anim.arrays import HEAD_PARTS, Iuv, Picture
+from mcld_anim.errors import InputError
 from mcld_anim.pose.tiny_network import INPUT_SIZE, OUTPUT_SIZE
 
 Floats = NDArray[np.float32]
+SCENE_SIZE = 384
+"""Side of a prepared background, of which each sample shows a part."""
+PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
 
 
 @dataclass(frozen=True)
@@ -30,35 +36,114 @@ class BodyAugmentOptions:
     """Part of the samples that show the upper half or less (1.2 to 2.2 of the rendered size)."""
     rotation: float = 8.0
     shift: float = 0.1
-    empty: float = 0.03
+    empty: float = 0.08
     """Part of the samples without anybody."""
+    companion: float = 0.15
+    """Part of the samples with a second person behind the first, labelled as well."""
+    hidden: float = 0.25
+    """Part of the samples where things stand before the person; what they hide is labelled as background."""
+    backlight: float = 0.15
+    """Part of the samples where the person is darker than the scene behind (0.3 to 0.75 of its brightness)."""
+    stained: float = 0.4
+    """Part of the samples whose skin and cloth get other colours and a pattern that no renderer drew."""
+
+
+@dataclass(frozen=True)
+class View:
+    """A rendered person: what was seen, its labels, and what moves before another background."""
+
+    picture: Picture
+    iuv: Iuv
+    seen: NDArray[np.bool_]  # (H, W): the person with skirt and loose hair
+
+
+@dataclass(frozen=True)
+class _Layer:
+    """A person put somewhere in the frame."""
+
+    colours: Floats  # (256, 256, 3), 0..255
+    alpha: Floats  # (256, 256, 1)
+    labels: Iuv  # (128, 128, 3)
 
 
 def augment(
-    picture: Picture,
-    iuv: Iuv,
-    seen: NDArray[np.bool_],
+    view: View,
     rng: np.random.Generator,
     options: BodyAugmentOptions,
     backgrounds: list[Picture],
+    companion: View | None = None,
 ) -> tuple[Picture, Iuv]:
-    """A varied picture (256, 256, 3) and its labels (128, 128, 3), order I, U, V.
+    """A varied picture (256, 256, 3) and its labels (128, 128, 3), order I, U, V; `companion` stands behind."""
+    matrix, scale = placement(view.iuv[..., 0], rng, options)
+    person = _layer(view, matrix, scale, rng, options)
+    replaced = scale < 0.85 or companion is not None or rng.random() < options.replaced_background
+    if rng.random() < options.empty:
+        scene, labels = _background(backgrounds, rng).astype(np.float32), np.zeros_like(person.labels)
+    elif replaced:
+        scene, labels = _background(backgrounds, rng).astype(np.float32), np.zeros_like(person.labels)
+        if companion is not None:
+            scene, labels = _over(scene, labels, _layer(companion, *_beside(companion, rng, options), rng, options))
+        scene, labels = _over(scene, labels, person)
+    else:
+        scene, labels = person.colours, person.labels
+    if rng.random() < options.hidden:
+        scene, labels = _hide(scene, labels, rng)
+    return _camera(scene, rng), labels
 
-    `seen` (H, W) is what moves before another background: the person with skirt and loose hair.
-    """
-    empty = rng.random() < options.empty
-    matrix, scale = placement(iuv[..., 0], rng, options)
-    silhouette = seen.astype(np.float32)
+
+def _layer(
+    view: View, matrix: NDArray[np.float64], scale: float, rng: np.random.Generator, options: BodyAugmentOptions
+) -> _Layer:
+    """The view moved by `matrix`; the person's colours may change, those around it stay."""
     size = (INPUT_SIZE, INPUT_SIZE)
-    flags = cv2.INTER_AREA if scale < 0.6 else cv2.INTER_LINEAR
-    source = cv2.GaussianBlur(picture, (0, 0), 0.45 / scale) if scale < 0.7 else picture
-    warped = cv2.warpAffine(source, matrix, size, flags=flags & 1, borderMode=cv2.BORDER_REPLICATE)
-    if empty or scale < 0.85 or rng.random() < options.replaced_background:
-        alpha = cv2.warpAffine(cv2.GaussianBlur(silhouette, (3, 3), 0), matrix, size)[..., None] * (not empty)
-        behind = _background(backgrounds, rng)
-        warped = (warped * alpha + behind * (1.0 - alpha)).astype(np.uint8)
-    labels = cv2.warpAffine(iuv, _to_cells(matrix), (OUTPUT_SIZE, OUTPUT_SIZE), flags=cv2.INTER_NEAREST)
-    return _camera(warped, rng), np.zeros_like(labels) if empty else labels
+    source = cv2.GaussianBlur(view.picture, (0, 0), 0.45 / scale) if scale < 0.7 else view.picture
+    colours = cv2.warpAffine(source, matrix, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    silhouette = cv2.GaussianBlur(view.seen.astype(np.float32), (3, 3), 0)
+    alpha = np.asarray(cv2.warpAffine(silhouette, matrix, size), np.float32)[..., None]
+    labels = cv2.warpAffine(view.iuv, _to_cells(matrix), (OUTPUT_SIZE, OUTPUT_SIZE), flags=cv2.INTER_NEAREST)
+    values = colours.astype(np.float32)
+    if rng.random() < options.stained:
+        values += alpha * (_stained(values, rng) - values)
+    if rng.random() < options.backlight:
+        values *= 1 - alpha * np.float32(rng.uniform(0.25, 0.7))
+    return _Layer(values, alpha, np.asarray(labels, np.uint8))
+
+
+def _over(scene: Floats, labels: Iuv, layer: _Layer) -> tuple[Floats, Iuv]:
+    """`layer` before the scene. Skirt and hair hide what is behind, too, though they have no label."""
+    hides = cv2.resize(layer.alpha, (OUTPUT_SIZE, OUTPUT_SIZE), interpolation=cv2.INTER_AREA) > 0.5
+    kept = np.where(hides[..., None], np.uint8(0), labels)
+    return scene + layer.alpha * (layer.colours - scene), np.where(layer.labels[..., :1] > 0, layer.labels, kept)
+
+
+def _beside(view: View, rng: np.random.Generator, options: BodyAugmentOptions) -> tuple[NDArray[np.float64], float]:
+    """Where somebody else stands: to the left or right, not nearer than the first."""
+    matrix, scale = placement(view.iuv[..., 0], rng, dataclasses.replace(options, small=1.0))
+    matrix[0, 2] += rng.choice([-1, 1]) * rng.uniform(0.1, 0.4) * INPUT_SIZE
+    return matrix, scale
+
+
+def _stained(values: Floats, rng: np.random.Generator) -> Floats:
+    """Colours (H, W, 3) mixed among themselves, and multiplied by smooth noise."""
+    mixed = values @ (np.eye(3) + rng.normal(0, 0.18, (3, 3))).astype(np.float32)
+    pattern = _octaves(rng, len(values), int(rng.integers(3, 8)))
+    return np.clip(mixed * np.exp(np.float32(rng.uniform(0.1, 0.5)) * pattern[..., None]), 0, 255)
+
+
+def _hide(scene: Floats, labels: Iuv, rng: np.random.Generator) -> tuple[Floats, Iuv]:
+    """Bars, boxes and blobs of one colour before everything."""
+    mask = np.zeros(scene.shape[:2], np.uint8)
+    for _ in range(int(rng.integers(1, 4))):
+        x, y, x2, y2 = (int(v) for v in rng.integers(0, INPUT_SIZE, 4))
+        shape = rng.integers(3)
+        if shape == 0:
+            cv2.line(mask, (x, y), (x2, y2), 1, int(rng.integers(2, 16)))
+        elif shape == 1:
+            cv2.rectangle(mask, (x, y), (x + int(rng.integers(8, 70)), y + int(rng.integers(8, 70))), 1, -1)
+        else:
+            cv2.ellipse(mask, (x, y), (int(rng.integers(5, 35)), int(rng.integers(5, 35))), 0, 0, 360, 1, -1)
+    cells = cv2.resize(mask, (OUTPUT_SIZE, OUTPUT_SIZE), interpolation=cv2.INTER_NEAREST)
+    return np.where(mask[..., None] > 0, _colour(rng), scene), np.where(cells[..., None] > 0, np.uint8(0), labels)
 
 
 def placement(
@@ -75,9 +160,9 @@ def placement(
         scale, shift, parts_seen = rng.uniform(0.7, 1.2), options.shift, parts > 0
     rows, columns = np.nonzero(parts_seen if parts_seen.any() else np.ones_like(parts_seen))
     middle = float(columns.min() + columns.max()) / 2, float(rows.min() + rows.max()) / 2
-    matrix = cv2.getRotationMatrix2D(middle, float(rng.normal(0, options.rotation)), scale)
+    matrix = np.asarray(cv2.getRotationMatrix2D(middle, float(rng.normal(0, options.rotation)), scale), np.float64)
     matrix[:, 2] += INPUT_SIZE / 2 - np.array(middle) + rng.uniform(-shift, shift, 2) * INPUT_SIZE
-    return np.asarray(matrix, np.float64), float(scale)
+    return matrix, float(scale)
 
 
 def _to_cells(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -87,16 +172,15 @@ def _to_cells(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
     return halved
 
 
-def _camera(picture: Picture, rng: np.random.Generator) -> Picture:
-    """Light, white balance, contrast, blur, noise, coarse JPEG."""
-    values = picture.astype(np.float32)
+def _camera(values: Floats, rng: np.random.Generator) -> Picture:
+    """Light, white balance, contrast, blur, noise, coarse JPEG; `values` (256, 256, 3) in 0..255."""
     if rng.random() < 0.8:
         gain = rng.uniform(0.65, 1.3) * rng.uniform(0.88, 1.12, 3)
         grey = values.mean()
         values = (values - grey) * np.float32(rng.uniform(0.7, 1.25)) + grey
         values = values * gain.astype(np.float32) + np.float32(rng.uniform(-20, 20))
     if rng.random() < 0.25:
-        values = cv2.GaussianBlur(values, (0, 0), rng.uniform(0.4, 1.6))
+        values = _blurred(values, rng.uniform(0.4, 1.6))
     if rng.random() < 0.5:
         values += rng.standard_normal(values.shape, np.float32) * np.float32(rng.uniform(1, 12))
     result = np.clip(values, 0, 255).astype(np.uint8)
@@ -104,6 +188,10 @@ def _camera(picture: Picture, rng: np.random.Generator) -> Picture:
         _, packed = cv2.imencode(".jpg", result, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(25, 85))])
         result = np.asarray(cv2.imdecode(packed, cv2.IMREAD_COLOR), np.uint8)
     return result
+
+
+def _blurred(picture: Floats, deviation: float) -> Floats:
+    return np.asarray(cv2.GaussianBlur(picture, (0, 0), deviation), np.float32)
 
 
 def _background(backgrounds: list[Picture], rng: np.random.Generator) -> Picture:
@@ -117,11 +205,36 @@ def _background(backgrounds: list[Picture], rng: np.random.Generator) -> Picture
     return cut[..., rng.permutation(3)]
 
 
+def photo_backgrounds(folder: Path, count: int, seed: int) -> list[Picture]:
+    """`count` square cuts (384, 384, 3) of the pictures anywhere in `folder`, from details to nearly whole ones.
+
+    They must show no people. Every picture gives about as many cuts as any other.
+    """
+    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in PICTURE_SUFFIXES)
+    if not paths:
+        raise InputError(f"--backgrounds {folder} holds no picture ({', '.join(PICTURE_SUFFIXES)})")
+    rng = np.random.default_rng(seed)
+    shares = np.array_split(np.arange(count), len(paths))
+    cuts = []
+    for path, share in zip(rng.permutation(np.array(paths, object)), shares, strict=True):
+        if not len(share):
+            continue
+        picture = cv2.imread(str(path), cv2.IMREAD_COLOR_RGB)
+        if picture is None:
+            raise InputError(f"{path} cannot be read as a picture: take it out of --backgrounds {folder}")
+        for _ in share:
+            side = max(16, int(min(picture.shape[:2]) * rng.uniform(0.2, 1.0)))
+            top, left = (int(rng.integers(0, length - side + 1)) for length in picture.shape[:2])
+            cut = picture[top : top + side, left : left + side]
+            cuts.append(np.asarray(cv2.resize(cut, (SCENE_SIZE, SCENE_SIZE), interpolation=cv2.INTER_AREA), np.uint8))
+    return cuts
+
+
 def make_backgrounds(count: int, seed: int) -> list[Picture]:
     """`count` procedural scenes (384, 384, 3): gradients, walls and floors, clutter, smooth noise, stripes."""
     rng = np.random.default_rng(seed)
-    kinds = (_gradient, _room, _clutter, _clutter, _noise, _stripes)
-    return [kinds[k % len(kinds)](rng, 384) for k in range(count)]
+    kinds = (_gradient, _room, _leaves, _clutter, _noise, _leaves, _stripes)
+    return [kinds[k % len(kinds)](rng, SCENE_SIZE) for k in range(count)]
 
 
 def _colour(rng: np.random.Generator) -> Floats:
@@ -168,18 +281,47 @@ def _clutter(rng: np.random.Generator, size: int) -> Picture:
         else:
             cv2.rectangle(scene, (x, y), (x + (x2 - x) // 4, y + (y2 - y) // 4), colour, -1)
     if rng.random() < 0.6:
-        scene = cv2.GaussianBlur(scene, (0, 0), rng.uniform(0.5, 4))
+        scene = _blurred(scene, rng.uniform(0.5, 4))
+    return np.clip(scene, 0, 255).astype(np.uint8)
+
+
+def _leaves(rng: np.random.Generator, size: int) -> Picture:
+    """Dead leaves: overlapping discs and boxes, many small and few large, each shaded and textured of its own.
+
+    Their edges and statistics are close to those of photographs (Lee, Mumford, Huang 2001).
+    """
+    scene = _noise(rng, size).astype(np.float32)
+    y, x = np.mgrid[0:size, 0:size].astype(np.float32)
+    texture = _octaves(rng, size, 9)[..., None]
+    for radius in np.sort(size * 0.02 * rng.pareto(1.3, 90) + 5)[::-1].clip(max=size / 3):
+        centre, angle = rng.uniform(0, size, 2), rng.uniform(0, np.pi)
+        along = (x - centre[0]) * np.cos(angle) + (y - centre[1]) * np.sin(angle)
+        across = (y - centre[1]) * np.cos(angle) - (x - centre[0]) * np.sin(angle)
+        across *= rng.uniform(1, 3)
+        inside = (
+            np.maximum(abs(along), abs(across)) < radius if rng.random() < 0.5 else along**2 + across**2 < radius**2
+        )
+        shade = 1 + np.float32(rng.uniform(-0.4, 0.4)) * along[inside, None] / np.float32(radius)
+        rough = np.float32(rng.choice([0, 10, 30])) * texture[inside]
+        scene[inside] = _colour(rng) * shade + rough
+    scene = _blurred(scene, rng.uniform(0.4, 2.5))
     return np.clip(scene, 0, 255).astype(np.uint8)
 
 
 def _noise(rng: np.random.Generator, size: int) -> Picture:
     """Smooth noise of several octaves between two colours."""
-    total = np.zeros((size, size), np.float32)
-    for octave in range(1, 8):
-        grid = rng.standard_normal((2**octave, 2**octave)).astype(np.float32)
-        total += cv2.resize(grid, (size, size), interpolation=cv2.INTER_CUBIC) / 2 ** (octave * rng.uniform(0.3, 1))
-    mix = (1 / (1 + np.exp(-2 * total)))[..., None]
+    mix = (1 / (1 + np.exp(-2 * _octaves(rng, size, 8))))[..., None]
     return np.clip(_colour(rng) * mix + _colour(rng) * (1 - mix), 0, 255).astype(np.uint8)
+
+
+def _octaves(rng: np.random.Generator, size: int, count: int) -> Floats:
+    """(size, size) smooth noise around 0 of octaves 1 to `count` - 1."""
+    total = np.zeros((size, size), np.float32)
+    for octave in range(1, count):
+        grid = rng.standard_normal((2**octave, 2**octave)).astype(np.float32)
+        smooth = np.asarray(cv2.resize(grid, (size, size), interpolation=cv2.INTER_CUBIC), np.float32)
+        total += smooth / np.float32(2 ** (octave * rng.uniform(0.3, 1)))
+    return total
 
 
 def _stripes(rng: np.random.Generator, size: int) -> Picture:

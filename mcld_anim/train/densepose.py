@@ -13,7 +13,7 @@ from torch.nn import functional
 from mcld_anim.arrays import PART_COUNT, Iuv, Picture
 from mcld_anim.pose.tiny_network import DensePoseMaps, TinyDensePose, TinyDensePoseOptions, chosen_uv
 from mcld_anim.train.autoencoder import to_network
-from mcld_anim.train.body_augment import BodyAugmentOptions, augment, make_backgrounds
+from mcld_anim.train.body_augment import BodyAugmentOptions, View, augment, make_backgrounds, photo_backgrounds
 from mcld_anim.train.loop import LoopOptions, device_of
 from mcld_anim.train.parts import load_into
 from mcld_anim.train.views import PeopleViews, ViewsOptions
@@ -28,6 +28,9 @@ class DensePoseTraining:
     data: ViewsOptions = field(default_factory=ViewsOptions)
     augment: BodyAugmentOptions = field(default_factory=BodyAugmentOptions)
     backgrounds: int = 240
+    """Procedural scenes that people are put before."""
+    photos: int = 480
+    """Cuts of photographs beside them, where a folder of such is given."""
     foreground_weight: float = 3.0
     """Weight of a part's cross entropy against the background's."""
     uv_weight: float = 4.0
@@ -44,10 +47,18 @@ class DensePoseTraining:
 class DensePoseTask:
     """The network, its batches and its measures (a `train.loop.Task`)."""
 
-    def __init__(self, options: DensePoseTraining, data: Path, start_from: Path | None = None) -> None:
+    def __init__(
+        self,
+        options: DensePoseTraining,
+        data: Path,
+        start_from: Path | None = None,
+        photos: Path | None = None,
+    ) -> None:
         self.options = options
         self.views = PeopleViews(data, options.data)
         self.backgrounds = make_backgrounds(options.backgrounds, options.loop.seed)
+        if photos is not None:
+            self.backgrounds += photo_backgrounds(photos, options.photos, options.loop.seed)
         torch.manual_seed(options.loop.seed)
         self.network: nn.Module = TinyDensePose(options.network).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         if start_from is not None:
@@ -63,10 +74,10 @@ class DensePoseTask:
         maps: DensePoseMaps = self.network(pictures)
         parts = labels[..., 0].long()
         inside = (parts > 0).float()
-        u, v = chosen_uv(maps, parts)
+        u, v = (plane.float() for plane in chosen_uv(maps, parts))
         distance = (u - labels[..., 1] / 255.0).abs() + (v - labels[..., 2] / 255.0).abs()
         uv = (distance * inside).sum() / inside.sum().clamp(min=1.0)
-        classes = functional.cross_entropy(maps.parts, parts, weight=self.class_weight.to(pictures.device))
+        classes = functional.cross_entropy(maps.parts.float(), parts, weight=self.class_weight.to(pictures.device))
         return classes + self.options.uv_weight * uv, {
             "parts": float(classes.detach()),
             "uv": float(uv.detach()),
@@ -83,8 +94,12 @@ class DensePoseTask:
         return self.views.draw_index(rng)
 
     def _varied(self, person: int, view: int, rng: np.random.Generator) -> tuple[Picture, Iuv]:
-        picture, iuv = self.views.view(person, view)
-        return augment(picture, iuv, self.views.silhouette(person, view), rng, self.options.augment, self.backgrounds)
+        options = self.options.augment
+        companion = self._view(*self.views.draw_index(rng)) if rng.random() < options.companion else None
+        return augment(self._view(person, view), rng, options, self.backgrounds, companion)
+
+    def _view(self, person: int, view: int) -> View:
+        return View(*self.views.view(person, view), self.views.silhouette(person, view))
 
     def evaluate(self, network: nn.Module) -> dict[str, float]:
         """Figures on development people as rendered, and varied (always in the same way)."""

@@ -91,13 +91,14 @@ class DetailTask:
         seen = self.people.person(person).targets(source)
         views = [int(view) for view in rng.choice(seen, min(self.options.views, len(seen)), replace=False)]
         frames = self.frames(person, source, views, int(rng.choice(self.options.steps)), int(rng.integers(2**31)))
-        made = self._finish(self.network, frames)
+        made = self._finish(self.network, frames).float()
         weight = 1.0 + (self.options.person_weight - 1.0) * frames.hints.person
         weight = weight / weight.mean()
-        distance = reconstruction_loss(
-            made, frames.truths, weight, self.options.square_weight, self.options.gradient_weight
-        )
-        similarity = (weight * similarity_map(made, frames.truths)).mean()
+        with torch.autocast(made.device.type, enabled=False):  # a variance is a small difference of large numbers
+            distance = reconstruction_loss(
+                made, frames.truths, weight, self.options.square_weight, self.options.gradient_weight
+            )
+            similarity = (weight * similarity_map(made, frames.truths)).mean()
         total = distance + self.options.similarity_weight * (1.0 - similarity)
         return total, {"distance": float(distance.detach()), "similarity": float(similarity.detach())}
 

@@ -88,6 +88,8 @@ class DiffusionTraining:
     decided."""
     head_crops: float = 0.3
     """Part of the crops that are centred near the head."""
+    head_hint_dropout: float = 0.0
+    """Part of the samples whose hint does not show the head, so that the face must come from its tokens."""
     measured_pairs: int = 64
     """Of a list of pairs, the last so many are for measuring only."""
     measured_people: int = 6
@@ -201,7 +203,7 @@ class DiffusionTask:
                 iuv = self.people.target(int(number), int(view))[1]
                 cells, pixels = self._window(rng, iuv, stage.crop)
                 targets["latents"].append(person.latents[view][cells])
-                targets["hints"].append(person.hints[view][cells])
+                targets["hints"].append(self._hint(rng, person.hints[view], iuv)[cells])
                 targets["iuv"].append(iuv[pixels])
         return Batch(
             photo_pixels=_tensor(sources["photo"]),
@@ -214,6 +216,13 @@ class DiffusionTask:
             conditions=torch.stack([network_condition(iuv, self.model.pose_guider) for iuv in targets["iuv"]]),
             parts=torch.from_numpy(np.stack([iuv[..., 0] for iuv in targets["iuv"]])),
         )
+
+    def _hint(self, rng: np.random.Generator, hint: np.ndarray, iuv: np.ndarray) -> np.ndarray:
+        """The hint (C + 1, h, w) of a view; without the head and its validity in `head_hint_dropout` of the cases."""
+        if not len(hint) or rng.random() >= self.options.head_hint_dropout:
+            return hint
+        cells = face_cells(torch.from_numpy(np.array(iuv[None, ..., 0])), (hint.shape[1], hint.shape[2]))[0, 0].numpy()
+        return np.where(cells, hint.dtype.type(0), hint)
 
     def _window(
         self, rng: np.random.Generator, iuv: np.ndarray, crop: int | None

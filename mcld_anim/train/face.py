@@ -70,7 +70,7 @@ class FaceTask:
         """Moved, mirrored, coarser, brighter or darker, noisy."""
         scale, angle = rng.uniform(0.88, 1.12), rng.normal(0, 5)
         middle = CROP_SIZE / 2 - 0.5
-        matrix = cv2.getRotationMatrix2D((middle, middle), angle, scale)
+        matrix = np.asarray(cv2.getRotationMatrix2D((middle, middle), angle, scale), np.float64)
         matrix[:, 2] += rng.uniform(-4, 4, 2)
         varied = cv2.warpAffine(crop, matrix, (CROP_SIZE, CROP_SIZE), borderMode=cv2.BORDER_REPLICATE)
         if rng.random() < 0.7:
@@ -85,7 +85,7 @@ class FaceTask:
     def evaluate(self, network: nn.Module) -> dict[str, float]:
         """Verification of held-out people at equal error, once sharp and once at the resolution of a frame."""
         assert isinstance(network, _WithCentres)
-        figures = {}
+        figures: dict[str, float] = {}
         for name, side in (("", CROP_SIZE), ("coarse_", 24)):
             accuracy, threshold = verification(network.embedder, [[_coarse(c, side) for c in p] for p in self.held_out])
             figures |= {f"{name}accuracy": accuracy, f"{name}threshold": threshold}

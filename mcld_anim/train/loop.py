@@ -6,8 +6,8 @@ for bit where an uninterrupted one of the same number of steps (and of CPU threa
 loses at most the steps since its last checkpoint.
 
 Devices, half precision and several processes are accelerate's business (`torchrun --nproc-per-node 4 -m
-mcld_anim.cli.main train ...`). The batches of a step are numbered over processes and accumulation alike, so that two processes compute what one
-with `accumulate: 2` does.
+mcld_anim.cli.main train ...`). The batches of a step are numbered over processes and accumulation alike, so that two
+processes compute what one with `accumulate: 2` does.
 """
 
 from __future__ import annotations
@@ -119,7 +119,9 @@ def train(
     describe: dict[str, object] | None = None,
     on_log: Callable[[str], None] = lambda line: None,
 ) -> TrainingResult:
-    """Train until the budget is spent; writes checkpoint, curve (CSV and SVG), and float16 weights of the EMA into `output`.
+    """Train until the budget is spent.
+
+    Writes checkpoint, curve (CSV and SVG), and float16 weights of the EMA into `output`.
 
     `describe` (plain data: the options that made the task) is kept in the checkpoint; a resumed run must bring
     the same. Raises UsageError where `output` holds a run and `resume` was not asked for.
@@ -160,8 +162,8 @@ def update_average(average: nn.Module, network: nn.Module, decay: float, step: i
     with torch.no_grad():
         for old, new in zip(average.parameters(), network.parameters(), strict=True):
             old.lerp_(new, weight)
-        for old, new in zip(average.buffers(), network.buffers(), strict=True):
-            old.copy_(new)
+        for kept, current in zip(average.buffers(), network.buffers(), strict=True):
+            kept.copy_(current)
 
 
 class _Step(nn.Module):

@@ -56,7 +56,8 @@ class Checkpoint:
         changed = sorted(name for name in {*asked, *self.description} if asked.get(name) != self.description.get(name))
         if changed:
             raise UsageError(
-                f"{path} was begun with other options ({', '.join(changed)}); use the same ones or another output folder"
+                f"{path} was begun with other options ({', '.join(changed)}): use the same ones or another "
+                "output folder"
             )
 
 

@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import cv2
 import numpy as np
@@ -22,6 +22,7 @@ from mcld_anim.video.rates import exact_rate
 
 if TYPE_CHECKING:
     from av.container import OutputContainer
+    from av.video.frame import VideoFrame as StoredFrame
     from av.video.stream import VideoStream
 
 __all__ = ["PRESETS", "VideoWriter", "check_output", "to_yuv420"]
@@ -61,6 +62,10 @@ class VideoWriter:
     The file appears at the end of the block; an exception in it, Ctrl-C included, leaves nothing behind.
     """
 
+    suffixes: ClassVar[tuple[str, ...]] = (".mp4", ".m4v")
+    container: ClassVar[str] = "mp4"
+    channels: ClassVar[int] = 3
+
     def __init__(
         self,
         path: str | os.PathLike[str],
@@ -74,8 +79,8 @@ class VideoWriter:
     ) -> None:
         """Check everything; `size` is (height, width). Nothing is written before the block is entered."""
         self.path = Path(path)
-        if self.path.suffix.lower() not in (".mp4", ".m4v"):
-            raise OutputError(f"output {self.path} does not end in .mp4; video is written as MP4")
+        if self.path.suffix.lower() not in self.suffixes:
+            raise OutputError(f"output {self.path} does not end in {self.suffixes[0]}: that is what is written")
         if preset not in PRESETS:
             raise UsageError(f"preset {preset!r} is unknown; choose one of {', '.join(PRESETS)}")
         if not 0 <= crf <= 51:
@@ -101,11 +106,11 @@ class VideoWriter:
             self._stack = stack.pop_all()
         return self
 
-    def write(self, picture: Picture) -> None:
-        """Add one frame: uint8 (height, width, 3) RGB of the writer's size."""
-        if picture.shape != (*self.size, 3) or picture.dtype != np.uint8:
-            raise ValueError(f"expected uint8 {(*self.size, 3)} RGB, got {picture.dtype} {picture.shape}")
-        frame = pyav().VideoFrame.from_ndarray(to_yuv420(picture), format="yuv420p")
+    def write(self, picture: np.ndarray) -> None:
+        """Add one frame: uint8 (height, width, channels) RGB of the writer's size, RGBA where it has 4."""
+        if picture.shape != (*self.size, self.channels) or picture.dtype != np.uint8:
+            raise ValueError(f"expected uint8 {(*self.size, self.channels)}, got {picture.dtype} {picture.shape}")
+        frame = self._frame(picture)
         frame.colorspace = frame.color_primaries = frame.color_trc = BT709
         frame.color_range = LIMITED_RANGE
         frame.pts = self.frames
@@ -147,13 +152,11 @@ class VideoWriter:
             self._on_event(Event("video_padded", f"{message}: {width}x{height}"))
         try:
             self._out: OutputContainer = pyav().open(
-                f"file:{partial.absolute()}", "w", format="mp4", options={"movflags": "+faststart"}
+                f"file:{partial.absolute()}", "w", format=self.container, options={"movflags": "+faststart"}
             )
             stack.callback(self._discard)
-            self._video: VideoStream = self._out.add_stream("libx264", rate=self.fps)
+            self._video: VideoStream = self._add_video()
             self._video.width, self._video.height = width, height
-            self._video.pix_fmt = "yuv420p"
-            self._video.options = {"crf": str(self._crf), "preset": self._preset}
             context = self._video.codec_context
             context.time_base = 1 / self.fps
             context.colorspace = context.color_primaries = context.color_trc = BT709
@@ -166,6 +169,17 @@ class VideoWriter:
             self._out.start_encoding()
         except ffmpeg_errors() as error:
             raise self._failure(error) from error
+
+    def _add_video(self) -> VideoStream:
+        """The stream of the pictures, its size still open."""
+        video = self._out.add_stream("libx264", rate=self.fps)
+        video.pix_fmt = "yuv420p"
+        video.options = {"crf": str(self._crf), "preset": self._preset}
+        return video
+
+    def _frame(self, picture: np.ndarray) -> StoredFrame:
+        """One picture as the stream takes it."""
+        return pyav().VideoFrame.from_ndarray(to_yuv420(picture), format="yuv420p")
 
     def _discard(self) -> None:
         """Close the container whatever state it is in; after a success it is closed already."""

@@ -23,7 +23,7 @@ from mcld_anim.cli.main import app
 from mcld_anim.weights.load import LoadedModels
 
 MCLD_ANIM = [sys.executable, "-m", "mcld_anim.cli.main"]
-VERBS = ("run", "pose", "batch", "densepose", "texture", "doctor", "models", "train", "synth")
+VERBS = ("run", "pose", "batch", "densepose", "report", "texture", "doctor", "models", "train", "synth")
 HEAVY = ("torch", "diffusers", "transformers", "av", "decord", "cv2", "scipy", "detectron2", "insightface")
 
 
@@ -107,7 +107,7 @@ def test_every_flag_of_run_is_taken(call: Call, media: Path, tmp_path: Path) -> 
     (tmp_path / "more.yaml").write_text("seed: 4\n")
     flags = "--fps 5 --start 0.1 --end 0.9 --max-frames 2 --audio none --model tiny --preset fast --steps 1"
     flags += " --guidance 1.5 --noise mixed:0.5 --blend 0.3 --batch-size 2 --device cpu --dtype float32"
-    flags += " --densepose tiny --face tiny --crf 20 --side-by-side --overwrite --config more.yaml -o x.mp4"
+    flags += " --densepose tiny --face tiny --crf 20 --side-by-side --background source --overwrite --config more.yaml -o x.mp4"
     code, out, err = call("run", "-s", media / "person.png", "-d", media / "dance.mp4", *flags.split())
     assert (code, out) == (0, "x.mp4\n"), err
     options = json.loads((tmp_path / "x.run.json").read_text())["options"]

@@ -9,9 +9,9 @@ from mcld_anim.report.frames import FrameReport, FrameRow
 from mcld_anim.report.stages import Stages
 
 ROWS = [
-    FrameRow(0, 0.0, True, True, 0.5, None),
-    FrameRow(1, 0.04, False, True, -0.25, 3.0),
-    FrameRow(2, 0.08, True, False, None, 5.0),
+    FrameRow(0, 0.0, True, True, 0.5, None, None),
+    FrameRow(1, 0.04, False, True, -0.25, 3.0, 0.001),
+    FrameRow(2, 0.08, True, False, None, 5.0, 0.003),
 ]
 
 
@@ -30,6 +30,7 @@ def test_rows_and_summary_in_both_files(tmp_path: Path) -> None:
         "face_similarity_min": -0.25,
         "face_similarity_max": 0.5,
         "stability_mean": 4.0,
+        "warp_error_mean": 0.002,
         "source_face_found": True,
     }
     assert content["frames"][1] == {
@@ -39,6 +40,7 @@ def test_rows_and_summary_in_both_files(tmp_path: Path) -> None:
         "face_found": True,
         "face_similarity": -0.25,
         "stability": 3.0,
+        "warp_error": 0.001,
     }
     assert content["frames"][2]["face_similarity"] is None
     with (tmp_path / "r.csv").open(newline="") as stream:

@@ -20,6 +20,7 @@ from mcld_anim.options.load import load_yaml
 from mcld_anim.options.model import PoseGuiderOptions, load_model_options
 from mcld_anim.train.diffusion import TRAINED_PARTS, DiffusionTask, DiffusionTraining, StageOptions
 from mcld_anim.train.loop import LoopOptions, train
+from mcld_anim.train.loss import face_cells
 from mcld_anim.train.pairs import PreparedPeople, load_vae, prepare
 from mcld_anim.train.parts import export_parts, load_into, start_from_controlnet
 from mcld_anim.train.views import PeopleViews, ViewsOptions
@@ -208,6 +209,16 @@ def test_hints_belong_to_the_source_of_their_row(folders: Folders) -> None:
         )
         allowed = [torch.tensor(person.hints[view]).float() for view in person.targets(source)]
         assert all(any(torch.equal(hint, other) for other in allowed) for hint in batch.hints)
+
+
+def test_a_dropped_head_hint_blanks_the_head_and_nothing_else(folders: Folders) -> None:
+    stage = StageOptions(people=2, views=3)
+    whole = _task(folders, _options(folders)).draw(np.random.default_rng(5), stage)
+    dropped = _task(folders, _options(folders, head_hint_dropout=1.0)).draw(np.random.default_rng(5), stage)
+    head = face_cells(dropped.parts, (8, 8)).expand_as(dropped.hints)
+    assert head.any()
+    assert not dropped.hints[head].any()
+    assert torch.equal(whole.hints[~head], dropped.hints[~head])
 
 
 def test_frozen_parts_stay(folders: Folders) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from PIL import Image
 from safetensors.torch import load_file
 from typer.testing import CliRunner
 
@@ -24,7 +25,7 @@ from mcld_anim.source.tiny_face import FaceEmbedder, load_tiny_face_backend
 from mcld_anim.synthetic.person import Person
 from mcld_anim.synthetic.views import person_background
 from mcld_anim.train.autoencoder import AutoencoderTask, AutoencoderTraining, principal_components, psnr_inside
-from mcld_anim.train.body_augment import BodyAugmentOptions, augment, make_backgrounds
+from mcld_anim.train.body_augment import BodyAugmentOptions, View, augment, make_backgrounds, photo_backgrounds
 from mcld_anim.train.densepose import DensePoseTask, DensePoseTraining, measure
 from mcld_anim.train.face import FaceTask, FaceTraining, verification
 from mcld_anim.train.loop import CHECKPOINT_NAME, LoopOptions, train
@@ -102,7 +103,7 @@ def test_silhouettes_are_what_differs_from_the_background(people: Path) -> None:
 def test_labels_lie_on_their_picture(people: Path) -> None:
     """On a plain background the varied picture differs from it just where the varied labels show the person."""
     views, rng = PeopleViews(people, LAST_DEVELOPS), np.random.default_rng(3)
-    options = BodyAugmentOptions(replaced_background=1.0, empty=0.0)
+    options = BodyAugmentOptions(replaced_background=1.0, empty=0.0, hidden=0.0, backlight=0.0, stained=0.0)
     green = [np.full((384, 384, 3), (0, 255, 0), np.uint8)]
     agreements = []
     for _ in range(12):
@@ -110,7 +111,7 @@ def test_labels_lie_on_their_picture(people: Path) -> None:
         picture, iuv = views.view(person, view)
         seen = iuv[..., 0] > 0
         white = np.where(seen[..., None], np.uint8(255), picture)
-        varied, labels = augment(white, iuv, seen, rng, options, green)
+        varied, labels = augment(View(white, iuv, seen), rng, options, green)
         assert varied.shape == (256, 256, 3)
         assert labels.shape == (128, 128, 3)
         assert set(np.unique(labels[..., 0])) <= set(np.unique(iuv[..., 0]))
@@ -124,17 +125,71 @@ def test_labels_lie_on_their_picture(people: Path) -> None:
 def test_an_empty_sample_has_no_person_left(people: Path) -> None:
     views, rng = PeopleViews(people, LAST_DEVELOPS), np.random.default_rng(0)
     picture, iuv = views.view(0, 0)
-    options = BodyAugmentOptions(empty=1.0)
+    options = BodyAugmentOptions(empty=1.0, hidden=0.0)
     black = [np.zeros((384, 384, 3), np.uint8)]
-    varied, labels = augment(picture, iuv, views.silhouette(0, 0), rng, options, black)
+    varied, labels = augment(View(picture, iuv, views.silhouette(0, 0)), rng, options, black)
     assert not labels.any()
     assert varied.std((0, 1)).max() < 25
+
+
+def test_a_companion_is_labelled_and_what_hides_people_is_not(people: Path) -> None:
+    """Means over many draws from the same seeds: somebody behind adds person cells, things in front take some."""
+    views = PeopleViews(people, LAST_DEVELOPS)
+    shown = View(*views.view(0, 0), views.silhouette(0, 0))
+    other = View(*views.view(1, 1), views.silhouette(1, 1))
+    black = [np.zeros((384, 384, 3), np.uint8)]
+
+    def cells(companion: View | None, hidden: float) -> float:
+        options = BodyAugmentOptions(empty=0.0, hidden=hidden, small=1.0)
+        drawn = [augment(shown, np.random.default_rng(k), options, black, companion)[1] for k in range(24)]
+        return float(np.mean([(labels[..., 0] > 0).mean() for labels in drawn]))
+
+    alone = cells(None, 0.0)
+    assert cells(other, 0.0) > 1.3 * alone
+    assert 0.3 * alone < cells(None, 1.0) < 0.97 * alone
+
+
+def test_stains_and_backlight_change_the_person_only(people: Path) -> None:
+    views = PeopleViews(people, LAST_DEVELOPS)
+    view = View(*views.view(0, 0), views.silhouette(0, 0))
+    plain = [np.full((384, 384, 3), 200, np.uint8)]
+    base = BodyAugmentOptions(replaced_background=1.0, empty=0.0, hidden=0.0, backlight=0.0, stained=0.0)
+
+    def person_brightness(options: BodyAugmentOptions) -> float:
+        """Against the background's in the same picture, whatever the camera did to both."""
+        values = []
+        for seed in range(24):
+            picture, labels = augment(view, np.random.default_rng(seed), options, plain)
+            inside = cv2.resize((labels[..., 0] > 0).astype(np.uint8), (256, 256), interpolation=cv2.INTER_NEAREST) > 0
+            away = ~cv2.dilate(inside.astype(np.uint8), np.ones((25, 25))).astype(bool)
+            values.append(picture[inside].mean() - picture[away].mean())
+        return float(np.median(values))
+
+    assert person_brightness(dataclasses.replace(base, backlight=1.0)) < person_brightness(base) - 15
+    picture, _ = augment(view, np.random.default_rng(2), base, plain)
+    stained, _ = augment(view, np.random.default_rng(2), dataclasses.replace(base, stained=1.0), plain)
+    assert np.abs(picture.astype(int) - stained).max() > 20
 
 
 def test_backgrounds_depend_on_their_seed_alone() -> None:
     first, again, other = make_backgrounds(6, 1), make_backgrounds(6, 1), make_backgrounds(6, 2)
     assert all(np.array_equal(a, b) for a, b in zip(first, again, strict=True))
     assert not any(np.array_equal(a, b) for a, b in zip(first, other, strict=True))
+
+
+def test_photo_backgrounds_are_cuts_of_every_picture(tmp_path: Path) -> None:
+    (tmp_path / "deep").mkdir()
+    for name, colour in (("deep/red.png", (255, 0, 0)), ("blue.jpg", (0, 0, 255))):
+        Image.new("RGB", (90, 60), colour).save(tmp_path / name, quality=100)
+    cuts = photo_backgrounds(tmp_path, 5, 1)
+    assert [cut.shape for cut in cuts] == [(384, 384, 3)] * 5
+    colours = {tuple((cut.mean((0, 1)) > 128).tolist()) for cut in cuts}
+    assert colours == {(True, False, False), (False, False, True)}
+    (tmp_path / "torn.png").write_bytes(b"no picture")
+    with pytest.raises(InputError, match=r"torn\.png"):
+        photo_backgrounds(tmp_path, 5, 1)
+    with pytest.raises(InputError, match="holds no picture"):
+        photo_backgrounds(tmp_path / "deep" / "none", 5, 1)
 
 
 def test_principal_components_beat_any_other_linear_code(people: Path) -> None:

@@ -1,0 +1,31 @@
+"""Checks that option classes share; each names the flag, and none imports a heavy package."""
+
+from __future__ import annotations
+
+import re
+
+from mcld_anim.errors import UsageError
+
+NOISE_PATTERN = re.compile(r"shared|independent|mixed:(\d+\.?\d*|\.\d+)")
+
+
+def check_choice(flag: str, value: object, choices: tuple[str, ...], more: str = "") -> None:
+    """Refuse a value that is not one of `choices`."""
+    if value not in choices:
+        raise UsageError(f"{flag} {value} is not known; choose {', '.join(choices)}{' ' + more if more else ''}")
+
+
+def check_range(flag: str, value: float | None, least: float, most: float | None) -> None:
+    """Refuse a number outside `least`..`most` (None: no upper bound), or not a number at all."""
+    if value is None:
+        return
+    if not value >= least or (most is not None and value > most) or value == float("inf"):
+        bounds = f"at least {least:g}" if most is None else f"between {least:g} and {most:g}"
+        raise UsageError(f"{flag} {value:g} is out of range; it must be {bounds}")
+
+
+def check_noise(noise: str) -> None:
+    """Refuse what `mcld_anim.sampling.noise.parse_noise_mode` would refuse, before torch is loaded."""
+    match = NOISE_PATTERN.fullmatch(noise)
+    if not match or (match[1] and float(match[1]) == 0):
+        raise UsageError(f"--noise {noise} is not known; choose shared, independent or mixed:ALPHA with ALPHA > 0")

@@ -1,0 +1,50 @@
+"""What a user may ask of `run` beyond single frames: what stands behind the person, and how the video is held still."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from mcld_anim.errors import UsageError
+
+BACKGROUNDS = ("generated", "source", "driving", "transparent")
+"""Names that `--background` understands; anything else is a colour (#rrggbb) or the path of a picture or video."""
+
+COLOUR_PATTERN = re.compile(r"#[0-9a-fA-F]{6}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class VideoOptions:
+    """The part of `RunOptions` that single pictures have no use for."""
+
+    background: str = "generated"  # "generated", "source", "driving", "transparent", "#rrggbb" or a file
+
+    def check_video(self, side_by_side: bool) -> None:
+        """Refuse what cannot be done; `side_by_side` is the option of that name."""
+        if not self.background or (self.background.startswith("#") and not COLOUR_PATTERN.fullmatch(self.background)):
+            raise UsageError(
+                f"--background {self.background or 'is empty'}: give {', '.join(BACKGROUNDS)}, "
+                "a colour such as #00ff00, or the path of a picture or video"
+            )
+        if side_by_side and self.background == "transparent":
+            raise UsageError("--side-by-side has no transparent form: choose another --background, or leave it out")
+
+    @property
+    def suffixes(self) -> tuple[str, ...]:
+        """What the output's name may end in, the usual one first."""
+        return (".mov", ".zip") if self.background == "transparent" else (".mp4",)
+
+    @property
+    def background_colour(self) -> tuple[int, int, int] | None:
+        """Red, green and blue of `--background #rrggbb`, 0..255."""
+        if not self.background.startswith("#"):
+            return None
+        return int(self.background[1:3], 16), int(self.background[3:5], 16), int(self.background[5:7], 16)
+
+    @property
+    def background_file(self) -> Path | None:
+        """The picture or video that stands behind the person, if one was named."""
+        if self.background in BACKGROUNDS or self.background.startswith("#"):
+            return None
+        return Path(self.background).expanduser()

@@ -1,0 +1,131 @@
+"""The page as a file, and `mcld-anim report`: nothing gets out of its place, and what cannot be is refused."""
+
+from __future__ import annotations
+
+import base64
+import csv
+import json
+import re
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mcld_anim.errors import OutputError, PoseError, UsageError
+from mcld_anim.events import Event
+from mcld_anim.pose.iuv_file import iuv_writer
+from mcld_anim.report.existing import Backends, ReportRequest, report_video
+from mcld_anim.report.frames import FrameReport, FrameRow
+from mcld_anim.report.page import Page, write_page
+from mcld_anim.report.thumbnails import KEPT, Thumbnails
+from mcld_anim.source.face import Face
+from mcld_anim.synthetic.person import Rendering
+from mcld_anim.weights.load import LoadedModels
+
+NASTY = "</script><script>alert(1)</script><!--data--> \"'"
+
+
+def make_page(folder: Path, video: Path | None) -> str:
+    """A page of three frames whose every text tries to break out; returns its content."""
+    with FrameReport(folder / "r.json", folder / "r.csv") as report:
+        for index in range(3):
+            report.add(FrameRow(index, index / 10, index != 1, True, 0.5 + index / 10, 2.0 if index else None, 0.1))
+        events = [{"kind": "k", "message": NASTY}]
+        summary = report.finish({"events": events, "face_threshold": 0.4})
+    thumbnails = Thumbnails(3, np.zeros((20, 20, 3), np.uint8), None)
+    page = Page(NASTY, NASTY, video, NASTY, Fraction(10), thumbnails, summary, {NASTY: {NASTY: NASTY, "n": 1}})
+    write_page(folder / "r.report.html", folder / "r.csv", page)
+    return (folder / "r.report.html").read_text("utf-8")
+
+
+def test_no_text_breaks_out_of_its_place(tmp_path: Path) -> None:
+    text = make_page(tmp_path, None)
+    assert text.count("<script") == 2
+    assert "alert(1)</script>" not in text
+    found = re.search(r'id="data">(.*?)</script>', text, re.DOTALL)
+    assert found is not None
+    data = json.loads(found[1])
+    assert data["columns"][:4] == ["index", "time", "person_found", "face_found"]
+    assert [row[2] for row in data["rows"]] == [True, False, True]
+    assert [row[5] for row in data["rows"]] == [None, 2.0, 2.0]
+
+
+def test_the_video_inside_is_the_video(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    video = tmp_path / "v.mp4"
+    content = np.random.default_rng(0).integers(0, 256, 2_000_001).astype(np.uint8).tobytes()
+    video.write_bytes(content)
+    found = re.search(r"data:video/mp4;base64,([^\"]*)", make_page(tmp_path, video))
+    assert found is not None
+    assert base64.b64decode(found[1], validate=True) == content
+    monkeypatch.setattr("mcld_anim.report.page.MOST_EMBEDDED", 100)
+    assert "data:video" not in (text := make_page(tmp_path, video))
+    assert "must lie beside this page" in text
+
+
+def test_thumbnails_are_few_apart_and_the_right_ones() -> None:
+    frames, picture = 1000, np.zeros((20, 20, 3), np.uint8)
+    values = np.sin(np.arange(frames) / 40) * 0.4 + np.arange(frames) / 10_000
+    face = Face(np.ones(3, np.float32), (2.0, 2.0, 9.0, 9.0))
+    thumbnails = Thumbnails(frames, picture, face)
+    for index, value in enumerate(values):
+        row = FrameRow(index, index / 25, True, True, float(value), 3.0 if index == 500 else 1.0, 0.0)
+        thumbnails.add(row, picture, face)
+    for kept, best in ((thumbnails.best(), values.max()), (thumbnails.worst(), values.min())):
+        assert len(kept) == KEPT
+        assert kept[0].value == pytest.approx(best)
+        places = sorted(one.index for one in kept)
+        assert min(np.diff(places)) > 5
+    assert thumbnails.changes()[0].index == 500
+    assert thumbnails.source_face is not None
+
+
+def test_a_report_on_any_video(page: Path) -> None:
+    assert sorted(path.name for path in page.parent.iterdir()) == [
+        "clip.report.csv",
+        "clip.report.html",
+        "clip.report.json",
+    ]
+    with (page.parent / "clip.report.csv").open() as stream:
+        rows = list(csv.DictReader(stream))
+    report = json.loads((page.parent / "clip.report.json").read_text())
+    assert len(rows) == len(report["frames"]) == 11
+    assert all(-1 <= float(row["face_similarity"]) <= 1 for row in rows)
+    assert all(0 < float(row["stability"]) < 60 for row in rows[1:])
+    assert report["summary"]["densepose_backend"] == "tiny"
+    assert report["summary"]["warp_error_mean"] > 0
+
+
+def test_poses_from_a_file_and_frames_without_a_person(
+    tmp_path: Path, media: Path, dance: list[Rendering], small_models: LoadedModels
+) -> None:
+    backends = Backends(small_models.pose_backend, small_models.face_backend)
+    with iuv_writer(tmp_path / "poses.zip", Fraction(10)) as writer:
+        for one in dance:
+            writer.write(one.iuv)
+    paths = {"video": media / "dance.mp4", "source": media / "person.png"}
+    request = ReportRequest(**paths, output=tmp_path / "given.report.html", densepose=str(tmp_path / "poses.zip"))
+    report_video(request, backends)
+    assert json.loads((tmp_path / "given.report.json").read_text())["summary"]["frames_without_person"] == 0
+    told: list[Event] = []
+    paths["video"] = media / "room.mp4"
+    report_video(ReportRequest(**paths, output=tmp_path / "room.report.html"), backends, on_event=told.append)
+    summary = json.loads((tmp_path / "room.report.json").read_text())["summary"]
+    assert (summary["frames_without_person"], summary["face_similarity_mean"], summary["stability_mean"]) == (
+        5,
+        None,
+        None,
+    )
+    assert [event.kind for event in told] == ["person_missing"]
+
+
+def test_what_cannot_be_reported_is_refused(tmp_path: Path, media: Path, small_models: LoadedModels) -> None:
+    backends = Backends(small_models.pose_backend, small_models.face_backend)
+    with pytest.raises(UsageError, match=r"\.report\.html"):
+        ReportRequest(media / "dance.mp4", media / "person.png", tmp_path / "x.html")
+    with pytest.raises(PoseError, match="--source"):
+        report_video(ReportRequest(media / "dance.mp4", media / "room.png", tmp_path / "x.report.html"), backends)
+    (tmp_path / "x.report.csv").write_text("precious")
+    with pytest.raises(OutputError, match="--overwrite"):
+        report_video(ReportRequest(media / "dance.mp4", media / "person.png", tmp_path / "x.report.html"), backends)
+    assert [path.name for path in tmp_path.iterdir()] == ["x.report.csv"]
