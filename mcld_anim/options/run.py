@@ -58,7 +58,7 @@ class SynthesisOptions:
         check_range("--guidance", self.guidance, 1.0, 20.0)
         if not self.densepose:
             raise UsageError(
-                f"--densepose is empty; name a backend ({', '.join(DENSEPOSE_BACKENDS)}) or give the path of an IUV file"
+                f"--densepose is empty; name a backend ({', '.join(DENSEPOSE_BACKENDS)}) or the path of an IUV file"
             )
 
     @property

@@ -1,4 +1,4 @@
-"""DensePose by detectron2 (R_101_FPN_DL_s1x, or R_50), the estimator of the published MCLD. The only file that imports it."""
+"""DensePose by detectron2 (R_101 or R_50_FPN_DL_s1x), the published estimator. The only file that imports it."""
 
 from __future__ import annotations
 

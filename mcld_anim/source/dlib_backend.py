@@ -1,4 +1,4 @@
-"""Faces by dlib, offline: a measure of its own for the report, no condition of any model. The only file that imports it."""
+"""Faces by dlib: a measure of its own for the report, no condition of a model. The only file that imports it."""
 
 from __future__ import annotations
 

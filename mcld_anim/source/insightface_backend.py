@@ -63,7 +63,7 @@ def largest_face(found: list[Any]) -> Face | None:
 def load_insightface_backend(
     folder: Path | None = None, device: torch.device | str = "cpu", on_event: EventSink = warn
 ) -> InsightFaceBackend:
-    """The backend with the ONNX models of `folder`, of `models pull`, or of insightface's own place. Never downloads."""
+    """The backend with the ONNX models of `folder`, of `models pull`, or of insightface's own. Never downloads."""
     folder = check_model_folder(folder.expanduser()) if folder is not None else find_model_folder()
     check_package()
     from insightface.app import FaceAnalysis

@@ -83,7 +83,7 @@ def estimator_checksums(densepose: str, face: str) -> dict[str, str]:
 
 
 def load_embedder(chosen: ChosenModel, device: torch.device, on_event: EventSink) -> FaceBackend | None:
-    """The embedder that the model was trained with, beside another one that was asked for; None where it is not here."""
+    """The embedder that the model was trained with, beside another one that measures; None where it is not here."""
     try:
         return load_face_backend(chosen.embedder, device, on_event=on_event)
     except (MissingDependencyError, WeightsError) as error:

@@ -31,7 +31,7 @@ class Pulled:
 
 
 def models_folder() -> Path:
-    """`$MCLD_ANIM_HOME`; else `mcld-anim` in `$HF_HOME`, where large files are meant to go; else in the user's cache."""
+    """`$MCLD_ANIM_HOME`; else `mcld-anim` in `$HF_HOME`, where large files go; else in the user's cache."""
     home = os.environ.get("MCLD_ANIM_HOME")
     if home:
         return Path(home).expanduser()
