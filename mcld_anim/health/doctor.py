@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Iterator
 
 from mcld_anim.errors import McldAnimError
@@ -17,12 +18,24 @@ def examination() -> list[Finding]:
             "system": (check_system, REINSTALL),
             "packages": (check_required, REINSTALL),
             "torch": (check_torch, f"pip install --force-reinstall {TORCH}"),
+            "networks": (check_networks, f"mend the conflicts below, else {REINSTALL}"),
             "video": (check_codecs, "pip install --force-reinstall --no-deps av"),
             "optional": (check_optional, REINSTALL),
             "conflicts": (check_conflicts, REINSTALL),
             "weights": (check_weights, "pip install --force-reinstall --no-deps mcld-anim"),
             "stages": (check_stages, "mcld-anim models list"),
         }
+    )
+
+
+def check_networks() -> Iterator[Finding]:
+    """Whether all that the networks are built from can be imported; the check fails with what cannot."""
+    import diffusers
+    import transformers
+
+    importlib.import_module("mcld_anim.weights.load")
+    yield Finding(
+        "networks", "networks", "ok", f"diffusers {diffusers.__version__}, transformers {transformers.__version__}"
     )
 
 

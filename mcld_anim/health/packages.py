@@ -20,7 +20,7 @@ DETECTRON2 = (
 OPTIONAL = {
     # module -> what it is for, and the command that installs it
     "decord": ("faster reading of videos", "pip install 'mcld-anim[decord]'"),
-    "torchvision": ("compiled operators for --densepose torchscript", "pip install 'mcld-anim[gpu]'"),
+    "torchvision": ("--densepose detectron2", "pip install 'mcld-anim[densepose]'"),
     "detectron2": ("--densepose detectron2", DETECTRON2),
     "densepose": (
         "--densepose detectron2",
@@ -34,7 +34,11 @@ OPTIONAL = {
     "accelerate": ("training on several devices", "pip install 'mcld-anim[train]'"),
     "imageio_ffmpeg": ("an FFmpeg program of its own", "pip install 'mcld-anim[ffmpeg]'"),
 }
-DISTRIBUTIONS = {"onnxruntime": ("onnxruntime-gpu", "onnxruntime"), "imageio_ffmpeg": ("imageio-ffmpeg",)}
+DISTRIBUTIONS = {
+    "onnxruntime": ("onnxruntime-gpu", "onnxruntime"),
+    "imageio_ffmpeg": ("imageio-ffmpeg",),
+    "dlib": ("dlib", "dlib-bin"),
+}
 """Module -> the names it may be installed under, where they differ."""
 
 OPENCV = ("opencv-python", "opencv-contrib-python", "opencv-python-headless", "opencv-contrib-python-headless")
@@ -95,23 +99,29 @@ def check_conflicts() -> Iterator[Finding]:
 
 
 def check_torchvision() -> Iterator[Finding]:
-    """torchvision must be built for the very torch that is here; where it is not, importing it fails."""
+    """torchvision must be built for the very torch that is here; where it is not, importing it fails.
+
+    transformers imports it where it is installed, and fails with it: then nothing runs (seen with torchvision 0.28.0
+    from PyPI beside torch 2.13.0+cpu).
+    """
     found, torch_version = installed("torchvision"), installed("torch")
     if found is None or torch_version is None:
         return
     wanted = f"0.{int(torch_version.split('.')[1]) + TORCHVISION_OFFSET}"
     remedy = f"pip install --force-reinstall --no-deps 'torchvision=={wanted}.*'"
-    if ".".join(found.split(".")[:2]) != wanted:
-        text = f"torchvision {found} beside torch {torch_version}, which needs {wanted}"
-        yield Finding("conflicts", "torchvision", "bad", text, remedy)
-        return
+    matches = ".".join(found.split(".")[:2]) == wanted
     try:
         importlib.import_module("torchvision")
     except Exception as error:  # an operator that is missing, a library that does not load
         reason = " ".join(str(error).split())[:120]
         text = f"torchvision {found} does not load beside torch {torch_version} ({reason})"
-        remedy += " from the same index as torch, or pip uninstall -y torchvision"
-        yield Finding("conflicts", "torchvision", "bad", text, remedy)
+        if matches:  # the right version, built for another torch: only the index that torch came from has the other
+            remedy = "pip uninstall -y torchvision"
+        yield Finding("conflicts", "torchvision", "bad", text, remedy, blocks=True)
+    else:
+        if not matches:
+            text = f"torchvision {found} beside torch {torch_version}, which needs {wanted}"
+            yield Finding("conflicts", "torchvision", "bad", text, remedy)
 
 
 def installed(name: str) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from types import ModuleType
 
 import pytest
 
@@ -53,12 +54,19 @@ def test_the_gpu_build_is_kept_where_there_is_a_gpu(versions: dict[str, str], mo
 
 
 def test_torchvision_must_belong_to_torch(versions: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "torchvision", ModuleType("torchvision"))
+    versions["torchvision"] = "0.28.0"
+    assert conflicts() == {}
     versions["torchvision"] = "0.29.1"
     assert "which needs 0.28" in conflicts()["torchvision"].text
     assert "'torchvision==0.28.*'" in conflicts()["torchvision"].remedy
-    versions["torchvision"] = "0.28.0"
     monkeypatch.setitem(sys.modules, "torchvision", None)  # importing it fails
-    assert "does not load beside torch 2.13.0+cpu" in conflicts()["torchvision"].text
+    found = conflicts()["torchvision"]
+    assert "does not load beside torch 2.13.0+cpu" in found.text
+    assert found.blocks  # transformers would fail with it
+    assert "'torchvision==0.28.*'" in found.remedy
+    versions["torchvision"] = "0.28.0"
+    assert conflicts()["torchvision"].remedy == "pip uninstall -y torchvision"
 
 
 def test_what_is_required_is_here() -> None:

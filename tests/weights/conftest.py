@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 from huggingface_hub import constants
@@ -144,7 +145,7 @@ class _Handler(BaseHTTPRequestHandler):
             code = {"X-Error-Code": "GatedRepo"} if faults.gated else {}
             return self.head(faults.refuse, {"Content-Length": "0", **code})
         by_sum = {hashlib.sha256(content).hexdigest(): content for content in hub.files.values()}
-        name = self.path.lstrip("/")
+        name = urlsplit(self.path).path.lstrip("/")  # a proxy is asked for the whole address
         if name.startswith("content/"):
             return self.content(by_sum[name.removeprefix("content/")], with_content)
         if name not in hub.files:

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 
 from mcld_anim.errors import MissingDependencyError, UsageError, WeightsError
 from mcld_anim.events import Event
 from mcld_anim.inputs import check_pose
 from mcld_anim.options.model import ModelOptions, load_model_options
 from mcld_anim.options.run import PoseOptions
+from mcld_anim.pose.iuv_file import write_iuv_sequence
+from mcld_anim.synthetic.person import Rendering
+from mcld_anim.transfer import transfer
 from mcld_anim.weights import choose, load
 from mcld_anim.weights.choose import ChosenModel, choose_densepose, choose_face, choose_model, find_model
 from mcld_anim.weights.convert import convert, network_file
@@ -165,3 +170,29 @@ def test_missing_packages_are_no_reason_to_stop_where_another_measures(monkeypat
     events: list[Event] = []
     assert load.load_embedder(LARGE, CPU, events.append) is None
     assert "needs a package" in events[0].message
+
+
+def test_a_converted_model_makes_a_picture_and_the_record_names_it(
+    published_files: Path, small: ModelOptions, tmp_path: Path, photo: Rendering
+) -> None:
+    convert(published_files, tmp_path / "mine", small)
+    Image.fromarray(photo.picture).save(tmp_path / "person.png")
+    write_iuv_sequence(tmp_path / "pose.zip", [photo.iuv])
+    options = PoseOptions(
+        source=tmp_path / "person.png",
+        pose=tmp_path / "pose.zip",
+        output=tmp_path / "out.png",
+        model=str(tmp_path / "mine"),
+        device="cpu",
+        dtype="float32",
+        densepose="tiny",
+        face="none",
+        steps=1,
+    )
+    summary = transfer(options, on_event=lambda _: None).summary
+    assert (summary["model"], summary["densepose_backend"]) == (str(tmp_path / "mine"), "tiny")
+    record = json.loads((tmp_path / "out.run.json").read_text())
+    assert record["options"]["model"] == str(tmp_path / "mine")
+    assert record["options"]["face"] == "none"
+    assert set(record["weights"]) >= {"denoiser.safetensors", "densepose.safetensors"}
+    assert Image.open(tmp_path / "out.png").size == (64, 64)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from huggingface_hub import constants
+from huggingface_hub.utils import close_session
 
 from mcld_anim.errors import WeightsError
 from mcld_anim.weights import fetch as room
@@ -168,6 +169,16 @@ def test_offline_says_which_setting_it_is(hub, tmp_path: Path, monkeypatch: pyte
         with pytest.raises(WeightsError, match="HF_HUB_OFFLINE is set"):
             fetch(origin, tmp_path)
     assert hub.asked == []
+
+
+def test_a_proxy_is_asked_where_one_is_set(hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    hub.files["plain/weights.pth"] = CONTENT
+    for name in ("HTTP_PROXY", "http_proxy"):
+        monkeypatch.setenv(name, hub.address)
+    close_session()  # the client reads its proxies when it is made
+    origin = UrlFile("http://weights.invalid/plain/weights.pth")
+    assert fetch(origin, tmp_path).read_bytes() == CONTENT
+    assert {path for _, path, _ in hub.asked} == {origin.url}
 
 
 def test_what_the_hubs_cache_holds_is_not_fetched_again(hub, tmp_path: Path) -> None:
