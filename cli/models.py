@@ -31,6 +31,7 @@ def list_command() -> None:
     from mcld_anim.weights.table import verify_embedded
 
     table = Table("model", "part", "MB", "licence", "from", "state")
+    table.columns[0].no_wrap = True  # what `pull` and `remove` want to be told
     table.columns[4].overflow = "fold"
     for result in verify_embedded():
         row, state = result.row, result.problem or "present"
@@ -42,7 +43,7 @@ def list_command() -> None:
             here = record.get(file.part)
             state = "not pulled" if here is None else problem(folder, here, checksum=False) or "present"
             size = f"{here.bytes / 1e6:,.0f}" if here else f"about {file.about_bytes / 1e6:,.0f}"
-            table.add_row(model.name, file.part, size, file.licence, str(file.origin), state)
+            table.add_row(model.name, file.part, size, file.licence, file.origin.place, state)
     Console().print(table)
 
 

@@ -25,6 +25,8 @@ ATTEMPTS = 5
 PAUSE = 0.5
 """Seconds before the second attempt; twice as long before each next one."""
 TIMEOUT = 60.0
+AS_STORED = {"Accept-Encoding": "identity"}
+"""Sizes and ranges then count the file's own bytes."""
 SHA256_DIGITS = 64
 BUSY = (408, 429)
 """Refusals (request timeout, too many requests) that mean "later"."""
@@ -97,7 +99,7 @@ def _find_at(origin: UrlFile) -> _Place:
     from huggingface_hub import get_session
     from huggingface_hub.utils import hf_raise_for_status
 
-    answer = get_session().head(origin.url, timeout=TIMEOUT, follow_redirects=True)
+    answer = get_session().head(origin.url, headers=AS_STORED, timeout=TIMEOUT, follow_redirects=True)
     hf_raise_for_status(answer)
     length = answer.headers.get("Content-Length")
     tag = answer.headers.get("ETag") or answer.headers.get("Last-Modified") or ""
@@ -145,7 +147,7 @@ def _continue(place: _Place, partial: Path, progress: Progress) -> None:
     done = partial.stat().st_size if partial.exists() else 0
     if done and done == place.size:
         return
-    headers = {**place.headers, "Accept-Encoding": "identity"}
+    headers = {**place.headers, **AS_STORED}
     if done:
         headers["Range"] = f"bytes={done}-"
     with get_session().stream("GET", place.url, headers=headers, timeout=TIMEOUT, follow_redirects=True) as answer:

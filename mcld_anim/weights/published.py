@@ -30,6 +30,11 @@ class HubFile:
         """What the file may be called."""
         return self.files
 
+    @property
+    def place(self) -> str:
+        """Where it is published."""
+        return self.repository
+
     def __str__(self) -> str:
         return f"{self.repository}/{self.files[0]}"
 
@@ -44,6 +49,11 @@ class UrlFile:
     def names(self) -> tuple[str, ...]:
         """What the file may be called."""
         return (self.url.rsplit("/", 1)[-1],)
+
+    @property
+    def place(self) -> str:
+        """Where it is published."""
+        return self.url.split("/")[2]
 
     def __str__(self) -> str:
         return self.url

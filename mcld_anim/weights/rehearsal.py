@@ -16,6 +16,7 @@ from torch import Tensor
 
 from mcld_anim.arrays import Iuv, Picture
 from mcld_anim.device import peak_memory_bytes
+from mcld_anim.errors import UsageError
 from mcld_anim.frames import FrameMaker, SamplingSettings
 from mcld_anim.model.build import build_mcld
 from mcld_anim.model.keys import PUBLISHED_NETWORKS
@@ -84,6 +85,8 @@ def rehearse(
     `options` puts another architecture in the place of the model's own.
     """
     model = published_model(name)
+    if model.use != "model":
+        raise UsageError(f"--random {name} has no networks of this program: give the name of a diffusion model")
     architecture = options or load_model_options(model.configuration)
     layout, loaded = published_layout(architecture), loaded_counts(architecture)
     result = Rehearsal(name, dtype)

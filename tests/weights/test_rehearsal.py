@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from mcld_anim.errors import WeightsError
+from mcld_anim.errors import UsageError, WeightsError
 from mcld_anim.model.build import build_mcld
 from mcld_anim.options.model import ModelOptions, load_model_options
 from mcld_anim.weights import rehearsal, store
@@ -48,6 +48,11 @@ def test_a_full_disk_is_noticed_first(small: ModelOptions, monkeypatch: pytest.M
     monkeypatch.setattr(store.shutil, "disk_usage", lambda path: type("Usage", (), {"free": 1000})())
     with pytest.raises(WeightsError, match="the rehearsal of mcld-sd15 needs"):
         rehearse("mcld-sd15", "float32", small)
+
+
+def test_only_a_diffusion_model_can_be_rehearsed() -> None:
+    with pytest.raises(UsageError, match="--random antelopev2 has no networks of this program"):
+        rehearse("antelopev2", "float32")
 
 
 def test_it_fails_on_too_much_memory_wrong_counts_and_nan() -> None:
