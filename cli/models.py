@@ -23,6 +23,7 @@ def models() -> None:
 @app.command("list")
 def list_command() -> None:
     """Show every weight file: model, part, size, licence, where it is from, and whether it is here."""
+    from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table
 
@@ -30,9 +31,10 @@ def list_command() -> None:
     from mcld_anim.weights.store import model_folder, problem, read_record
     from mcld_anim.weights.table import verify_embedded
 
-    table = Table("model", "part", "MB", "licence", "from", "state")
+    table = Table("model", "part", "MB", "licence", "from", "state", box=SIMPLE_HEAD, pad_edge=False)
     table.columns[0].no_wrap = True  # what `pull` and `remove` want to be told
-    table.columns[4].overflow = "fold"
+    for column in table.columns:
+        column.overflow = "fold"  # nothing is cut off, however narrow the terminal
     for result in verify_embedded():
         row, state = result.row, result.problem or "present"
         table.add_row("tiny", row.part, f"{row.bytes / 1e6:,.1f}", row.licence, "this package", state)

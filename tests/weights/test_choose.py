@@ -72,6 +72,13 @@ def test_the_best_estimator_present_is_taken_for_the_published_model(present: se
     assert choose_face("none", LARGE) == "none"
 
 
+def test_the_densepose_command_takes_the_best_estimator_whatever_the_model(present: set[str]) -> None:
+    assert choose.choose_alone("auto") == "tiny"
+    present.add("torchscript")
+    assert choose.choose_alone("auto") == "torchscript"
+    assert choose.choose_alone("detectron2") == "detectron2"
+
+
 def test_pulling_without_a_name_fetches_what_a_first_frame_needs(present: set[str]) -> None:
     assert choose.default_pulls() == ("mcld-sd15", "densepose-torchscript-r101", "antelopev2")
     present |= {"detectron2", "densepose"}
