@@ -32,6 +32,10 @@ class OneLineErrors(TyperGroup):
         except KeyboardInterrupt:
             typer.echo("mcld-anim: interrupted", err=True)
             raise typer.Exit(130) from None
+        except ImportError as error:  # a package that is broken, or built for another one
+            reason = " ".join(str(error).split())
+            typer.echo(f"mcld-anim: {reason}: `mcld-anim doctor` says what mends it", err=True)
+            raise typer.Exit(1) from None
         except BrokenPipeError:
             raise  # typer ends quietly where nobody reads stdout any more
         except OSError as error:

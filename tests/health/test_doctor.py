@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections import namedtuple
 from pathlib import Path
 from types import SimpleNamespace
@@ -61,6 +62,14 @@ def test_the_screen_shows_the_command_and_the_exit_code_says_whether_run_works(m
     result = CliRunner().invoke(app, ["doctor"])
     assert result.exit_code == 1
     assert "mcld-anim cannot run; 2 to mend" in result.stdout
+
+
+def test_a_package_that_does_not_load_sends_to_the_doctor(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setitem(sys.modules, "mcld_anim.weights.rehearsal", None)  # importing it fails
+    result = CliRunner().invoke(app, ["models", "verify", "--random", "mcld-sd15"])
+    assert result.exit_code == 1
+    assert result.stderr.endswith("`mcld-anim doctor` says what mends it\n")
+    assert len(result.stderr.splitlines()) == 1
 
 
 def test_damaged_embedded_weights_block(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
