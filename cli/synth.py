@@ -99,3 +99,37 @@ def evaluate_command(
         typer.echo(f"{name:28s} {value:.4f}")
     if json_path is not None:
         json_path.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+
+
+@app.command("stability")
+def stability_command(
+    people: Annotated[int, typer.Option("--people", min=1, help="Held-out persons who dance.")] = 8,
+    frames: Annotated[int, typer.Option("--frames", min=2, help="Frames of each dance.")] = 48,
+    seed: Annotated[int, typer.Option("--seed", help="Seed of the first person, 900000 or more.")] = 900_000,
+    json_path: Annotated[Path | None, typer.Option("--json", help="Write the figures here as well.")] = None,
+) -> None:
+    """Measure how steady the embedded model's dances are, with and without blending, beside rendered truth."""
+    import json
+
+    import torch
+
+    from mcld_anim.synthetic.clips import clip_figures
+    from mcld_anim.synthetic.evaluate import EvaluationOptions
+    from mcld_anim.weights.load import load_models
+
+    EvaluationOptions(first_seed=seed)  # refuses people of the training data
+    models = load_models("tiny", torch.device("cpu"), torch.float32, "tiny", "tiny")
+    with Progress() as progress:
+        task = progress.add_task("people", total=people)
+        figures = clip_figures(
+            models.mcld,
+            models.face_backend,
+            seed,
+            people,
+            frames,
+            lambda done, _: progress.update(task, completed=done),
+        )
+    for name, value in figures.items():
+        typer.echo(f"{name:28s} {value:.4f}")
+    if json_path is not None:
+        json_path.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from mcld_anim.cache import RunCache
 from mcld_anim.encode import DrivingPoses
 from mcld_anim.events import EventSink, warn
 from mcld_anim.frames import FrameMaker, sampling_settings
+from mcld_anim.identity_guard import IdentityGuard
 from mcld_anim.inputs import RunPlan, check_run
 from mcld_anim.metrics.stability import StabilityMeter
 from mcld_anim.options.run import RunOptions
@@ -83,15 +84,18 @@ def make_video(
     options, size, total = plan.options, models.mcld.options.frame_size, len(driving)
     source, poses, index = maker.source, driving.framed(size), 0
     meter, stability = FaceMeter(models.face_backend, source.face), StabilityMeter()
+    guard = IdentityGuard(maker, meter, options.min_face_similarity, options.retries)
     finisher = compositor(plan, source, driving, stages)
     stages.progress(FRAMES_STAGE, 0, total)
     with open_result(path, plan, driving, source.picture, _sound(plan, driving), stages) as video:
         while batch := list(islice(poses, options.batch_size)):
             with stages.timed("synthesis"):
                 pictures = maker.make(range(index, index + len(batch)), [pose for pose, _ in batch])
-            for picture, (pose, person_found) in zip(pictures, batch, strict=True):
+            for place, (picture, (pose, person_found)) in enumerate(zip(pictures, batch, strict=True)):
+                with stages.timed("identity guard"):
+                    kept = guard.keep(place, index, pose, picture)
                 with stages.timed("background"):
-                    frame = finisher.finish(picture, pose)
+                    frame = finisher.finish(kept.picture, pose)
                 with stages.timed("face similarity"):
                     face, similarity = meter.measure(frame.shown, pose)
                 with stages.timed("video"):
@@ -99,10 +103,12 @@ def make_video(
                 with stages.timed("stability"):
                     change = stability.add(frame.shown, pose)
                 row = frame_row(index, driving.time(index), person_found, face, similarity, change)
+                row = replace(row, tries=len(kept.similarities), tried_similarities=kept.described)
                 report.add(row)
                 thumbnails.add(row, frame.shown, face)
                 index += 1
             stages.progress(FRAMES_STAGE, index, total)
+    guard.tell(stages)
 
 
 def _sound(plan: RunPlan, driving: DrivingPoses) -> AudioSource | None:

@@ -17,6 +17,7 @@ from mcld_anim.options.run import RunOptions, SynthesisOptions
 from mcld_anim.pose.condition import hint_picture, network_condition
 from mcld_anim.sampling.blending import ClipBlending, cell_codes
 from mcld_anim.sampling.denoise import Prediction, denoise
+from mcld_anim.sampling.guided import GuidedBlending
 from mcld_anim.sampling.noise import parse_noise_mode, start_noise
 from mcld_anim.sampling.schedule import make_scheduler
 from mcld_anim.source.appearance import SourceAppearance
@@ -31,6 +32,16 @@ class SamplingSettings:
     seed: int
     noise: str  # "shared", "mixed:ALPHA" or "independent"
     blend: float  # strength of blending with the frame before, 0 = off
+    blending: str = "surface"  # what blending follows: "surface" or "neighbour"
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """How another try at a frame differs from the first."""
+
+    face_weight: float  # times the weight of the face branch
+    seed_shift: int  # added to the seed
+    step_factor: int  # times the steps
 
 
 def sampling_settings(options: SynthesisOptions, model: ModelOptions) -> SamplingSettings:
@@ -41,6 +52,7 @@ def sampling_settings(options: SynthesisOptions, model: ModelOptions) -> Samplin
         seed=options.seed,
         noise=options.noise if isinstance(options, RunOptions) else "shared",
         blend=options.blend if isinstance(options, RunOptions) else 0.0,
+        blending=options.blending if isinstance(options, RunOptions) else "surface",
     )
 
 
@@ -56,7 +68,8 @@ class FrameMaker:
         self.settings = settings
         self._scheduler = make_scheduler(mcld.options.schedule)
         self._noise = parse_noise_mode(settings.noise)
-        self._blending = ClipBlending(settings.blend)
+        self._neighbour = ClipBlending(settings.blend)
+        self._guided = GuidedBlending(settings.blend, settings.steps)
         self._weights = next(mcld.denoiser.parameters())  # of the dtype and on the device that the networks work in
 
     @torch.inference_mode()
@@ -68,16 +81,36 @@ class FrameMaker:
         shape = (options.vae.latent_channels, *options.latent_size)
         noise = start_noise(shape, settings.seed, indices, self._noise).to(self._weights.device)
         hints = self.hints(poses)
+        in_place = settings.blend > 0 and settings.blending == "neighbour"
+        along = settings.blend > 0 and settings.blending == "surface"
         latents = denoise(
             self._predictor(self.pose_features(poses, hints)),
             noise,
             self._scheduler,
             settings.steps,
             settings.guidance,
-            blend=self._blending.batch(cell_codes(poses, options.latent_size)) if settings.blend else None,
+            blend=self._neighbour.batch(cell_codes(poses, options.latent_size)) if in_place else None,
+            steady=self._guided.batch(poses, options.latent_size) if along else None,
             on_step=on_step,
         )
         return self.decode(latents, hints)
+
+    @torch.inference_mode()
+    def again(self, place: int, index: int, pose: Iuv, attempt: Attempt) -> Picture:
+        """Another try at the frame at `place` of the last batch, frame `index` of the clip."""
+        settings, options = self.settings, self.mcld.options
+        shape, steps = (options.vae.latent_channels, *options.latent_size), settings.steps * attempt.step_factor
+        noise = start_noise(shape, settings.seed + attempt.seed_shift, [index], self._noise).to(self._weights.device)
+        hints, along = self.hints([pose]), settings.blend > 0 and settings.blending == "surface"
+        latents = denoise(
+            self._predictor(self.pose_features([pose], hints), attempt.face_weight),
+            noise,
+            self._scheduler,
+            steps,
+            settings.guidance,
+            steady=self._guided.again(place, steps) if along else None,
+        )
+        return self.decode(latents, hints)[0]
 
     def hints(self, poses: Sequence[Iuv]) -> Hints | None:
         """The source's colours in each pose, for models that use them."""
@@ -102,13 +135,13 @@ class FrameMaker:
         levels = ((decoded.float() + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
         return list(np.ascontiguousarray(levels.permute(0, 2, 3, 1).cpu().numpy()))
 
-    def _predictor(self, pose_features: Tensor) -> Callable[[Tensor, int], Prediction]:
+    def _predictor(self, pose_features: Tensor, face_weight: float = 1.0) -> Callable[[Tensor, int], Prediction]:
         """v of latents kept in float32, computed in the networks' dtype."""
-        guided = self.settings.guidance > 1
+        guided, keys = self.settings.guidance > 1, self.source.keys.with_face_weight(face_weight)
 
         def predict(latents: Tensor, timestep: int) -> Prediction:
             inputs = latents.to(self._weights.dtype)
-            velocity = self.mcld.denoiser(inputs, timestep, pose_features, self.source.keys, guided=guided)
+            velocity = self.mcld.denoiser(inputs, timestep, pose_features, keys, guided=guided)
             return velocity.float() if isinstance(velocity, Tensor) else tuple(part.float() for part in velocity)
 
         return predict

@@ -13,7 +13,7 @@ Nothing is kept in the modules: a call's inputs travel in the context object giv
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import torch
@@ -42,6 +42,13 @@ class AppearanceKeys:
     reference: Mapping[str, KeysValues]
     tokens: Mapping[str, KeysValues]
     face: Mapping[str, KeysValues]
+
+    def with_face_weight(self, factor: float) -> AppearanceKeys:
+        """The face branch with `factor` times its weight: its output is linear in the values."""
+        if factor == 1:
+            return self
+        face = {layer: KeysValues(kv.keys, kv.values * factor) for layer, kv in self.face.items()}
+        return replace(self, face=face)
 
     def select(self, rows: Tensor) -> AppearanceKeys:
         """The appearances of the given row numbers (int64, may repeat), e.g. one per frame of each source."""

@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from mcld_anim.errors import UsageError
+from mcld_anim.options.checks import check_choice, check_range
 
 BACKGROUNDS = ("generated", "source", "driving", "transparent")
 """Names that `--background` understands; anything else is a colour (#rrggbb) or the path of a picture or video."""
@@ -20,6 +22,10 @@ class VideoOptions:
 
     background: str = "generated"  # "generated", "source", "driving", "transparent", "#rrggbb" or a file
 
+    blending: Literal["surface", "neighbour"] = "surface"  # what `blend` follows: the surface, or cells in place
+    min_face_similarity: float | None = None  # cosine, -1..1: frames below are tried again; None: none are
+    retries: int = 3  # tries at most after the first, see `mcld_anim.identity_guard`
+
     def check_video(self, side_by_side: bool) -> None:
         """Refuse what cannot be done; `side_by_side` is the option of that name."""
         if not self.background or (self.background.startswith("#") and not COLOUR_PATTERN.fullmatch(self.background)):
@@ -27,6 +33,9 @@ class VideoOptions:
                 f"--background {self.background or 'is empty'}: give {', '.join(BACKGROUNDS)}, "
                 "a colour such as #00ff00, or the path of a picture or video"
             )
+        check_choice("--blending", self.blending, ("surface", "neighbour"))
+        check_range("--min-face-similarity", self.min_face_similarity, -1.0, 1.0)
+        check_range("--retries", self.retries, 0, 20)
         if side_by_side and self.background == "transparent":
             raise UsageError("--side-by-side has no transparent form: choose another --background, or leave it out")
 

@@ -29,6 +29,8 @@ class FrameRow:
     face_similarity: float | None  # cosine, -1..1, to the face of the source photo; None: one of the faces is missing
     stability: float | None  # mean texel change from the frame before, 0..255; None: nothing to compare with
     warp_error: float | None  # see `metrics.stability`, 0..1
+    tries: int = 1  # how often the frame was synthesised; the best try was kept
+    tried_similarities: str = ""  # of every try in order, where there was more than one; "-": no face was found
 
 
 @dataclass
@@ -38,6 +40,7 @@ class FrameTotals:
     frames: int = 0
     without_person: int = 0
     without_face: int = 0
+    tried_again: int = 0
     similarities: int = 0
     similarity_sum: float = 0.0
     similarity_least: float | None = None
@@ -51,6 +54,7 @@ class FrameTotals:
         self.frames += 1
         self.without_person += not row.person_found
         self.without_face += not row.face_found
+        self.tried_again += row.tries > 1
         if row.face_similarity is not None:
             value = row.face_similarity
             self.similarities += 1
@@ -69,6 +73,7 @@ class FrameTotals:
             "frames": self.frames,
             "frames_without_person": self.without_person,
             "frames_without_face": self.without_face,
+            "frames_tried_again": self.tried_again,
             "face_similarity_mean": None if mean is None else round(mean, 6),
             "face_similarity_min": self.similarity_least,
             "face_similarity_max": self.similarity_most,

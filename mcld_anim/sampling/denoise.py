@@ -39,11 +39,13 @@ def denoise(
     guidance: float,
     blend: Callable[[Tensor, int], Tensor] | None = None,
     on_step: Callable[[int, int], None] | None = None,
+    steady: Callable[[Tensor, int], Tensor] | None = None,
 ) -> Latents:
     """Latents of the frames from their start noise, in `steps` evaluations of `predict(latents, timestep)`.
 
     The scheduler's own step is used, so the previous timestep is t - 1000 // steps as in the published
-    sampler. `blend(latents, step)` may change the latents after each step; `on_step(done, steps)` is told.
+    sampler. `blend(latents, step)` may change the latents after each step, `steady(clean, step)` the estimate of the
+    clean latents within it: z_{t-1} changes by sqrt(alpha_bar_{t-1}) times as much. `on_step(done, steps)` is told.
     """
     if steps < 1:
         raise UsageError(f"--steps {steps}: expected at least 1")
@@ -52,9 +54,20 @@ def denoise(
     latents = noise * scheduler.init_noise_sigma
     for step, timestep in enumerate(int(t) for t in scheduler.timesteps):
         velocity = guide(predict(latents, timestep), guidance)
-        latents = scheduler.step(velocity, timestep, latents, eta=0.0).prev_sample
+        made = scheduler.step(velocity, timestep, latents, eta=0.0)
+        latents = made.prev_sample
+        if steady is not None:
+            clean = made.pred_original_sample
+            latents = latents + signal_after(scheduler, timestep) * (steady(clean, step) - clean)
         if blend is not None:
             latents = blend(latents, step)
         if on_step is not None:
             on_step(step + 1, steps)
     return latents
+
+
+def signal_after(scheduler: DDIMScheduler, timestep: int) -> float:
+    """sqrt(alpha_bar) of the timestep that a DDIM step from `timestep` leads to."""
+    later = timestep - scheduler.config.num_train_timesteps // scheduler.num_inference_steps
+    alpha_bar = scheduler.alphas_cumprod[later] if later >= 0 else scheduler.final_alpha_cumprod
+    return float(alpha_bar) ** 0.5

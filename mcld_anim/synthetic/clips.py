@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from mcld_anim.arrays import Picture
 from mcld_anim.frames import FrameMaker, SamplingSettings
+from mcld_anim.metrics.pictures import psnr
 from mcld_anim.metrics.stability import StabilityMeter
 from mcld_anim.model.build import Mcld
 from mcld_anim.options.run import RunOptions
@@ -24,35 +26,76 @@ HEIGHT_SHARE = 0.86
 BATCH = 4
 
 
-def clip_figures(
-    mcld: Mcld, face_backend: FaceBackend | None, first_seed: int, people: int, frames: int
-) -> dict[str, float]:
-    """texture_change, truth_texture_change: mean texel change in grey levels; texture_change_ratio: their ratio.
+@dataclass(frozen=True)
+class ClipTotals:
+    """What one way of sampling gave, frame by frame."""
 
-    The first `people` held-out persons dance for `frames` consecutive frames, made as `run` makes them: one shared
-    noise, neighbours blended.
+    change: list[float] = field(default_factory=list)  # texel change, grey levels
+    psnr: list[float] = field(default_factory=list)  # dB, whole frame
+    left: list[float] = field(default_factory=list)  # mean error where the person has just been, grey levels
+
+    def add(self, pictures: Iterable[Picture], truths: Sequence[Rendering]) -> None:
+        """Measure one dance against the truth, which is walked through with it."""
+        meter, before = StabilityMeter(), None
+        for picture, truth in zip(pictures, truths, strict=True):
+            change, inside = meter.add(picture, truth.iuv), truth.iuv[..., 0] > 0
+            if change is not None:
+                self.change.append(change.texel_change)
+            if before is not None and (before & ~inside).any():
+                left = before & ~inside
+                self.left.append(float(np.abs(picture[left].astype(float) - truth.picture[left]).mean()))
+            self.psnr.append(psnr(picture, truth.picture))
+            before = inside
+
+
+def clip_figures(
+    mcld: Mcld,
+    face_backend: FaceBackend | None,
+    first_seed: int,
+    people: int,
+    frames: int,
+    on_person: Callable[[int, int], None] = lambda done, total: None,
+) -> dict[str, float]:
+    """How steady dances are; the first `people` held-out persons dance for `frames` consecutive frames.
+
+    texture_change: mean texel change (grey levels) of frames made as `run` makes them. independent_, unblended_,
+    neighbour_: of each frame from a noise of its own and not blended, of shared noise without blending, and with plain
+    blending. truth_: of the rendered truth. texture_change_share: texture_change / independent_. texture_change_ratio:
+    texture_change / truth_. *clip_psnr: dB against the truth. *left_error: mean error, grey levels, of the pixels that
+    the person left one frame ago; a ghost of the last pose would show there.
     """
-    made, true = [], []
-    for seed in range(first_seed, first_seed + people):
-        photo, truths = draw_clip(seed, frames, mcld.options.frame_size[0])
-        source = encode_source(photo.picture, photo.iuv, mcld, face_backend)
-        pictures = dance_frames(FrameMaker(mcld, source, clip_settings(mcld)), truths)
-        made += texel_changes(pictures, truths)
-        true += texel_changes((truth.picture for truth in truths), truths)
-    if not true:
-        return {}
-    change, truth_change = float(np.mean(made)), float(np.mean(true))
-    return {
-        "texture_change": change,
-        "truth_texture_change": truth_change,
-        "texture_change_ratio": change / truth_change,
+    usual = clip_settings(mcld)
+    ways = {
+        "": usual,
+        "neighbour_": replace(usual, blending="neighbour"),
+        "unblended_": replace(usual, blend=0.0),
+        "independent_": replace(usual, blend=0.0, noise="independent"),
     }
+    totals, truth_totals = {name: ClipTotals() for name in ways}, ClipTotals()
+    for number in range(people):
+        photo, truths = draw_clip(first_seed + number, frames, mcld.options.frame_size[0])
+        source = encode_source(photo.picture, photo.iuv, mcld, face_backend)
+        for name, settings in ways.items():
+            totals[name].add(dance_frames(FrameMaker(mcld, source, settings), truths), truths)
+        truth_totals.add((truth.picture for truth in truths), truths)
+        on_person(number + 1, people)
+    if not truth_totals.change:
+        return {}
+    figures = {"truth_texture_change": float(np.mean(truth_totals.change))}
+    for name, total in totals.items():
+        figures[f"{name}texture_change"] = float(np.mean(total.change))
+        figures[f"{name}clip_psnr"] = float(np.mean(total.psnr))
+        if total.left:
+            figures[f"{name}left_error"] = float(np.mean(total.left))
+    figures["texture_change_ratio"] = figures["texture_change"] / figures["truth_texture_change"]
+    figures["texture_change_share"] = figures["texture_change"] / figures["independent_texture_change"]
+    return figures
 
 
 def clip_settings(mcld: Mcld) -> SamplingSettings:
     """What `run` does by default."""
-    defaults = mcld.options.sampling
-    return SamplingSettings(defaults.steps, defaults.guidance, seed=0, noise=RunOptions.noise, blend=RunOptions.blend)
+    defaults, usual = mcld.options.sampling, RunOptions
+    return SamplingSettings(defaults.steps, defaults.guidance, 0, usual.noise, usual.blend, usual.blending)
 
 
 def draw_clip(seed: int, frames: int, size: int) -> tuple[Rendering, list[Rendering]]:
@@ -74,10 +117,3 @@ def dance_frames(maker: FrameMaker, truths: list[Rendering]) -> Iterator[Picture
     for start in range(0, len(truths), BATCH):
         poses = [truth.iuv for truth in truths[start : start + BATCH]]
         yield from maker.make(range(start, start + len(poses)), poses)
-
-
-def texel_changes(pictures: Iterator[Picture], truths: list[Rendering]) -> list[float]:
-    """The texel change of every frame but the first, by the truths' own IUV."""
-    meter = StabilityMeter()
-    found = [meter.add(picture, truth.iuv) for picture, truth in zip(pictures, truths, strict=True)]
-    return [one.texel_change for one in found if one is not None]

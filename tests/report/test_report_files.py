@@ -26,6 +26,7 @@ def test_rows_and_summary_in_both_files(tmp_path: Path) -> None:
         "frames": 3,
         "frames_without_person": 1,
         "frames_without_face": 1,
+        "frames_tried_again": 0,
         "face_similarity_mean": 0.125,
         "face_similarity_min": -0.25,
         "face_similarity_max": 0.5,
@@ -41,6 +42,8 @@ def test_rows_and_summary_in_both_files(tmp_path: Path) -> None:
         "face_similarity": -0.25,
         "stability": 3.0,
         "warp_error": 0.001,
+        "tries": 1,
+        "tried_similarities": "",
     }
     assert content["frames"][2]["face_similarity"] is None
     with (tmp_path / "r.csv").open(newline="") as stream:
