@@ -40,6 +40,8 @@ def command(
     dtype: shared.Dtype = None,
     densepose: shared.Densepose = None,
     face: shared.Face = None,
+    framing: video_flags.Framing = None,
+    pose_cleanup: video_flags.PoseCleanup = None,
     background: video_flags.Background = None,
     crf: Annotated[int | None, typer.Option(help="H.264 quality, 0 (lossless) to 51.")] = None,
     side_by_side: shared.SideBySide = None,

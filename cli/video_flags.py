@@ -19,3 +19,9 @@ MinFaceSimilarity = Annotated[
 Retries = Annotated[
     int | None, typer.Option(help="Tries at most: stronger face weight, then other noise, then more steps.")
 ]
+Framing = Annotated[
+    str | None, typer.Option(help="fixed (one crop around the person), track (it follows) or full (the whole frame).")
+]
+PoseCleanup = Annotated[
+    float | None, typer.Option(help="How far poses are put right from their neighbours, 0 (untouched) to 1.")
+]

@@ -17,8 +17,9 @@ from mcld_anim.inputs import RunPlan, check_run
 from mcld_anim.metrics.stability import StabilityMeter
 from mcld_anim.options.run import RunOptions
 from mcld_anim.outputs import publish, working_folder
+from mcld_anim.pose.cleanup import cleaned
 from mcld_anim.report.faces import FaceMeter
-from mcld_anim.report.frames import FrameReport, frame_row
+from mcld_anim.report.frames import FrameReport, frame_row, tell_repairs
 from mcld_anim.report.page import write_page
 from mcld_anim.report.record import describe_run, describe_summary, write_json
 from mcld_anim.report.run_page import run_page
@@ -82,7 +83,8 @@ def make_video(
 ) -> None:
     """Make every frame, a batch at a time, and write it with its row of the report as soon as it exists."""
     options, size, total = plan.options, models.mcld.options.frame_size, len(driving)
-    source, poses, index = maker.source, driving.framed(size), 0
+    source, index = maker.source, 0
+    poses = cleaned(driving.framed(size, options.framing), options.pose_cleanup)
     meter, stability = FaceMeter(models.face_backend, source.face), StabilityMeter()
     guard = IdentityGuard(maker, meter, options.min_face_similarity, options.retries)
     finisher = compositor(plan, source, driving, stages)
@@ -90,25 +92,28 @@ def make_video(
     with open_result(path, plan, driving, source.picture, _sound(plan, driving), stages) as video:
         while batch := list(islice(poses, options.batch_size)):
             with stages.timed("synthesis"):
-                pictures = maker.make(range(index, index + len(batch)), [pose for pose, _ in batch])
-            for place, (picture, (pose, person_found)) in enumerate(zip(pictures, batch, strict=True)):
+                pictures = maker.make(range(index, index + len(batch)), [pose.iuv for pose in batch])
+            for place, (picture, pose) in enumerate(zip(pictures, batch, strict=True)):
                 with stages.timed("identity guard"):
-                    kept = guard.keep(place, index, pose, picture)
+                    kept = guard.keep(place, index, pose.iuv, picture)
                 with stages.timed("background"):
-                    frame = finisher.finish(kept.picture, pose)
+                    frame = finisher.finish(kept.picture, pose.iuv)
                 with stages.timed("face similarity"):
-                    face, similarity = meter.measure(frame.shown, pose)
+                    face, similarity = meter.measure(frame.shown, pose.iuv)
                 with stages.timed("video"):
-                    video.write(frame, pose)
+                    video.write(frame, pose.iuv)
                 with stages.timed("stability"):
-                    change = stability.add(frame.shown, pose)
-                row = frame_row(index, driving.time(index), person_found, face, similarity, change)
-                row = replace(row, tries=len(kept.similarities), tried_similarities=kept.described)
+                    change = stability.add(frame.shown, pose.iuv)
+                row = frame_row(index, driving.time(index), pose.person_found, face, similarity, change)
+                row = replace(
+                    row, pose=pose.status, cut=pose.cut, tries=len(kept.similarities), tried_similarities=kept.described
+                )
                 report.add(row)
                 thumbnails.add(row, frame.shown, face)
                 index += 1
             stages.progress(FRAMES_STAGE, index, total)
     guard.tell(stages)
+    tell_repairs(report.totals, stages)
 
 
 def _sound(plan: RunPlan, driving: DrivingPoses) -> AudioSource | None:

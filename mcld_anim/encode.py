@@ -19,7 +19,7 @@ from mcld_anim.pose.precomputed import PrecomputedPoses, precomputed_poses
 from mcld_anim.pose.sequence import PoseSequence, estimate_sequence
 from mcld_anim.report.stages import Stages
 from mcld_anim.source.appearance import SourceAppearance, encode_source
-from mcld_anim.video.framing import SteadyCrop, apply_iuv, apply_picture, steady_crop
+from mcld_anim.video.framing import SteadyCrop, apply_iuv, apply_picture, full_crop, steady_crop, tracking_crops
 from mcld_anim.video.probe import frame_count
 from mcld_anim.video.read import frame_grid, read_frames
 from mcld_anim.weights.load import LoadedModels
@@ -32,6 +32,10 @@ PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 MARGIN = 0.06
 """Of the person's larger side, kept free on every side: a standing person then fills 0.89 of the frame's
 height, as in the training pictures of the embedded model (0.85 to 0.92, `mcld_anim.synthetic.views`)."""
+
+
+TRACK_SECONDS = 0.4
+"""Over which a following crop's path is smoothed: a camera on a shoulder, not on the dancer."""
 
 
 @dataclass(frozen=True)
@@ -50,14 +54,22 @@ class DrivingPoses:
         """Seconds of the driving video at frame `index`."""
         return float(self.start + index / self.fps)
 
-    def framed(self, size: tuple[int, int]) -> Iterator[tuple[Iuv, bool]]:
-        """Each frame's IUV in one steady crop at `size` (height, width), and whether a person was found."""
-        for index, crop in enumerate(self.crops(size)):
+    def framed(self, size: tuple[int, int], framing: str = "fixed") -> Iterator[tuple[Iuv, bool]]:
+        """Each frame's IUV cropped to `size` (height, width), and whether a person was found."""
+        for index, crop in enumerate(self.crops(size, framing)):
             yield apply_iuv(self.poses[index], crop, size), bool(self.poses.person_found[index])
 
-    def crops(self, size: tuple[int, int]) -> list[SteadyCrop]:
-        """What each frame of the result, of the shape of `size` (height, width), shows of its driving frame."""
-        return [_crop(self.boxes, self.poses[0], size)] * len(self)
+    def crops(self, size: tuple[int, int], framing: str = "fixed") -> list[SteadyCrop]:
+        """What each frame of the result, of the shape of `size` (height, width), shows of its driving frame.
+
+        "fixed": one crop around the person in all frames; "track": one that follows; "full": the whole frame.
+        """
+        shape, aspect = (self.poses[0].shape[0], self.poses[0].shape[1]), size[1] / size[0]
+        if framing == "full":
+            return [full_crop(shape, aspect)] * len(self)
+        if framing == "track":
+            return tracking_crops(self.boxes, shape, aspect, TRACK_SECONDS * float(self.fps), MARGIN)
+        return [steady_crop(self.boxes, shape, aspect, MARGIN)] * len(self)
 
 
 def encode_photo(path: Path, models: LoadedModels, stages: Stages) -> SourceAppearance:

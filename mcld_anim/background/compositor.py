@@ -81,5 +81,5 @@ def _driving(plan: RunPlan, driving: DrivingPoses, size: tuple[int, int], stages
         stages.progress(BACKGROUND_STAGE, 0, total)
         plate = CleanPlate(frames, total, stages.tell)
         stages.progress(BACKGROUND_STAGE, total, total)
-    for picture, crop in zip(plate.frames(), driving.crops(size), strict=True):
+    for picture, crop in zip(plate.frames(), driving.crops(size, plan.options.framing), strict=True):
         yield apply_picture(picture, crop, size)

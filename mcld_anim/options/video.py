@@ -22,6 +22,10 @@ class VideoOptions:
 
     background: str = "generated"  # "generated", "source", "driving", "transparent", "#rrggbb" or a file
 
+    framing: Literal["fixed", "track", "full"] = (
+        "fixed"  # one crop around the person, one that follows, the whole frame
+    )
+    pose_cleanup: float = 0.6  # how much a pose listens to its neighbours, 0 (untouched) .. 1
     blending: Literal["surface", "neighbour"] = "surface"  # what `blend` follows: the surface, or cells in place
     min_face_similarity: float | None = None  # cosine, -1..1: frames below are tried again; None: none are
     retries: int = 3  # tries at most after the first, see `mcld_anim.identity_guard`
@@ -33,6 +37,8 @@ class VideoOptions:
                 f"--background {self.background or 'is empty'}: give {', '.join(BACKGROUNDS)}, "
                 "a colour such as #00ff00, or the path of a picture or video"
             )
+        check_choice("--framing", self.framing, ("fixed", "track", "full"))
+        check_range("--pose-cleanup", self.pose_cleanup, 0.0, 1.0)
         check_choice("--blending", self.blending, ("surface", "neighbour"))
         check_range("--min-face-similarity", self.min_face_similarity, -1.0, 1.0)
         check_range("--retries", self.retries, 0, 20)

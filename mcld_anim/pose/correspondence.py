@@ -61,7 +61,9 @@ def correspond(iuv: Iuv, before: Iuv, tolerance: float = UV_TOLERANCE) -> Corres
     return Correspondence(offset, found)
 
 
-def surface_motion(iuv: Iuv, before: Iuv, reach: float) -> tuple[Offsets, Float[np.ndarray, "height width"]]:
+def surface_motion(
+    iuv: Iuv, before: Iuv, reach: float, smoothing: int = SMOOTHING
+) -> tuple[Offsets, Float[np.ndarray, "height width"]]:
     """The correspondences, smoothed and continued up to `reach` pixels beyond the person, and their weight there, 0..1.
 
     What hangs at the body (hair, a skirt) and pixels whose IUV is wrong move about as the surface beside them.
@@ -70,9 +72,9 @@ def surface_motion(iuv: Iuv, before: Iuv, reach: float) -> tuple[Offsets, Float[
     if not known.found.any():
         return known.offset, np.zeros(known.found.shape, np.float32)
     mask = known.found.astype(np.float32)
-    near = cv2.blur(mask, (SMOOTHING, SMOOTHING))
+    near = cv2.blur(mask, (smoothing, smoothing))
     offset = (
-        cv2.blur(robust_offsets(known) * mask[..., None], (SMOOTHING, SMOOTHING)) / np.maximum(near, 1e-6)[..., None]
+        cv2.blur(robust_offsets(known) * mask[..., None], (smoothing, smoothing)) / np.maximum(near, 1e-6)[..., None]
     )
     beyond = push_pull(np.dstack([offset, mask]), mask)[..., :2]
     distance = cv2.distanceTransform((~known.found).astype(np.uint8), cv2.DIST_L2, 3)

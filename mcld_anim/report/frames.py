@@ -11,7 +11,9 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, TextIO
 
+from mcld_anim.events import Event
 from mcld_anim.metrics.stability import Stability
+from mcld_anim.report.stages import Stages
 from mcld_anim.source.face import Face
 
 CHANGE_DIGITS, WARP_DIGITS = 4, 8
@@ -29,6 +31,8 @@ class FrameRow:
     face_similarity: float | None  # cosine, -1..1, to the face of the source photo; None: one of the faces is missing
     stability: float | None  # mean texel change from the frame before, 0..255; None: nothing to compare with
     warp_error: float | None  # see `metrics.stability`, 0..1
+    pose: str = "seen"  # "held": nobody found, a neighbour's; "replaced": an outlier; "filled": partly repaired
+    cut: bool = False  # the driving video cuts to another scene here
     tries: int = 1  # how often the frame was synthesised; the best try was kept
     tried_similarities: str = ""  # of every try in order, where there was more than one; "-": no face was found
 
@@ -40,6 +44,8 @@ class FrameTotals:
     frames: int = 0
     without_person: int = 0
     without_face: int = 0
+    repaired: int = 0
+    cuts: int = 0
     tried_again: int = 0
     similarities: int = 0
     similarity_sum: float = 0.0
@@ -54,6 +60,8 @@ class FrameTotals:
         self.frames += 1
         self.without_person += not row.person_found
         self.without_face += not row.face_found
+        self.repaired += row.pose in ("replaced", "filled")
+        self.cuts += row.cut
         self.tried_again += row.tries > 1
         if row.face_similarity is not None:
             value = row.face_similarity
@@ -73,6 +81,8 @@ class FrameTotals:
             "frames": self.frames,
             "frames_without_person": self.without_person,
             "frames_without_face": self.without_face,
+            "frames_with_repaired_pose": self.repaired,
+            "cuts": self.cuts,
             "frames_tried_again": self.tried_again,
             "face_similarity_mean": None if mean is None else round(mean, 6),
             "face_similarity_min": self.similarity_least,
@@ -136,3 +146,12 @@ def frame_row(
         None if change is None else round(change.texel_change, CHANGE_DIGITS),
         None if change is None else round(change.warp_error, WARP_DIGITS),
     )
+
+
+def tell_repairs(totals: FrameTotals, stages: Stages) -> None:
+    """Say how many poses were put right, and that the driving video cuts."""
+    if totals.repaired:
+        message = f"the poses of {totals.repaired} of {totals.frames} frames were repaired from their neighbours"
+        stages.tell(Event("poses_repaired", message))
+    if totals.cuts:
+        stages.tell(Event("cuts", f"the driving video cuts {totals.cuts} times; nothing is smoothed over a cut"))

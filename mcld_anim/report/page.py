@@ -30,6 +30,7 @@ FIGURES = (
     ("warp_error_mean", "Warp error, mean"),
     ("frames_without_person", "Frames without a person"),
     ("frames_without_face", "Frames without a face"),
+    ("frames_with_repaired_pose", "Frames with a repaired pose"),
     ("frames_tried_again", "Frames tried again"),
 )
 """Figures of the summary that are shown, under the names that people read."""

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+from scipy.ndimage import gaussian_filter1d
 
 from mcld_anim.arrays import Iuv, Picture
 from mcld_anim.errors import PoseError
@@ -73,6 +74,35 @@ def steady_crop(
     x1, y1 = kept[:, 2:].max(axis=0)
     space = margin * max(x1 - x0, y1 - y0)
     return _around(x0 - space, y0 - space, x1 + space, y1 + space, aspect)
+
+
+def full_crop(frame_size: tuple[int, int], aspect: float) -> SteadyCrop:
+    """The smallest crop of `aspect` (width / height) that holds the whole frame."""
+    height, width = frame_size
+    h = max(height, math.ceil(width / aspect))
+    w = round(h * aspect)
+    return SteadyCrop(round((width - w) / 2), round((height - h) / 2), w, h)
+
+
+def tracking_crops(
+    boxes: Sequence[Box | None], frame_size: tuple[int, int], aspect: float, smoothing: float, margin: float = MARGIN
+) -> list[SteadyCrop]:
+    """Crops of one size that follow the person; the path is smoothed over `smoothing` frames (a Gaussian's deviation).
+
+    Every box lies inside its crop as far as it lies inside the frame; where there is none the path goes on in between.
+    """
+    height, width = frame_size
+    found = np.array([index for index, box in enumerate(boxes) if box is not None])
+    if not len(found):
+        raise PoseError("no person was found in any frame; use a driving video that shows one whole person")
+    known = np.array([box for box in boxes if box is not None], float).clip(0, [width, height, width, height])
+    everywhere = np.stack([np.interp(np.arange(len(boxes)), found, edge) for edge in known.T], -1)
+    centre = (everywhere[:, :2] + everywhere[:, 2:]) / 2
+    path = gaussian_filter1d(centre, smoothing, axis=0, mode="nearest")
+    reach = np.maximum(everywhere[:, 2:] - path, path - everywhere[:, :2]).max(0)
+    space = margin * 2 * float(reach.max())
+    size = _around(-reach[0] - space, -reach[1] - space, reach[0] + space, reach[1] + space, aspect)
+    return [SteadyCrop(round(x - size.w / 2), round(y - size.h / 2), size.w, size.h) for x, y in path]
 
 
 def apply_picture(picture: Picture, crop: SteadyCrop, size: tuple[int, int]) -> Picture:

@@ -26,6 +26,8 @@ def test_rows_and_summary_in_both_files(tmp_path: Path) -> None:
         "frames": 3,
         "frames_without_person": 1,
         "frames_without_face": 1,
+        "frames_with_repaired_pose": 0,
+        "cuts": 0,
         "frames_tried_again": 0,
         "face_similarity_mean": 0.125,
         "face_similarity_min": -0.25,
@@ -42,6 +44,8 @@ def test_rows_and_summary_in_both_files(tmp_path: Path) -> None:
         "face_similarity": -0.25,
         "stability": 3.0,
         "warp_error": 0.001,
+        "pose": "seen",
+        "cut": False,
         "tries": 1,
         "tried_similarities": "",
     }

@@ -12,10 +12,12 @@ from mcld_anim.video.framing import (
     SteadyCrop,
     apply_iuv,
     apply_picture,
+    full_crop,
     paste_back,
     resize_iuv,
     resize_picture,
     steady_crop,
+    tracking_crops,
 )
 
 FRAME = (480, 640)
@@ -154,3 +156,32 @@ def test_a_person_in_a_crop_comes_back_to_its_place():
     seen = apply_picture(frame, crop, (256, 256))
     restored = paste_back(seen, crop, np.full_like(frame, 90))
     assert np.abs(restored.astype(int) - frame).mean() < 2
+
+
+def test_the_whole_frame_is_in_the_full_crop() -> None:
+    for shape, aspect in (((720, 1280), 1.0), ((1280, 720), 1.0), ((100, 100), 0.75)):
+        crop = full_crop(shape, aspect)
+        assert crop.x <= 0
+        assert crop.y <= 0
+        assert crop.x + crop.w >= shape[1]
+        assert crop.y + crop.h >= shape[0]
+        assert crop.w / crop.h == pytest.approx(aspect, abs=0.01)
+
+
+def test_a_tracking_crop_follows_smoothly_and_loses_nobody() -> None:
+    jitter = np.random.default_rng(0).normal(0, 3, 60)
+    boxes = [(100 + 8 * k + jitter[k], 50.0, 160 + 8 * k + jitter[k], 250.0) for k in range(60)]
+    holes = [None if k in (20, 21, 22) else box for k, box in enumerate(boxes)]
+    crops = tracking_crops(holes, (300, 720), 1.0, smoothing=6)
+    assert len({(crop.w, crop.h) for crop in crops}) == 1
+    assert crops[0].w < 400  # a fixed crop would need 600
+    for crop, box in zip(crops, holes, strict=True):
+        if box is not None:
+            assert crop.x <= box[0] <= min(box[2], 720) <= crop.x + crop.w
+    steps = np.diff([crop.x for crop in crops])
+    assert np.abs(np.diff(steps)).max() <= 3  # the path bends gently, whatever the boxes do
+
+
+def test_tracking_nobody_is_refused() -> None:
+    with pytest.raises(PoseError):
+        tracking_crops([None, None], (100, 100), 1.0, 3)

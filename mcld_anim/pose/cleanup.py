@@ -1,0 +1,157 @@
+"""Poses that hold still: what one frame's DensePose got wrong is put right from the frames before and after it.
+
+Each frame is compared with its two neighbours, moved along the surface to where its own body is. Where both say another
+part, or person where it says background, they win (temporal majority); U and V become a weighted mean along the
+correspondences; small holes inside the person are filled from their edge; a frame that agrees with neither neighbour,
+while those agree with each other, is replaced by the one before. Looks at raw frames only, one in each direction, so
+that a frame does not depend on batches. A shift of U, V common to a whole part looks like motion and stays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+import cv2
+import numpy as np
+
+from mcld_anim.arrays import Iuv
+from mcld_anim.pose.correspondence import carried, surface_motion
+
+NEIGHBOUR_WEIGHT = 0.9
+"""Times the strength: from 0.56 on, two neighbours of one mind outvote the frame."""
+UV_TOLERANCE = 24
+"""Levels of U, V by which neighbours may differ to be averaged: more is another place, not jitter."""
+REACH = 0.1
+"""Of the person's height: how far beyond the IUV its motion is taken to go on."""
+SMOOTHING = 11
+"""Pixels over which motion is averaged: noisy U, V find their like next to where the surface really went, and averaged
+with that they would only confirm themselves."""
+OUTLIER = 0.5
+"""Times the neighbours' agreement with each other: a frame that agrees with both less is an outlier ..."""
+LEAST_AGREEMENT = 0.25
+"""... if they agree at least this much."""
+CUT = 0.05
+"""Agreement of two frames below which a cut lies between them, if those on either side agree."""
+HOLE = 0.01
+"""Of the person's area: smaller patches of background inside are holes."""
+NOTABLE = 0.02
+"""Of the person's area: a frame of which more was filled is marked."""
+
+Status = Literal["seen", "held", "replaced", "filled"]
+
+
+@dataclass(frozen=True, eq=False)
+class CleanPose:
+    """One frame's pose, put right."""
+
+    iuv: Iuv
+    person_found: bool
+    status: Status = "seen"
+    """"held": nobody was found and a neighbour's pose stands in; "replaced": an outlier; "filled": partly repaired."""
+    cut: bool = False
+    """The driving video cuts to another scene here."""
+
+
+def cleaned(poses: Iterable[tuple[Iuv, bool]], strength: float) -> Iterator[CleanPose]:
+    """The poses (IUV of one size, person found) put right; `strength` 0..1, 0 leaves every IUV untouched."""
+    window: list[tuple[Iuv, bool] | None] = [None, None, None, None]  # two before, this one is the third, one after
+    for pose in _then_none(poses):
+        window = [*window[1:], pose]
+        if window[2] is not None:
+            yield _cleaned(window, strength)
+
+
+def agreement(first: Iuv, second: Iuv) -> float:
+    """Share of the pixels of either person that show the same part in both."""
+    either = (first[..., 0] > 0) | (second[..., 0] > 0)
+    same = (first[..., 0] == second[..., 0]) & either
+    return float(same.sum() / max(1, either.sum()))
+
+
+def _then_none(poses: Iterable[tuple[Iuv, bool]]) -> Iterator[tuple[Iuv, bool] | None]:
+    yield from poses
+    yield None
+
+
+def _cleaned(window: list[tuple[Iuv, bool] | None], strength: float) -> CleanPose:
+    """The third of four poses: one after it, two before it."""
+    iuvs = [None if pose is None else pose[0] for pose in window]
+    assert window[2] is not None
+    iuv, found = window[2]
+    status: Status = "seen" if found else "held"
+    cut = _is_cut(iuvs)
+    before, after = (None if cut else iuvs[1]), iuvs[3]
+    if strength == 0 or not found:
+        return CleanPose(iuv, found, status, cut)
+    if before is not None and after is not None and _is_outlier(iuv, before, after):
+        return CleanPose(before, found, "replaced", cut)
+    voted = _voted(iuv, [other for other in (before, after) if other is not None], strength)
+    filled = _without_holes(voted)
+    person = iuv[..., 0] > 0
+    # Along the outline a pixel more or less is no repair.
+    gained = (filled[..., 0] > 0) & (cv2.dilate(person.astype(np.uint8), np.ones((3, 3), np.uint8)) == 0)
+    gained |= (filled[..., 0] > 0) & ~person & (cv2.erode((filled[..., 0] > 0).astype(np.uint8), np.ones((3, 3))) > 0)
+    return CleanPose(filled, found, "filled" if gained.sum() > NOTABLE * person.sum() else status, cut)
+
+
+def _is_cut(iuvs: list[Iuv | None]) -> bool:
+    """Whether a cut lies between the second and the third of four frames."""
+    earlier, before, iuv, after = iuvs
+    if before is None or iuv is None or agreement(before, iuv) >= CUT:
+        return False
+    sides = [(earlier, before), (iuv, after)]
+    return all(one is None or other is None or agreement(one, other) >= LEAST_AGREEMENT for one, other in sides)
+
+
+def _is_outlier(iuv: Iuv, before: Iuv, after: Iuv) -> bool:
+    both = agreement(before, after)
+    return both >= LEAST_AGREEMENT and max(agreement(iuv, before), agreement(iuv, after)) < OUTLIER * both
+
+
+def _voted(iuv: Iuv, others: list[Iuv], strength: float) -> Iuv:
+    """Labels by weighted majority and the mean U, V of those who voted for them."""
+    rows = np.flatnonzero((iuv[..., 0] > 0).any(1))
+    if not len(rows) or not others:
+        return iuv
+    reach = max(2.0, REACH * float(np.ptp(rows) + 1))
+    voters, weights = [iuv], [1.0]
+    for other in others:
+        motion, near = surface_motion(iuv, other, reach, SMOOTHING)
+        moved = carried(other, np.where(near[..., None] > 0, motion, 0).astype(np.float32), nearest=True)
+        voters.append(moved)
+        weights.append(NEIGHBOUR_WEIGHT * strength)
+    labels = np.stack([voter[..., 0] for voter in voters])
+    votes = np.stack([sum(w * (label == one) for label, w in zip(labels, weights, strict=True)) for one in labels])
+    chosen = votes.argmax(0)  # the frame itself where it is as good as others
+    winner = np.take_along_axis(np.stack(voters), chosen[None, ..., None], 0)[0]
+    total, weight = np.zeros((*iuv.shape[:2], 2)), np.zeros(iuv.shape[:2])
+    for voter, w in zip(voters, weights, strict=True):
+        gap = np.abs(voter[..., 1:].astype(int) - winner[..., 1:]).max(-1)
+        counts = w * ((voter[..., 0] == winner[..., 0]) & (gap <= UV_TOLERANCE))
+        total += voter[..., 1:] * counts[..., None]
+        weight += counts
+    result = winner.copy()
+    result[..., 1:] = np.rint(total / np.maximum(weight, 1e-9)[..., None])
+    result[result[..., 0] == 0] = 0
+    return result
+
+
+def _without_holes(iuv: Iuv) -> Iuv:
+    """Small patches of background that the person surrounds get the nearest person pixel."""
+    person = iuv[..., 0] > 0
+    count, labels, statistics, _ = cv2.connectedComponentsWithStats((~person).astype(np.uint8), connectivity=4)
+    small = [k for k in range(1, count) if statistics[k, cv2.CC_STAT_AREA] < HOLE * person.sum()]
+    edge = np.unique(np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]]))
+    holes = np.isin(labels, np.setdiff1d(small, edge)) & ~person
+    if not holes.any():
+        return iuv
+    _, nearest = cv2.distanceTransformWithLabels(
+        (~person).astype(np.uint8), cv2.DIST_L2, 3, labelType=cv2.DIST_LABEL_PIXEL
+    )
+    by_label = np.zeros(int(nearest.max()) + 1, np.int64)
+    by_label[nearest[person]] = np.flatnonzero(person)
+    result = iuv.copy()
+    result[holes] = iuv.reshape(-1, 3)[by_label[nearest[holes]]]
+    return result
