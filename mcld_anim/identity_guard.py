@@ -1,7 +1,7 @@
 """Frames whose face is too little like the source's are tried again, and the best try is kept.
 
-Tries after the first, in this order: the face branch with 1.5 times its weight; the same from other noise; then twice the
-weight, other noise and twice the steps, each time from new noise. It ends when a try is good enough.
+Tries after the first, in this order: the face branch with 1.5 times its weight; the same from other noise; then twice
+the weight, other noise and twice the steps, each time from new noise. It ends when a try is good enough.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Which pixel of one frame shows the same skin or cloth as a pixel of another: read off the two IUV, no optical flow."""
+"""Which pixel of one frame shows the same skin or cloth as a pixel of another: the two IUV say it, no optical flow."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
 """The small DensePose network: a U-Net at a quarter of the picture's resolution that predicts part, U and V.
 
 As in DensePose (Güler et al. 2018) a pixel is classified into background or one of 24 parts, and U and V are
-regressed for every part; the predicted part says which regression counts.
+regressed for every part; the predicted part says which regression counts. A quarter of the pixels of a person lie
+within a pixel and a half of a part's border, so a few convolutions at half resolution sharpen the classes at the end.
 """
 
 from __future__ import annotations
@@ -18,9 +19,12 @@ from mcld_anim.arrays import PART_COUNT
 
 INPUT_SIZE = 256
 """Side of the square picture the network sees."""
-OUTPUT_SIZE = 128
-"""Side of the maps it predicts; output cell (i, j) lies in the middle of input pixels 2i, 2i+1 and 2j, 2j+1."""
-OUTPUT_CHANNELS = 1 + 3 * PART_COUNT
+CELLS = 128
+"""Side of the U and V maps; cell (i, j) lies in the middle of input pixels 2i, 2i+1 and 2j, 2j+1."""
+CELL_CHANNELS = 1 + 3 * PART_COUNT
+
+Window = tuple[slice, slice]
+"""Rows and columns of the cells."""
 
 
 @dataclass(frozen=True)
@@ -31,17 +35,21 @@ class TinyDensePoseOptions:
     blocks: tuple[int, ...] = (1, 2, 2, 2)
     heads: int = 4
     """Of the attention at the lowest resolution, which tells left from right across the whole body."""
+    sharp_width: int = 24
+    """Of the convolutions at half the picture's resolution that sharpen the classes."""
 
 
 @dataclass(frozen=True)
 class DensePoseMaps:
-    """What the network says about B pictures, on the grid of 128x128 cells."""
+    """What the network says about B pictures."""
 
-    parts: Float[Tensor, "batch 25 128 128"]
-    """Logits; 0 = background."""
+    parts: Float[Tensor, "batch 25 256 256"]
+    """Logits per pixel; 0 = background. Where a window was asked for, of its pixels only."""
     u: Float[Tensor, "batch 24 128 128"]
-    """U per part, in 0..1 up to the network's error."""
+    """U per part and cell, in 0..1 up to the network's error."""
     v: Float[Tensor, "batch 24 128 128"]
+    cell_parts: Float[Tensor, "batch 25 128 128"]
+    """Logits per cell, before they are sharpened."""
 
 
 class TinyDensePose(nn.Module):
@@ -62,9 +70,11 @@ class TinyDensePose(nn.Module):
         self.middle = _Residual(widths[-1])
         self.grow = nn.ModuleList(nn.Conv2d(coarse, 4 * fine, 1) for fine, coarse in steps)
         self.merge = nn.ModuleList(nn.Sequential(nn.Conv2d(2 * fine, fine, 1), _Residual(fine)) for fine, _ in steps)
-        self.leave = nn.Conv2d(widths[0], 4 * OUTPUT_CHANNELS, 1)
+        self.leave = nn.Conv2d(widths[0], 4 * CELL_CHANNELS, 1)
+        self.sharpen = _Sharpen(widths[0], options.sharp_width)
 
-    def forward(self, pictures: Float[Tensor, "batch 3 256 256"]) -> DensePoseMaps:
+    def forward(self, pictures: Float[Tensor, "batch 3 256 256"], window: Window | None = None) -> DensePoseMaps:
+        """All maps; with a `window`, as in training, the classes of its pixels alone."""
         features = self.down[0](self.enter(pictures))
         passed = [features]
         for shrink, blocks in zip(self.shrink, list(self.down)[1:], strict=True):
@@ -75,8 +85,28 @@ class TinyDensePose(nn.Module):
             finer = functional.pixel_shuffle(self.grow[level](features), 2)
             features = self.merge[level](torch.cat([finer, passed[level]], 1))
         maps = functional.pixel_shuffle(self.leave(features), 2)
-        parts, u, v = maps.split([1 + PART_COUNT, PART_COUNT, PART_COUNT], 1)
-        return DensePoseMaps(parts, u, v)
+        cells, u, v = maps.split([1 + PART_COUNT, PART_COUNT, PART_COUNT], 1)
+        parts = self.sharpen(cells, features, pictures, window or (slice(None), slice(None)))
+        return DensePoseMaps(parts, u, v, cells)
+
+
+class _Sharpen(nn.Module):
+    """Logits per cell -> logits per pixel; each pixel begins with its cell's."""
+
+    def __init__(self, features: int, width: int) -> None:
+        super().__init__()
+        self.from_features = nn.Conv2d(features, 4 * width, 1)
+        self.from_picture = nn.Conv2d(12, width, 3, padding=1)
+        self.blocks = nn.Sequential(_Residual(width), _Residual(width))
+        self.leave = nn.Conv2d(width, 4 * (1 + PART_COUNT), 1)
+        nn.init.zeros_(self.leave.weight)
+        nn.init.zeros_(self.leave.bias)  # type: ignore[arg-type]
+
+    def forward(self, cells: Tensor, features: Tensor, pictures: Tensor, window: Window) -> Tensor:
+        finer = functional.pixel_shuffle(self.from_features(features), 2)
+        mixed = (finer + self.from_picture(functional.pixel_unshuffle(pictures, 2)))[..., window[0], window[1]]
+        change = self.leave(self.blocks(functional.relu(mixed)))
+        return functional.pixel_shuffle(cells[..., window[0], window[1]].repeat_interleave(4, 1) + change, 2)
 
 
 class _Residual(nn.Module):
@@ -118,7 +148,9 @@ class _Attention(nn.Module):
         return features + self.out(seen.transpose(-1, -2).reshape(batch, width, height, breadth))
 
 
-def chosen_uv(maps: DensePoseMaps, parts: Tensor) -> tuple[Tensor, Tensor]:
-    """U and V (B, h, w) of the given part (B, h, w) int64 in 0..24 at every cell; meaningless where 0."""
+def chosen_uv(
+    u: Float[Tensor, "batch 24 height width"], v: Float[Tensor, "batch 24 height width"], parts: Tensor
+) -> tuple[Tensor, Tensor]:
+    """U and V (B, h, w) of the given part (B, h, w) int64 in 0..24 everywhere; meaningless where 0."""
     index = (parts - 1).clamp(min=0)[:, None]
-    return maps.u.gather(1, index)[:, 0], maps.v.gather(1, index)[:, 0]
+    return u.gather(1, index)[:, 0], v.gather(1, index)[:, 0]

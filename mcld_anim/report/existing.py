@@ -1,4 +1,4 @@
-"""The story of `mcld-anim report`: the report of any video of a person, from any program, beside a photo of that person."""
+"""The story of `mcld-anim report`: the report of any video of a person, from any program, beside a photo."""
 
 from __future__ import annotations
 
@@ -164,6 +164,7 @@ def _summary(backends: Backends, face: Face | None, stages: Stages) -> dict[str,
     return {
         "source_face_found": face is not None,
         "face_backend": None if backends.face is None else backends.face.name,
+        "face_scale": None if backends.face is None else backends.face.scale,
         "face_threshold": None if backends.face is None else backends.face.threshold,
         "densepose_backend": backends.pose.name,
         "events": describe_events(stages),

@@ -98,7 +98,12 @@ def _data(file: TextIO, rows_csv: Path, page: Page) -> None:
     with rows_csv.open(newline="", encoding="utf-8") as stream:
         table = csv.reader(stream)
         columns = next(table)
-        head = {"fps": float(page.fps), "threshold": page.summary.get("face_threshold"), "columns": columns}
+        head = {
+            "fps": float(page.fps),
+            "scale": page.summary.get("face_scale"),
+            "threshold": page.summary.get("face_threshold"),
+            "columns": columns,
+        }
         file.write(_script_safe(json.dumps(head)[:-1]) + ', "rows": [')
         for number, row in enumerate(table):
             file.write((",\n" if number else "\n") + _script_safe(json.dumps([_value(cell) for cell in row])))

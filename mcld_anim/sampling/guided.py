@@ -1,15 +1,15 @@
-"""Blending along the surface: each latent cell of frame i meets the cells of frame i-1 that show the same skin or cloth.
+"""Blending along the surface: each latent cell of frame i meets the cells of frame i-1 that show the same surface.
 
 Two IUV say exactly where a piece of surface was one frame ago. There, at every sampling step, the estimate of the clean
 latents is drawn towards the one before:
 
     x_i <- x_i + s w_i L_k(x'_{i-1} moved along the surface - x_i)
 
-with x' the blended estimates of the frame before at the same step k, s the strength and w_i the share of a cell's pixels
-whose place was found. L_k splits the difference into its mean over 3x3 cells, which always counts, and the rest, which
-counts as far as the surface moved by whole cells, and in the last steps not at all: late detail is left alone. Outside the person
-cells meet themselves in place; cells that the person has just left meet nothing, so no ghost stays. Estimates are
-blended, not noisy latents: averaging those would take variance out of the noise.
+with x' the blended estimates of the frame before at the same step k, s the strength and w_i the share of a cell's
+pixels whose place was found. L_k splits the difference into its mean over 3x3 cells, which always counts, and the rest,
+which counts as far as the surface moved by whole cells, and in the last steps not at all: late detail is left alone.
+Outside the person cells meet themselves in place; cells that the person has just left meet nothing, so no ghost stays.
+Estimates are blended, not noisy latents: averaging those would take variance out of the noise.
 
 Frame i looks at frame i-1 only, and `GuidedState` carries it over the border of batches and of resumed runs.
 """

@@ -1,7 +1,6 @@
 """Varying rendered people for DensePose training: place in the frame, background, light, blur, noise.
 
-The picture is warped to 256x256 and the labels to the 128x128 cells the network predicts, so that a label is what
-the renderer saw in the very middle of its cell.
+Picture and labels are warped to 256x256 alike, the labels by the nearest pixel.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from numpy.typing import NDArray
 
 from mcld_anim.arrays import HEAD_PARTS, Iuv, Picture
 from mcld_anim.errors import InputError
-from mcld_anim.pose.tiny_network import INPUT_SIZE, OUTPUT_SIZE
+from mcld_anim.pose.tiny_network import INPUT_SIZE
 
 Floats = NDArray[np.float32]
 SCENE_SIZE = 384
@@ -63,7 +62,7 @@ class _Layer:
 
     colours: Floats  # (256, 256, 3), 0..255
     alpha: Floats  # (256, 256, 1)
-    labels: Iuv  # (128, 128, 3)
+    labels: Iuv  # (256, 256, 3)
 
 
 def augment(
@@ -73,7 +72,7 @@ def augment(
     backgrounds: list[Picture],
     companion: View | None = None,
 ) -> tuple[Picture, Iuv]:
-    """A varied picture (256, 256, 3) and its labels (128, 128, 3), order I, U, V; `companion` stands behind."""
+    """A varied picture (256, 256, 3) and its labels (256, 256, 3), order I, U, V; `companion` stands behind."""
     matrix, scale = placement(view.iuv[..., 0], rng, options)
     person = _layer(view, matrix, scale, rng, options)
     replaced = scale < 0.85 or companion is not None or rng.random() < options.replaced_background
@@ -100,7 +99,7 @@ def _layer(
     colours = cv2.warpAffine(source, matrix, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     silhouette = cv2.GaussianBlur(view.seen.astype(np.float32), (3, 3), 0)
     alpha = np.asarray(cv2.warpAffine(silhouette, matrix, size), np.float32)[..., None]
-    labels = cv2.warpAffine(view.iuv, _to_cells(matrix), (OUTPUT_SIZE, OUTPUT_SIZE), flags=cv2.INTER_NEAREST)
+    labels = cv2.warpAffine(view.iuv, matrix, size, flags=cv2.INTER_NEAREST)
     values = colours.astype(np.float32)
     if rng.random() < options.stained:
         values += alpha * (_stained(values, rng) - values)
@@ -111,8 +110,7 @@ def _layer(
 
 def _over(scene: Floats, labels: Iuv, layer: _Layer) -> tuple[Floats, Iuv]:
     """`layer` before the scene. Skirt and hair hide what is behind, too, though they have no label."""
-    hides = cv2.resize(layer.alpha, (OUTPUT_SIZE, OUTPUT_SIZE), interpolation=cv2.INTER_AREA) > 0.5
-    kept = np.where(hides[..., None], np.uint8(0), labels)
+    kept = np.where(layer.alpha > 0.5, np.uint8(0), labels)
     return scene + layer.alpha * (layer.colours - scene), np.where(layer.labels[..., :1] > 0, layer.labels, kept)
 
 
@@ -142,8 +140,8 @@ def _hide(scene: Floats, labels: Iuv, rng: np.random.Generator) -> tuple[Floats,
             cv2.rectangle(mask, (x, y), (x + int(rng.integers(8, 70)), y + int(rng.integers(8, 70))), 1, -1)
         else:
             cv2.ellipse(mask, (x, y), (int(rng.integers(5, 35)), int(rng.integers(5, 35))), 0, 0, 360, 1, -1)
-    cells = cv2.resize(mask, (OUTPUT_SIZE, OUTPUT_SIZE), interpolation=cv2.INTER_NEAREST)
-    return np.where(mask[..., None] > 0, _colour(rng), scene), np.where(cells[..., None] > 0, np.uint8(0), labels)
+    hides = mask[..., None] > 0
+    return np.where(hides, _colour(rng), scene), np.where(hides, np.uint8(0), labels)
 
 
 def placement(
@@ -163,13 +161,6 @@ def placement(
     matrix = np.asarray(cv2.getRotationMatrix2D(middle, float(rng.normal(0, options.rotation)), scale), np.float64)
     matrix[:, 2] += INPUT_SIZE / 2 - np.array(middle) + rng.uniform(-shift, shift, 2) * INPUT_SIZE
     return matrix, float(scale)
-
-
-def _to_cells(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The same map onto output cells: cell = (pixel - 0.5) / 2, so that a label is taken between its pixels."""
-    halved = matrix / 2.0
-    halved[:, 2] -= 0.25
-    return halved
 
 
 def _camera(values: Floats, rng: np.random.Generator) -> Picture:

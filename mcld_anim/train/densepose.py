@@ -7,11 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 from torch.nn import functional
 
 from mcld_anim.arrays import PART_COUNT, Iuv, Picture
-from mcld_anim.pose.tiny_network import DensePoseMaps, TinyDensePose, TinyDensePoseOptions, chosen_uv
+from mcld_anim.pose.tiny_network import CELLS, DensePoseMaps, TinyDensePose, TinyDensePoseOptions, Window, chosen_uv
 from mcld_anim.train.autoencoder import to_network
 from mcld_anim.train.body_augment import BodyAugmentOptions, View, augment, make_backgrounds, photo_backgrounds
 from mcld_anim.train.loop import LoopOptions, device_of
@@ -31,8 +32,10 @@ class DensePoseTraining:
     """Procedural scenes that people are put before."""
     photos: int = 480
     """Cuts of photographs beside them, where a folder of such is given."""
-    foreground_weight: float = 3.0
-    """Weight of a part's cross entropy against the background's."""
+    foreground_weight: float = 1.5
+    """Weight of a part's cross entropy against the background's; more makes people fatter."""
+    window: int = 64
+    """Side in cells of the part of the frame whose pixels are sharpened, and learned, in each step."""
     uv_weight: float = 4.0
     """Weight of the mean L1 distance of U plus V against the cross entropy."""
     back_views: float = 0.35
@@ -69,22 +72,28 @@ class DensePoseTask:
         self.class_weight = weight
 
     def loss(self, rng: np.random.Generator, progress: float) -> tuple[Tensor, dict[str, float]]:
-        """Cross entropy of the part plus L1 of U and V in the true part's maps, inside the person."""
+        """Cross entropy of the part, of all cells and of the pixels of a window, plus L1 of U and V in the true
+        part's maps, inside the person."""
         pictures, labels = (tensor.to(device_of(self.network)) for tensor in self.batch(rng))
-        maps: DensePoseMaps = self.network(pictures)
-        parts = labels[..., 0].long()
+        window = draw_window(rng, self.options.window)
+        maps: DensePoseMaps = self.network(pictures, window)
+        cells = cell_labels(labels)
+        parts = cells[..., 0].long()
         inside = (parts > 0).float()
-        u, v = (plane.float() for plane in chosen_uv(maps, parts))
-        distance = (u - labels[..., 1] / 255.0).abs() + (v - labels[..., 2] / 255.0).abs()
+        u, v = (plane.float() for plane in chosen_uv(maps.u, maps.v, parts))
+        distance = (u - cells[..., 1]).abs() + (v - cells[..., 2]).abs()
         uv = (distance * inside).sum() / inside.sum().clamp(min=1.0)
-        classes = functional.cross_entropy(maps.parts.float(), parts, weight=self.class_weight.to(pictures.device))
-        return classes + self.options.uv_weight * uv, {
-            "parts": float(classes.detach()),
-            "uv": float(uv.detach()),
-        }
+        rows, columns = (slice(2 * part.start, 2 * part.stop) for part in window)
+        coarse = self._class_loss(maps.cell_parts, parts)
+        fine = self._class_loss(maps.parts, labels[:, rows, columns, 0].long())
+        figures = {"cells": float(coarse.detach()), "parts": float(fine.detach()), "uv": float(uv.detach())}
+        return coarse + fine + self.options.uv_weight * uv, figures
+
+    def _class_loss(self, logits: Tensor, parts: Tensor) -> Tensor:
+        return functional.cross_entropy(logits.float(), parts, weight=self.class_weight.to(logits.device))
 
     def batch(self, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
-        """Pictures (B, 3, 256, 256) in [-1, 1] and labels (B, 128, 128, 3) uint8 in the order I, U, V."""
+        """Pictures (B, 3, 256, 256) in [-1, 1] and labels (B, 256, 256, 3) uint8 in the order I, U, V."""
         pairs = [self._varied(*self._draw_index(rng), rng) for _ in range(self.options.loop.batch_size)]
         return to_network(np.stack([p for p, _ in pairs])), torch.from_numpy(np.stack([x for _, x in pairs]))
 
@@ -107,7 +116,7 @@ class DensePoseTask:
         pictures, iuv = self.views.development_views(self.options.measured_views)
         rng = np.random.default_rng(7)
         varied = [self._varied(*index, rng) for index in self.views.development_index(self.options.measured_views)]
-        figures = measure(network, pictures, iuv[:, 1::2, 1::2])
+        figures = measure(network, pictures, iuv)
         hard = measure(network, np.stack([p for p, _ in varied]), np.stack([x for _, x in varied]))
         return figures | {f"varied_{name}": value for name, value in hard.items()}
 
@@ -115,10 +124,26 @@ class DensePoseTask:
         return dict(network.state_dict()), {"network": "densepose", "options": asdict(self.options.network)}
 
 
+def draw_window(rng: np.random.Generator, side: int) -> Window:
+    """A square of `side` cells somewhere in the frame."""
+    first = rng.integers(0, CELLS - side + 1, 2)
+    return slice(int(first[0]), int(first[0]) + side), slice(int(first[1]), int(first[1]) + side)
+
+
+def cell_labels(labels: UInt8[Tensor, "batch 256 256 3"]) -> Float[Tensor, "batch 128 128 3"]:
+    """Labels of the cells of 2x2 pixels: the part of the last pixel, and the mean U and V (0..1) of the pixels of that
+    part."""
+    blocks = labels.unflatten(1, (CELLS, 2)).unflatten(3, (CELLS, 2)).float()  # (B, 128, 2, 128, 2, 3)
+    part = blocks[:, :, 1, :, 1, :1]
+    same = (blocks[..., :1] == part[:, :, None, :, None]).float()
+    coordinates = (blocks[..., 1:] * same).sum((2, 4)) / same.sum((2, 4)) / 255.0
+    return torch.cat([part, coordinates], -1)
+
+
 def measure(network: nn.Module, pictures: np.ndarray, iuv: np.ndarray) -> dict[str, float]:
     """Part accuracy inside the person, foreground IoU, median error of U and V where the part is right.
 
-    `pictures` (B, 256, 256, 3) uint8, `iuv` (B, 128, 128, 3) uint8; all cells pooled.
+    `pictures` and `iuv` (B, 256, 256, 3) uint8; all pixels pooled, for U and V all cells.
     """
     right = inside = overlap = union = 0
     device = device_of(network)
@@ -132,8 +157,10 @@ def measure(network: nn.Module, pictures: np.ndarray, iuv: np.ndarray) -> dict[s
             right, inside = right + int(correct.sum()), inside + int(person.sum())
             overlap += int((person & (found > 0)).sum())
             union += int((person | (found > 0)).sum())
-            for value, plane in zip(chosen_uv(maps, found), (1, 2), strict=True):
-                errors.append((value.clamp(0, 1) - labels[..., plane] / 255.0).abs()[correct])
+            cells = cell_labels(labels)
+            agreed = (found[:, 1::2, 1::2] == cells[..., 0]) & (cells[..., 0] > 0)
+            for value, plane in zip(chosen_uv(maps.u, maps.v, found[:, 1::2, 1::2]), (1, 2), strict=True):
+                errors.append((value.clamp(0, 1) - cells[..., plane]).abs()[agreed])
     return {
         "part_accuracy": right / max(1, inside),
         "foreground_iou": overlap / max(1, union),

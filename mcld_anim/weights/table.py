@@ -26,6 +26,7 @@ PARTS = (
     "denoiser",
     "pose_guider",
     "face_tokens",
+    "detail",
     "densepose",
     "face",
 )

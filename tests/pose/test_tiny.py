@@ -13,8 +13,8 @@ from safetensors.torch import save_file
 from mcld_anim.arrays import Picture
 from mcld_anim.errors import WeightsError
 from mcld_anim.pose.backends import iuv_box
-from mcld_anim.pose.tiny import TinyDensePoseBackend, load_tiny_pose_backend
-from mcld_anim.pose.tiny_network import DensePoseMaps, TinyDensePose, TinyDensePoseOptions, chosen_uv
+from mcld_anim.pose.tiny import TinyDensePoseBackend, _tiles, load_tiny_pose_backend
+from mcld_anim.pose.tiny_network import TinyDensePose, TinyDensePoseOptions, chosen_uv
 from mcld_anim.synthetic.person import Rendering
 from mcld_anim.train.body_augment import make_backgrounds
 
@@ -96,6 +96,23 @@ def test_left_and_right_are_not_exchanged(backend: TinyDensePoseBackend, photo: 
     assert np.median(columns[0]) < np.median(columns[1])
 
 
+def test_somebody_far_away_is_searched_for(backend: TinyDensePoseBackend, photo: Rendering) -> None:
+    """Too small to be seen in the whole picture, where 1920 pixels become 256."""
+    picture, truth = in_a_frame(photo, 130, 1300, 500, (1080, 1920))
+    estimate = backend.estimate([picture])[0]
+    assert overlap(estimate.iuv, truth) > 0.6
+
+
+def test_tiles_cover_the_picture() -> None:
+    seen = np.zeros((90, 160), bool)
+    for x, y, side in _tiles(np.zeros((90, 160, 3), np.uint8)):
+        assert min(x, y) >= 0
+        assert x + side <= 160
+        assert y + side <= 90
+        seen[round(y) : round(y + side), round(x) : round(x + side)] = True
+    assert seen.all()
+
+
 @pytest.mark.parametrize("grey", [0, 128, 255])
 @pytest.mark.parametrize("size", [(64, 64), (240, 400)])
 def test_nobody_is_seen_on_a_plain_background(backend: TinyDensePoseBackend, grey: int, size: tuple[int, int]) -> None:
@@ -130,8 +147,7 @@ def test_no_pictures_give_no_estimates(backend: TinyDensePoseBackend) -> None:
 
 def test_the_coordinates_of_the_part_are_chosen() -> None:
     planes = torch.arange(24.0).reshape(1, 24, 1, 1).expand(1, 24, 2, 2)
-    maps = DensePoseMaps(torch.zeros(1, 25, 2, 2), planes, planes + 100)
-    u, v = chosen_uv(maps, torch.tensor([[[1, 24], [7, 0]]]))
+    u, v = chosen_uv(planes, planes + 100, torch.tensor([[[1, 24], [7, 0]]]))
     assert u.tolist() == [[[0, 23], [6, 0]]]
     assert v.tolist() == [[[100, 123], [106, 100]]]
 
@@ -139,9 +155,22 @@ def test_the_coordinates_of_the_part_are_chosen() -> None:
 def test_the_network_gives_its_maps() -> None:
     torch.manual_seed(0)
     network = TinyDensePose(TinyDensePoseOptions((8, 8, 8, 8), (1, 1, 1, 1))).eval()
-    maps = network(torch.zeros(2, 3, 256, 256))
-    assert maps.parts.shape == (2, 25, 128, 128)
+    maps = network(torch.rand(2, 3, 256, 256))
+    assert maps.parts.shape == (2, 25, 256, 256)
+    assert maps.cell_parts.shape == (2, 25, 128, 128)
     assert maps.u.shape == maps.v.shape == (2, 24, 128, 128)
+
+
+def test_a_window_shows_the_same_pixels_as_the_whole() -> None:
+    """Up to the reach of four convolutions from the window's edge."""
+    torch.manual_seed(0)
+    network = TinyDensePose(TinyDensePoseOptions((8, 8, 8, 8), (1, 1, 1, 1))).eval()
+    torch.nn.init.normal_(network.sharpen.leave.weight)
+    pictures = torch.rand(1, 3, 256, 256)
+    with torch.no_grad():
+        whole, window = network(pictures).parts, network(pictures, (slice(10, 50), slice(60, 100))).parts
+    assert window.shape == (1, 25, 80, 80)
+    torch.testing.assert_close(window[..., 8:-8, 8:-8], whole[..., 28:92, 128:192], atol=1e-5, rtol=1e-5)
 
 
 def test_weights_that_do_not_fit_are_named(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from PIL import Image
 from mcld_anim.report.frames import FrameReport, FrameRow
 from mcld_anim.report.page import Page, write_page
 from mcld_anim.report.thumbnails import Thumbnails
+from mcld_anim.weights.load import LoadedModels
 
 if TYPE_CHECKING:
     from selenium.webdriver import Chrome
@@ -119,6 +120,13 @@ def luminance(colour: str) -> float:
     shares = [int(part) / 255 for part in colour[colour.index("(") + 1 : -1].split(",")[:3]]
     linear = [share / 12.92 if share <= 0.04045 else ((share + 0.055) / 1.055) ** 2.4 for share in shares]
     return float(np.dot(linear, [0.2126, 0.7152, 0.0722]))
+
+
+def test_the_legend_names_the_scale_of_the_face_backend(opened: Chrome, small_models: LoadedModels) -> None:
+    from selenium.webdriver.common.by import By
+
+    assert small_models.face_backend is not None
+    assert small_models.face_backend.scale in opened.find_element(By.ID, "legend").text
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

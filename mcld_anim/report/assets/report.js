@@ -179,7 +179,8 @@
   if (!list.children.length) note("Nothing was lost, replaced or changed.");
 
   const legend = document.getElementById("legend");
-  for (const [style, text] of [["face", "face similarity (cosine; dashed: one person's)"], ["change", "texel change (grey levels; lower is steadier)"], ["mark", "event"]]) {
+  const scale = data.scale === null ? "not measured" : `${data.scale}; dashed: one person's`;
+  for (const [style, text] of [["face", `face similarity (${scale})`], ["change", "texel change (grey levels; lower is steadier)"], ["mark", "event"]]) {
     const item = document.createElement("li");
     const sample = draw(item, "svg", { viewBox: "0 0 20 10", "aria-hidden": "true" });
     draw(sample, "path", { class: style, d: style === "mark" ? "M7 9h6l-3 -8z" : "M0 5h20" });
