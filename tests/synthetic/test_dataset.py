@@ -1,6 +1,7 @@
 """Shards: seed order, resuming to identical bytes, and no person of the evaluation's seeds."""
 
-import multiprocessing
+import subprocess
+import sys
 import time
 
 import numpy as np
@@ -43,16 +44,23 @@ def write_eight_people(folder):
     write_shards(folder, 0, 8, 1, SIZE, people_per_shard=2)
 
 
+WRITE_EIGHT_PEOPLE = f"""
+import sys
+from pathlib import Path
+from mcld_anim.synthetic.dataset import write_shards
+write_shards(Path(sys.argv[1]), 0, 8, 1, {SIZE}, people_per_shard=2)
+"""
+
+
 def test_a_killed_writer_resumes_to_identical_bytes(tmp_path):
     killed, whole = tmp_path / "killed", tmp_path / "whole"
-    writer = multiprocessing.get_context("spawn").Process(target=write_eight_people, args=(killed,))
-    writer.start()
+    writer = subprocess.Popen([sys.executable, "-c", WRITE_EIGHT_PEOPLE, str(killed)])
     first, last = killed / "shard_00000_iuv.npy", killed / "shard_00003_iuv.npy"
     deadline = time.monotonic() + 120
     while not first.is_file() and time.monotonic() < deadline:
         time.sleep(0.005)
     writer.kill()
-    writer.join()
+    writer.wait()
     assert first.is_file()
     assert not last.is_file()
     last.with_name(last.name + ".part").write_bytes(b"half a file")
