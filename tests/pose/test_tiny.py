@@ -16,7 +16,7 @@ from mcld_anim.pose.backends import iuv_box
 from mcld_anim.pose.tiny import TinyDensePoseBackend, _tiles, load_tiny_pose_backend
 from mcld_anim.pose.tiny_network import TinyDensePose, TinyDensePoseOptions, chosen_uv
 from mcld_anim.synthetic.person import Rendering
-from mcld_anim.train.body_augment import make_backgrounds
+from mcld_anim.train.scenes import make_backgrounds
 
 WALL = 170
 

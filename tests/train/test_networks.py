@@ -25,11 +25,12 @@ from mcld_anim.source.tiny_face import FaceEmbedder, load_tiny_face_backend
 from mcld_anim.synthetic.person import Person
 from mcld_anim.synthetic.views import person_background
 from mcld_anim.train.autoencoder import AutoencoderTask, AutoencoderTraining, principal_components, psnr_inside
-from mcld_anim.train.body_augment import BodyAugmentOptions, View, augment, make_backgrounds, photo_backgrounds
+from mcld_anim.train.body_augment import BodyAugmentOptions, View, augment
 from mcld_anim.train.densepose import DensePoseTask, DensePoseTraining, cell_labels, draw_window, measure
 from mcld_anim.train.face import FaceTask, FaceTraining, verification
 from mcld_anim.train.loop import CHECKPOINT_NAME, LoopOptions, train
 from mcld_anim.train.record import Checkpoint
+from mcld_anim.train.scenes import make_backgrounds, photo_backgrounds
 from mcld_anim.train.views import PeopleViews, ViewsOptions
 
 LAST_DEVELOPS = ViewsOptions(development=((2, 3),))
