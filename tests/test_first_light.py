@@ -54,6 +54,21 @@ def test_run_with_the_embedded_model(inputs: Path, tmp_path: Path) -> None:
     assert np.abs(corner - photo[:24, :24].mean((0, 1))).max() < 25  # the wall of the photo
 
 
+def test_blended_frames_do_not_depend_on_the_batch_size(inputs: Path, tmp_path: Path) -> None:
+    """At full size, where surfaces are found again from frame to frame: what blending carries over counts."""
+
+    def frames(name: str, **settings: float) -> np.ndarray:
+        given = {"source": inputs / "photo.png", "driving": inputs / "clip.mp4", "dtype": "float32", "crf": 0}
+        result = animate(RunOptions(**given, output=tmp_path / name, **settings))
+        with av.open(str(result.output)) as container:
+            luma = [frame.to_ndarray(format="yuv420p")[:SIZE] for frame in container.decode(video=0)]
+        return np.stack(luma).astype(int)
+
+    one, three = frames("one.mp4", batch_size=1), frames("three.mp4", batch_size=3)
+    assert np.abs(one - three).max() <= 1
+    assert np.abs(one - frames("off.mp4", batch_size=3, blend=0.0))[1:].max() > 1
+
+
 def test_pose_with_the_embedded_model(inputs: Path, tmp_path: Path) -> None:
     options = PoseOptions(
         source=inputs / "photo.png", pose=inputs / "photo.png", output=tmp_path / "x.png", steps=4, side_by_side=True
