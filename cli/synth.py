@@ -83,8 +83,6 @@ def evaluate_command(
     json_path: Annotated[Path | None, typer.Option("--json", help="Write the figures here as well.")] = None,
 ) -> None:
     """Measure the embedded model against rendered truth, beside naive predictors and the raw UV copy."""
-    import json
-
     import torch
 
     from mcld_anim.synthetic.evaluate import EvaluationOptions, evaluate
@@ -95,10 +93,7 @@ def evaluate_command(
     with Progress() as progress:
         task = progress.add_task("frames", total=people * poses)
         figures = evaluate(models, options, lambda done, _: progress.update(task, completed=done))
-    for name, value in figures.items():
-        typer.echo(f"{name:28s} {value:.4f}")
-    if json_path is not None:
-        json_path.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+    _tell(figures, json_path)
 
 
 @app.command("stability")
@@ -109,8 +104,6 @@ def stability_command(
     json_path: Annotated[Path | None, typer.Option("--json", help="Write the figures here as well.")] = None,
 ) -> None:
     """Measure how steady the embedded model's dances are, with and without blending, beside rendered truth."""
-    import json
-
     import torch
 
     from mcld_anim.synthetic.clips import clip_figures
@@ -129,6 +122,13 @@ def stability_command(
             frames,
             lambda done, _: progress.update(task, completed=done),
         )
+    _tell(figures, json_path)
+
+
+def _tell(figures: dict[str, float], json_path: Path | None) -> None:
+    """Print the figures, and write them where asked to."""
+    import json
+
     for name, value in figures.items():
         typer.echo(f"{name:28s} {value:.4f}")
     if json_path is not None:

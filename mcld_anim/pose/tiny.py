@@ -201,25 +201,32 @@ def _cut(picture: Picture, square: Square) -> Picture:
 
 
 def _read(maps: DensePoseMaps, squares: Sequence[Square]) -> Iterator[_Look]:
-    """What the network's maps say of each square."""
-    size = (INPUT_SIZE, INPUT_SIZE)
+    """What the network's maps say of each square; U and V are worked out where somebody is seen only."""
     logits = maps.parts.float()
-    u_maps, v_maps = (
-        functional.interpolate(m.float(), size, mode="bilinear", align_corners=False) for m in (maps.u, maps.v)
-    )
     person = 1 - logits.softmax(1)[:, 0]
-    inside = person > 0.5
-    parts = (logits[:, 1:].argmax(1) + 1) * inside
-    u, v = chosen_uv(u_maps, v_maps, parts)
-    planes = torch.stack([parts.float(), u.clamp(0, 1) * 255 * inside, v.clamp(0, 1) * 255 * inside], -1)
-    rows = zip(planes.round().to(torch.uint8).cpu().numpy(), person.cpu().numpy(), squares, strict=True)
-    for iuv, probability, square in rows:
-        kept = _largest_patch(iuv[..., 0] > 0)
+    parts = (logits[:, 1:].argmax(1) + 1) * (person > 0.5)
+    for index, square in enumerate(squares):
+        probability = person[index].cpu().numpy()
+        kept = _largest_patch(parts[index].cpu().numpy() > 0)
         certainty = float(probability[kept].mean()) if kept.any() else 0.0
+        iuv = _NOBODY.iuv
         if kept.mean() < LEAST_AREA or certainty < LEAST_CERTAINTY:
-            kept, certainty = np.zeros_like(kept), 0.0
+            certainty = 0.0
+        else:
+            iuv = _iuv(maps, index, parts[index]) * kept[..., None]
         suspect = _largest_patch(probability > SUSPICION).astype(np.uint8)
-        yield _Look(square, iuv * kept[..., None], certainty, iuv_box(np.repeat(suspect[..., None], 3, -1)))
+        yield _Look(square, iuv, certainty, iuv_box(np.repeat(suspect[..., None], 3, -1)))
+
+
+def _iuv(maps: DensePoseMaps, index: int, parts: torch.Tensor) -> Iuv:
+    """The IUV of one of the pictures, whose pixels' `parts` (256, 256) are known."""
+    size = (INPUT_SIZE, INPUT_SIZE)
+    u_maps, v_maps = (
+        functional.interpolate(m[index : index + 1].float(), size, mode="bilinear", align_corners=False)
+        for m in (maps.u, maps.v)
+    )
+    coordinates = (plane[0].clamp(0, 1) * 255 * (parts > 0) for plane in chosen_uv(u_maps, v_maps, parts[None]))
+    return torch.stack([parts.float(), *coordinates], -1).round().to(torch.uint8).cpu().numpy()
 
 
 def _largest_patch(inside: np.ndarray) -> np.ndarray:
