@@ -10,14 +10,14 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
-from safetensors.torch import load_file
 from torch.nn import functional
 
 from mcld_anim.arrays import PART_COUNT, Iuv, Picture
 from mcld_anim.errors import WeightsError
 from mcld_anim.pose.backends import Box, PoseEstimate, estimate_of, iuv_box
-from mcld_anim.pose.tiny_network import INPUT_SIZE, DensePoseMaps, TinyDensePose, chosen_uv
+from mcld_anim.pose.tiny_network import INPUT_SIZE, DensePoseMaps, TinyDensePose, TinyDensePoseOptions, chosen_uv
 from mcld_anim.weights.table import EMBEDDED_FOLDER
+from mcld_anim.weights.trained import read_weights
 
 BATCH = 8
 MARGIN = 1.2
@@ -123,14 +123,12 @@ class TinyDensePoseBackend:
 def load_tiny_pose_backend(device: torch.device | str = "cpu", weights: Path | None = None) -> TinyDensePoseBackend:
     """The embedded estimator, or one with the weights of a training."""
     path = weights or EMBEDDED_FOLDER / "densepose.safetensors"
-    if not path.is_file():
-        raise WeightsError(f"the DensePose weights {path} do not exist: install mcld-anim again")
-    with torch.device("meta"):
-        network = TinyDensePose()
-    tensors = {key: t.float() if t.is_floating_point() else t for key, t in load_file(path).items()}
+    tensors, header = read_weights(path)
     try:
+        with torch.device("meta"):
+            network = TinyDensePose(TinyDensePoseOptions(**header["options"]))  # type: ignore[arg-type]
         network.load_state_dict(tensors, strict=True, assign=True)
-    except RuntimeError as error:
+    except (KeyError, TypeError, RuntimeError) as error:
         raise WeightsError(f"{path} does not hold this DensePose network: {' '.join(str(error).split())}") from None
     return TinyDensePoseBackend(network, device)
 

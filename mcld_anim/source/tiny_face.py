@@ -11,13 +11,13 @@ import cv2
 import numpy as np
 import torch
 from jaxtyping import Float
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from mcld_anim.arrays import Iuv, Picture
 from mcld_anim.errors import WeightsError
 from mcld_anim.source.face import COSINE, Box, Face
 from mcld_anim.weights.table import EMBEDDED_FOLDER
+from mcld_anim.weights.trained import read_weights
 
 CROP_SIZE = 64
 """Side of the crop that the network sees, in pixels."""
@@ -83,9 +83,7 @@ class TinyFaceBackend:
 def load_tiny_face_backend(device: torch.device | str = "cpu", weights: Path | None = None) -> TinyFaceBackend:
     """The embedded embedder, or one with the weights of a training."""
     path = weights or EMBEDDED_FOLDER / "face.safetensors"
-    if not path.is_file():
-        raise WeightsError(f"the face weights {path} do not exist: install mcld-anim again")
-    tensors = {key: t.float() if t.is_floating_point() else t for key, t in load_file(path).items()}
+    tensors, _ = read_weights(path)
     threshold = tensors.pop("threshold", None)
     network = FaceEmbedder()
     try:

@@ -16,9 +16,10 @@ from mcld_anim.pose.tiny_network import CELLS, DensePoseMaps, TinyDensePose, Tin
 from mcld_anim.train.autoencoder import to_network
 from mcld_anim.train.body_augment import BodyAugmentOptions, View, augment
 from mcld_anim.train.loop import LoopOptions, device_of
-from mcld_anim.train.parts import load_into
 from mcld_anim.train.scenes import make_backgrounds, photo_backgrounds
 from mcld_anim.train.views import PeopleViews, ViewsOptions
+from mcld_anim.train.widen import widen_into
+from mcld_anim.weights.trained import read_weights
 
 
 @dataclass(frozen=True)
@@ -64,9 +65,10 @@ class DensePoseTask:
         if photos is not None:
             self.backgrounds += photo_backgrounds(photos, options.photos, options.loop.seed)
         torch.manual_seed(options.loop.seed)
-        self.network: nn.Module = TinyDensePose(options.network).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        network = TinyDensePose(options.network)
         if start_from is not None:
-            load_into(self.network, start_from)
+            widen_into(network, read_weights(start_from)[0])
+        self.network: nn.Module = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.from_behind = self.views.from_behind()
         weight = torch.full((1 + PART_COUNT,), options.foreground_weight)
         weight[0] = 1.0

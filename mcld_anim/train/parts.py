@@ -1,34 +1,18 @@
-"""Weights of single networks: read them into a module, split a diffusion training's file into one file per
+"""Weights of single networks: put them into a module, split a diffusion training's file into one file per
 network."""
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import torch
-from safetensors import safe_open
-from torch import Tensor, nn
+from torch import nn
 
 from mcld_anim.errors import WeightsError
 from mcld_anim.model.keys import load_strict
 from mcld_anim.model.pose_guider import PoseGuider
-from mcld_anim.train.record import HEADER_KEY, write_weights
-
-
-def read_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, object]]:
-    """Tensors of a weights file, half precision widened to float32, and what its header says."""
-    if not path.is_file():
-        raise WeightsError(f"{path} does not exist: train and export that network first, or give its path")
-    try:
-        with safe_open(path, framework="pt") as file:
-            names = list(file.keys())
-            tensors = {name: file.get_tensor(name) for name in names}
-            header = json.loads((file.metadata() or {}).get(HEADER_KEY, "{}"))
-    except (OSError, ValueError, RuntimeError) as error:
-        raise WeightsError(f"{path} is not a safetensors file of this program ({error}): export it again") from error
-    wide = {name: t.float() if t.is_floating_point() else t for name, t in tensors.items()}
-    return wide, header
+from mcld_anim.train.record import write_weights
+from mcld_anim.weights.trained import read_weights
 
 
 def load_into(network: nn.Module, path: Path) -> None:

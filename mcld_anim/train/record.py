@@ -18,9 +18,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from mcld_anim.errors import UsageError, WeightsError
-
-HEADER_KEY = "mcld_anim"
-"""The key of a weights file's header under which its description stands, as JSON."""
+from mcld_anim.weights.trained import HEADER_KEY
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,6 @@ table with its checksum; the whole must stay below the size that a package may r
 
 from __future__ import annotations
 
-import json
 import shutil
 import sys
 from math import prod
@@ -44,7 +43,6 @@ def _row(part: str, path: Path) -> dict[str, object]:
         wide = {piece.get_dtype() for piece in slices} & {"F32", "F64"}
         if wide:
             raise WeightsError(f"{path.name} holds {sorted(wide)} tensors; embedded weights are half precision")
-        metadata = json.loads((tensors.metadata() or {}).get("training", "{}"))
         parameters = sum(prod(piece.get_shape()) for piece in slices)
     return {
         "part": part,
@@ -53,7 +51,7 @@ def _row(part: str, path: Path) -> dict[str, object]:
         "sha256": file_sha256(path),
         "parameters": parameters,
         "licence": "Apache-2.0",
-        "origin": metadata.get("command", f"mcld-anim train, see MODEL_CARD.md ({part})"),
+        "origin": f"mcld-anim train, see MODEL_CARD.md ({part})",
     }
 
 

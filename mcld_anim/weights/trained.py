@@ -1,0 +1,29 @@
+"""Files that this project's trainings write: half-precision tensors, and how they came to be."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from safetensors import safe_open
+from torch import Tensor
+
+from mcld_anim.errors import WeightsError
+
+HEADER_KEY = "mcld_anim"
+"""The key of the file's header under which its description stands, as JSON."""
+
+
+def read_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, object]]:
+    """Tensors of a weights file, half precision widened to float32, and what its header says."""
+    if not path.is_file():
+        raise WeightsError(f"the weights {path} do not exist: check the path, or install mcld-anim again")
+    try:
+        with safe_open(path, framework="pt") as file:
+            names = list(file.keys())
+            tensors = {name: file.get_tensor(name) for name in names}
+            header = json.loads((file.metadata() or {}).get(HEADER_KEY, "{}"))
+    except (OSError, ValueError, RuntimeError) as error:
+        raise WeightsError(f"{path} is not a safetensors file of this program ({error}): export it again") from error
+    wide = {name: t.float() if t.is_floating_point() else t for name, t in tensors.items()}
+    return wide, header
