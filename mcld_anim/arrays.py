@@ -32,3 +32,8 @@ ATLAS_SIZE = 200
 TEXTURE_SIZE = 512
 HEAD_PARTS = (23, 24)
 """DensePose's right and left half of the head; together they are the face region of the face-focused loss."""
+MIRROR_PART = (1, 2, 4, 3, 6, 5, 8, 7, 10, 9, 12, 11, 14, 13, 16, 15, 18, 17, 20, 19, 22, 21, 24, 23)
+"""The left/right partner of parts 1..24; the two torso charts are their own."""
+MIRRORED_V = (1, 2)
+MIRRORED_U = (3, 4, 5, 6, 23, 24)
+"""Charts that are turned over along V or U against their mirror partner's; the others lie the same way."""

@@ -13,17 +13,20 @@ from functools import cache
 import cv2
 import numpy as np
 
-from mcld_anim.arrays import ATLAS_SIZE, PART_COUNT, Atlas, AtlasMask, Iuv, Picture
+from mcld_anim.arrays import (
+    ATLAS_SIZE,
+    MIRROR_PART,
+    MIRRORED_U,
+    MIRRORED_V,
+    PART_COUNT,
+    Atlas,
+    AtlasMask,
+    Iuv,
+    Picture,
+)
 from mcld_anim.source.plate import push_pull
 from mcld_anim.source.texture import atlas_from_picture
 from mcld_anim.source.uv_tables import chart_table
-
-MIRROR_PART = (1, 2, 4, 3, 6, 5, 8, 7, 10, 9, 12, 11, 14, 13, 16, 15, 18, 17, 20, 19, 22, 21, 24, 23)
-"""The left/right partner of parts 1..24 (DensePose's numbering); the two torso charts are their own."""
-
-MIRRORED_V = (1, 2)
-MIRRORED_U = (3, 4, 5, 6, 23, 24)
-"""Charts that are turned over along V or U against their mirror partner's; the others lie the same way."""
 
 OTHER_SIDE = {1: 2, 7: 9, 8: 10, 11: 13, 12: 14, 15: 17, 16: 18, 19: 21, 20: 22}
 OTHER_SIDE |= {front: back for back, front in OTHER_SIDE.items()}

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from scipy.spatial import cKDTree
 
-from mcld_anim.source.fill import MIRROR_PART, MIRRORED_U, MIRRORED_V, OTHER_SIDE, hint_atlas, whole_atlas
+from mcld_anim.arrays import MIRROR_PART, MIRRORED_U, MIRRORED_V
+from mcld_anim.source.fill import OTHER_SIDE, hint_atlas, whole_atlas
 from mcld_anim.source.uv_tables import chart_islands, chart_table
 
 
