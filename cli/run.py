@@ -43,6 +43,7 @@ def command(
     framing: video_flags.Framing = None,
     pose_cleanup: video_flags.PoseCleanup = None,
     background: video_flags.Background = None,
+    paste_back: video_flags.PasteBack = None,
     crf: Annotated[int | None, typer.Option(help="H.264 quality, 0 (lossless) to 51.")] = None,
     side_by_side: shared.SideBySide = None,
     overwrite: shared.Overwrite = None,

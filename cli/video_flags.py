@@ -22,6 +22,12 @@ Retries = Annotated[
 Framing = Annotated[
     str | None, typer.Option(help="fixed (one crop around the person), track (it follows) or full (the whole frame).")
 ]
+PasteBack = Annotated[
+    bool | None,
+    typer.Option(
+        "--paste-back", help="With --background driving: the whole driving frame, at its size, instead of a crop."
+    ),
+]
 PoseCleanup = Annotated[
     float | None, typer.Option(help="How far poses are put right from their neighbours, 0 (untouched) to 1.")
 ]

@@ -15,6 +15,9 @@ Picture = UInt8[np.ndarray, "height width 3"]
 Iuv = UInt8[np.ndarray, "height width 3"]
 """DensePose in the order I, U, V. I is the part in 0..24 (0 = background); U and V are round(coordinate * 255)."""
 
+Alpha = Float[np.ndarray, "height width"]
+"""A matte: float32, 1 where a pixel is all person, 0 where it is all background."""
+
 Atlas = UInt8[np.ndarray, "24 200 200 3"]
 """RGB texels of the 24 DensePose parts; part p of an IUV is index p - 1. Row = (1 - V), column = U, times 199."""
 

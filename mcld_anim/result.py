@@ -32,6 +32,8 @@ class ResultWriter:
             self._preview.write(frame.shown)
         if frame.rgba is not None:
             self._sink.write(frame.rgba)
+        elif frame.whole is not None:
+            self._sink.write(frame.whole)
         else:
             self._sink.write(side_by_side(self._source, pose, frame.shown) if self._beside else frame.shown)
 
@@ -49,6 +51,8 @@ def open_result(
             yield ResultWriter(sink, stack.enter_context(preview), source, False)
         else:
             shape = (height, width * (3 if options.side_by_side else 1))
+            if options.paste_back:
+                shape = (plan.info.height, plan.info.width)
             video = VideoWriter(path, shape, fps, options.crf, audio=sound, on_event=stages.tell)
             yield ResultWriter(stack.enter_context(video), None, source, options.side_by_side)
 

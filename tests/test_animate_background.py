@@ -62,6 +62,21 @@ def test_other_backgrounds(run: Run, media: Path, background: str) -> None:
         assert str(media / "room.png") in json.loads(result.output.with_suffix(".run.json").read_text())["inputs"]
 
 
+@pytest.mark.parametrize("framing", ["fixed", "track"])
+def test_the_person_comes_back_to_its_place_in_the_driving_frame(run: Run, media: Path, framing: str) -> None:
+    driving = decode(media / "dance.mp4")[:4]
+    frames = decode(run(background="driving", paste_back=True, framing=framing).output)
+    assert frames.shape == driving.shape
+    assert np.abs(frames[:, :6] - driving[:, :6]).max() < 12  # nobody is up there: the driving video itself
+    for frame, original in zip(frames, driving, strict=True):
+        other, same = np.abs(frame - original).max(-1) > 40, np.abs(original - original[0, 0]).max(-1) > 40
+        rows, columns = np.nonzero(other)
+        there, along = np.nonzero(same)
+        assert len(rows) > 0.2 * len(there)  # somebody else dances
+        assert abs(rows.mean() - there.mean()) < 0.1 * len(frame)  # where the dancer was
+        assert abs(columns.mean() - along.mean()) < 0.1 * len(frame)
+
+
 @pytest.mark.parametrize("suffix", [".mov", ".zip"])
 def test_transparent_results(run: Run, tmp_path: Path, suffix: str) -> None:
     result = run(f"r{suffix}", background="transparent")
@@ -86,6 +101,8 @@ def test_what_cannot_be_is_refused(run: Run, media: Path) -> None:
         ({"background": "#12345"}, "--background #12345"),
         ({"background": ""}, "--background is empty"),
         ({"background": "transparent", "side_by_side": True}, "--side-by-side"),
+        ({"paste_back": True}, "--paste-back .* needs --background driving"),
+        ({"paste_back": True, "background": "driving", "side_by_side": True}, "leave one of them out"),
         ({"background": "transparent"}, r"does not end in \.mov or \.zip"),
     ):
         with pytest.raises(UsageError, match=words):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import tee
 
 import numpy as np
 
@@ -15,7 +16,7 @@ from mcld_anim.encode import DrivingPoses, driving_frames
 from mcld_anim.inputs import RunPlan
 from mcld_anim.report.stages import Stages
 from mcld_anim.source.appearance import SourceAppearance
-from mcld_anim.video.framing import apply_picture
+from mcld_anim.video.framing import SteadyCrop, apply_picture, paste_back
 from mcld_anim.video.write_alpha import Rgba
 
 BACKGROUND_STAGE = "background"
@@ -29,15 +30,23 @@ class Finished:
     """For people to look at and for the report; transparency shows as a checkerboard."""
     rgba: Rgba | None = None
     """The frame itself where the result is transparent."""
+    whole: Picture | None = None
+    """The frame itself where the person is pasted back into the driving video."""
 
 
 class Compositor:
     """Finishes the frames of one clip in their order; frame i does not depend on batches."""
 
-    def __init__(self, behind: Iterator[Picture] | None, transparent: bool = False) -> None:
-        """`behind` None: frames stay as they were generated."""
+    def __init__(
+        self,
+        behind: Iterator[Picture] | None,
+        transparent: bool = False,
+        around: Iterator[tuple[Picture, SteadyCrop]] | None = None,
+    ) -> None:
+        """`behind` None: frames stay as they were generated. `around`: where in which frame each is pasted back."""
         self._behind = behind
         self._transparent = transparent
+        self._around = around
         self._matte = SteadyMatte()
 
     def finish(self, picture: Picture, pose: Iuv) -> Finished:
@@ -46,6 +55,9 @@ class Compositor:
             return Finished(picture)
         alpha = self._matte.add(picture, pose)
         shown = composite(picture, alpha, next(self._behind))
+        if self._around is not None:
+            frame, crop = next(self._around)
+            return Finished(shown, whole=paste_back(foreground(picture, alpha), alpha, crop, frame))
         if not self._transparent:
             return Finished(shown)
         opacity = np.rint(alpha * 255).astype(np.uint8)[..., None]
@@ -62,15 +74,24 @@ def compositor(plan: RunPlan, source: SourceAppearance, driving: DrivingPoses, s
     if options.background == "source":
         return Compositor(one_picture(source.plate, size))
     if options.background == "driving":
-        return Compositor(_driving(plan, driving, size, stages))
+        return _before_driving(_driving(plan, driving, size, stages), size, options.paste_back)
     if options.background_colour is not None:
         return Compositor(one_colour(options.background_colour, size))
     assert options.background_file is not None
     return Compositor(from_file(options.background_file, size, driving.fps, stages.tell))
 
 
-def _driving(plan: RunPlan, driving: DrivingPoses, size: tuple[int, int], stages: Stages) -> Iterator[Picture]:
-    """The driving video without its person, cropped as the poses are."""
+def _before_driving(frames: Iterator[tuple[Picture, SteadyCrop]], size: tuple[int, int], paste: bool) -> Compositor:
+    whole: Iterator[tuple[Picture, SteadyCrop]] | None = None
+    if paste:
+        frames, whole = tee(frames)  # both are taken from in step, so that no frame waits
+    return Compositor((apply_picture(frame, crop, size) for frame, crop in frames), around=whole)
+
+
+def _driving(
+    plan: RunPlan, driving: DrivingPoses, size: tuple[int, int], stages: Stages
+) -> Iterator[tuple[Picture, SteadyCrop]]:
+    """The frames of the driving video without its person, and what the poses show of each."""
     total = len(driving)
 
     def frames() -> Iterator[tuple[Picture, Iuv]]:
@@ -81,5 +102,4 @@ def _driving(plan: RunPlan, driving: DrivingPoses, size: tuple[int, int], stages
         stages.progress(BACKGROUND_STAGE, 0, total)
         plate = CleanPlate(frames, total, stages.tell)
         stages.progress(BACKGROUND_STAGE, total, total)
-    for picture, crop in zip(plate.frames(), driving.crops(size, plan.options.framing), strict=True):
-        yield apply_picture(picture, crop, size)
+    yield from zip(plate.frames(), driving.crops(size, plan.options.framing), strict=True)

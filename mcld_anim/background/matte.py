@@ -11,14 +11,10 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from jaxtyping import Float
 
-from mcld_anim.arrays import Iuv, Picture
+from mcld_anim.arrays import Alpha, Iuv, Picture
 from mcld_anim.pose.correspondence import carried, surface_motion
 from mcld_anim.source.plate import push_pull
-
-Alpha = Float[np.ndarray, "height width"]
-"""float32, 1 where a pixel is all person, 0 where it is all background."""
 
 # Lengths below are shares of the person's larger side.
 CORE = 0.005  # inside the IUV's edge by this: the person for certain; the frame was made to follow the IUV

@@ -25,6 +25,7 @@ class VideoOptions:
     framing: Literal["fixed", "track", "full"] = (
         "fixed"  # one crop around the person, one that follows, the whole frame
     )
+    paste_back: bool = False  # the person in the whole driving frame, at its size, instead of the crop
     pose_cleanup: float = 0.6  # how much a pose listens to its neighbours, 0 (untouched) .. 1
     blending: Literal["surface", "neighbour"] = "surface"  # what `blend` follows: the surface, or cells in place
     min_face_similarity: float | None = None  # cosine, -1..1: frames below are tried again; None: none are
@@ -44,6 +45,10 @@ class VideoOptions:
         check_range("--retries", self.retries, 0, 20)
         if side_by_side and self.background == "transparent":
             raise UsageError("--side-by-side has no transparent form: choose another --background, or leave it out")
+        if self.paste_back and self.background != "driving":
+            raise UsageError("--paste-back puts the person into the driving video: it needs --background driving")
+        if self.paste_back and side_by_side:
+            raise UsageError("--side-by-side shows crops, --paste-back whole frames: leave one of them out")
 
     @property
     def suffixes(self) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 from scipy.ndimage import gaussian_filter1d
 
-from mcld_anim.arrays import Iuv, Picture
+from mcld_anim.arrays import Alpha, Iuv, Picture
 from mcld_anim.errors import PoseError
 
 Box = tuple[float, float, float, float]
@@ -125,15 +125,23 @@ def apply_iuv(iuv: Iuv, crop: SteadyCrop, size: tuple[int, int]) -> Iuv:
     return cut
 
 
-def paste_back(picture: Picture, crop: SteadyCrop, frame: Picture) -> Picture:
-    """A copy of `frame` with `picture`, which shows `crop`, at its place; what reaches outside is cut off."""
+def paste_back(picture: Picture, alpha: Alpha, crop: SteadyCrop, frame: Picture) -> Picture:
+    """A copy of `frame` with `picture`, which shows `crop`, at its place; what reaches outside is cut off.
+
+    `alpha` (H, W), of the picture's size, is how much of each pixel covers the frame, 0..1.
+    """
     height, width = frame.shape[:2]
     top, bottom = max(crop.y, 0), min(crop.y + crop.h, height)
     left, right = max(crop.x, 0), min(crop.x + crop.w, width)
     result = frame.copy()
     if top < bottom and left < right:
-        full = resize_picture(picture, (crop.h, crop.w))
-        result[top:bottom, left:right] = full[top - crop.y : bottom - crop.y, left - crop.x : right - crop.x]
+        shown = slice(top - crop.y, bottom - crop.y), slice(left - crop.x, right - crop.x)
+        full = resize_picture(picture, (crop.h, crop.w))[shown]
+        shrinks = crop.h * crop.w < alpha.size
+        share = cv2.resize(alpha, (crop.w, crop.h), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+        share = share[shown][..., None]
+        place = result[top:bottom, left:right]
+        place[:] = np.rint(full * share + place * (1 - share)).clip(0, 255)
     return result
 
 

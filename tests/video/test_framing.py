@@ -129,8 +129,10 @@ def test_an_iuv_keeps_its_values_and_their_places(crop, size):
 def test_pasting_back_restores_the_frame(crop):
     frame = np.random.default_rng(1).integers(0, 255, (40, 50, 3), dtype=np.uint8)
     cut = apply_picture(frame, crop, (crop.h, crop.w))
-    assert np.array_equal(paste_back(cut, crop, frame), frame)
-    black = paste_back(np.zeros_like(cut), crop, frame)
+    opaque = np.ones(cut.shape[:2], np.float32)
+    assert np.array_equal(paste_back(cut, opaque, crop, frame), frame)
+    assert np.array_equal(paste_back(np.zeros_like(cut), 0 * opaque, crop, frame), frame)
+    black = paste_back(np.zeros_like(cut), opaque, crop, frame)
     rows, columns = np.indices((40, 50))
     inside = (rows >= crop.y) & (rows < crop.y + crop.h) & (columns >= crop.x) & (columns < crop.x + crop.w)
     assert not black[inside].any()
@@ -154,7 +156,7 @@ def test_a_person_in_a_crop_comes_back_to_its_place():
     frame[40:100, 60:90] = (200, 40, 40)
     crop = steady_crop([(60.0, 40.0, 90.0, 100.0)], frame.shape[:2], 1.0)
     seen = apply_picture(frame, crop, (256, 256))
-    restored = paste_back(seen, crop, np.full_like(frame, 90))
+    restored = paste_back(seen, np.ones((256, 256), np.float32), crop, np.full_like(frame, 90))
     assert np.abs(restored.astype(int) - frame).mean() < 2
 
 
