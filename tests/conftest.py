@@ -59,6 +59,11 @@ SMALL_MODEL = ModelOptions(
 """The tiny model's structure with every part at its smallest, so that a whole run takes a second."""
 
 
+@pytest.fixture(scope="session")
+def small_options() -> ModelOptions:
+    return SMALL_MODEL
+
+
 class KnownPoses:
     """A DensePose estimator for rendered people: knows the IUV of every picture like one it was given."""
 

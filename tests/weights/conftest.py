@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import threading
 from collections.abc import Iterator
@@ -14,49 +15,30 @@ import pytest
 from huggingface_hub import constants
 from huggingface_hub.utils import close_session
 
-from mcld_anim.options.model import (
-    FaceTokenOptions,
-    ImageEncoderOptions,
-    ModelOptions,
-    PoseGuiderOptions,
-    UNetOptions,
-    VaeOptions,
-)
+from mcld_anim.options.model import ModelOptions, PoseGuiderOptions, VaeOptions
 from mcld_anim.weights import fetch
 from mcld_anim.weights.published import published_model
 from mcld_anim.weights.rehearsal import published_layout, write_published
 
-SMALL = ModelOptions(
-    name="small",
-    frame_size=(64, 64),
-    texture_size=(64, 64),
-    vae=VaeOptions(block_out_channels=(8, 8, 8, 8), layers_per_block=1, norm_num_groups=4),
-    unet=UNetOptions(
-        block_out_channels=(8, 16),
-        down_block_types=("CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
-        up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D"),
-        layers_per_block=1,
-        heads=(2, 4),
-        cross_attention_dim=16,
-        norm_num_groups=4,
-    ),
-    pose_guider=PoseGuiderOptions(block_out_channels=(4, 4, 8, 8)),
-    image_encoder=ImageEncoderOptions(32, 16, 16, 32, 1, 2, 16),
-    face=FaceTokenOptions(8, 3, 0.5, dim=16, depth=1, dim_head=8, heads=2, ff_mult=2),
-)
-"""The published structure with every part at its smallest."""
 
-
-@pytest.fixture
-def small() -> ModelOptions:
-    return SMALL
+@pytest.fixture(scope="session")
+def small(small_options: ModelOptions) -> ModelOptions:
+    """The published structure with every part at its smallest."""
+    return dataclasses.replace(
+        small_options,
+        name="small",
+        texture_fill="telea",
+        vae=VaeOptions(block_out_channels=(8, 8, 8, 8), layers_per_block=1, norm_num_groups=4),
+        pose_guider=PoseGuiderOptions(block_out_channels=(4, 4, 8, 8)),
+        face=dataclasses.replace(small_options.face, embedding_dim=8),
+    )
 
 
 @pytest.fixture(scope="session")
-def published_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def published_files(tmp_path_factory: pytest.TempPathFactory, small: ModelOptions) -> Path:
     """A folder with the small model under the published names."""
     folder = tmp_path_factory.mktemp("published")
-    write_published(published_layout(SMALL), published_model("mcld-sd15"), folder)
+    write_published(published_layout(small), published_model("mcld-sd15"), folder)
     return folder
 
 
