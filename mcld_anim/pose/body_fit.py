@@ -17,10 +17,10 @@ from mcld_anim.pose.surface import PARENTS, SEGMENTS, cell_index, rest_body
 
 MOST_PIXELS = 3000
 """Looked at for the fit, evenly spread: sixty numbers need no more."""
-TOLERANCE = 0.03
-"""Metres by which the surface may lie off the map before a pixel counts less: wrong labels lie further off."""
-ROUNDS = 3
-"""Least squares with pixels weighed anew by how far off they are (Huber)."""
+TOLERANCE = 0.06
+"""Metres by which the surface may lie off the map and count a quarter: wrong labels lie further off."""
+ROUNDS = 4
+"""Least squares with pixels weighed anew by how far off they are (Geman and McClure's weights)."""
 JOINT_WEIGHT = 0.05
 """Of the person's pixels, that a joint counts for: neighbouring segments agree about where it is."""
 STIFFNESS = 0.004
@@ -66,7 +66,7 @@ def fit_body(iuv: Iuv) -> BodyFit | None:
         solution = np.linalg.solve(normal, design.T @ (positions * weight[:, None]))
         off = np.linalg.norm(design @ solution - positions, axis=1)
         scale = np.sqrt((solution.reshape(len(SEGMENTS), 4, 2)[0, :3] ** 2).sum() / 2)  # pixels of a metre
-        weight = 1 / np.maximum(1, off / max(TOLERANCE * scale, 1.0))
+        weight = 1 / (1 + (off / max(TOLERANCE * scale, 1.5)) ** 2) ** 2
     maps = solution.reshape(len(SEGMENTS), 4, 2).transpose(0, 2, 1)
     return BodyFit(rows, columns, cells, maps, body.shares[cells].sum(0))
 

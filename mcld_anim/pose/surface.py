@@ -92,9 +92,11 @@ def rest_body() -> RestBody:
     cells = np.stack(np.meshgrid(centres, centres), -1).reshape(-1, 2)  # V is the row
     laid = []
     for number in range(1, PART_COUNT + 1):
+        # Every point of the chart once, though up to six triangles meet there.
         mine = np.flatnonzero(part == number)
+        mine = mine[np.unique(np.round(uv[mine], 5), axis=0, return_index=True)[1]]
         distance, nearest = cKDTree(uv[mine]).query(cells, k=NEIGHBOURS)
-        weight = 1 / (distance + 0.25 / GRID)
+        weight = 1 / (distance + 0.1 / GRID) ** 2
         weight /= weight.sum(1, keepdims=True)
         laid.append(np.einsum("nk,nkc->nc", weight, skin[corner[mine[nearest]]]))
     table = np.concatenate(laid)

