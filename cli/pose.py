@@ -30,6 +30,7 @@ def command(
     dtype: shared.Dtype = None,
     densepose: shared.PoseDensepose = None,
     face: shared.Face = None,
+    retarget: shared.Retarget = None,
     side_by_side: shared.SideBySide = None,
     overwrite: shared.Overwrite = None,
     config: shared.Config = None,

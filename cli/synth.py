@@ -125,6 +125,26 @@ def stability_command(
     _tell(figures, json_path)
 
 
+@app.command("retarget")
+def retarget_command(
+    people: Annotated[int, typer.Option("--people", min=2, help="Held-out persons, each driven by the next.")] = 8,
+    frames: Annotated[int, typer.Option("--frames", min=1, help="Frames of each dance.")] = 12,
+    seed: Annotated[int, typer.Option("--seed", help="Seed of the first person, 900000 or more.")] = 900_000,
+    json_path: Annotated[Path | None, typer.Option("--json", help="Write the figures here as well.")] = None,
+) -> None:
+    """Measure --retarget off, scale and limbs between people of different builds, against rendered truth."""
+    import torch
+
+    from mcld_anim.synthetic.retarget_figures import retarget_figures
+    from mcld_anim.weights.load import load_models
+
+    models = load_models("tiny", torch.device("cpu"), torch.float32, "tiny", "tiny")
+    with Progress() as progress:
+        task = progress.add_task("people", total=people)
+        figures = retarget_figures(models, seed, people, frames, lambda done, _: progress.update(task, completed=done))
+    _tell(figures, json_path)
+
+
 def _tell(figures: dict[str, float], json_path: Path | None) -> None:
     """Print the figures, and write them where asked to."""
     import json

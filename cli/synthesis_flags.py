@@ -21,6 +21,10 @@ Densepose = Annotated[
 ]
 PoseDensepose = Annotated[str | None, typer.Option("--densepose", help="auto, tiny, detectron2 or torchscript.")]
 Face = Annotated[str | None, typer.Option(help="auto, tiny, insightface, dlib or none.")]
+Retarget = Annotated[
+    str | None,
+    typer.Option(help="off, scale (the driving body as tall as the source's) or limbs (its proportions as well)."),
+]
 SideBySide = Annotated[
     bool | None, typer.Option("--side-by-side", help="Add the source and the driving pose to the picture.")
 ]

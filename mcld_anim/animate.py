@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -17,7 +18,8 @@ from mcld_anim.inputs import RunPlan, check_run
 from mcld_anim.metrics.stability import StabilityMeter
 from mcld_anim.options.run import RunOptions
 from mcld_anim.outputs import publish, working_folder
-from mcld_anim.pose.cleanup import cleaned
+from mcld_anim.pose.cleanup import CleanPose, cleaned
+from mcld_anim.pose.retarget import retargeted
 from mcld_anim.report.faces import FaceMeter
 from mcld_anim.report.frames import FrameReport, frame_row, tell_repairs
 from mcld_anim.report.page import write_page
@@ -26,6 +28,8 @@ from mcld_anim.report.run_page import run_page
 from mcld_anim.report.stages import Progress, Stages, ignore_progress
 from mcld_anim.report.thumbnails import Thumbnails
 from mcld_anim.result import open_result
+from mcld_anim.retargeting import driving_change
+from mcld_anim.source.appearance import SourceAppearance
 from mcld_anim.video.audio import AudioSource, audio_source
 from mcld_anim.weights.load import LoadedModels
 
@@ -84,7 +88,7 @@ def make_video(
     """Make every frame, a batch at a time, and write it with its row of the report as soon as it exists."""
     options, size, total = plan.options, models.mcld.options.frame_size, len(driving)
     source, index = maker.source, 0
-    poses = cleaned(driving.framed(size, options.framing), options.pose_cleanup)
+    poses = _poses(options, source, driving, size, stages)
     meter, stability = FaceMeter(models.face_backend, source.face), StabilityMeter()
     guard = IdentityGuard(maker, meter, options.min_face_similarity, options.retries)
     finisher = compositor(plan, source, driving, stages)
@@ -114,6 +118,18 @@ def make_video(
             stages.progress(FRAMES_STAGE, index, total)
     guard.tell(stages)
     tell_repairs(report.totals, stages)
+
+
+def _poses(
+    options: RunOptions, source: SourceAppearance, driving: DrivingPoses, size: tuple[int, int], stages: Stages
+) -> Iterator[CleanPose]:
+    """Each frame's pose at `size` (height, width): framed, put right, and made that of the source's body."""
+    poses = cleaned(driving.framed(size, options.framing), options.pose_cleanup)
+    seen = (iuv for iuv, found in driving.framed(size, options.framing) if found)
+    change = driving_change(options.retarget, source.iuv, seen, options.background == "driving", stages)
+    if change is None:
+        return poses
+    return (replace(pose, iuv=retargeted(pose.iuv, change)) for pose in poses)
 
 
 def _sound(plan: RunPlan, driving: DrivingPoses) -> AudioSource | None:

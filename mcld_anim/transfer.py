@@ -11,11 +11,13 @@ from mcld_anim.inputs import check_pose
 from mcld_anim.options.run import PoseOptions
 from mcld_anim.outputs import publish, working_folder
 from mcld_anim.pictures import write_picture
+from mcld_anim.pose.retarget import retargeted
 from mcld_anim.report.faces import FaceMeter
 from mcld_anim.report.frames import FrameReport, FrameRow
 from mcld_anim.report.record import describe_run, describe_summary, write_json
 from mcld_anim.report.side_by_side import side_by_side
 from mcld_anim.report.stages import Progress, Stages, ignore_progress
+from mcld_anim.retargeting import driving_change
 
 
 def transfer(
@@ -34,6 +36,8 @@ def transfer(
         settings = sampling_settings(options, models.mcld.options)
         with stages.timed("driving poses"):
             pose = frame_pose(read_pose(options.pose, models.pose_backend), models.mcld.options.frame_size)
+        change = driving_change(options.retarget, source.iuv, [pose], False, stages)
+        pose = pose if change is None else retargeted(pose, change)
         with stages.timed("synthesis"):
             (picture,) = FrameMaker(models.mcld, source, settings).make(
                 [0], [pose], on_step=lambda done, steps: stages.progress(FRAMES_STAGE, done, steps)

@@ -279,3 +279,20 @@ def test_a_failed_or_interrupted_run_leaves_nothing(
         run("new/result.mp4", batch_size=2)
     assert len(calls) == 5
     assert not (tmp_path / "new").exists()
+
+
+def test_retargeting_changes_the_body_in_every_frame_and_not_the_batches(run: Run) -> None:
+    off = decode(run("off.mp4", crf=0).output)
+    made = {size: run(f"b{size}.mp4", batch_size=size, crf=0, retarget="limbs") for size in (1, 4)}
+    frames = [decode(one.output).astype(int) for one in made.values()]
+    assert len(frames[0]) == len(off)
+    assert np.abs(frames[0] - frames[1]).max() <= 4
+    assert (np.abs(frames[0] - off).mean((1, 2, 3)) > 0.5).all()
+    summary = made[4].summary
+    assert [event["kind"] for event in summary["events"] if event["kind"].startswith("retarget")][-1] == "retargeted"
+
+
+def test_in_the_driving_scene_a_retargeted_body_keeps_its_height(run: Run) -> None:
+    summary = run(background="driving", retarget="limbs").summary
+    (message,) = [event["message"] for event in summary["events"] if event["kind"] == "retargeted"]
+    assert "1.00 times as tall" in message

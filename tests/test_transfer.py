@@ -118,3 +118,11 @@ def test_an_iuv_of_nobody_is_refused(run: Run, tmp_path: Path) -> None:
     (tmp_path / "empty.png").write_bytes(encode_iuv(np.zeros((64, 64, 3), np.uint8)))
     with pytest.raises(PoseError, match="shows no person"):
         run(pose=tmp_path / "empty.png")
+
+
+def test_the_pose_can_be_that_of_the_source_s_build(run: Run) -> None:
+    off = load(run().output)
+    with pytest.warns(UserWarning, match="times as tall"):
+        made = run(retarget="limbs")
+    assert "retargeted" in [event["kind"] for event in made.summary["events"]]
+    assert not np.array_equal(load(made.output), off)

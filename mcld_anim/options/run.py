@@ -18,6 +18,7 @@ DeviceName = Literal["auto", "cuda", "mps", "cpu"]
 DtypeName = Literal["auto", "float32", "bfloat16", "float16"]
 FaceName = Literal["auto", "tiny", "insightface", "dlib", "none"]
 PresetName = Literal["fast", "balanced", "best"]
+RetargetName = Literal["off", "scale", "limbs"]
 
 MODEL_NAMES = ("auto", "tiny", "mcld-sd15")
 """Names that `--model` understands; anything else is a folder of weights."""
@@ -41,6 +42,7 @@ class SynthesisOptions:
     guidance: float | None = None  # classifier-free guidance scale, 1 = off; None: the model's own
     densepose: str = "auto"  # backend, or the path of an IUV sequence of the driving video; auto: see `weights.choose`
     face: FaceName = "auto"  # face embedder; auto: the model's own; "none": no face condition, no similarity
+    retarget: RetargetName = "off"  # the driving body gets the source's height ("scale"), and proportions ("limbs")
     side_by_side: bool = False  # source picture, driving pose and result next to each other
     overwrite: bool = False  # replace outputs that exist
     preset: PresetName = "balanced"  # configs/run/<preset>.yaml, the defaults of the fields above and below
@@ -51,6 +53,7 @@ class SynthesisOptions:
         check_choice("--device", self.device, ("auto", "cuda", "mps", "cpu"))
         check_choice("--dtype", self.dtype, ("auto", "float32", "bfloat16", "float16"))
         check_choice("--face", self.face, ("auto", "tiny", "insightface", "dlib", "none"))
+        check_choice("--retarget", self.retarget, ("off", "scale", "limbs"))
         check_choice("--preset", self.preset, ("fast", "balanced", "best"))
         check_range("--seed", self.seed, 0, 2**63 - 1)
         check_range("--steps", self.steps, 1, 1000)
@@ -103,6 +106,11 @@ class RunOptions(SynthesisOptions, VideoOptions):
         check_range("--blend", self.blend, 0.0, 0.95)
         check_range("--batch-size", self.batch_size, 1, 1024)
         check_range("--crf", self.crf, 0, 51)
+        if self.retarget == "scale" and self.background == "driving":
+            raise UsageError(
+                "--retarget scale makes a person who is too tall or too small for the scene of --background driving: "
+                "choose --retarget limbs, which keeps the height there, or another background"
+            )
         if not self.audio:
             raise UsageError("--audio is empty; give driving, none or the path of a file with sound")
 

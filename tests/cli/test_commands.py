@@ -108,7 +108,8 @@ def test_every_flag_of_run_is_taken(call: Call, media: Path, tmp_path: Path) -> 
     flags = "--fps 5 --start 0.1 --end 0.9 --max-frames 2 --audio none --model tiny --preset fast --steps 1"
     flags += " --guidance 1.5 --noise mixed:0.5 --blend 0.3 --blending neighbour --framing track --pose-cleanup 0.2"
     flags += " --min-face-similarity 0.2 --retries 1 --batch-size 2 --device cpu --dtype float32 --densepose tiny"
-    flags += " --face tiny --crf 20 --side-by-side --background source --overwrite --config more.yaml -o x.mp4"
+    flags += " --face tiny --retarget limbs --crf 20 --side-by-side --background source"
+    flags += " --overwrite --config more.yaml -o x.mp4"
     code, out, err = call("run", "-s", media / "person.png", "-d", media / "dance.mp4", *flags.split())
     assert (code, out) == (0, "x.mp4\n"), err
     options = json.loads((tmp_path / "x.run.json").read_text())["options"]
@@ -118,6 +119,7 @@ def test_every_flag_of_run_is_taken(call: Call, media: Path, tmp_path: Path) -> 
         2,
         "mixed:0.5",
     )
+    assert options["retarget"] == "limbs"
 
 
 def test_pose_prints_its_output(call: Call, media: Path, tmp_path: Path) -> None:

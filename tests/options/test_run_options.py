@@ -57,6 +57,8 @@ def test_presets_scale_the_steps_of_any_model() -> None:
         ({"dtype": "int8"}, "int8"),
         ({"model": ""}, "--model is empty; give auto, tiny, mcld-sd15 or a folder"),
         ({"face": "opencv"}, "opencv"),
+        ({"retarget": "arms"}, "arms"),
+        ({"retarget": "scale", "background": "driving"}, "--retarget scale.*--background driving.*--retarget limbs"),
         ({"preset": "ultra"}, "--preset ultra is not known; choose fast, balanced, best"),
         ({"fps": "fast"}, "fps"),
         ({"fps": 0.0}, "--fps 0"),
