@@ -40,6 +40,7 @@ def command(
     dtype: shared.Dtype = None,
     densepose: shared.Densepose = None,
     face: shared.Face = None,
+    person: video_flags.Person = None,
     framing: video_flags.Framing = None,
     pose_cleanup: video_flags.PoseCleanup = None,
     background: video_flags.Background = None,

@@ -92,7 +92,8 @@ def make_video(
     with open_result(path, plan, driving, source.picture, _sound(plan, driving), stages) as video:
         while batch := list(islice(poses, options.batch_size)):
             with stages.timed("synthesis"):
-                pictures = maker.make(range(index, index + len(batch)), [pose.iuv for pose in batch])
+                indices, cuts = range(index, index + len(batch)), [pose.cut for pose in batch]
+                pictures = maker.make(indices, [pose.iuv for pose in batch], cuts)
             for place, (picture, pose) in enumerate(zip(pictures, batch, strict=True)):
                 with stages.timed("identity guard"):
                     kept = guard.keep(place, index, pose.iuv, picture)
