@@ -157,7 +157,8 @@ class PersonTracker:
         apart = unlikeness(track.look, looks[place])
         near = index - track.seen <= PROBATION and shared >= PLACE
         alone = len(self._tracks) == 1 and len(people) == 1  # then there is nobody to be taken for
-        if not (apart is not None and apart <= SAME) and not (near and (apart is None or apart <= OTHER or alone)):
+        fits = near or alone if apart is None else apart <= SAME or (near and (apart <= OTHER or alone))
+        if not fits:
             return NEVER
         likely = 0.0 if apart is None else LOOKS * (1 - apart / OTHER)
         return shared * FADE ** (index - track.seen - 1) + likely
@@ -193,7 +194,8 @@ class PersonTracker:
                 continue
             apart = unlikeness(lost.look, newcomer.look)
             watched = index - newcomer.born >= PROBATION
-            if apart is not None and (apart <= SAME or (watched and apart <= OTHER)):
+            unsure = watched and (apart is None or apart <= OTHER) and self._is_stranger(newcomer)
+            if unsure or (apart is not None and apart <= SAME):
                 del self._tracks[self._followed]
             elif watched and self._choice == LARGEST and index - lost.seen >= PATIENCE and self._is_stranger(newcomer):
                 self._replaced.append((index, index))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -13,6 +15,7 @@ from safetensors.torch import save_file
 from mcld_anim.arrays import Picture
 from mcld_anim.errors import WeightsError
 from mcld_anim.pose.backends import iuv_box, largest_iuv
+from mcld_anim.pose.select import from_left
 from mcld_anim.pose.squares import tiles
 from mcld_anim.pose.tiny import TinyDensePoseBackend, load_tiny_pose_backend
 from mcld_anim.pose.tiny_network import TinyDensePose, TinyDensePoseOptions, chosen_uv
@@ -20,6 +23,7 @@ from mcld_anim.synthetic.person import Rendering
 from mcld_anim.train.scenes import make_backgrounds
 
 WALL = 170
+Shown = Any  # a frame of tests/pose/conftest.py
 
 
 @pytest.fixture(scope="module")
@@ -181,3 +185,22 @@ def test_weights_that_do_not_fit_are_named(tmp_path: Path) -> None:
     save_file({"other": torch.zeros(1)}, tmp_path / "other.safetensors")
     with pytest.raises(WeightsError, match=r"other\.safetensors does not hold"):
         load_tiny_pose_backend(weights=tmp_path / "other.safetensors")
+
+
+def test_two_people_side_by_side_are_both_found(backend: TinyDensePoseBackend, two_people: Shown) -> None:
+    (people,) = backend.estimate([two_people.picture])
+    assert len(people) == 2
+    assert people[0].area >= people[1].area
+    for one, name in zip(from_left(people), ("left", "right"), strict=True):
+        assert overlap(one.iuv, two_people.people[name].iuv) > 0.6
+        other = two_people.people["right" if name == "left" else "left"]
+        assert (one.iuv[..., 0] > 0)[other.iuv[..., 0] > 0].mean() < 0.02
+
+
+def test_people_who_touch_are_parted(backend: TinyDensePoseBackend, people_frame: Callable[..., Shown]) -> None:
+    """Their arms before each other, so that they make one patch."""
+    shown = people_frame([("left", 960_001, 140), ("right", 960_002, 215)], 0, size=192)
+    (people,) = backend.estimate([shown.picture])
+    assert len(people) == 2
+    for one, name in zip(from_left(people), ("left", "right"), strict=True):
+        assert overlap(one.iuv, shown.people[name].iuv) > 0.55
