@@ -52,7 +52,7 @@ def test_nothing_is_blended_over_a_cut(
     one, two = (FrameMaker(small_models.mcld, source, settings).make([3], [poses[3]], c) for c in ([False], [True]))
     assert np.array_equal(one, two)  # a clip's first frame has nothing before it
     frames = [
-        np.stack(FrameMaker(small_models.mcld, source, settings).make([2, 3], poses[2:4], cuts)).astype(int)
+        np.stack(FrameMaker(small_models.mcld, source, settings).make([2, 3], [poses[3]] * 2, cuts)).astype(int)
         for cuts in ([False, True], [False, False])
     ]
     assert np.abs(frames[0][1] - one[0]).max() <= 1
