@@ -20,6 +20,9 @@ def command(
     ] = "auto",
     weights: Annotated[Path | None, typer.Option(help="Weights file of the estimator, if not the pulled one.")] = None,
     device: Annotated[str, typer.Option(help="auto, cuda, mps or cpu.")] = "auto",
+    person: Annotated[
+        str, typer.Option(help="Whom to take: largest, N (from the left, from 1) or x,y (pixels).")
+    ] = "largest",
     fps: Annotated[float | None, typer.Option(help="Frames per second; the video's own if absent.")] = None,
     start: Annotated[float, typer.Option(help="Seconds of the video to skip.")] = 0.0,
     end: Annotated[float | None, typer.Option(help="Second of the video to stop at.")] = None,
@@ -29,6 +32,7 @@ def command(
     """Write the DensePose IUV of every frame of a video, or of a photo."""
     from mcld_anim.device import choose_device
     from mcld_anim.extract import DensePoseRequest, extract_densepose
+    from mcld_anim.options.person import parse_person
     from mcld_anim.weights.choose import choose_alone
 
     request = DensePoseRequest(
@@ -37,6 +41,7 @@ def command(
         densepose=choose_alone(densepose),
         weights=weights,
         device=str(choose_device(device)),
+        person=parse_person(person),
         fps="source" if fps is None else fps,
         start=start,
         end=end,

@@ -41,6 +41,7 @@ def command(
     densepose: shared.Densepose = None,
     face: shared.Face = None,
     retarget: shared.Retarget = None,
+    person: video_flags.Person = None,
     framing: video_flags.Framing = None,
     pose_cleanup: video_flags.PoseCleanup = None,
     background: video_flags.Background = None,

@@ -6,6 +6,10 @@ from typing import Annotated
 
 import typer
 
+Person = Annotated[
+    str | None,
+    typer.Option(help="Whom of the driving video to follow: largest, N (from the left, from 1) or x,y (pixels)."),
+]
 Background = Annotated[
     str | None,
     typer.Option(help="generated, source, driving, transparent (.mov or .zip), #rrggbb, or the PATH of a file."),

@@ -96,7 +96,8 @@ def make_video(
     with open_result(path, plan, driving, source.picture, _sound(plan, driving), stages) as video:
         while batch := list(islice(poses, options.batch_size)):
             with stages.timed("synthesis"):
-                pictures = maker.make(range(index, index + len(batch)), [pose.iuv for pose in batch])
+                indices, cuts = range(index, index + len(batch)), [pose.cut for pose in batch]
+                pictures = maker.make(indices, [pose.iuv for pose in batch], cuts)
             for place, (picture, pose) in enumerate(zip(pictures, batch, strict=True)):
                 with stages.timed("identity guard"):
                     kept = guard.keep(place, index, pose.iuv, picture)
@@ -125,7 +126,7 @@ def _poses(
 ) -> Iterator[CleanPose]:
     """Each frame's pose at `size` (height, width): framed, put right, and made that of the source's body."""
     poses = cleaned(driving.framed(size, options.framing), options.pose_cleanup)
-    seen = (iuv for iuv, found in driving.framed(size, options.framing) if found)
+    seen = (iuv for iuv, found, _ in driving.framed(size, options.framing) if found)
     change = driving_change(options.retarget, source.iuv, seen, options.background == "driving", stages)
     if change is None:
         return poses

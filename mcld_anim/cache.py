@@ -77,7 +77,7 @@ class RunCache:
         given = options.precomputed
         origin = models.pose_backend.name if given is None else self.checksums.of(given)
         video = self.checksums.of(options.driving)
-        key = (video, origin, options.fps, options.start, options.end, options.max_frames)
+        key = (video, origin, options.person_choice, options.fps, options.start, options.end, options.max_frames)
 
         def encode() -> DrivingPoses:
             place = Path(tempfile.mkdtemp(prefix="poses-", dir=self.folder))

@@ -13,12 +13,16 @@ from mcld_anim.events import Event
 from mcld_anim.inputs import RunPlan, is_sequence
 from mcld_anim.pictures import read_picture
 from mcld_anim.pose.backends import Box, PoseBackend, PoseEstimate, estimate_of
+from mcld_anim.pose.cleanup import RawPose
 from mcld_anim.pose.iuv_file import read_iuv
 from mcld_anim.pose.iuv_picture import decode_iuv
 from mcld_anim.pose.precomputed import PrecomputedPoses, precomputed_poses
+from mcld_anim.pose.select import described
 from mcld_anim.pose.sequence import PoseSequence, estimate_sequence
+from mcld_anim.pose.track import named_ranges, runs_of
 from mcld_anim.report.stages import Stages
 from mcld_anim.source.appearance import SourceAppearance, encode_source
+from mcld_anim.video.cuts import with_cuts
 from mcld_anim.video.framing import SteadyCrop, apply_iuv, apply_picture, full_crop, steady_crop, tracking_crops
 from mcld_anim.video.probe import frame_count
 from mcld_anim.video.read import frame_grid, read_frames
@@ -46,6 +50,7 @@ class DrivingPoses:
     fps: Fraction  # of the result
     start: float  # seconds of the driving video at frame 0
     boxes: tuple[Box | None, ...]  # around the person of each frame, None where nobody was found
+    cuts: tuple[bool, ...]  # where another scene begins
 
     def __len__(self) -> int:
         return len(self.poses)
@@ -54,10 +59,10 @@ class DrivingPoses:
         """Seconds of the driving video at frame `index`."""
         return float(self.start + index / self.fps)
 
-    def framed(self, size: tuple[int, int], framing: str = "fixed") -> Iterator[tuple[Iuv, bool]]:
-        """Each frame's IUV cropped to `size` (height, width), and whether a person was found."""
+    def framed(self, size: tuple[int, int], framing: str = "fixed") -> Iterator[RawPose]:
+        """Each frame's IUV cropped to `size` (height, width), whether the person was found, and whether it is a cut."""
         for index, crop in enumerate(self.crops(size, framing)):
-            yield apply_iuv(self.poses[index], crop, size), bool(self.poses.person_found[index])
+            yield apply_iuv(self.poses[index], crop, size), bool(self.poses.person_found[index]), self.cuts[index]
 
     def crops(self, size: tuple[int, int], framing: str = "fixed") -> list[SteadyCrop]:
         """What each frame of the result, of the shape of `size` (height, width), shows of its driving frame.
@@ -68,23 +73,28 @@ class DrivingPoses:
         if framing == "full":
             return [full_crop(shape, aspect)] * len(self)
         if framing == "track":
-            return tracking_crops(self.boxes, shape, aspect, TRACK_SECONDS * float(self.fps), MARGIN)
+            return tracking_crops(self.boxes, shape, aspect, TRACK_SECONDS * float(self.fps), MARGIN, self.cuts)
         return [steady_crop(self.boxes, shape, aspect, MARGIN)] * len(self)
 
 
 def encode_photo(path: Path, models: LoadedModels, stages: Stages) -> SourceAppearance:
-    """The source photo, framed around the person and encoded: once per run, whatever the number of frames."""
+    """The source photo, framed around its largest person and encoded: once per run, whatever the number of frames."""
     with stages.timed(SOURCE_STAGE):
         stages.progress(SOURCE_STAGE, 0, 2)
         picture = read_picture(path, "--source")
-        estimate = models.pose_backend.estimate([picture])[0]
-        if estimate.box is None:
+        (people,) = models.pose_backend.estimate([picture])
+        if not people:
             raise PoseError(
                 f"no person was found in --source {path} (densepose: {models.pose_backend.name}): give a "
                 "photo of one person, best in full length and from the front"
             )
+        if len(people) > 1:
+            message = (
+                f"--source {path} shows {described(people)}: the largest is taken; cut the others off if it is wrong"
+            )
+            stages.tell(Event("several_people", message))
         stages.progress(SOURCE_STAGE, 1, 2)
-        framed = frame_person(picture, estimate, models.mcld.options.frame_size)
+        framed = frame_person(picture, people[0], models.mcld.options.frame_size)
         appearance = encode_source(*framed, models.mcld, models.condition_backend)
         if models.only_measures and models.face_backend is not None:  # frames are compared with what it sees
             appearance = replace(appearance, face=models.face_backend.largest(*framed))
@@ -116,8 +126,11 @@ def encode_driving(plan: RunPlan, backend: PoseBackend, folder: Path, stages: St
         stages.progress(DRIVING_STAGE, 0, expected)
         poses: PoseSequence | PrecomputedPoses
         if options.precomputed is not None:
-            times = [frame.time for frame in frames]
-            poses = precomputed_poses(options.precomputed, times, (info.height, info.width))
+            seen = [(frame.time, cut) for frame, cut in with_cuts(frames)]
+            poses = precomputed_poses(options.precomputed, [time for time, _ in seen], (info.height, info.width))
+            cuts = tuple(cut for _, cut in seen)
+            for event in poses.events:
+                stages.tell(Event(event.kind, f"--densepose {options.densepose}: {event.message}"))
         else:
             poses = estimate_sequence(
                 frames,
@@ -125,21 +138,32 @@ def encode_driving(plan: RunPlan, backend: PoseBackend, folder: Path, stages: St
                 folder,
                 grid.fps,
                 on_frame=lambda done: stages.progress(DRIVING_STAGE, done, expected),
+                person=options.person_choice,
+                on_event=stages.tell,
             )
+            cuts = tuple(bool(cut) for cut in poses.cuts)
         stages.progress(DRIVING_STAGE, len(poses), len(poses))
         boxes = tuple(poses.box(index) for index in range(len(poses)))
     if not any(boxes):
         raise PoseError(f"no person is in any frame of --densepose {options.densepose}: give poses of a person")
-    lost = len(poses) - int(poses.person_found.sum())
-    if lost:
-        stages.tell(
-            Event(
-                "person_missing",
-                f"no person was found in {lost} of {len(poses)} frames of {options.driving}: they hold the "
-                "pose of a neighbouring frame and are marked in the report",
-            )
+    driving = DrivingPoses(poses, grid.fps, float(grid.start), boxes, cuts)
+    _tell_gaps(driving, options.driving, stages)
+    return driving
+
+
+def _tell_gaps(driving: DrivingPoses, video: Path, stages: Stages) -> None:
+    """Say in which frames the person is missing, and where the video cuts."""
+    missing = ~driving.poses.person_found
+    if missing.any():
+        message = (
+            f"the person was not found in {int(missing.sum())} of {len(driving)} frames of {video} "
+            f"({named_ranges(runs_of(missing))}): they hold a neighbouring frame's pose and are marked in the report"
         )
-    return DrivingPoses(poses, grid.fps, float(grid.start), boxes)
+        stages.tell(Event("person_missing", message))
+    if any(driving.cuts):
+        places = named_ranges([(index, index) for index, cut in enumerate(driving.cuts) if cut])
+        message = f"{video} cuts to another scene at {places}: nothing is smoothed over a cut"
+        stages.tell(Event("cuts", message))
 
 
 def driving_frames(plan: RunPlan, stages: Stages) -> Iterator[Picture]:
@@ -151,21 +175,21 @@ def driving_frames(plan: RunPlan, stages: Stages) -> Iterator[Picture]:
 
 
 def read_pose(path: Path, backend: PoseBackend) -> PoseEstimate:
-    """The one pose of `--pose`: from an IUV picture, folder or archive, or estimated on a photo."""
+    """The pose of `--pose`: from an IUV picture, folder or archive, or the largest person's, estimated on a photo."""
     iuv = _iuv_of(path)
     if iuv is not None:
         estimate = estimate_of(iuv, 1.0)
-        if estimate.box is None:
+        if estimate is None:
             raise PoseError(f"the IUV in --pose {path} shows no person: all of it is background")
         return estimate
     picture = read_picture(path, "--pose")
-    estimate = backend.estimate([picture])[0]
-    if estimate.box is None:
+    (people,) = backend.estimate([picture])
+    if not people:
         raise PoseError(
             f"no person was found in --pose {path} (densepose: {backend.name}): give a picture of one "
             "person, best in full length, or an IUV file"
         )
-    return estimate
+    return people[0]
 
 
 def frame_pose(pose: PoseEstimate, size: tuple[int, int]) -> Iuv:

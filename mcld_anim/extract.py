@@ -12,12 +12,14 @@ import torch
 from mcld_anim.arrays import Picture
 from mcld_anim.durable import check_output, durable_file
 from mcld_anim.errors import PoseError, UsageError
-from mcld_anim.events import EventSink, warn
+from mcld_anim.events import Event, EventSink, warn
+from mcld_anim.options.person import LARGEST, PersonChoice
 from mcld_anim.pictures import PHOTO_SUFFIXES, check_picture, read_picture, write_picture
-from mcld_anim.pose.backends import load_pose_backend
+from mcld_anim.pose.backends import largest_iuv, load_pose_backend
 from mcld_anim.pose.iuv_file import read_iuv_sequence, write_iuv_sequence
 from mcld_anim.pose.iuv_picture import encode_iuv
 from mcld_anim.pose.precomputed import precomputed_iuv
+from mcld_anim.pose.select import described, selected
 from mcld_anim.pose.sequence import estimate_sequence
 from mcld_anim.source.texture import source_texture
 from mcld_anim.video.probe import probe
@@ -36,6 +38,7 @@ class DensePoseRequest:
     densepose: str = "tiny"  # or detectron2
     weights: Path | None = None  # of detectron2; None: its usual place
     device: str = "cpu"
+    person: PersonChoice = LARGEST  # whom to take
     fps: float | str = "source"  # frames per second of the sequence
     start: float = 0.0  # seconds
     end: float | None = None  # seconds
@@ -69,8 +72,9 @@ def extract_densepose(
     if not (request.overwrite and output.is_dir()):  # a sequence folder may be replaced, see `iuv_writer`
         check_output(output, request.overwrite)
     if request.is_photo:
-        return _photo(request, output)
+        return _photo(request, output, on_event)
     info = probe(request.input)
+    request.person.check_inside(info.width, info.height, str(request.input))
     frame_grid(info, request.fps, request.start, request.end, request.max_frames)
     backend = load_pose_backend(request.densepose, torch.device(request.device), request.weights)
     frames = read_frames(info, request.fps, request.start, request.end, request.max_frames, on_event=on_event)
@@ -83,17 +87,24 @@ def extract_densepose(
         meta={"input": request.input.name},
         on_frame=lambda done: progress("densepose", done, None),
         overwrite=request.overwrite,
+        person=request.person,
+        on_event=on_event,
     )
     return DensePoseResult(output, len(sequence), int(sequence.person_found.sum()))
 
 
-def _photo(request: DensePoseRequest, output: Path) -> DensePoseResult:
+def _photo(request: DensePoseRequest, output: Path, on_event: EventSink) -> DensePoseResult:
     check_picture(request.input)
     picture = read_picture(request.input)
+    request.person.check_inside(picture.shape[1], picture.shape[0], str(request.input))
     backend = load_pose_backend(request.densepose, torch.device(request.device), request.weights)
-    estimate = backend.estimate([picture])[0]
-    if not estimate.found:
+    (people,) = backend.estimate([picture])
+    if not people:
         raise PoseError(_nobody(request.input, request.densepose))
+    estimate = selected(people, request.person, str(request.input))
+    if len(people) > 1:
+        message = f"{request.input} shows {described(people)}: --person {request.person} is taken"
+        on_event(Event("several_people", message))
     if output.suffix.lower() == ".png":
         with durable_file(output, request.overwrite) as partial:
             partial.write_bytes(encode_iuv(estimate.iuv))
@@ -119,7 +130,7 @@ def extract_texture(
     if iuv is not None:
         found = precomputed_iuv(iuv, (picture.shape[0], picture.shape[1]))
     else:
-        found = load_pose_backend(densepose, torch.device(device)).estimate([picture])[0].iuv
+        found = largest_iuv(load_pose_backend(densepose, torch.device(device)), picture)
     if not found[..., 0].any():
         raise PoseError(_nobody(photo, densepose) if iuv is None else f"{iuv} shows no person: give another IUV file")
     texture = source_texture(picture, found)

@@ -74,9 +74,14 @@ class FrameMaker:
 
     @torch.inference_mode()
     def make(
-        self, indices: Sequence[int], poses: Sequence[Iuv], on_step: Callable[[int, int], None] | None = None
+        self,
+        indices: Sequence[int],
+        poses: Sequence[Iuv],
+        cuts: Sequence[bool] = (),
+        on_step: Callable[[int, int], None] | None = None,
     ) -> list[Picture]:
-        """The pictures of the next frames: `indices` in the clip, `poses` as IUV of the frame size."""
+        """The pictures of the next frames: `indices` in the clip, `poses` as IUV of the frame size, `cuts` where given
+        marks those with which another scene begins: nothing is blended over a cut."""
         settings, options = self.settings, self.mcld.options
         shape = (options.vae.latent_channels, *options.latent_size)
         noise = start_noise(shape, settings.seed, indices, self._noise).to(self._weights.device)
@@ -89,8 +94,8 @@ class FrameMaker:
             self._scheduler,
             settings.steps,
             settings.guidance,
-            blend=self._neighbour.batch(cell_codes(poses, options.latent_size)) if in_place else None,
-            steady=self._guided.batch(poses, options.latent_size) if along else None,
+            blend=self._neighbour.batch(cell_codes(poses, options.latent_size), cuts) if in_place else None,
+            steady=self._guided.batch(poses, options.latent_size, cuts) if along else None,
             on_step=on_step,
         )
         return self.decode(latents, hints)

@@ -29,6 +29,7 @@ def check_run(options: RunOptions) -> RunPlan:
     outputs = _check_outputs(options, options.driving, *options.suffixes)
     check_picture(options.source, "--source")
     info = probe(options.driving)
+    options.person_choice.check_inside(info.width, info.height, str(options.driving))
     frame_grid(info, options.fps, options.start, options.end, options.max_frames)
     sound = options.audio_file
     if sound not in (None, options.driving) and not sound.is_file():

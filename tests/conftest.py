@@ -74,19 +74,21 @@ class KnownPoses:
         self._known = [(self._thumbnail(one.picture), one.iuv) for one in known]
         self.pictures = 0  # how many were estimated
 
-    def estimate(self, pictures: Sequence[Picture]) -> list[PoseEstimate]:
+    def estimate(self, pictures: Sequence[Picture]) -> list[list[PoseEstimate]]:
         """The nearest known picture's IUV, scaled to the picture's size."""
         self.pictures += len(pictures)
         return [self._estimate(picture) for picture in pictures]
 
-    def _estimate(self, picture: Picture) -> PoseEstimate:
+    def _estimate(self, picture: Picture) -> list[PoseEstimate]:
         thumbnail = self._thumbnail(picture)
         distances = [float(np.abs(thumbnail - other).mean()) for other, _ in self._known]
         nearest = int(np.argmin(distances))
         height, width = picture.shape[:2]
         if distances[nearest] > self.NEAR:
-            return estimate_of(np.zeros((height, width, 3), np.uint8), 0.0)
-        return estimate_of(cv2.resize(self._known[nearest][1], (width, height), interpolation=cv2.INTER_NEAREST), 0.9)
+            return []
+        iuv = cv2.resize(self._known[nearest][1], (width, height), interpolation=cv2.INTER_NEAREST)
+        one = estimate_of(iuv, 0.9)
+        return [] if one is None else [one]
 
     @staticmethod
     def _thumbnail(picture: Picture) -> np.ndarray:

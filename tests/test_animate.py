@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import av
+import cv2
 import numpy as np
 import pytest
 
@@ -17,8 +18,10 @@ from mcld_anim.animate import RunResult, animate
 from mcld_anim.cache import RunCache
 from mcld_anim.errors import InputError, OutputError, PoseError, UsageError
 from mcld_anim.events import Event
+from mcld_anim.inputs import check_run
 from mcld_anim.options.run import RunOptions
 from mcld_anim.pose.iuv_file import iuv_writer
+from mcld_anim.report.stages import Stages
 from mcld_anim.synthetic.person import Rendering
 from mcld_anim.weights.load import LoadedModels
 
@@ -296,3 +299,37 @@ def test_in_the_driving_scene_a_retargeted_body_keeps_its_height(run: Run) -> No
     summary = run(background="driving", retarget="limbs").summary
     (message,) = [event["message"] for event in summary["events"] if event["kind"] == "retargeted"]
     assert "1.00 times as tall" in message
+
+
+def test_another_person_is_another_sequence_of_poses(tmp_path: Path, media: Path, small_models: LoadedModels) -> None:
+    cache, backend = RunCache(tmp_path, load=lambda *_: small_models), small_models.pose_backend
+    estimated = []
+    for person in ("largest", "1", "64,64", "largest", 1):
+        options = RunOptions(source=media / "person.png", driving=media / "dance.mp4", person=person)
+        before = backend.pictures  # type: ignore[attr-defined]
+        poses = cache.driving(check_run(options), small_models, Stages(on_event=lambda _: None))
+        estimated.append(backend.pictures - before)  # type: ignore[attr-defined]
+        assert poses.cuts == (False,) * 11
+    assert estimated == [11, 11, 11, 0, 0]
+
+
+def test_a_cut_is_in_the_report_and_told(
+    run: Run, tmp_path: Path, media: Path, dance: list[Rendering], photo: Rendering, clip_writer: Callable[..., None]
+) -> None:
+    """With poses from a file, too: the cut is seen in the frames."""
+    scene = cv2.resize(photo.picture, (128, 128), interpolation=cv2.INTER_AREA)
+    clip_writer(tmp_path / "cut.mp4", [*(one.picture for one in dance[:5]), *[255 - scene[::-1]] * 2, *[scene] * 4])
+    told: list[Event] = []
+    result = run("cut_out.mp4", driving=tmp_path / "cut.mp4", on_event=told.append)
+    rows = json.loads(result.output.with_suffix(".report.json").read_text())["frames"]
+    noticed = [row["index"] for row in rows if row["cut"]]
+    assert 5 in noticed
+    assert result.summary["cuts"] == len(noticed)
+    (event,) = [event for event in told if event.kind == "cuts"]
+    assert "cuts to another scene at" in event.message
+    with iuv_writer(tmp_path / "poses.zip", Fraction(10)) as writer:
+        for index in range(11):
+            writer.write(dance[index].iuv)
+    run("given.mp4", driving=tmp_path / "cut.mp4", densepose=str(tmp_path / "poses.zip"))
+    given = json.loads((tmp_path / "given.report.json").read_text())["frames"]
+    assert [row["index"] for row in given if row["cut"]] == noticed

@@ -45,6 +45,21 @@ def make(
 
 
 @pytest.mark.parametrize("blending", ["surface", "neighbour"])
+def test_nothing_is_blended_over_a_cut(
+    small_models: LoadedModels, source: SourceAppearance, poses: list[np.ndarray], blending: str
+) -> None:
+    settings = replace(SETTINGS, blending=blending, blend=0.9, noise="independent")
+    one, two = (FrameMaker(small_models.mcld, source, settings).make([3], [poses[3]], c) for c in ([False], [True]))
+    assert np.array_equal(one, two)  # a clip's first frame has nothing before it
+    frames = [
+        np.stack(FrameMaker(small_models.mcld, source, settings).make([2, 3], [poses[3]] * 2, cuts)).astype(int)
+        for cuts in ([False, True], [False, False])
+    ]
+    assert np.abs(frames[0][1] - one[0]).max() <= 1
+    assert np.abs(frames[1][1] - one[0]).max() > 1
+
+
+@pytest.mark.parametrize("blending", ["surface", "neighbour"])
 @pytest.mark.parametrize("guidance", [1.0, 2.0])
 def test_batch_sizes_1_3_and_8_differ_by_one_grey_level_at_most(
     small_models: LoadedModels, source: SourceAppearance, poses: list[np.ndarray], guidance: float, blending: str

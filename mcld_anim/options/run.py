@@ -12,6 +12,7 @@ from typing import Literal
 
 from mcld_anim.errors import UsageError
 from mcld_anim.options.checks import check_choice, check_noise, check_range
+from mcld_anim.options.person import LARGEST
 from mcld_anim.options.video import VideoOptions
 
 DeviceName = Literal["auto", "cuda", "mps", "cpu"]
@@ -102,6 +103,11 @@ class RunOptions(SynthesisOptions, VideoOptions):
         if self.end is not None and self.end <= self.start:
             raise UsageError(f"--end {self.end:g} is not after --start {self.start:g}; both are seconds")
         check_range("--max-frames", self.max_frames, 1, None)
+        if self.precomputed is not None and self.person_choice != LARGEST:
+            raise UsageError(
+                f"--person {self.person_choice} does nothing with --densepose {self.densepose}: it holds one person; "
+                "give --person to `mcld-anim densepose`, which writes such files"
+            )
         check_noise(self.noise)
         check_range("--blend", self.blend, 0.0, 0.95)
         check_range("--batch-size", self.batch_size, 1, 1024)

@@ -9,6 +9,7 @@ from typing import Literal
 
 from mcld_anim.errors import UsageError
 from mcld_anim.options.checks import check_choice, check_range
+from mcld_anim.options.person import PersonChoice, parse_person
 
 BACKGROUNDS = ("generated", "source", "driving", "transparent")
 """Names that `--background` understands; anything else is a colour (#rrggbb) or the path of a picture or video."""
@@ -20,6 +21,7 @@ COLOUR_PATTERN = re.compile(r"#[0-9a-fA-F]{6}")
 class VideoOptions:
     """The part of `RunOptions` that single pictures have no use for."""
 
+    person: str | int = "largest"  # whom of the driving video to follow: "largest", N (from the left, from 1) or "x,y"
     background: str = "generated"  # "generated", "source", "driving", "transparent", "#rrggbb" or a file
 
     framing: Literal["fixed", "track", "full"] = (
@@ -38,6 +40,7 @@ class VideoOptions:
                 f"--background {self.background or 'is empty'}: give {', '.join(BACKGROUNDS)}, "
                 "a colour such as #00ff00, or the path of a picture or video"
             )
+        parse_person(self.person)
         check_choice("--framing", self.framing, ("fixed", "track", "full"))
         check_range("--pose-cleanup", self.pose_cleanup, 0.0, 1.0)
         check_choice("--blending", self.blending, ("surface", "neighbour"))
@@ -49,6 +52,11 @@ class VideoOptions:
             raise UsageError("--paste-back puts the person into the driving video: it needs --background driving")
         if self.paste_back and side_by_side:
             raise UsageError("--side-by-side shows crops, --paste-back whole frames: leave one of them out")
+
+    @property
+    def person_choice(self) -> PersonChoice:
+        """What `--person` says; UsageError where it says nothing that is known."""
+        return parse_person(self.person)
 
     @property
     def suffixes(self) -> tuple[str, ...]:

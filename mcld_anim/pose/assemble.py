@@ -1,6 +1,8 @@
-"""From one detection's DensePose maps to an IUV as large as the picture, for every estimator of detectron2's kind."""
+"""From detections' DensePose maps to people with IUV as large as the picture, for estimators of detectron2's kind."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -9,7 +11,27 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from mcld_anim.arrays import Iuv
-from mcld_anim.pose.backends import Box
+from mcld_anim.pose.backends import Box, PoseEstimate, largest_first
+
+
+def assemble_people(
+    boxes: Float[Tensor, "people 4"],
+    coarse: Float[Tensor, "people 2 cells cells"],
+    fine: Float[Tensor, "people 25 cells cells"],
+    u: Float[Tensor, "people 25 cells cells"],
+    v: Float[Tensor, "people 25 cells cells"],
+    scores: Sequence[float],
+    size: tuple[int, int],
+) -> list[PoseEstimate]:
+    """The detections of a picture of `size` (height, width), the largest first; without a pixel, none."""
+    people = []
+    for index, score in enumerate(scores):
+        one = slice(index, index + 1)
+        x0, y0, x1, y1 = (float(value) for value in boxes[index])
+        iuv = assemble_iuv((x0, y0, x1, y1), coarse[one], fine[one], u[one], v[one], size)
+        if iuv[..., 0].any():
+            people.append(PoseEstimate(iuv, (x0, y0, x1, y1), score))
+    return largest_first(people)
 
 
 def assemble_iuv(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -19,19 +19,19 @@ Box = tuple[float, float, float, float]
 
 @dataclass(frozen=True, eq=False)
 class PoseEstimate:
-    """One picture's most certain person."""
+    """One person in a picture."""
 
     iuv: Iuv
-    """As large as the picture; all 0 where no person was found."""
-    box: Box | None
-    """Around the person, None where none was found."""
+    """As large as the picture; all 0 where this person is not."""
+    box: Box
+    """Around the person."""
     score: float
     """How certain the estimator is that this is a person, 0..1."""
 
     @property
-    def found(self) -> bool:
-        """Whether there is a person."""
-        return self.box is not None
+    def area(self) -> int:
+        """Pixels that show the person."""
+        return int(np.count_nonzero(self.iuv[..., 0]))
 
 
 class PoseBackend(Protocol):
@@ -41,8 +41,8 @@ class PoseBackend(Protocol):
     def name(self) -> str:
         """As in `--densepose`."""
 
-    def estimate(self, pictures: Sequence[Picture]) -> list[PoseEstimate]:
-        """One estimate per picture (H, W, 3) uint8 RGB, in their order; sizes may differ."""
+    def estimate(self, pictures: Sequence[Picture]) -> list[list[PoseEstimate]]:
+        """Everybody in each picture (H, W, 3) uint8 RGB, the largest first; [] for nobody. Sizes may differ."""
 
 
 def load_pose_backend(name: str, device: torch.device | str = "cpu", weights: Path | None = None) -> PoseBackend:
@@ -73,7 +73,18 @@ def iuv_box(iuv: Iuv) -> Box | None:
     return float(columns[0]), float(rows[0]), float(columns[-1] + 1), float(rows[-1] + 1)
 
 
-def estimate_of(iuv: Iuv, score: float) -> PoseEstimate:
-    """An estimate whose box is taken from the IUV itself."""
+def estimate_of(iuv: Iuv, score: float) -> PoseEstimate | None:
+    """An estimate whose box is taken from the IUV itself; None where it shows nobody."""
     box = iuv_box(iuv)
-    return PoseEstimate(iuv, box, score if box is not None else 0.0)
+    return None if box is None else PoseEstimate(iuv, box, score)
+
+
+def largest_first(estimates: Iterable[PoseEstimate]) -> list[PoseEstimate]:
+    """The people of one picture by the pixels that show them; the leftmost first where those are as many."""
+    return sorted(estimates, key=lambda one: (-one.area, one.box))
+
+
+def largest_iuv(backend: PoseBackend, picture: Picture) -> Iuv:
+    """The IUV of the largest person in a picture; all 0 where there is nobody."""
+    (people,) = backend.estimate([picture])
+    return people[0].iuv if people else np.zeros_like(picture)

@@ -3,8 +3,9 @@
 Each frame is compared with its two neighbours, moved along the surface to where its own body is. Where both say another
 part, or person where it says background, they win (temporal majority); U and V become a weighted mean along the
 correspondences; small holes inside the person are filled from their edge; a frame that agrees with neither neighbour,
-while those agree with each other, is replaced by the one before. Looks at raw frames only, one in each direction, so
-that a frame does not depend on batches. A shift of U, V common to a whole part looks like motion and stays.
+while those agree with each other, is replaced by the one before. Looks at raw frames only, one in each direction and
+never over a cut, so that a frame does not depend on batches. A shift of U, V common to a whole part looks like motion
+and stays.
 """
 
 from __future__ import annotations
@@ -32,12 +33,13 @@ OUTLIER = 0.5
 """Times the neighbours' agreement with each other: a frame that agrees with both less is an outlier ..."""
 LEAST_AGREEMENT = 0.25
 """... if they agree at least this much."""
-CUT = 0.05
-"""Agreement of two frames below which a cut lies between them, if those on either side agree."""
 HOLE = 0.01
 """Of the person's area: smaller patches of background inside are holes."""
 NOTABLE = 0.02
 """Of the person's area: a frame of which more was filled is marked."""
+
+RawPose = tuple[Iuv, bool, bool]
+"""A frame's IUV, whether its person was found, and whether another scene begins with it."""
 
 Status = Literal["seen", "held", "replaced", "filled"]
 
@@ -54,13 +56,13 @@ class CleanPose:
     """The driving video cuts to another scene here."""
 
 
-def cleaned(poses: Iterable[tuple[Iuv, bool]], strength: float) -> Iterator[CleanPose]:
-    """The poses (IUV of one size, person found) put right; `strength` 0..1, 0 leaves every IUV untouched."""
-    window: list[tuple[Iuv, bool] | None] = [None, None, None, None]  # two before, this one is the third, one after
+def cleaned(poses: Iterable[RawPose], strength: float) -> Iterator[CleanPose]:
+    """The poses (IUV of one size) put right; `strength` 0..1, 0 leaves every IUV untouched."""
+    window: list[RawPose | None] = [None, None, None]  # the one before, this one, the one after
     for pose in _then_none(poses):
         window = [*window[1:], pose]
-        if window[2] is not None:
-            yield _cleaned(window, strength)
+        if window[1] is not None:
+            yield _cleaned(window[0], window[1], window[2], strength)
 
 
 def agreement(first: Iuv, second: Iuv) -> float:
@@ -70,19 +72,16 @@ def agreement(first: Iuv, second: Iuv) -> float:
     return float(same.sum() / max(1, either.sum()))
 
 
-def _then_none(poses: Iterable[tuple[Iuv, bool]]) -> Iterator[tuple[Iuv, bool] | None]:
+def _then_none(poses: Iterable[RawPose]) -> Iterator[RawPose | None]:
     yield from poses
     yield None
 
 
-def _cleaned(window: list[tuple[Iuv, bool] | None], strength: float) -> CleanPose:
-    """The third of four poses: one after it, two before it."""
-    iuvs = [None if pose is None else pose[0] for pose in window]
-    assert window[2] is not None
-    iuv, found = window[2]
+def _cleaned(earlier: RawPose | None, pose: RawPose, later: RawPose | None, strength: float) -> CleanPose:
+    iuv, found, cut = pose
     status: Status = "seen" if found else "held"
-    cut = _is_cut(iuvs)
-    before, after = (None if cut else iuvs[1]), iuvs[3]
+    before = None if earlier is None or cut else earlier[0]
+    after = None if later is None or later[2] else later[0]
     if strength == 0 or not found:
         return CleanPose(iuv, found, status, cut)
     if before is not None and after is not None and _is_outlier(iuv, before, after):
@@ -94,15 +93,6 @@ def _cleaned(window: list[tuple[Iuv, bool] | None], strength: float) -> CleanPos
     gained = (filled[..., 0] > 0) & (cv2.dilate(person.astype(np.uint8), np.ones((3, 3), np.uint8)) == 0)
     gained |= (filled[..., 0] > 0) & ~person & (cv2.erode((filled[..., 0] > 0).astype(np.uint8), np.ones((3, 3))) > 0)
     return CleanPose(filled, found, "filled" if gained.sum() > NOTABLE * person.sum() else status, cut)
-
-
-def _is_cut(iuvs: list[Iuv | None]) -> bool:
-    """Whether a cut lies between the second and the third of four frames."""
-    earlier, before, iuv, after = iuvs
-    if before is None or iuv is None or agreement(before, iuv) >= CUT:
-        return False
-    sides = [(earlier, before), (iuv, after)]
-    return all(one is None or other is None or agreement(one, other) >= LEAST_AGREEMENT for one, other in sides)
 
 
 def _is_outlier(iuv: Iuv, before: Iuv, after: Iuv) -> bool:

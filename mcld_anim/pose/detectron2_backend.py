@@ -13,7 +13,7 @@ from torch import Tensor
 
 from mcld_anim.arrays import Picture
 from mcld_anim.errors import MissingDependencyError, WeightsError
-from mcld_anim.pose.assemble import assemble_iuv
+from mcld_anim.pose.assemble import assemble_people
 from mcld_anim.pose.backends import PoseEstimate
 from mcld_anim.weights.pickles import read_tensors
 from mcld_anim.weights.store import first_pulled, model_folder
@@ -59,7 +59,7 @@ _INSTALL = (
 
 
 class Detectron2Backend:
-    """The most certain person of each picture."""
+    """Everybody in a picture whose score is high enough."""
 
     name = "detectron2"
 
@@ -67,15 +67,15 @@ class Detectron2Backend:
         self._network, self._device = network, device
 
     @torch.no_grad()
-    def estimate(self, pictures: Sequence[Picture]) -> list[PoseEstimate]:
-        """One estimate per picture (H, W, 3) uint8 RGB; pictures of one size go through the network together.
+    def estimate(self, pictures: Sequence[Picture]) -> list[list[PoseEstimate]]:
+        """Everybody in each picture (H, W, 3) uint8 RGB; pictures of one size go through the network together.
 
         The network pads pictures of different sizes to the largest, which would change what it sees.
         """
         by_size: dict[tuple[int, ...], list[int]] = {}
         for index, picture in enumerate(pictures):
             by_size.setdefault(picture.shape, []).append(index)
-        estimates: dict[int, PoseEstimate] = {}
+        estimates: dict[int, list[PoseEstimate]] = {}
         for indices in by_size.values():
             found = self._network([network_input(pictures[index], self._device) for index in indices])
             for index, one in zip(indices, found, strict=True):
@@ -83,17 +83,15 @@ class Detectron2Backend:
         return [estimates[index] for index in range(len(pictures))]
 
 
-def read_instances(found: Any, picture: Picture) -> PoseEstimate:
-    """The first of detectron2's findings, which is the most certain one."""
-    if not len(found) or float(found.scores[0]) < LEAST_SCORE:
-        return PoseEstimate(np.zeros_like(picture), None, 0.0)
+def read_instances(found: Any, picture: Picture) -> list[PoseEstimate]:
+    """detectron2's findings that are certain enough; where they overlap, each keeps the pixels that it claims."""
+    kept = [index for index in range(len(found)) if float(found.scores[index]) >= LEAST_SCORE]
+    if not kept:
+        return []
     chart = found.pred_densepose
-    maps = (chart.coarse_segm[:1], chart.fine_segm[:1], chart.u[:1], chart.v[:1])
-    x0, y0, x1, y1 = (float(value) for value in found.pred_boxes.tensor[0])
-    iuv = assemble_iuv((x0, y0, x1, y1), *maps, (picture.shape[0], picture.shape[1]))
-    if not iuv[..., 0].any():
-        return PoseEstimate(iuv, None, 0.0)
-    return PoseEstimate(iuv, (x0, y0, x1, y1), float(found.scores[0]))
+    maps = (chart.coarse_segm[kept], chart.fine_segm[kept], chart.u[kept], chart.v[kept])
+    scores = [float(found.scores[index]) for index in kept]
+    return assemble_people(found.pred_boxes.tensor[kept], *maps, scores, (picture.shape[0], picture.shape[1]))
 
 
 def network_input(picture: Picture, device: torch.device) -> dict[str, Any]:

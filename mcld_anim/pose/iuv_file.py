@@ -23,6 +23,7 @@ import numpy as np
 from mcld_anim.arrays import Iuv
 from mcld_anim.durable import check_output, durable_file, partial_name
 from mcld_anim.errors import PoseError
+from mcld_anim.events import Event
 from mcld_anim.pose.backends import Box, iuv_box
 from mcld_anim.pose.iuv_picture import decode_iuv, encode_iuv
 
@@ -52,6 +53,10 @@ class IuvSequence:
             np.array([mark == "1" for mark in found]) if found is not None else np.ones(len(names), bool)
         )
         """(frames,) bool: False where a frame holds the pose of another one."""
+        self.cuts = np.array([mark == "1" for mark in header.get("cuts", "0" * len(names))])
+        """(frames,) bool: True where another scene of the video begins."""
+        self.events = [Event(kind, message) for kind, message in header.get("events", ())]
+        """What there was to tell when the sequence was made."""
         boxes = header.get("boxes")
         self._boxes: list[Box | None] | None = (
             None if boxes is None else [None if box is None else (box[0], box[1], box[2], box[3]) for box in boxes]
@@ -91,11 +96,14 @@ class IuvWriter:
         self._folder, self._archive = folder, archive
         self._size: tuple[int, ...] | None = None
         self._found: list[str] = []
+        self._cuts: list[str] = []
+        self.events: list[Event] = []
+        """What shall be kept in the header."""
         self._boxes: list[Box | None] = []
 
-    def write(self, iuv: Iuv, person_found: bool = True) -> None:
-        """Append one frame (H, W, 3) uint8 I, U, V; `person_found` False marks the held pose of another
-        frame."""
+    def write(self, iuv: Iuv, person_found: bool = True, cut: bool = False) -> None:
+        """Append one frame (H, W, 3) uint8 I, U, V; `person_found` False marks the held pose of another frame, `cut`
+        the first frame of another scene."""
         if self._size is not None and iuv.shape != self._size:
             raise PoseError(
                 f"frame {len(self._found)} is {iuv.shape}, the ones before it {self._size}: crop them alike"
@@ -103,6 +111,7 @@ class IuvWriter:
         self._size = iuv.shape
         self._put(FRAME_NAME.format(len(self._found)), encode_iuv(iuv))
         self._found.append("1" if person_found else "0")
+        self._cuts.append("1" if cut else "0")
         self._boxes.append(iuv_box(iuv) if person_found else None)
 
     def close(self, fps: Fraction | None, start: float, meta: Mapping[str, Any]) -> None:
@@ -117,6 +126,8 @@ class IuvWriter:
             "fps": None if fps is None else str(Fraction(fps)),
             "start": start,
             "person_found": "".join(self._found),
+            "cuts": "".join(self._cuts),
+            "events": [[event.kind, event.message] for event in self.events],
             "boxes": self._boxes,
             "meta": dict(meta),
         }
@@ -235,6 +246,11 @@ def _header(content: bytes, path: Path) -> dict[str, Any]:
         frames, marks, boxes = int(header["frames"]), header["person_found"], header["boxes"]
         if not isinstance(marks, str) or len(marks) != frames or len(boxes) != frames:
             raise ValueError(f"person_found and boxes need {frames} entries")
+        cuts, events = header.get("cuts", marks), header.get("events", [])  # sequences of older versions have neither
+        if not isinstance(cuts, str) or len(cuts) != frames:
+            raise ValueError(f"cuts needs {frames} entries")
+        if not all(len(event) == 2 and all(isinstance(text, str) for text in event) for event in events):
+            raise ValueError("events must be pairs of texts")
         if any(box is not None and (len(box) != 4 or not all(_is_number(x) for x in box)) for box in boxes):
             raise ValueError("boxes must hold four numbers or null")
         if header["fps"] is not None and Fraction(header["fps"]) <= 0:

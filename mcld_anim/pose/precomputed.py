@@ -22,6 +22,7 @@ class PrecomputedPoses:
 
     def __init__(self, stored: IuvSequence, frames: Sequence[int], size: tuple[int, int] | None) -> None:
         self.stored, self.fps, self.meta = stored, stored.fps, stored.meta
+        self.events = stored.events
         self._frames, self._size = list(frames), size
         self.person_found = stored.person_found[np.asarray(self._frames, int)]
 

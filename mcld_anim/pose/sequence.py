@@ -1,9 +1,10 @@
-"""The poses of a driving video, one per frame, on disk: memory does not grow with the video."""
+"""The poses of one person in a driving video, one per frame, on disk: memory does not grow with the video."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from fractions import Fraction
 from itertools import islice
 from pathlib import Path
@@ -11,16 +12,40 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from mcld_anim.arrays import Iuv
 from mcld_anim.errors import PoseError
-from mcld_anim.pose.backends import PoseBackend
-from mcld_anim.pose.iuv_file import IuvSequence, iuv_writer, read_iuv_sequence
+from mcld_anim.events import EventSink, warn
+from mcld_anim.options.person import LARGEST, PersonChoice
+from mcld_anim.pose.backends import PoseBackend, PoseEstimate
+from mcld_anim.pose.iuv_file import IuvSequence, IuvWriter, iuv_writer, read_iuv_sequence
+from mcld_anim.pose.track import PersonTracker
+from mcld_anim.video.cuts import with_cuts
 from mcld_anim.video.read import VideoFrame
 
 PoseSequence = IuvSequence
-"""An IUV sequence in which frames without a person hold the last pose and are marked in `person_found`."""
+"""An IUV sequence in which frames without the person hold the last pose and are marked in `person_found`."""
 
 FrameCallback = Callable[[int], None]
 Item = TypeVar("Item")
+
+
+@dataclass(frozen=True, eq=False)
+class FollowedFrame:
+    """One frame and the followed person in it."""
+
+    frame: VideoFrame
+    person: PoseEstimate | None  # None where the person is not to be seen
+    cut: bool  # another scene begins here
+
+
+def follow_person(
+    frames: Iterable[VideoFrame], backend: PoseBackend, tracker: PersonTracker, batch_size: int
+) -> Iterator[FollowedFrame]:
+    """The person whom `tracker` follows, frame by frame; what comes out does not depend on the batch size."""
+    for batch in _batches(with_cuts(frames), batch_size):
+        found = backend.estimate([frame.picture for frame, _ in batch])
+        for (frame, cut), people in zip(batch, found, strict=True):
+            yield FollowedFrame(frame, tracker.follow(frame.index, frame.picture, people, cut), cut)
 
 
 def estimate_sequence(
@@ -32,39 +57,56 @@ def estimate_sequence(
     meta: Mapping[str, Any] | None = None,
     on_frame: FrameCallback = lambda done: None,
     overwrite: bool = False,
+    person: PersonChoice = LARGEST,
+    on_event: EventSink = warn,
 ) -> PoseSequence:
-    """Estimate the pose of every frame and write it to `path` (a `.zip` archive or a folder).
+    """Estimate the pose of one person in every frame and write it to `path` (a `.zip` archive or a folder).
 
-    A frame without a person holds the pose before it, or the first one that is found if there is none
-    before it. `on_frame` is told how many frames are done. If no frame shows a person nothing is written:
-    PoseError.
+    A frame without the person holds the pose before it; at the beginning, and after a cut, the first one that comes.
+    `on_frame` is told how many frames are done. If no frame shows a person nothing is written: PoseError.
     """
     source = iter(frames)
     first = next(source, None)
     if first is None:
         raise PoseError("the video has no frame in the chosen range: check --start and --end")
-    described = {"densepose": backend.name, **(meta or {})}
+    described = {"densepose": backend.name, "person": str(person), **(meta or {})}
+    tracker = PersonTracker(person)
     with iuv_writer(path, fps, first.time, described, overwrite) as writer:
-        waiting, done, held = 0, 0, None
-        for batch in _batches(_chain(first, source), batch_size):
-            for estimate in backend.estimate([frame.picture for frame in batch]):
-                if estimate.found:
-                    for _ in range(waiting):
-                        writer.write(estimate.iuv, person_found=False)
-                    waiting, held = 0, estimate.iuv
-                    writer.write(estimate.iuv)
-                elif held is not None:
-                    writer.write(held, person_found=False)
-                else:
-                    waiting += 1
-                done += 1
-                on_frame(done)
+        held: Iuv | None = None
+        waiting: list[bool] = []  # whether a cut lies before each frame of this scene that came before its first person
+        waits, done = True, 0
+        for one in follow_person(_chain(first, source), backend, tracker, batch_size):
+            if one.cut:
+                waits = True
+                if held is not None:  # nobody came in the scene that ends
+                    waiting = _written(writer, held, waiting)
+            if one.person is not None:
+                held, waits = one.person.iuv, False
+                waiting = _written(writer, held, waiting)
+                writer.write(held, cut=one.cut)
+            elif waits or held is None:
+                waiting.append(one.cut)
+            else:
+                writer.write(held, person_found=False, cut=one.cut)
+            done += 1
+            on_frame(done)
         if held is None:
             raise PoseError(
                 f"no person was found in any of {done} frames (densepose: {backend.name}): "
                 "use a video that shows one person in full, or another --densepose"
             )
+        _written(writer, held, waiting)
+        for event in tracker.events():
+            writer.events.append(event)
+            on_event(event)
     return read_iuv_sequence(Path(path))
+
+
+def _written(writer: IuvWriter, held: Iuv, waiting: list[bool]) -> list[bool]:
+    """Write the waiting frames with a held pose; nothing waits after that."""
+    for cut in waiting:
+        writer.write(held, person_found=False, cut=cut)
+    return []
 
 
 def person_boxes(sequence: PoseSequence) -> np.ndarray:

@@ -1,8 +1,7 @@
-"""The embedded DensePose estimator: find the person in the whole picture, then look again at close range."""
+"""The embedded DensePose estimator: find people in the whole picture, then look again at each at close range."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,10 +11,19 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from mcld_anim.arrays import PART_COUNT, Iuv, Picture
+from mcld_anim.arrays import Iuv, Picture
 from mcld_anim.errors import WeightsError
-from mcld_anim.pose.backends import Box, PoseEstimate, estimate_of, iuv_box
-from mcld_anim.pose.tiny_network import INPUT_SIZE, DensePoseMaps, TinyDensePose, TinyDensePoseOptions, chosen_uv
+from mcld_anim.pose.backends import Box, PoseEstimate, estimate_of, iuv_box, largest_first
+from mcld_anim.pose.people import Inside, largest_patch, parts_seen, people_in
+from mcld_anim.pose.squares import Square, cut, grid, place, tiles, whole
+from mcld_anim.pose.tiny_network import (
+    INPUT_SIZE,
+    DensePoseMaps,
+    TinyDensePose,
+    TinyDensePoseOptions,
+    chosen_uv,
+    seen_both_ways,
+)
 from mcld_anim.weights.table import EMBEDDED_FOLDER
 from mcld_anim.weights.trained import read_weights
 
@@ -40,31 +48,63 @@ without anybody, rendered and photographed, 7 had more."""
 SEARCH_CERTAINTY = 0.82
 """The same when the picture is searched tile by tile, which gives chance a dozen tries: of the 165 scenes 10 had more.
 Real people seen small have often no more than 0.85."""
-COMPANION = 0.05
-"""Of the largest patch: patches at least as large count as well (a forearm held before the body)."""
+SAME = 0.5
+"""Of the smaller one's pixels, shared with another: two looks saw one person."""
+SEARCH_SHARE = 0.5
+"""Of the best find of a search (its certainty times its parts): less is not followed up beside it."""
 
 
-Square = tuple[float, float, float]
-"""x, y of the upper left corner and side, in pixels of the picture; may reach beyond it."""
+@dataclass(frozen=True, eq=False)
+class _Seen:
+    """One person as a look shows them, on its grid of 256x256."""
+
+    iuv: Iuv
+    certainty: float
+
+    @property
+    def rank(self) -> float:
+        """By which finds of a search are compared."""
+        return self.certainty * parts_seen(self.iuv[..., 0])
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Look:
     """What one square shows, on a grid of 256x256."""
 
     square: Square
-    iuv: Iuv
-    """All 0 where nobody is certain enough."""
-    certainty: float
+    people: list[_Seen]
+    """Those who are certain enough, the largest first."""
     suspect: Box | None
     """Around the place that most looks like a person, certain or not."""
 
 
-_NOBODY = _Look((0.0, 0.0, 1.0), np.zeros((INPUT_SIZE, INPUT_SIZE, 3), np.uint8), 0.0, None)
+@dataclass(frozen=True, eq=False)
+class _Territory:
+    """Whose a place is, by the look in which several people were seen: the nearest one's."""
+
+    square: Square
+    owner: np.ndarray  # (256, 256), the number of the person
+    number: int  # of the one who is looked at
+
+    def inside(self, square: Square) -> Inside:
+        """On the grid of another square: the places that do not belong to somebody else."""
+        owner = place((self.owner == self.number).astype(np.uint8)[..., None], self.square, *grid(square))
+        known = place(np.ones((INPUT_SIZE, INPUT_SIZE, 1), np.uint8), self.square, *grid(square))
+        return np.asarray((owner > 0) | (known == 0))[..., 0]
+
+
+@dataclass(frozen=True, eq=False)
+class _Task:
+    """A square of a picture to look at."""
+
+    picture: int
+    square: Square
+    territories: tuple[_Territory, ...] = ()
+    """In all of which somebody must be to count."""
 
 
 class TinyDensePoseBackend:
-    """IUV of the largest person in a picture by the embedded network."""
+    """IUV of everybody in a picture by the embedded network."""
 
     name = "tiny"
 
@@ -72,52 +112,57 @@ class TinyDensePoseBackend:
         self.network = network.eval().requires_grad_(False).to(device)
         self.device = torch.device(device)
 
-    def estimate(self, pictures: Sequence[Picture]) -> list[PoseEstimate]:
-        """One estimate per picture (H, W, 3) uint8 RGB: the largest person, or none."""
-        found = self._approach(pictures, [_whole(picture) for picture in pictures])
+    def estimate(self, pictures: Sequence[Picture]) -> list[list[PoseEstimate]]:
+        """Everybody in each picture (H, W, 3) uint8 RGB, the largest first."""
+        found = self._approach(pictures, [_Task(index, whole(picture)) for index, picture in enumerate(pictures)])
         for index, picture in enumerate(pictures):
-            if not found[index].certainty:
-                found[index] = self._search(picture) or found[index]
-        return [
-            estimate_of(_place(look.iuv, look.square, picture.shape[:2]), look.certainty)
-            for picture, look in zip(pictures, found, strict=True)
-        ]
+            found[index] = found[index] or self._search(picture)
+        return [_distinct(people) for people in found]
 
-    def _approach(self, pictures: Sequence[Picture], squares: Sequence[Square]) -> list[_Look]:
-        """Look at a square of each picture and, where somebody may be there, closer and closer."""
-        squares, seen = list(squares), [_NOBODY] * len(pictures)
-        waiting = list(range(len(pictures)))
-        for _ in range(LOOKS):
-            looks = self._look([pictures[i] for i in waiting], [squares[i] for i in waiting])
-            closer = {}
-            for index, look in zip(waiting, looks, strict=True):
-                seen[index] = look
-                square = _close_up(look)
-                if square is not None:
-                    closer[index] = squares[index] = square
-            waiting = list(closer)
-        return seen
+    def _approach(self, pictures: Sequence[Picture], tasks: list[_Task]) -> list[list[PoseEstimate]]:
+        """Look at squares and, where somebody may be there, closer and closer; everybody found, by picture."""
+        found: list[list[PoseEstimate]] = [[] for _ in pictures]
+        for looks_left in reversed(range(LOOKS)):
+            closer: list[_Task] = []
+            for task, look in zip(tasks, self._look(pictures, tasks), strict=True):
+                for number, person in enumerate(look.people):
+                    square = _close_up(look, iuv_box(person.iuv))
+                    if square is None or not looks_left:
+                        found[task.picture] += _placed(person, look.square, pictures[task.picture])
+                    else:
+                        closer.append(_Task(task.picture, square, (*task.territories, *_territory(look, number))))
+                if not look.people and (square := _close_up(look, None)) is not None:
+                    closer.append(_Task(task.picture, square, task.territories))
+            tasks = closer
+        return found
 
-    def _search(self, picture: Picture) -> _Look | None:
-        """Look for somebody who is too small in the whole picture: at each of its tiles; None for nobody."""
-        tiles = _tiles(picture)
-        looks = list(self._look([picture] * len(tiles), tiles))
-        best = max(looks, key=lambda look: look.certainty * _parts_seen(look.iuv), default=_NOBODY)
-        if best.certainty < SEARCH_CERTAINTY:
-            return None
-        square = _close_up(best)
-        (close,) = (best,) if square is None else self._approach([picture], [square])
-        return close if close.certainty else best
+    def _search(self, picture: Picture) -> list[PoseEstimate]:
+        """Look for people who are too small in the whole picture: at each of its tiles."""
+        looks = list(self._look([picture], [_Task(0, tile) for tile in tiles(picture)], both_ways=False))
+        finds = sorted(((seen, look) for look in looks for seen in look.people), key=lambda find: -find[0].rank)
+        if not finds or finds[0][0].certainty < SEARCH_CERTAINTY:
+            return []
+        kept: list[PoseEstimate] = []
+        people: list[PoseEstimate] = []
+        for seen, look in finds:
+            coarse = _placed(seen, look.square, picture)
+            likely = seen.certainty >= SEARCH_CERTAINTY and seen.rank >= SEARCH_SHARE * finds[0][0].rank
+            if not likely or any(_shared(one, other) > SAME for one in coarse for other in kept):
+                continue
+            kept += coarse
+            square = _close_up(look, iuv_box(seen.iuv))
+            people += (self._approach([picture], [_Task(0, square)])[0] if square is not None else []) or coarse
+        return people
 
-    def _look(self, pictures: Sequence[Picture], squares: Sequence[Square]) -> Iterator[_Look]:
-        """What the network sees in each square of its picture."""
-        for start in range(0, len(pictures), BATCH):
-            batch = slice(start, start + BATCH)
-            seen = np.stack([_cut(p, s) for p, s in zip(pictures[batch], squares[batch], strict=True)])
+    def _look(self, pictures: Sequence[Picture], tasks: Sequence[_Task], both_ways: bool = True) -> Iterator[_Look]:
+        """What the network sees in the square of each task, and in its mirror image unless haste is wanted."""
+        for start in range(0, len(tasks), BATCH):
+            batch = tasks[start : start + BATCH]
+            seen = np.stack([cut(pictures[task.picture], task.square) for task in batch])
             tensor = torch.from_numpy(seen).to(self.device).permute(0, 3, 1, 2).float() / 127.5 - 1
             with torch.inference_mode():
-                maps = self.network(tensor)
-            yield from _read(maps, squares[batch])
+                maps = seen_both_ways(self.network, tensor) if both_ways else self.network(tensor)
+            yield from _read(maps, batch)
 
 
 def load_tiny_pose_backend(device: torch.device | str = "cpu", weights: Path | None = None) -> TinyDensePoseBackend:
@@ -133,87 +178,48 @@ def load_tiny_pose_backend(device: torch.device | str = "cpu", weights: Path | N
     return TinyDensePoseBackend(network, device)
 
 
-def _whole(picture: Picture) -> Square:
-    """The smallest square around a picture."""
-    height, width = picture.shape[:2]
-    side = float(max(height, width))
-    return (width - side) / 2, (height - side) / 2, side
-
-
-def _tiles(picture: Picture) -> list[Square]:
-    """Squares as wide as the picture's shorter side, and half as wide, each half over its neighbours."""
-    height, width = picture.shape[:2]
-    tiles = []
-    for side in (min(height, width), min(height, width) / 2):
-        rows, columns = (np.linspace(0, length - side, round(2 * length / side) - 1) for length in (height, width))
-        tiles += [(float(x), float(y), float(side)) for y in rows for x in columns]
-    return tiles
-
-
-def _parts_seen(iuv: Iuv) -> int:
-    """How many parts cover a hundredth of the person or more: a box may pass for a torso, but has no feet."""
-    areas = np.bincount(iuv[..., 0].ravel(), minlength=PART_COUNT + 1)[1:]
-    return int((areas > 0.01 * areas.sum()).sum())
-
-
-def _close_up(look: _Look) -> Square | None:
-    """The square to look at next after what was seen; None where it is no use."""
-    square = look.square
-    certain = iuv_box(look.iuv)
-    box = certain or look.suspect
+def _close_up(look: _Look, person: Box | None) -> Square | None:
+    """The square to look at next after a person, or nobody certain (None), was seen; None where it is no use."""
+    square, box = look.square, person or look.suspect
     if box is None:
         return None
     scale = square[2] / INPUT_SIZE
     x0, y0, x1, y1 = (edge * scale for edge in box)
     side = MARGIN * max(x1 - x0, y1 - y0)
-    if not certain:
+    if not person:
         side = max(side, min(SUSPECT_MARGIN * max(x1 - x0, y1 - y0), SUSPECT_SHARE * square[2]))
     if side >= CLOSE_ENOUGH * square[2]:
         return None
     return square[0] + (x0 + x1 - side) / 2, square[1] + (y0 + y1 - side) / 2, side
 
 
-def _cut(picture: Picture, square: Square) -> Picture:
-    """The square of a picture as (256, 256, 3); what lies beyond the picture repeats its edge."""
-    x, y, side = square
-    scale = INPUT_SIZE / side
-    height, width = picture.shape[:2]
-    left, top = (int(np.clip(edge - 2, 0, length - 1)) for edge, length in ((x, width), (y, height)))
-    picture = picture[top : math.ceil(y + side) + 2, left : math.ceil(x + side) + 2]  # the rest need not be shrunk
-    x, y = x - left, y - top
-    if scale < 1:  # warping alone would skip pixels
-        shrink = max(int(1 / scale), 1)
-        height, width = picture.shape[:2]
-        small = (max(round(width / shrink), 1), max(round(height / shrink), 1))
-        picture = cv2.resize(picture, small, interpolation=cv2.INTER_AREA)
-        across, down = small[0] / width, small[1] / height
-        x, y, scale_x, scale_y = x * across, y * down, scale / across, scale / down
-    else:
-        scale_x = scale_y = scale
-    # Pixel centres lie at half numbers: output (u + 0.5) = ((p + 0.5) - x) * scale.
-    matrix = np.array([[scale_x, 0, (0.5 - x) * scale_x - 0.5], [0, scale_y, (0.5 - y) * scale_y - 0.5]], np.float64)
-    cut = cv2.warpAffine(
-        picture, matrix, (INPUT_SIZE, INPUT_SIZE), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
-    )
-    return np.asarray(cut, np.uint8)
+def _territory(look: _Look, number: int) -> list[_Territory]:
+    """Where a person of a look is nearer than the others; none for one who is alone."""
+    if len(look.people) < 2:
+        return []
+    away = [cv2.distanceTransform((seen.iuv[..., 0] == 0).astype(np.uint8), cv2.DIST_L2, 3) for seen in look.people]
+    return [_Territory(look.square, np.argmin(away, axis=0), number)]
 
 
-def _read(maps: DensePoseMaps, squares: Sequence[Square]) -> Iterator[_Look]:
+def _read(maps: DensePoseMaps, tasks: Sequence[_Task]) -> Iterator[_Look]:
     """What the network's maps say of each square; U and V are worked out where somebody is seen only."""
     logits = maps.parts.float()
     person = 1 - logits.softmax(1)[:, 0]
     parts = (logits[:, 1:].argmax(1) + 1) * (person > 0.5)
-    for index, square in enumerate(squares):
-        probability = person[index].cpu().numpy()
-        kept = _largest_patch(parts[index].cpu().numpy() > 0)
-        certainty = float(probability[kept].mean()) if kept.any() else 0.0
-        iuv = _NOBODY.iuv
-        if kept.mean() < LEAST_AREA or certainty < LEAST_CERTAINTY:
-            certainty = 0.0
-        else:
-            iuv = _iuv(maps, index, parts[index]) * kept[..., None]
-        suspect = _largest_patch(probability > SUSPICION).astype(np.uint8)
-        yield _Look(square, iuv, certainty, iuv_box(np.repeat(suspect[..., None], 3, -1)))
+    for index, task in enumerate(tasks):
+        probability, labels = person[index].cpu().numpy(), parts[index].cpu().numpy().astype(np.uint8)
+        for territory in task.territories:
+            inside = territory.inside(task.square)
+            labels, probability = labels * inside, probability * inside
+        certain = [
+            (inside, certainty)
+            for inside in people_in(labels)
+            if (certainty := float(probability[inside].mean())) >= LEAST_CERTAINTY and inside.mean() >= LEAST_AREA
+        ]
+        iuv = _iuv(maps, index, parts[index]) if certain else None
+        people = [_Seen(iuv * inside[..., None], certainty) for inside, certainty in certain if iuv is not None]
+        suspect = largest_patch(probability > SUSPICION).astype(np.uint8)
+        yield _Look(task.square, people, iuv_box(np.repeat(suspect[..., None], 3, -1)))
 
 
 def _iuv(maps: DensePoseMaps, index: int, parts: torch.Tensor) -> Iuv:
@@ -227,21 +233,23 @@ def _iuv(maps: DensePoseMaps, index: int, parts: torch.Tensor) -> Iuv:
     return torch.stack([parts.float(), *coordinates], -1).round().to(torch.uint8).cpu().numpy()
 
 
-def _largest_patch(inside: np.ndarray) -> np.ndarray:
-    """Of a mask (H, W): its largest connected patch, and those not much smaller, as bool (H, W)."""
-    count, labels, statistics, _ = cv2.connectedComponentsWithStats(inside.astype(np.uint8), connectivity=8)
-    if count < 2:
-        return np.zeros_like(inside)
-    areas = statistics[1:, cv2.CC_STAT_AREA]
-    return np.isin(labels, 1 + np.flatnonzero(areas >= COMPANION * areas.max()))
+def _placed(seen: _Seen, square: Square, picture: Picture) -> list[PoseEstimate]:
+    """A person of a look as an estimate as large as the picture; none where all of the person is beside it."""
+    height, width = picture.shape[:2]
+    estimate = estimate_of(place(seen.iuv, square, np.arange(height) + 0.5, np.arange(width) + 0.5), seen.certainty)
+    return [] if estimate is None else [estimate]
 
 
-def _place(iuv: Iuv, square: Square, shape: tuple[int, ...]) -> Iuv:
-    """IUV of a square put where it belongs in a picture of `shape` (height, width), by the nearest cell."""
-    x, y, side = square
-    scale = INPUT_SIZE / side
-    columns = np.floor((np.arange(shape[1]) + 0.5 - x) * scale).astype(int)
-    rows = np.floor((np.arange(shape[0]) + 0.5 - y) * scale).astype(int)
-    shown = ((rows >= 0) & (rows < INPUT_SIZE))[:, None] & ((columns >= 0) & (columns < INPUT_SIZE))
-    placed = iuv[rows.clip(0, INPUT_SIZE - 1)[:, None], columns.clip(0, INPUT_SIZE - 1)]
-    return np.asarray(placed * shown[..., None], np.uint8)
+def _distinct(people: list[PoseEstimate]) -> list[PoseEstimate]:
+    """The people found in one picture, the largest first, each once however many looks saw them."""
+    kept: list[PoseEstimate] = []
+    for one in largest_first(people):
+        if all(_shared(one, other) <= SAME for other in kept):
+            kept.append(one)
+    return kept
+
+
+def _shared(one: PoseEstimate, other: PoseEstimate) -> float:
+    """Pixels that two estimates both claim, as a share of the smaller one."""
+    both = (one.iuv[..., 0] > 0) & (other.iuv[..., 0] > 0)
+    return float(both.sum() / max(1, min(one.area, other.area)))

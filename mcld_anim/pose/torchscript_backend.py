@@ -11,7 +11,7 @@ import torch
 
 from mcld_anim.arrays import Picture
 from mcld_anim.errors import WeightsError
-from mcld_anim.pose.assemble import assemble_iuv
+from mcld_anim.pose.assemble import assemble_people
 from mcld_anim.pose.backends import PoseEstimate
 from mcld_anim.pose.region_operators import provide_operators
 from mcld_anim.weights.store import first_pulled, model_folder
@@ -25,7 +25,7 @@ _PULL = "run `mcld-anim models pull densepose-torchscript-r101`"
 
 
 class TorchScriptBackend:
-    """The first person that the module finds in each picture."""
+    """Everybody whom the module finds in a picture."""
 
     name = "torchscript"
 
@@ -33,25 +33,20 @@ class TorchScriptBackend:
         self._module, self._device, self._channels = module, device, channels
 
     @torch.no_grad()
-    def estimate(self, pictures: Sequence[Picture]) -> list[PoseEstimate]:
-        """One estimate per picture (H, W, 3) uint8 RGB; the module takes one at a time."""
+    def estimate(self, pictures: Sequence[Picture]) -> list[list[PoseEstimate]]:
+        """Everybody in each picture (H, W, 3) uint8 RGB; the module takes one at a time."""
         return [self._estimate(picture) for picture in pictures]
 
-    def _estimate(self, picture: Picture) -> PoseEstimate:
+    def _estimate(self, picture: Picture) -> list[PoseEstimate]:
         ordered = picture[..., ::-1] if self._channels == "BGR" else picture
         image = torch.from_numpy(np.ascontiguousarray(ordered.transpose(2, 0, 1))).to(self._device)
         found = self._module(image)
         if not isinstance(found, (tuple, list)) or len(found) != OUTPUTS:
             raise WeightsError(f"the TorchScript module does not give boxes and four maps: {_PULL}")
         boxes, *maps = found
-        if not len(boxes):
-            return PoseEstimate(np.zeros_like(picture), None, 0.0)
-        x0, y0, x1, y1 = (float(value) for value in boxes[0])
-        coarse, fine, u, v = (one[:1] for one in maps)
-        iuv = assemble_iuv((x0, y0, x1, y1), coarse, fine, u, v, (picture.shape[0], picture.shape[1]))
-        if not iuv[..., 0].any():
-            return PoseEstimate(iuv, None, 0.0)
-        return PoseEstimate(iuv, (x0, y0, x1, y1), CERTAINTY)
+        coarse, fine, u, v = maps
+        scores = [CERTAINTY] * len(boxes)
+        return assemble_people(boxes, coarse, fine, u, v, scores, (picture.shape[0], picture.shape[1]))
 
 
 def load_torchscript_backend(weights: Path | None = None, device: torch.device | str = "cpu") -> TorchScriptBackend:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from itertools import islice
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from mcld_anim.arrays import Picture
@@ -19,8 +19,10 @@ from mcld_anim.events import Event, EventSink, warn
 from mcld_anim.metrics.stability import StabilityMeter
 from mcld_anim.outputs import OutputFiles, publish_files, working_folder
 from mcld_anim.pictures import check_picture, read_picture
-from mcld_anim.pose.backends import PoseBackend, PoseEstimate, estimate_of, load_pose_backend
+from mcld_anim.pose.backends import PoseBackend, estimate_of, load_pose_backend
 from mcld_anim.pose.precomputed import precomputed_poses
+from mcld_anim.pose.sequence import FollowedFrame, follow_person
+from mcld_anim.pose.track import PersonTracker
 from mcld_anim.report.faces import FaceMeter
 from mcld_anim.report.frames import FrameReport, frame_row
 from mcld_anim.report.page import Page, write_page
@@ -28,8 +30,9 @@ from mcld_anim.report.record import describe_events, versions
 from mcld_anim.report.stages import Progress, Stages, ignore_progress
 from mcld_anim.report.thumbnails import Thumbnails
 from mcld_anim.source.face import Face, FaceBackend, load_face_backend
+from mcld_anim.video.cuts import with_cuts
 from mcld_anim.video.probe import VideoInfo, frame_count, probe
-from mcld_anim.video.read import VideoFrame, read_frames
+from mcld_anim.video.read import read_frames
 
 BATCH = 4
 PHOTO_SIZE = (512, 512)
@@ -108,10 +111,10 @@ def report_video(
 def _source(request: ReportRequest, backends: Backends, stages: Stages) -> tuple[Picture, Face | None]:
     """The person of the photo, and its face."""
     photo = read_picture(request.source, "--source")
-    estimate = backends.pose.estimate([photo])[0]
-    if estimate.box is None:
+    (people,) = backends.pose.estimate([photo])
+    if not people:
         raise PoseError(f"no person was found in --source {request.source}: give a photo of the person in the video")
-    picture, iuv = frame_person(photo, estimate, PHOTO_SIZE)
+    picture, iuv = frame_person(photo, people[0], PHOTO_SIZE)
     face = None if backends.face is None else backends.face.largest(picture, iuv)
     if backends.face is not None and face is None:
         message = f"no face was found in --source {request.source}: the report has no face similarity"
@@ -131,10 +134,12 @@ def _measure(
     """One row and perhaps one thumbnail for each frame, a batch in memory at a time."""
     total, stability = frame_count(info), StabilityMeter()
     stages.progress(FRAMES_STAGE, 0, total)
-    for frame, estimate in _estimated(request, info, backends, stages):
-        found, similarity = meter.measure(frame.picture, estimate.iuv)
-        change = stability.add(frame.picture, estimate.iuv)
-        row = frame_row(frame.index, frame.time, estimate.found, found, similarity, change)
+    for one in _followed(request, info, backends, stages):
+        frame, iuv = one.frame, np.zeros_like(one.frame.picture) if one.person is None else one.person.iuv
+        found, similarity = meter.measure(frame.picture, iuv)
+        change = stability.add(frame.picture, iuv)
+        row = frame_row(frame.index, frame.time, one.person is not None, found, similarity, change)
+        row = replace(row, cut=one.cut)
         report.add(row)
         thumbnails.add(row, frame.picture, found)
         stages.progress(FRAMES_STAGE, frame.index + 1, total)
@@ -144,20 +149,20 @@ def _measure(
         stages.tell(Event("person_missing", message))
 
 
-def _estimated(
-    request: ReportRequest, info: VideoInfo, backends: Backends, stages: Stages
-) -> Iterator[tuple[VideoFrame, PoseEstimate]]:
-    """Each frame with its DensePose, estimated or read from a file."""
+def _followed(request: ReportRequest, info: VideoInfo, backends: Backends, stages: Stages) -> Iterator[FollowedFrame]:
+    """Each frame with the largest person of the video, estimated and followed or read from a file."""
     frames = read_frames(info, on_event=stages.tell)
     given = Path(request.densepose)
     if given.exists():
         times = [frame.time for frame in read_frames(info, on_event=stages.tell)]
         poses = precomputed_poses(given, times, (info.height, info.width))
-        for frame in frames:
-            yield frame, estimate_of(poses[frame.index], float(poses.person_found[frame.index]))
+        for frame, cut in with_cuts(frames):
+            yield FollowedFrame(frame, estimate_of(poses[frame.index], float(poses.person_found[frame.index])), cut)
         return
-    while batch := list(islice(frames, BATCH)):
-        yield from zip(batch, backends.pose.estimate([frame.picture for frame in batch]), strict=True)
+    tracker = PersonTracker()
+    yield from follow_person(frames, backends.pose, tracker, BATCH)
+    for event in tracker.events():
+        stages.tell(event)
 
 
 def _summary(backends: Backends, face: Face | None, stages: Stages) -> dict[str, Any]:

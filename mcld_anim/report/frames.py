@@ -26,13 +26,13 @@ class FrameRow:
 
     index: int  # 0, 1, ...
     time: float  # seconds of the driving video
-    person_found: bool  # in the driving frame; False: the frame holds the last pose that was found
+    person_found: bool  # the followed one in the driving frame; False: the frame holds another frame's pose
     face_found: bool  # in the generated frame
     face_similarity: float | None  # cosine, -1..1, to the face of the source photo; None: one of the faces is missing
     stability: float | None  # mean texel change from the frame before, 0..255; None: nothing to compare with
     warp_error: float | None  # see `metrics.stability`, 0..1
     pose: str = "seen"  # "held": nobody found, a neighbour's; "replaced": an outlier; "filled": partly repaired
-    cut: bool = False  # the driving video cuts to another scene here
+    cut: bool = False  # another scene of the driving video begins here
     tries: int = 1  # how often the frame was synthesised; the best try was kept
     tried_similarities: str = ""  # of every try in order, where there was more than one; "-": no face was found
 
@@ -149,9 +149,7 @@ def frame_row(
 
 
 def tell_repairs(totals: FrameTotals, stages: Stages) -> None:
-    """Say how many poses were put right, and that the driving video cuts."""
+    """Say how many poses were put right."""
     if totals.repaired:
         message = f"the poses of {totals.repaired} of {totals.frames} frames were repaired from their neighbours"
         stages.tell(Event("poses_repaired", message))
-    if totals.cuts:
-        stages.tell(Event("cuts", f"the driving video cuts {totals.cuts} times; nothing is smoothed over a cut"))

@@ -91,10 +91,12 @@ def blend(
     step: int,
     strength: float,
     tolerance: float = UV_TOLERANCE,
+    cuts: Sequence[bool] = (),
 ) -> tuple[Latents, BlendState]:
     """z_i <- z_i + strength * same_i * (z'_{i-1} - z_i), with z' the blended latents of the frame before.
 
-    `strength` in 0..1; 0 returns the latents as they are. The first frame of a clip has no frame before it.
+    `strength` in 0..1; 0 returns the latents as they are. The first frame of a clip has no frame before it, nor has one
+    that `cuts` marks.
     Meant for start noise shared by the frames: averaging unrelated noise would lower its variance.
     """
     if not 0 <= strength < 1:
@@ -103,8 +105,8 @@ def blend(
         return latents, state
     previous = state.last.get(step)
     blended = []
-    for frame, codes in zip(latents, cells.to(latents.device), strict=True):
-        if previous is not None:
+    for frame, codes, cut in zip(latents, cells.to(latents.device), cuts or [False] * len(latents), strict=True):
+        if previous is not None and not cut:
             before, before_codes = previous[0].to(frame), previous[1].to(codes)
             weight = (strength * same_surface(codes, before_codes, tolerance)).to(frame.dtype)
             frame = frame + weight * (before - frame)
@@ -122,11 +124,11 @@ class ClipBlending:
         self.strength = strength
         self.state = state or BlendState()
 
-    def batch(self, cells: CellCodes) -> Callable[[Tensor, int], Tensor]:
-        """For the next consecutive frames of the clip, whose cell codes are given."""
+    def batch(self, cells: CellCodes, cuts: Sequence[bool] = ()) -> Callable[[Tensor, int], Tensor]:
+        """For the next consecutive frames of the clip, whose cell codes are given; `cuts` marks a scene's first."""
 
         def blend_step(latents: Tensor, step: int) -> Tensor:
-            blended, self.state = blend(latents, cells, self.state, step, self.strength)
+            blended, self.state = blend(latents, cells, self.state, step, self.strength, cuts=cuts)
             return blended
 
         return blend_step

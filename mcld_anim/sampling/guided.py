@@ -115,9 +115,12 @@ class GuidedBlending:
         self._links: list[SurfaceLink | None] = []
         self._before: dict[int, list[Tensor | None]] = {}
 
-    def batch(self, poses: Sequence[Iuv], latent_size: tuple[int, int]) -> Callable[[Latents, int], Latents]:
-        """For the next consecutive frames of the clip, made for `poses`."""
+    def batch(
+        self, poses: Sequence[Iuv], latent_size: tuple[int, int], cuts: Sequence[bool] = ()
+    ) -> Callable[[Latents, int], Latents]:
+        """For the next consecutive frames of the clip, made for `poses`; one that `cuts` marks meets nothing."""
         before = [self.state.iuv, *poses[:-1]]
+        before = [None if cut else old for old, cut in zip(before, cuts or [False] * len(poses), strict=True)]
         links = [
             None if old is None else surface_link(new, old, latent_size) for new, old in zip(poses, before, strict=True)
         ]

@@ -68,9 +68,10 @@ class TinyFaceBackend:
     def largest(self, picture: Picture, iuv: Iuv | None = None) -> Face | None:
         """The face in a picture (H, W, 3) whose person `iuv` (H, W, 3) shows; estimated where it is not given."""
         if iuv is None:
+            from mcld_anim.pose.backends import largest_iuv
             from mcld_anim.pose.tiny import load_tiny_pose_backend
 
-            iuv = load_tiny_pose_backend(self.device).estimate([picture])[0].iuv
+            iuv = largest_iuv(load_tiny_pose_backend(self.device), picture)
         box = face_box(iuv)
         if box is None:
             return None

@@ -18,7 +18,7 @@ from mcld_anim.errors import UsageError
 from mcld_anim.frames import FrameMaker, SamplingSettings
 from mcld_anim.metrics.pictures import psnr, ssim
 from mcld_anim.model.build import Mcld
-from mcld_anim.pose.backends import PoseBackend
+from mcld_anim.pose.backends import PoseBackend, largest_iuv
 from mcld_anim.pose.condition import hint_picture
 from mcld_anim.source.appearance import SourceAppearance, encode_source
 from mcld_anim.synthetic.clips import clip_figures
@@ -190,8 +190,7 @@ def ceiling_figures(mcld: Mcld, truth: Rendering, mask: np.ndarray) -> dict[str,
 
 
 def densepose_figures(backend: PoseBackend, truth: Rendering) -> dict[str, float]:
-    (estimate,) = backend.estimate([truth.picture])
-    return compare_iuv(estimate.iuv, truth.iuv)
+    return compare_iuv(largest_iuv(backend, truth.picture), truth.iuv)
 
 
 def compare_iuv(found: Iuv, truth: Iuv) -> dict[str, float]:

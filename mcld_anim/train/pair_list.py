@@ -26,7 +26,7 @@ from mcld_anim.model.hint import Hints
 from mcld_anim.model.vae import LatentAutoencoder
 from mcld_anim.options.model import ModelOptions
 from mcld_anim.pictures import read_picture
-from mcld_anim.pose.backends import load_pose_backend
+from mcld_anim.pose.backends import largest_iuv, load_pose_backend
 from mcld_anim.pose.condition import hint_picture
 from mcld_anim.pose.precomputed import precomputed_iuv, resize_iuv
 from mcld_anim.source.appearance import resized
@@ -175,7 +175,7 @@ def _estimate(request: PairPreparation, name: str, photo: Picture) -> Iuv:
     folder = Path(request.densepose)
     if folder.is_dir():
         return precomputed_iuv(folder / PurePosixPath(name).with_suffix(".png"), photo.shape[:2])
-    return _pose_backend(request.densepose, request.device).estimate([photo])[0].iuv
+    return largest_iuv(_pose_backend(request.densepose, request.device), photo)
 
 
 _pose_backend = cache(load_pose_backend)

@@ -85,20 +85,29 @@ def full_crop(frame_size: tuple[int, int], aspect: float) -> SteadyCrop:
 
 
 def tracking_crops(
-    boxes: Sequence[Box | None], frame_size: tuple[int, int], aspect: float, smoothing: float, margin: float = MARGIN
+    boxes: Sequence[Box | None],
+    frame_size: tuple[int, int],
+    aspect: float,
+    smoothing: float,
+    margin: float = MARGIN,
+    cuts: Sequence[bool] = (),
 ) -> list[SteadyCrop]:
     """Crops of one size that follow the person; the path is smoothed over `smoothing` frames (a Gaussian's deviation).
 
     Every box lies inside its crop as far as it lies inside the frame; where there is none the path goes on in between.
+    `cuts` marks frames with which another scene begins: there the path jumps.
     """
     height, width = frame_size
     found = np.array([index for index, box in enumerate(boxes) if box is not None])
     if not len(found):
         raise PoseError("no person was found in any frame; use a driving video that shows one whole person")
     known = np.array([box for box in boxes if box is not None], float).clip(0, [width, height, width, height])
-    everywhere = np.stack([np.interp(np.arange(len(boxes)), found, edge) for edge in known.T], -1)
-    centre = (everywhere[:, :2] + everywhere[:, 2:]) / 2
-    path = gaussian_filter1d(centre, smoothing, axis=0, mode="nearest")
+    everywhere, path = np.empty((len(boxes), 4)), np.empty((len(boxes), 2))
+    for scene in np.split(np.arange(len(boxes)), np.flatnonzero(cuts)):
+        own = np.isin(found, scene) if np.isin(found, scene).any() else np.full(len(found), True)
+        everywhere[scene] = np.stack([np.interp(scene, found[own], edge) for edge in known[own].T], -1)
+        centre = (everywhere[scene, :2] + everywhere[scene, 2:]) / 2
+        path[scene] = gaussian_filter1d(centre, smoothing, axis=0, mode="nearest")
     reach = np.maximum(everywhere[:, 2:] - path, path - everywhere[:, :2]).max(0)
     space = margin * 2 * float(reach.max())
     size = _around(-reach[0] - space, -reach[1] - space, reach[0] + space, reach[1] + space, aspect)

@@ -60,6 +60,9 @@ def test_texture_writes_what_the_library_makes(photo: tuple[Path, Path], tmp_pat
         (["densepose", "photo.png", "--densepose", "openpose"], 2, "tiny, detectron2"),
         (["densepose", "photo.png", "--output", "photo.png"], 3, "exists already"),
         (["densepose", "text.png"], 3, "text.png"),
+        (["densepose", "photo.png", "--person", "0", "--output", "x.png"], 2, "--person 0: give largest, a number"),
+        (["densepose", "photo.png", "--person", "foo", "--output", "x.png"], 2, "--person foo: give largest"),
+        (["densepose", "photo.png", "--person", "64,3", "--output", "x.png"], 2, "which is 64x96 pixels"),
     ],
 )
 def test_what_cannot_work_is_refused_in_one_line(

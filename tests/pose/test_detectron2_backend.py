@@ -208,11 +208,14 @@ def test_pictures_of_one_size_go_together_and_come_back_in_order(detectron2, tmp
     found = backend.estimate([blue, wide, red, dim])
     assert detectron2["network"].calls == [[(3, 20, 15)] * 3, [(3, 10, 30)]]
     assert detectron2["resize"] == ([800, 800], 1333)
-    assert [one.found for one in found] == [True, True, False, False]  # none, and none certain enough
-    assert found[0].box == (1, 2, 27, 36)
-    assert found[0].score == pytest.approx(0.9)
-    assert set(np.unique(found[0].iuv[..., 0])) == {0, 7}  # the first finding, not the second
-    assert found[1].iuv.shape == (20, 60, 3)
+    assert [len(people) for people in found] == [2, 2, 0, 0]  # none, and none certain enough
+    first, second = found[0]
+    assert first.box == (1, 2, 27, 36)
+    assert first.score == pytest.approx(0.9)
+    assert set(np.unique(first.iuv[..., 0])) == {0, 7}
+    assert (second.box, second.score) == ((0, 0, 5, 5), pytest.approx(0.7))  # each keeps its pixels where they overlap
+    assert set(np.unique(second.iuv[..., 0])) == {0, 9}
+    assert found[1][0].iuv.shape == (20, 60, 3)
 
 
 def test_pulled_weights_are_found_and_missing_ones_name_the_command(
@@ -248,5 +251,5 @@ def test_the_real_package_takes_our_settings(tmp_path: Path) -> None:
     arrays = {name: value.numpy() for name, value in build_model(configuration).state_dict().items()}
     (tmp_path / "model.pkl").write_bytes(pickle.dumps({"model": arrays}))
     backend = load_pose_backend("detectron2", weights=tmp_path / "model.pkl")
-    (estimate,) = backend.estimate([np.full((120, 90, 3), 90, np.uint8)])
-    assert estimate.iuv.shape == (120, 90, 3)
+    (people,) = backend.estimate([np.full((120, 90, 3), 90, np.uint8)])
+    assert all(one.iuv.shape == (120, 90, 3) for one in people)

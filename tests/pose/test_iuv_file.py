@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from mcld_anim.errors import OutputError, PoseError
+from mcld_anim.events import Event
 from mcld_anim.pose import iuv_file
 from mcld_anim.pose.iuv_file import HEADER_NAME, iuv_writer, read_iuv, read_iuv_sequence, write_iuv_sequence
 from mcld_anim.pose.iuv_picture import decode_iuv, encode_iuv
@@ -48,7 +49,8 @@ def test_a_sequence_survives_its_file(tmp_path: Path, name: str) -> None:
     path = tmp_path / "new" / name
     with iuv_writer(path, Fraction(30000, 1001), start=1.5, meta={"densepose": "tiny"}) as writer:
         for index, iuv in enumerate(FRAMES):
-            writer.write(iuv, person_found=index != 3)
+            writer.write(iuv, person_found=index != 3, cut=index in (2, 5))
+        writer.events.append(Event("several_people", "two of them"))
     sequence = read_iuv_sequence(path)
     assert len(sequence) == len(FRAMES)
     assert (sequence.fps, sequence.start, sequence.meta) == (
@@ -57,6 +59,8 @@ def test_a_sequence_survives_its_file(tmp_path: Path, name: str) -> None:
         {"densepose": "tiny"},
     )
     assert [index for index, found in enumerate(sequence.person_found) if not found] == [3]
+    assert np.flatnonzero(sequence.cuts).tolist() == [2, 5]
+    assert sequence.events == [Event("several_people", "two of them")]
     for written, read in zip(FRAMES, sequence, strict=True):
         np.testing.assert_array_equal(written, read)
     assert sequence.box(3) is None
@@ -170,6 +174,11 @@ def test_missing_empty_and_broken_containers_are_refused(tmp_path: Path) -> None
         {"fps": "1/0"},
         {"start": None},
         {"meta": 5},
+        {"cuts": "1"},
+        {"cuts": None},
+        {"events": [["kind"]]},
+        {"events": [["kind", 5]]},
+        {"events": 3},
     ],
 )
 def test_a_malformed_header_is_refused(tmp_path: Path, change: dict[str, object]) -> None:
@@ -179,6 +188,15 @@ def test_a_malformed_header_is_refused(tmp_path: Path, change: dict[str, object]
     (path / HEADER_NAME).write_text(json.dumps(header | change))
     with pytest.raises(PoseError, match=HEADER_NAME):
         read_iuv_sequence(path)
+
+
+def test_sequences_of_older_versions_have_no_cuts_and_no_events(tmp_path: Path) -> None:
+    write_iuv_sequence(tmp_path / "poses", FRAMES[:2])
+    header = json.loads((tmp_path / "poses" / HEADER_NAME).read_text())
+    del header["cuts"], header["events"]
+    (tmp_path / "poses" / HEADER_NAME).write_text(json.dumps(header))
+    sequence = read_iuv_sequence(tmp_path / "poses")
+    assert (sequence.cuts.tolist(), sequence.events) == ([False, False], [])
 
 
 def test_a_header_that_is_no_json_and_a_missing_frame_are_refused(tmp_path: Path) -> None:

@@ -5,16 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from mcld_anim.errors import PoseError, UsageError
+from mcld_anim.events import Event
+from mcld_anim.options.person import PersonChoice
 from mcld_anim.pose.backends import PoseEstimate, estimate_of, iuv_box, load_pose_backend
 from mcld_anim.pose.iuv_file import write_iuv_sequence
 from mcld_anim.pose.precomputed import precomputed_iuv, precomputed_poses
 from mcld_anim.pose.sequence import estimate_sequence, person_boxes
-from mcld_anim.video.read import VideoFrame
+from mcld_anim.video.cuts import REACH
+from mcld_anim.video.read import VideoFrame, read_frames
 
 
 class BrightPixels:
@@ -25,14 +29,15 @@ class BrightPixels:
     def __init__(self) -> None:
         self.batches: list[int] = []
 
-    def estimate(self, pictures: Sequence[np.ndarray]) -> list[PoseEstimate]:
+    def estimate(self, pictures: Sequence[np.ndarray]) -> list[list[PoseEstimate]]:
         self.batches.append(len(pictures))
         return [self._one(picture) for picture in pictures]
 
-    def _one(self, picture: np.ndarray) -> PoseEstimate:
+    def _one(self, picture: np.ndarray) -> list[PoseEstimate]:
         bright = picture[..., 0] > 100
         iuv = np.stack([bright * np.uint8(2), picture[..., 0] * bright, bright * np.uint8(0)], axis=-1)
-        return estimate_of(iuv.astype(np.uint8), 0.9)
+        one = estimate_of(iuv.astype(np.uint8), 0.9)
+        return [] if one is None else [one]
 
 
 def video(*levels: int) -> Iterator[VideoFrame]:
@@ -70,11 +75,11 @@ def test_a_video_without_anybody_is_refused_and_nothing_written(tmp_path: Path) 
     assert not list(tmp_path.iterdir())
 
 
-def test_only_one_batch_of_frames_is_alive(tmp_path: Path) -> None:
+def test_only_one_batch_of_frames_and_those_ahead_are_alive(tmp_path: Path) -> None:
     alive: list[int] = []
 
     class Counting(BrightPixels):
-        def estimate(self, pictures: Sequence[np.ndarray]) -> list[PoseEstimate]:
+        def estimate(self, pictures: Sequence[np.ndarray]) -> list[list[PoseEstimate]]:
             alive.append(len(given) - self.total)
             self.total += len(pictures)
             return super().estimate(pictures)
@@ -84,18 +89,18 @@ def test_only_one_batch_of_frames_is_alive(tmp_path: Path) -> None:
     given: list[int] = []
 
     def frames() -> Iterator[VideoFrame]:
-        for frame in video(*[200] * 9):
+        for frame in video(*[200] * 12):
             given.append(frame.index)
             yield frame
 
     estimate_sequence(frames(), Counting(), tmp_path / "poses", batch_size=3)
-    assert max(alive) <= 3
+    assert max(alive) <= 3 + REACH
 
 
 def test_the_box_is_tight() -> None:
     iuv = np.zeros((9, 9, 3), np.uint8)
     assert iuv_box(iuv) is None
-    assert not estimate_of(iuv, 0.7).found
+    assert estimate_of(iuv, 0.7) is None
     iuv[2:5, 7] = 1
     assert iuv_box(iuv) == (7, 2, 8, 5)
 
@@ -144,3 +149,59 @@ def test_precomputed_poses_are_scaled_to_the_video_but_not_squashed(tmp_path: Pa
     assert precomputed_iuv(path, (10, 5)).shape == (10, 5, 3)
     with pytest.raises(PoseError, match="another picture or video"):
         precomputed_poses(path, [0.0], (20, 20))
+
+
+class KnowsEverybody:
+    """Gives the true people of a clip's frames, in an order of its own; asked in the order of the frames."""
+
+    name = "true"
+
+    def __init__(self, clip: Sequence[Any]) -> None:
+        self.clip, self.asked = clip, 0
+
+    def estimate(self, pictures: Sequence[np.ndarray]) -> list[list[PoseEstimate]]:
+        self.asked += len(pictures)
+        return [self.clip[k].shuffled(k) for k in range(self.asked - len(pictures), self.asked)]
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 8])
+def test_one_person_is_followed_through_a_real_video(
+    tmp_path: Path, crossing: Any, people_frame: Any, clip_writer: Any, batch_size: int
+) -> None:
+    """Two people cross, then the video cuts to a room where they stand the other way round."""
+    back, front = 960_001, 960_002
+    clip = [*crossing(back, front), *[people_frame([("front", front, 60), ("back", back, 190)], 1, wall=40)] * 6]
+    clip_writer(tmp_path / "two.mp4", [shown.picture for shown in clip])
+    told: list[Event] = []
+    sequence = estimate_sequence(
+        read_frames(tmp_path / "two.mp4"),
+        KnowsEverybody(clip),
+        tmp_path / "poses.zip",
+        batch_size=batch_size,
+        person=PersonChoice(number=1),
+        on_event=told.append,
+    )
+    assert np.flatnonzero(sequence.cuts).tolist() == [29]
+    assert sequence.meta["person"] == "1"
+    assert [event.kind for event in sequence.events] == ["several_people", "person_hidden"]
+    assert sequence.events == told
+    held = None
+    for shown, iuv, found in zip(clip, sequence, sequence.person_found, strict=True):
+        held = shown.people["back"].iuv if found else held
+        np.testing.assert_array_equal(iuv, held)
+    hidden = [index for index, shown in enumerate(clip) if "back" not in shown.people]
+    assert set(np.flatnonzero(~sequence.person_found)) >= set(hidden)
+    assert (~sequence.person_found).sum() <= len(hidden) + 3
+
+
+def test_a_scene_that_begins_without_the_person_takes_the_first_pose_of_its_own(tmp_path: Path) -> None:
+    """Nothing is held over a cut: a red room follows a black one."""
+    frames = list(video(150, 150, 150, 150, 150))
+    for frame in video(100, 100, 105, 110, 110, 110):
+        picture = frame.picture.copy()
+        picture[..., 2] = 255
+        frames.append(VideoFrame(len(frames), len(frames) / 10, picture))
+    sequence = estimate_sequence(frames, BrightPixels(), tmp_path / "poses", Fraction(10))
+    assert np.flatnonzero(sequence.cuts).tolist() == [5]
+    assert [int(iuv[..., 1].max()) for iuv in sequence] == [150] * 5 + [105] * 3 + [110] * 3
+    assert np.flatnonzero(~sequence.person_found).tolist() == [5, 6]

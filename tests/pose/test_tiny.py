@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -12,13 +14,16 @@ from safetensors.torch import save_file
 
 from mcld_anim.arrays import Picture
 from mcld_anim.errors import WeightsError
-from mcld_anim.pose.backends import iuv_box
-from mcld_anim.pose.tiny import TinyDensePoseBackend, _tiles, load_tiny_pose_backend
+from mcld_anim.pose.backends import iuv_box, largest_iuv
+from mcld_anim.pose.select import from_left
+from mcld_anim.pose.squares import tiles
+from mcld_anim.pose.tiny import TinyDensePoseBackend, load_tiny_pose_backend
 from mcld_anim.pose.tiny_network import TinyDensePose, TinyDensePoseOptions, chosen_uv
 from mcld_anim.synthetic.person import Rendering
 from mcld_anim.train.scenes import make_backgrounds
 
 WALL = 170
+Shown = Any  # a frame of tests/pose/conftest.py
 
 
 @pytest.fixture(scope="module")
@@ -68,20 +73,20 @@ def test_the_person_is_found_where_it_is(
     backend: TinyDensePoseBackend, photo: Rendering, height: int, left: int, top: int, frame: tuple[int, int]
 ) -> None:
     picture, truth = in_a_frame(photo, height, left, top, frame)
-    estimate = backend.estimate([picture])[0]
+    (people,) = backend.estimate([picture])
+    (estimate,) = people
     assert estimate.iuv.shape == picture.shape
     assert estimate.iuv.dtype == np.uint8
     assert estimate.box == iuv_box(estimate.iuv)
     assert overlap(estimate.iuv, truth) > 0.6
     wanted = iuv_box(truth)
-    assert estimate.box is not None
     assert wanted is not None
     assert np.abs(np.array(estimate.box) - wanted).max() < 0.15 * height
 
 
 def test_parts_and_coordinates_are_mostly_right(backend: TinyDensePoseBackend, photo: Rendering) -> None:
     picture, truth = in_a_frame(photo, 220, 60, 20, (256, 256))
-    iuv = backend.estimate([picture])[0].iuv
+    iuv = largest_iuv(backend, picture)
     both = (iuv[..., 0] > 0) & (truth[..., 0] > 0)
     right = both & (iuv[..., 0] == truth[..., 0])
     assert right.sum() / both.sum() > 0.5
@@ -91,7 +96,7 @@ def test_parts_and_coordinates_are_mostly_right(backend: TinyDensePoseBackend, p
 
 def test_left_and_right_are_not_exchanged(backend: TinyDensePoseBackend, photo: Rendering) -> None:
     """Seen from the front, the person's right arm is on the left of the picture."""
-    iuv = backend.estimate([in_a_frame(photo, 220, 60, 20, (256, 256))[0]])[0].iuv
+    iuv = largest_iuv(backend, in_a_frame(photo, 220, 60, 20, (256, 256))[0])
     columns = np.nonzero(np.isin(iuv[..., 0], (3, 16, 20)))[1], np.nonzero(np.isin(iuv[..., 0], (4, 15, 19)))[1]
     assert np.median(columns[0]) < np.median(columns[1])
 
@@ -99,13 +104,13 @@ def test_left_and_right_are_not_exchanged(backend: TinyDensePoseBackend, photo: 
 def test_somebody_far_away_is_searched_for(backend: TinyDensePoseBackend, photo: Rendering) -> None:
     """Too small to be seen in the whole picture, where 1920 pixels become 256."""
     picture, truth = in_a_frame(photo, 130, 1300, 500, (1080, 1920))
-    estimate = backend.estimate([picture])[0]
+    ((estimate,),) = backend.estimate([picture])
     assert overlap(estimate.iuv, truth) > 0.6
 
 
 def test_tiles_cover_the_picture() -> None:
     seen = np.zeros((90, 160), bool)
-    for x, y, side in _tiles(np.zeros((90, 160, 3), np.uint8)):
+    for x, y, side in tiles(np.zeros((90, 160, 3), np.uint8)):
         assert min(x, y) >= 0
         assert x + side <= 160
         assert y + side <= 90
@@ -116,16 +121,16 @@ def test_tiles_cover_the_picture() -> None:
 @pytest.mark.parametrize("grey", [0, 128, 255])
 @pytest.mark.parametrize("size", [(64, 64), (240, 400)])
 def test_nobody_is_seen_on_a_plain_background(backend: TinyDensePoseBackend, grey: int, size: tuple[int, int]) -> None:
-    estimate = backend.estimate([np.full((*size, 3), grey, np.uint8)])[0]
-    assert not estimate.found
-    assert estimate.box is None
-    assert not estimate.iuv.any()
-    assert estimate.iuv.shape == (*size, 3)
+    picture = np.full((*size, 3), grey, np.uint8)
+    assert backend.estimate([picture]) == [[]]
+    nothing = largest_iuv(backend, picture)
+    assert nothing.shape == (*size, 3)
+    assert not nothing.any()
 
 
 def test_clutter_is_seldom_taken_for_a_person(backend: TinyDensePoseBackend) -> None:
     """Scenes of shapes, some like limbs and in skin colours; the bar is above what was measured (11 of 120)."""
-    found = [estimate.found for estimate in backend.estimate(make_backgrounds(30, 5))]
+    found = [bool(people) for people in backend.estimate(make_backgrounds(30, 5))]
     assert np.mean(found) < 0.2
 
 
@@ -135,10 +140,11 @@ def test_a_picture_does_not_depend_on_its_company(backend: TinyDensePoseBackend,
     pictures[3] = np.full((90, 150, 3), 128, np.uint8)
     together = backend.estimate(pictures)
     assert len(together) == len(pictures)
-    for picture, estimate in zip(pictures, together, strict=True):
-        alone = backend.estimate([picture])[0]
-        assert (alone.iuv != estimate.iuv).mean() < 1e-3
-        assert alone.found == estimate.found
+    assert [len(people) for people in together] == [1, 1, 1, 0, 1, 1, 1, 1, 1, 1]
+    for picture, people in zip(pictures, together, strict=True):
+        (alone,) = backend.estimate([picture])
+        assert len(alone) == len(people)
+        assert all((one.iuv != other.iuv).mean() < 1e-3 for one, other in zip(alone, people, strict=True))
 
 
 def test_no_pictures_give_no_estimates(backend: TinyDensePoseBackend) -> None:
@@ -179,3 +185,22 @@ def test_weights_that_do_not_fit_are_named(tmp_path: Path) -> None:
     save_file({"other": torch.zeros(1)}, tmp_path / "other.safetensors")
     with pytest.raises(WeightsError, match=r"other\.safetensors does not hold"):
         load_tiny_pose_backend(weights=tmp_path / "other.safetensors")
+
+
+def test_two_people_side_by_side_are_both_found(backend: TinyDensePoseBackend, two_people: Shown) -> None:
+    (people,) = backend.estimate([two_people.picture])
+    assert len(people) == 2
+    assert people[0].area >= people[1].area
+    for one, name in zip(from_left(people), ("left", "right"), strict=True):
+        assert overlap(one.iuv, two_people.people[name].iuv) > 0.6
+        other = two_people.people["right" if name == "left" else "left"]
+        assert (one.iuv[..., 0] > 0)[other.iuv[..., 0] > 0].mean() < 0.02
+
+
+def test_people_who_touch_are_parted(backend: TinyDensePoseBackend, people_frame: Callable[..., Shown]) -> None:
+    """Their arms before each other, so that they make one patch."""
+    shown = people_frame([("left", 960_001, 140), ("right", 960_002, 215)], 0, size=192)
+    (people,) = backend.estimate([shown.picture])
+    assert len(people) == 2
+    for one, name in zip(from_left(people), ("left", "right"), strict=True):
+        assert overlap(one.iuv, shown.people[name].iuv) > 0.55

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from mcld_anim.arrays import Picture
 from mcld_anim.errors import WeightsError
 from mcld_anim.pose import torchscript_backend as room
-from mcld_anim.pose.backends import load_pose_backend
+from mcld_anim.pose.backends import largest_iuv, load_pose_backend
 from mcld_anim.pose.region_operators import provide_operators
 from mcld_anim.pose.torchscript_backend import TorchScriptBackend
 from mcld_anim.weights.published import published_model
@@ -58,21 +58,20 @@ def picture(channel: int, height: int = 40, width: int = 30) -> Picture:
 
 def test_the_person_is_painted_where_the_module_finds_it(module_file: Path) -> None:
     backend = load_pose_backend("torchscript", weights=module_file)
-    red, blue, tall = backend.estimate([picture(0), picture(2), picture(2, 90, 60)])
+    red, (blue,), (tall,) = backend.estimate([picture(0), picture(2), picture(2, 90, 60)])
     assert backend.name == "torchscript"
-    assert not red.found  # BGR, as the exports expect: the first channel is blue
-    assert not red.iuv.any()
+    assert red == []  # BGR, as the exports expect: the first channel is blue
     assert blue.box == (3, 5, 11, 15)
     assert (blue.iuv[5:15, 3:11] == (7, 127, 255)).all()  # V clamped
     assert np.count_nonzero(blue.iuv[..., 0]) == 80
     assert tall.iuv.shape == (90, 60, 3)
-    assert (backend.estimate([picture(2)])[0].iuv == blue.iuv).all()
+    assert (largest_iuv(backend, picture(2)) == blue.iuv).all()
 
 
 def test_the_other_channel_order_is_a_setting(module_file: Path) -> None:
     module = torch.jit.load(str(module_file)).float()
     backend = TorchScriptBackend(module, torch.device("cpu"), "RGB")
-    assert [one.found for one in backend.estimate([picture(0), picture(2)])] == [True, False]
+    assert [len(people) for people in backend.estimate([picture(0), picture(2)])] == [1, 0]
 
 
 def test_the_pulled_module_is_taken_with_the_tables_setting(
@@ -86,7 +85,19 @@ def test_the_pulled_module_is_taken_with_the_tables_setting(
     folder.mkdir()
     (folder / "densepose.torchscript").write_bytes(module_file.read_bytes())
     monkeypatch.setattr(room, "first_pulled", lambda use: {"torchscript": model}[use])
-    assert load_pose_backend("torchscript").estimate([picture(2)])[0].found
+    assert load_pose_backend("torchscript").estimate([picture(2)])[0]
+
+
+def test_everybody_the_module_finds_is_given_the_largest_first() -> None:
+    boxes = torch.tensor([[2.0, 3.0, 6.0, 9.0], [10.0, 4.0, 22.0, 30.0]])
+    coarse, fine = torch.zeros(2, 2, 112, 112), torch.zeros(2, 25, 112, 112)
+    coarse[:, 1], fine[0, 7], fine[1, 9] = 1.0, 1.0, 1.0
+    uv = torch.full((2, 25, 112, 112), 0.5)
+    backend = TorchScriptBackend(lambda image: (boxes, coarse, fine, uv, uv), torch.device("cpu"))
+    ((large, small),) = backend.estimate([picture(0)])
+    assert (large.box, small.box) == ((10, 4, 22, 30), (2, 3, 6, 9))
+    assert set(np.unique(large.iuv[..., 0])) == {0, 9}
+    assert set(np.unique(small.iuv[..., 0])) == {0, 7}
 
 
 def test_what_is_no_such_module_is_refused(tmp_path: Path) -> None:

@@ -76,6 +76,13 @@ def test_steps_are_kept_apart() -> None:
     assert torch.equal(after, whole[3:])
 
 
+def test_nothing_is_blended_over_a_cut() -> None:
+    latents, cells = (clip[:4] for clip in _clip(4))
+    made = ClipBlending(0.5).batch(cells, [False, False, True, False])(latents, 0)
+    scenes = [ClipBlending(0.5).batch(cells[part])(latents[part], 0) for part in (slice(2), slice(2, 4))]
+    assert torch.equal(made, torch.cat(scenes))
+
+
 def test_cell_codes() -> None:
     iuv = np.zeros((16, 24, 3), np.uint8)
     iuv[:8, 8:16] = (7, 255, 51)

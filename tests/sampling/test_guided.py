@@ -63,6 +63,18 @@ def test_batches_and_resuming_do_not_matter(seed: int, cuts: set[int], strength:
         assert torch.equal(torch.cat([part[step] for part in made]), expected[step])
 
 
+def test_nothing_is_blended_over_a_cut() -> None:
+    clean = torch.randn((4, 4, *CELLS), generator=torch.Generator().manual_seed(1))
+    poses = [body(20 + 4 * k, 30) for k in range(4)]
+    made = GuidedBlending(0.7, 2).batch(poses, CELLS, [False, False, True, False])(clean, 0)
+    scenes = [GuidedBlending(0.7, 2).batch(poses[part], CELLS)(clean[part], 0) for part in (slice(2), slice(2, 4))]
+    assert torch.equal(made, torch.cat(scenes))
+    assert not torch.equal(made, GuidedBlending(0.7, 2).batch(poses, CELLS)(clean, 0))
+    blending = GuidedBlending(0.7, 2)
+    blending.batch(poses[:2], CELLS)(clean[:2], 0)
+    assert torch.equal(blending.batch(poses[2:], CELLS, [True, False])(clean[2:], 0), scenes[1])  # at a batch's border
+
+
 def test_a_moving_surface_keeps_its_look() -> None:
     """Noise on a texture that moves with the body is averaged away, because blending follows the body."""
     generator = torch.Generator().manual_seed(3)

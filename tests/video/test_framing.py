@@ -184,6 +184,15 @@ def test_a_tracking_crop_follows_smoothly_and_loses_nobody() -> None:
     assert np.abs(np.diff(steps)).max() <= 3  # the path bends gently, whatever the boxes do
 
 
+def test_a_tracking_crop_jumps_at_a_cut() -> None:
+    boxes = [(20.0, 50.0, 80.0, 250.0)] * 5 + [None] + [(600.0, 50.0, 660.0, 250.0)] * 5
+    cut = [index == 5 for index in range(11)]
+    places = [crop.x for crop in tracking_crops(boxes, (300, 720), 1.0, 6, cuts=cut)]
+    assert len(set(places[:5])) == len(set(places[5:])) == 1
+    assert places[5] - places[4] == 580
+    assert len({crop.x for crop in tracking_crops(boxes, (300, 720), 1.0, 6)}) > 2
+
+
 def test_tracking_nobody_is_refused() -> None:
     with pytest.raises(PoseError):
         tracking_crops([None, None], (100, 100), 1.0, 3)

@@ -1,0 +1,121 @@
+"""Where a video cuts to another scene, seen in its frames.
+
+Each frame becomes a thumbnail of blocks. A block of frame b is found in frame a if some place near it in a, no farther
+than a block's side in any direction, shows the same but for a change of brightness of the whole frame:
+
+    e(block) = min over shifts of the root mean square of (block - g a at the shifted place), with g = mean(b) / mean(a)
+    found: e^2 <= NOISE^2 + (DETAIL s)^2, with s the standard deviation of the block's pixels
+    lost(a, b) = share of the blocks of b that are not found in a, and of those of a in b
+
+Shifts make it blind for pans and for people who move. There is a cut before frame i if
+
+    lost(i - 1, i) >= LOST, and >= AHEAD + the mean of lost over the REACH pairs of frames before and after this one
+    lost(j, k) >= LOST for every j of the REACH frames before i and every k of i and the REACH frames after it,
+    where j = i - 1 or k = i
+
+The first since motion too fast for the search loses much in every pair, a cut in one; the second since a flash is over
+REACH frames later. Slow changes (fades, dissolves) and cuts that keep most of the picture (a person replaced before a
+still camera) are not noticed; a pan by more than a seventh of the frame from one frame to the next may pass for cuts.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+
+import cv2
+import numpy as np
+from jaxtyping import Float
+
+from mcld_anim.arrays import Picture
+from mcld_anim.video.read import VideoFrame
+
+SIDE = 96
+"""Pixels of a thumbnail's longer side."""
+BLOCK = 12
+"""Pixels of a block's side, and how far it is searched for: an eighth of the frame from one frame to the next."""
+NOISE = 9.0
+"""Levels of 0..255: coding noise and shadows of one wall are below, two walls of different paint above."""
+DETAIL = 0.6
+"""Of a block's own contrast: at equal contrast a correlation of 0.82."""
+MOST_GAIN = 3.0
+"""More is not one scene in other light."""
+LOST = 0.3
+"""32 dances, pans and their like lost up to 0.10 from frame to frame; of 40 cuts between scenes and views all but those
+to a person's mirror image lost 0.33 and more."""
+AHEAD = 0.2
+REACH = 4
+"""Frames: a camera's flash lasts one to three at 25 frames a second."""
+
+Thumbnail = Float[np.ndarray, "height width 3"]
+"""float32 RGB 0..255, its sides multiples of BLOCK."""
+
+
+def with_cuts(frames: Iterable[VideoFrame]) -> Iterator[tuple[VideoFrame, bool]]:
+    """Each frame, and whether the video cuts to another scene before it; reads `REACH` frames ahead."""
+    waiting: deque[tuple[VideoFrame, Thumbnail, float]] = deque()
+    before: deque[tuple[Thumbnail, float]] = deque(maxlen=REACH)
+    last: Thumbnail | None = None
+    for frame in _then_none(frames, REACH):
+        if frame is not None:
+            seen = thumbnail(frame.picture)
+            waiting.append((frame, seen, 0.0 if last is None else lost(last, seen)))
+            last = seen
+        if waiting and (frame is None or len(waiting) > REACH):
+            shown, seen, share = waiting.popleft()
+            cut = bool(before) and _is_cut(list(before), seen, share, [(later, more) for _, later, more in waiting])
+            if cut:
+                before.clear()
+            before.append((seen, 0.0 if cut else share))
+            yield shown, cut
+
+
+def _is_cut(
+    before: list[tuple[Thumbnail, float]], seen: Thumbnail, share: float, after: list[tuple[Thumbnail, float]]
+) -> bool:
+    """Whether a cut lies before `seen`; each frame comes with what was lost since the one before it."""
+    usual = float(np.mean([one for _, one in (*before, *after)] or [0.0]))
+    if share < max(LOST, AHEAD + usual):
+        return False
+    earlier = all(lost(one, seen) >= LOST for one, _ in before[:-1])
+    return earlier and all(lost(before[-1][0], one) >= LOST for one, _ in after)
+
+
+def thumbnail(picture: Picture) -> Thumbnail:
+    """A picture, made small."""
+    sides = [max(1, round(side * SIDE / max(picture.shape[:2]) / BLOCK)) * BLOCK for side in picture.shape[:2]]
+    return cv2.resize(picture, (sides[1], sides[0]), interpolation=cv2.INTER_AREA).astype(np.float32)
+
+
+def lost(first: Thumbnail, second: Thumbnail) -> float:
+    """Share of the blocks of either that the other does not show near their place, 0 (one scene) .. 1."""
+    brightness = float(second.mean() + 1) / float(first.mean() + 1)
+    gain = np.float32(np.clip(brightness, 1 / MOST_GAIN, MOST_GAIN))
+    first = first * gain
+    missing = np.concatenate([_not_found(second, first), _not_found(first, second)])
+    return float(missing.mean())
+
+
+def _not_found(blocks: Thumbnail, searched: Thumbnail) -> np.ndarray:
+    """(n,) bool: the blocks of one thumbnail that another one does not show."""
+    tiles = _tiles(blocks)
+    allowed = NOISE**2 + DETAIL**2 * tiles.var((2, 3)).mean(-1)
+    missing = ((tiles - _tiles(searched)) ** 2).mean((2, 3, 4)) > allowed
+    padded = cv2.copyMakeBorder(searched, BLOCK, BLOCK, BLOCK, BLOCK, cv2.BORDER_REPLICATE)
+    for row, column in np.argwhere(missing):  # most are at their place
+        y, x = row * BLOCK, column * BLOCK
+        area = padded[y : y + 3 * BLOCK, x : x + 3 * BLOCK]
+        error = cv2.matchTemplate(area, blocks[y : y + BLOCK, x : x + BLOCK], cv2.TM_SQDIFF).min() / (BLOCK**2 * 3)
+        missing[row, column] = error > allowed[row, column]
+    return np.asarray(missing.ravel())
+
+
+def _tiles(planes: Thumbnail) -> np.ndarray:
+    """(rows, columns, BLOCK, BLOCK, 3)."""
+    height, width = planes.shape[:2]
+    return planes.reshape(height // BLOCK, BLOCK, width // BLOCK, BLOCK, 3).swapaxes(1, 2)
+
+
+def _then_none(frames: Iterable[VideoFrame], count: int) -> Iterator[VideoFrame | None]:
+    yield from frames
+    yield from [None] * (count + 1)
