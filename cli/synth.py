@@ -107,10 +107,10 @@ def stability_command(
     import torch
 
     from mcld_anim.synthetic.clips import clip_figures
-    from mcld_anim.synthetic.evaluate import EvaluationOptions
+    from mcld_anim.synthetic.identity import check_held_out
     from mcld_anim.weights.load import load_models
 
-    EvaluationOptions(first_seed=seed)  # refuses people of the training data
+    check_held_out(seed)
     models = load_models("tiny", torch.device("cpu"), torch.float32, "tiny", "tiny")
     with Progress() as progress:
         task = progress.add_task("people", total=people)
@@ -121,6 +121,35 @@ def stability_command(
             people,
             frames,
             lambda done, _: progress.update(task, completed=done),
+        )
+    _tell(figures, json_path)
+
+
+@app.command("densepose")
+def densepose_command(
+    people: Annotated[int, typer.Option("--people", min=1, help="Held-out persons.")] = 16,
+    views: Annotated[int, typer.Option("--views", min=1, help="Pictures of each.")] = 24,
+    scenes: Annotated[int, typer.Option("--scenes", min=0, help="Scenes without anybody, of each kind.")] = 60,
+    backgrounds: Annotated[
+        Path | None, typer.Option("--backgrounds", help="Folder of pictures without people: cuts of them are scenes.")
+    ] = None,
+    seed: Annotated[int, typer.Option("--seed", help="Seed of the first person, 900000 or more.")] = 900_000,
+    weights: Annotated[
+        Path | None, typer.Option("--weights", help="Of a training (train densepose), instead of the embedded ones.")
+    ] = None,
+    json_path: Annotated[Path | None, typer.Option("--json", help="Write the figures here as well.")] = None,
+) -> None:
+    """Measure the embedded DensePose estimator on held-out people and on scenes without anybody."""
+    from mcld_anim.pose.tiny import load_tiny_pose_backend
+    from mcld_anim.synthetic.estimator_figures import empty_scenes, estimator_figures
+    from mcld_anim.synthetic.identity import check_held_out
+
+    check_held_out(seed)
+    backend, empty = load_tiny_pose_backend(weights=weights), empty_scenes(scenes, seed, backgrounds)
+    with Progress() as progress:
+        task = progress.add_task("people", total=people)
+        figures = estimator_figures(
+            backend, seed, people, views, empty, on_person=lambda done, _: progress.update(task, completed=done)
         )
     _tell(figures, json_path)
 

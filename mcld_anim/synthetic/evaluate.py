@@ -13,17 +13,17 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
-from mcld_anim.arrays import Iuv, Picture
+from mcld_anim.arrays import Picture
 from mcld_anim.errors import UsageError
 from mcld_anim.frames import FrameMaker, SamplingSettings
 from mcld_anim.metrics.pictures import psnr, ssim
 from mcld_anim.model.build import Mcld
-from mcld_anim.pose.backends import PoseBackend, largest_iuv
 from mcld_anim.pose.condition import hint_picture
 from mcld_anim.source.appearance import SourceAppearance, encode_source
 from mcld_anim.synthetic.clips import clip_figures
+from mcld_anim.synthetic.estimator_figures import densepose_figures
 from mcld_anim.synthetic.face_figures import SwapMeter, accuracy_figures, face_figures
-from mcld_anim.synthetic.identity import FIRST_EVALUATION_SEED
+from mcld_anim.synthetic.identity import FIRST_EVALUATION_SEED, check_held_out
 from mcld_anim.synthetic.person import Person, Rendering, render
 from mcld_anim.synthetic.views import SOURCE_VIEWS, Shot, draw_shots, person_background
 from mcld_anim.weights.load import LoadedModels
@@ -44,11 +44,7 @@ class EvaluationOptions:
     settings: SamplingSettings | None = None  # None: the model's default steps and guidance, noise seed 0, no blending
 
     def __post_init__(self) -> None:
-        if self.first_seed < FIRST_EVALUATION_SEED:
-            raise UsageError(
-                f"--seed {self.first_seed}: people below {FIRST_EVALUATION_SEED} are training data and prove nothing; "
-                f"choose {FIRST_EVALUATION_SEED} or more"
-            )
+        check_held_out(self.first_seed)
         if self.people < 2 or self.poses < 1:
             raise UsageError("--people must be 2 or more (a person is told from the others), --poses 1 or more")
 
@@ -84,7 +80,7 @@ def evaluate(models: LoadedModels, options: EvaluationOptions, progress: Progres
     texture re-rendered by the target IUV, holes filled. grey_, mean_colour_: a constant grey, and the mean colour of
     the person in the photo. vae_: the truth through the autoencoder. right_person_rate: the share of frames that are
     closer, by mean colour error over the person mask, to their own person than to every other one in the same shot.
-    densepose_*: the estimator on the truths. face_*: see `synthetic.face_figures`.
+    densepose_*: see `synthetic.estimator_figures.compare_iuv`. face_*: see `synthetic.face_figures`.
     texture_change*: see `synthetic.clips`.
     """
     size = models.mcld.options.frame_size[0]
@@ -186,25 +182,6 @@ def ceiling_figures(mcld: Mcld, truth: Rendering, mask: np.ndarray) -> dict[str,
     return {
         "vae_psnr": psnr(rebuilt, truth.picture),
         "vae_person_psnr": psnr(rebuilt, truth.picture, mask),
-    }
-
-
-def densepose_figures(backend: PoseBackend, truth: Rendering) -> dict[str, float]:
-    return compare_iuv(largest_iuv(backend, truth.picture), truth.iuv)
-
-
-def compare_iuv(found: Iuv, truth: Iuv) -> dict[str, float]:
-    """Part accuracy inside the true person, foreground intersection over union, and median |U|,|V| error (0..1).
-
-    The U,V error is over pixels whose part is right; without any it is 1.
-    """
-    inside, claimed = truth[..., 0] > 0, found[..., 0] > 0
-    right = inside & (found[..., 0] == truth[..., 0])
-    error = np.abs(found[right][:, 1:].astype(float) - truth[right][:, 1:]) / 255
-    return {
-        "densepose_part_accuracy": float(right.sum() / inside.sum()),
-        "densepose_foreground_iou": float((inside & claimed).sum() / (inside | claimed).sum()),
-        "densepose_uv_error": float(np.median(error)) if right.any() else 1.0,
     }
 
 

@@ -144,6 +144,15 @@ class Identity:
     outfit: Outfit
 
 
+def check_held_out(first_seed: int) -> None:
+    """Refuse to measure on people of the training data: UsageError."""
+    if first_seed < FIRST_EVALUATION_SEED:
+        raise UsageError(
+            f"--seed {first_seed}: people below {FIRST_EVALUATION_SEED} are training data and prove nothing; "
+            f"choose {FIRST_EVALUATION_SEED} or more"
+        )
+
+
 def identity_from_seed(seed: int) -> Identity:
     """The person of `seed`. Seeds from `FIRST_EVALUATION_SEED` on use body shapes that no training person
     has."""

@@ -23,7 +23,7 @@ from mcld_anim.source.appearance import SourceAppearance, encode_source
 from mcld_anim.synthetic.clips import HEIGHT_SHARE
 from mcld_anim.synthetic.dance import dance_pose, random_routine
 from mcld_anim.synthetic.evaluate import default_settings
-from mcld_anim.synthetic.identity import FIRST_EVALUATION_SEED
+from mcld_anim.synthetic.identity import check_held_out
 from mcld_anim.synthetic.motion import relaxed_pose
 from mcld_anim.synthetic.person import Person, Rendering, render
 from mcld_anim.synthetic.scene import View, draw_light
@@ -91,8 +91,9 @@ def retarget_figures(
     *_foot_error: mean distance of the lowest row from the true one, pixels. *_person_psnr: dB, inside the true person,
     of what the embedded model makes of `PICTURES` frames. Ways: what `--retarget` knows.
     """
-    if first_seed < FIRST_EVALUATION_SEED or people < 2:
-        raise UsageError(f"--seed must be {FIRST_EVALUATION_SEED} or more (held-out people), --people 2 or more")
+    check_held_out(first_seed)
+    if people < 2:
+        raise UsageError("--people must be 2 or more: each is driven by the next")
     size = models.mcld.options.frame_size[0]
     totals = {way: WayTotals() for way in WAYS}
     for number in range(people):

@@ -9,7 +9,8 @@ import torch
 from mcld_anim.errors import UsageError
 from mcld_anim.frames import FrameMaker
 from mcld_anim.source.appearance import encode_source, with_face
-from mcld_anim.synthetic.evaluate import EvaluationOptions, compare_iuv, default_settings, draw_subject, evaluate
+from mcld_anim.synthetic.estimator_figures import compare_iuv
+from mcld_anim.synthetic.evaluate import EvaluationOptions, default_settings, draw_subject, evaluate
 from mcld_anim.synthetic.face_figures import SwapMeter
 from mcld_anim.weights.load import load_models
 
