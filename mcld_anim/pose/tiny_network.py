@@ -159,15 +159,12 @@ def chosen_uv(
 def seen_both_ways(network: nn.Module, pictures: Float[Tensor, "batch 3 256 256"]) -> DensePoseMaps:
     """What `network` says of pictures and of their mirror images, on average: right more often, at twice the cost.
 
-    Classes are averaged as log probabilities.
+    Classes are averaged as logits, which are log probabilities but for a constant.
     """
     seen: DensePoseMaps = network(pictures)
     other = turned_back(network(pictures.flip(-1)))
-    parts, cells = (
-        (one.float().log_softmax(1) + two.float().log_softmax(1)) / 2
-        for one, two in ((seen.parts, other.parts), (seen.cell_parts, other.cell_parts))
-    )
-    return DensePoseMaps(parts, (seen.u + other.u) / 2, (seen.v + other.v) / 2, cells)
+    pairs = ((seen.parts, other.parts), (seen.u, other.u), (seen.v, other.v), (seen.cell_parts, other.cell_parts))
+    return DensePoseMaps(*((one + two) / 2 for one, two in pairs))
 
 
 def turned_back(maps: DensePoseMaps) -> DensePoseMaps:
