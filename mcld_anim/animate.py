@@ -102,13 +102,13 @@ def make_video(
                 with stages.timed("identity guard"):
                     kept = guard.keep(place, index, pose.iuv, picture)
                 with stages.timed("background"):
-                    frame = finisher.finish(kept.picture, pose.iuv)
+                    frame = finisher.finish(kept.picture, pose.iuv, pose.cut)
                 with stages.timed("face similarity"):
                     face, similarity = meter.measure(frame.shown, pose.iuv)
                 with stages.timed("video"):
                     video.write(frame, pose.iuv)
                 with stages.timed("stability"):
-                    change = stability.add(frame.shown, pose.iuv)
+                    change = stability.add(frame.shown, pose.iuv, pose.cut)
                 row = frame_row(index, driving.time(index), pose.person_found, face, similarity, change)
                 row = replace(
                     row, pose=pose.status, cut=pose.cut, tries=len(kept.similarities), tried_similarities=kept.described

@@ -49,11 +49,11 @@ class Compositor:
         self._around = around
         self._matte = SteadyMatte()
 
-    def finish(self, picture: Picture, pose: Iuv) -> Finished:
-        """The next frame; `pose` is the IUV that it was made for."""
+    def finish(self, picture: Picture, pose: Iuv, cut: bool = False) -> Finished:
+        """The next frame; `pose` is the IUV that it was made for, `cut`: another scene begins with it."""
         if self._behind is None:
             return Finished(picture)
-        alpha = self._matte.add(picture, pose)
+        alpha = self._matte.add(picture, pose, cut)
         shown = composite(picture, alpha, next(self._behind))
         if self._around is not None:
             frame, crop = next(self._around)

@@ -85,9 +85,9 @@ class SteadyMatte:
     def __init__(self, state: MatteState | None = None) -> None:
         self.state = state
 
-    def add(self, picture: Picture, iuv: Iuv) -> Alpha:
-        """The matte of the next frame."""
-        before, witness = self.state, None
+    def add(self, picture: Picture, iuv: Iuv, cut: bool = False) -> Alpha:
+        """The matte of the next frame; after a cut the frame before is no witness."""
+        before, witness = None if cut else self.state, None
         body = iuv[..., 0] > 0
         if before is not None and before.alpha.shape == body.shape and body.any():
             side, _ = _window(body)

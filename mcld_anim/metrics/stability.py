@@ -41,11 +41,12 @@ class StabilityMeter:
     def __init__(self) -> None:
         self._before: tuple[np.ndarray, np.ndarray] | None = None
 
-    def add(self, picture: Picture, iuv: Iuv) -> Stability | None:
-        """The change since the last call; None for the first frame, and where both show no texel in common."""
+    def add(self, picture: Picture, iuv: Iuv, cut: bool = False) -> Stability | None:
+        """The change since the last call; None for the first frame of all or after a cut, and where both show no texel
+        in common."""
         colours, seen, index = read_back(picture, iuv)
         before, self._before = self._before, (colours, seen)
-        if before is None:
+        if before is None or cut:
             return None
         both = before[1] & seen
         if not both.any():

@@ -137,7 +137,7 @@ def _measure(
     for one in _followed(request, info, backends, stages):
         frame, iuv = one.frame, np.zeros_like(one.frame.picture) if one.person is None else one.person.iuv
         found, similarity = meter.measure(frame.picture, iuv)
-        change = stability.add(frame.picture, iuv)
+        change = stability.add(frame.picture, iuv, one.cut)
         row = frame_row(frame.index, frame.time, one.person is not None, found, similarity, change)
         row = replace(row, cut=one.cut)
         report.add(row)

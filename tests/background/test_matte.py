@@ -84,6 +84,18 @@ def test_where_the_state_was_kept_does_not_matter() -> None:
     assert all(np.array_equal(second.add(s.picture, s.iuv), e) for s, e in zip(shots[1:], expected[1:], strict=True))
 
 
+def test_a_matte_does_not_look_back_over_a_cut() -> None:
+    shots = [scene(DRESSED, 0.1 + index / 25)[0] for index in range(2)]
+    noisy = (shots[1].picture + np.random.default_rng(0).normal(0, 9, shots[1].picture.shape)).clip(0, 255)
+    noisy = noisy.astype(np.uint8)
+    steady, over = SteadyMatte(), SteadyMatte()
+    for matte in (steady, over):
+        matte.add(shots[0].picture, shots[0].iuv)
+    alone = person_alpha(noisy, shots[1].iuv)
+    assert np.array_equal(over.add(noisy, shots[1].iuv, cut=True), alone)
+    assert not np.array_equal(steady.add(noisy, shots[1].iuv), alone)
+
+
 def test_correspondences_follow_the_surface() -> None:
     """A shifted IUV is found again at its shift; where nothing corresponds nothing is found."""
     shown, _ = scene(LONG_HAIRED)

@@ -58,6 +58,15 @@ def test_nothing_in_common_has_no_change() -> None:
     assert meter.add(*other) is None
 
 
+def test_nothing_is_compared_over_a_cut() -> None:
+    meter = StabilityMeter()
+    meter.add(*square(0, 70))
+    assert meter.add(*square(0, 90), cut=True) is None
+    after = meter.add(*square(0, 90))
+    assert after is not None
+    assert after.texel_change == 0
+
+
 def test_sizes_must_agree() -> None:
     with pytest.raises(UsageError, match="differ in size"):
         StabilityMeter().add(np.zeros((4, 4, 3), np.uint8), np.zeros((4, 5, 3), np.uint8))
