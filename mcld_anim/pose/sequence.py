@@ -10,8 +10,6 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
-import numpy as np
-
 from mcld_anim.arrays import Iuv
 from mcld_anim.errors import PoseError
 from mcld_anim.events import EventSink, warn
@@ -107,12 +105,6 @@ def _written(writer: IuvWriter, held: Iuv, waiting: list[bool]) -> list[bool]:
     for cut in waiting:
         writer.write(held, person_found=False, cut=cut)
     return []
-
-
-def person_boxes(sequence: PoseSequence) -> np.ndarray:
-    """(n, 4) float64 x0, y0, x1, y1 of all frames in which a person was found, in their order."""
-    boxes = [sequence.box(index) for index in range(len(sequence))]
-    return np.array([box for box in boxes if box is not None], np.float64).reshape(-1, 4)
 
 
 def _chain(first: Item, rest: Iterator[Item]) -> Iterator[Item]:
