@@ -27,6 +27,7 @@ from mcld_anim.options.person import LARGEST, PersonChoice
 from mcld_anim.pose.backends import Box, PoseEstimate
 from mcld_anim.pose.likeness import Likeness, likeness, unlikeness
 from mcld_anim.pose.select import described, from_left, selected
+from mcld_anim.video.framing import overlap
 
 SAME = 24.0
 """Levels of unlikeness. Of six rendered people in four turning poses, by true IUV and by the embedded estimator alike,
@@ -153,7 +154,7 @@ class PersonTracker:
         """How well a person found fits a track; `NEVER` where it is somebody else."""
         track = self._tracks[key]
         expected = track.expected(index)
-        shared = 0.0 if expected is None else overlap(expected, people[place].box)
+        shared = 0.0 if expected is None else float(overlap(np.array([expected]), np.array([people[place].box]))[0])
         apart = unlikeness(track.look, looks[place])
         near = index - track.seen <= PROBATION and shared >= PLACE
         alone = len(self._tracks) == 1 and len(people) == 1  # then there is nobody to be taken for
@@ -241,12 +242,3 @@ def _place_of(people: Sequence[PoseEstimate], one: PoseEstimate) -> int:
 
 def _middle(box: Box) -> np.ndarray:
     return np.array([box[0] + box[2], box[1] + box[3]]) / 2
-
-
-def overlap(first: Box, second: Box) -> float:
-    """Intersection over union."""
-    across = min(first[2], second[2]) - max(first[0], second[0])
-    down = min(first[3], second[3]) - max(first[1], second[1])
-    shared = max(across, 0.0) * max(down, 0.0)
-    areas = sum((box[2] - box[0]) * (box[3] - box[1]) for box in (first, second))
-    return shared / max(areas - shared, 1e-9)

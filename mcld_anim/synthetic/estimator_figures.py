@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import UInt8
 
 from mcld_anim.arrays import Iuv, Picture
 from mcld_anim.pose.backends import PoseBackend, largest_iuv
@@ -46,7 +47,7 @@ def estimator_figures(
             figures = compare_iuv(estimates[0].iuv if estimates else np.zeros_like(truth.iuv), truth.iuv)
             for name in ("", "trousers_" if person.identity.outfit.kind == "trousers" else "skirts_"):
                 groups[name].append(figures)
-            if is_from_behind(truth.iuv):
+            if is_from_behind(truth.iuv[..., 0]):
                 groups["behind_"].append(figures)
         on_person(number + 1, people)
     seen = [max((one.score for one in backend.estimate([scene])[0]), default=0.0) for scene in scenes]
@@ -68,9 +69,8 @@ def empty_scenes(count: int, seed: int, photos: Path | None) -> list[Picture]:
     return make_backgrounds(count, seed) + ([] if photos is None else photo_backgrounds(photos, count, seed))
 
 
-def is_from_behind(iuv: Iuv) -> bool:
-    """Whether more of the torso's back than of its front is seen."""
-    parts = iuv[..., 0]
+def is_from_behind(parts: UInt8[np.ndarray, "height width"]) -> bool:
+    """Whether more of the torso's back than of its front is seen; `parts` is the I of an IUV."""
     return bool(np.count_nonzero(parts == TORSO_BACK) > np.count_nonzero(parts == TORSO_FRONT))
 
 

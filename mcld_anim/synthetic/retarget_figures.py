@@ -22,6 +22,7 @@ from mcld_anim.retargeting import driving_change
 from mcld_anim.source.appearance import SourceAppearance, encode_source
 from mcld_anim.synthetic.clips import HEIGHT_SHARE
 from mcld_anim.synthetic.dance import dance_pose, random_routine
+from mcld_anim.synthetic.estimator_figures import compare_iuv
 from mcld_anim.synthetic.evaluate import default_settings
 from mcld_anim.synthetic.identity import check_held_out
 from mcld_anim.synthetic.motion import relaxed_pose
@@ -60,9 +61,9 @@ class WayTotals:
 
     def add(self, made: Iuv, truth: Iuv) -> None:
         """Measure one frame's IUV."""
-        here, there = made[..., 0] > 0, truth[..., 0] > 0
-        self.iou.append(float((here & there).sum() / (here | there).sum()))
-        self.part_accuracy.append(float((made[..., 0] == truth[..., 0])[there].mean()))
+        figures = compare_iuv(made, truth)
+        self.iou.append(figures["densepose_foreground_iou"])
+        self.part_accuracy.append(figures["densepose_part_accuracy"])
         self.part_errors.extend(part_distances(made, truth))
         self.foot_error.append(abs(lowest(made) - lowest(truth)))
 

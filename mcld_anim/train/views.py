@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from mcld_anim.arrays import Iuv, Picture
 from mcld_anim.errors import InputError
-from mcld_anim.synthetic.part_labels import TORSO_BACK, TORSO_FRONT
+from mcld_anim.synthetic.estimator_figures import is_from_behind
 
 Bytes = NDArray[np.uint8]
 SILHOUETTE_DIFFERENCE = 6
@@ -85,8 +85,7 @@ class PeopleViews:
         for person in self.training:
             shard, row = divmod(person, self.options.people_per_shard)
             parts = np.asarray(self.shards[shard][1][row, :, ::4, ::4, 0])
-            back, front = ((parts == part).sum((1, 2)) for part in (TORSO_BACK, TORSO_FRONT))
-            found += [(person, int(view)) for view in np.flatnonzero(back > front)]
+            found += [(person, view) for view, seen in enumerate(parts) if is_from_behind(seen)]
         return found
 
     def draw_index(self, rng: np.random.Generator) -> tuple[int, int]:

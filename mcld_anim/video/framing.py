@@ -179,11 +179,11 @@ def _strays(boxes: np.ndarray) -> np.ndarray:
     """Which of the (N, 4) boxes jump away from their neighbours for a moment."""
     reach = NEIGHBOURS // 2
     expected = np.array([np.median(boxes[max(0, i - reach) : i + reach + 1], axis=0) for i in range(len(boxes))])
-    stray = _overlap(boxes, expected) < STRAY_OVERLAP
+    stray = overlap(boxes, expected) < STRAY_OVERLAP
     return stray if stray.mean() <= MOST_STRAYS else np.zeros_like(stray)
 
 
-def _overlap(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+def overlap(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     """Intersection over union of (N, 4) boxes, pair by pair."""
     low, high = np.maximum(first[:, :2], second[:, :2]), np.minimum(first[:, 2:], second[:, 2:])
     shared = (high - low).clip(0).prod(axis=1)

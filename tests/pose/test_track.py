@@ -11,7 +11,8 @@ import pytest
 from mcld_anim.errors import PoseError
 from mcld_anim.options.person import LARGEST, PersonChoice, parse_person
 from mcld_anim.pose.backends import PoseEstimate
-from mcld_anim.pose.track import MOST_TRACKS, PROBATION, PersonTracker, named_ranges, overlap, runs_of
+from mcld_anim.pose.track import MOST_TRACKS, PROBATION, PersonTracker, named_ranges, runs_of
+from mcld_anim.video.framing import overlap
 
 Shown = Any  # a frame of tests/pose/conftest.py
 Crossing = Callable[[int, int], list[Shown]]
@@ -32,7 +33,7 @@ def nearest_box(clip: Sequence[Shown], name: str) -> list[str]:
     """What a tracker makes of it that knows boxes only, and always takes the nearest."""
     box, names = clip[0].people[name].box, []
     for shown in clip:
-        one = max(shown.people.values(), key=lambda one: overlap(one.box, box))
+        one = max(shown.people.values(), key=lambda one: overlap(np.array([one.box]), np.array([box]))[0])
         box = one.box
         names.append(next(name for name, other in shown.people.items() if other is one))
     return names

@@ -64,9 +64,9 @@ def test_what_is_lost_counts() -> None:
 def test_a_turned_person_is_seen_from_behind() -> None:
     iuv = np.zeros((4, 4, 3), np.uint8)
     iuv[:3, :, 0], iuv[3, :, 0] = 1, 2
-    assert is_from_behind(iuv)
+    assert is_from_behind(iuv[..., 0])
     iuv[:2, :, 0] = 2
-    assert not is_from_behind(iuv)
+    assert not is_from_behind(iuv[..., 0])
 
 
 def test_the_command_measures_the_embedded_estimator(tmp_path: Path) -> None:
