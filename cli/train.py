@@ -19,6 +19,9 @@ Output = Annotated[Path, typer.Option(help="Folder for checkpoint, curve and wei
 Minutes = Annotated[float | None, typer.Option(help="Wall-clock minutes to train, instead of the configuration's.")]
 Steps = Annotated[int | None, typer.Option(help="Steps to train, instead of the configuration's budget.")]
 Threads = Annotated[int, typer.Option(min=1, help="CPU threads.")]
+Workers = Annotated[
+    int | None, typer.Option(min=0, help="Processes that make batches ahead, instead of the configuration's; for GPUs.")
+]
 Resume = Annotated[bool, typer.Option("--resume", help="Continue the run in the output folder.")]
 Prepared = Annotated[Path, typer.Option(help="Folder written by `train prepare`.")]
 FrozenVae = Annotated[Path, typer.Option(help="The autoencoder weights the people were prepared with.")]
@@ -35,12 +38,13 @@ def autoencoder(
     minutes: Minutes = None,
     steps: Steps = None,
     threads: Threads = 1,
+    workers: Workers = None,
     resume: Resume = False,
 ) -> None:
     """Train the latent autoencoder."""
     from mcld_anim.train.autoencoder import AutoencoderTask, AutoencoderTraining
 
-    options = _options(AutoencoderTraining, config, minutes, steps, threads)
+    options = _options(AutoencoderTraining, config, Budget(minutes, steps, threads, workers))
     _train(AutoencoderTask(options, data), options, options.loop, output, resume)
 
 
@@ -52,6 +56,7 @@ def densepose(
     minutes: Minutes = None,
     steps: Steps = None,
     threads: Threads = 1,
+    workers: Workers = None,
     resume: Resume = False,
     start_from: StartFrom = None,
     backgrounds: Annotated[
@@ -61,7 +66,7 @@ def densepose(
     """Train the DensePose network."""
     from mcld_anim.train.densepose import DensePoseTask, DensePoseTraining
 
-    options = _options(DensePoseTraining, config, minutes, steps, threads)
+    options = _options(DensePoseTraining, config, Budget(minutes, steps, threads, workers))
     _train(DensePoseTask(options, data, start_from, backgrounds), options, options.loop, output, resume)
 
 
@@ -73,12 +78,13 @@ def face(
     minutes: Minutes = None,
     steps: Steps = None,
     threads: Threads = 1,
+    workers: Workers = None,
     resume: Resume = False,
 ) -> None:
     """Train the face embedder."""
     from mcld_anim.train.face import FaceTask, FaceTraining
 
-    options = _options(FaceTraining, config, minutes, steps, threads)
+    options = _options(FaceTraining, config, Budget(minutes, steps, threads, workers))
     _train(FaceTask(options, data), options, options.loop, output, resume)
 
 
@@ -152,6 +158,7 @@ def diffusion(
     minutes: Minutes = None,
     steps: Steps = None,
     threads: Threads = 1,
+    workers: Workers = None,
     resume: Resume = False,
     start_from: StartFrom = None,
     controlnet: Annotated[
@@ -163,7 +170,7 @@ def diffusion(
     from mcld_anim.train.diffusion import DiffusionTask, DiffusionTraining, load_examples
     from mcld_anim.train.parts import export_parts
 
-    options = _options(DiffusionTraining, config, minutes, steps, threads)
+    options = _options(DiffusionTraining, config, Budget(minutes, steps, threads, workers))
     people, autoencoder = load_examples(options, vae, data, prepared, pairs, images)
     task = DiffusionTask(
         options, people, autoencoder, sheets=output / "sheets", start_from=start_from, controlnet=controlnet
@@ -187,13 +194,14 @@ def detail(
     minutes: Minutes = None,
     steps: Steps = None,
     threads: Threads = 1,
+    workers: Workers = None,
     resume: Resume = False,
     start_from: StartFrom = None,
 ) -> None:
     """Train the detail decoder behind the autoencoder."""
     from mcld_anim.train.detail import DetailTask, DetailTraining
 
-    options = _options(DetailTraining, config, minutes, steps, threads)
+    options = _options(DetailTraining, config, Budget(minutes, steps, threads, workers))
     task = DetailTask(options, data, prepared, vae, weights, start_from)
     _train(task, options, options.loop, output, resume)
 
@@ -208,9 +216,16 @@ def ablation(
     minutes: Minutes = None,
     steps: Steps = None,
     threads: Threads = 1,
+    workers: Workers = None,
+    variant: Annotated[
+        list[str] | None, typer.Option(help="Only this variant: B1, B3, B5 or full; can be given several times.")
+    ] = None,
     hint: Annotated[
         bool, typer.Option(help="Whether the Pose Guider sees the UV warp, as the embedded model's.")
     ] = True,
+    sampling_steps: Annotated[
+        int | None, typer.Option(min=1, help="Sampling steps to measure with, instead of the model's.")
+    ] = None,
     people: Annotated[int, typer.Option(min=2, help="Held-out persons to measure on.")] = 8,
     poses: Annotated[int, typer.Option(min=1, help="Held-out poses of each.")] = 8,
     seed: Annotated[int, typer.Option(help="Seed of the first held-out person, 900000 or more.")] = 900_000,
@@ -220,10 +235,19 @@ def ablation(
     from mcld_anim.train.ablation import as_table, run_ablation
     from mcld_anim.train.diffusion import DiffusionTraining
 
-    options = _options(DiffusionTraining, config, minutes, steps, threads)
+    options = _options(DiffusionTraining, config, Budget(minutes, steps, threads, workers))
     measured = EvaluationOptions(people, poses, seed, identities=2, clips=0)
     figures = run_ablation(
-        options, data, prepared, vae, output, measured, hint, on_log=lambda line: print(line, flush=True)
+        options,
+        data,
+        prepared,
+        vae,
+        output,
+        measured,
+        hint,
+        variant,
+        sampling_steps,
+        on_log=lambda line: print(line, flush=True),
     )
     typer.echo(as_table(figures))
 
@@ -252,27 +276,39 @@ def _people(text: str) -> list[int]:
     return numbers
 
 
-def _options(cls: type[Training], config: str, minutes: float | None, steps: int | None, threads: int) -> Training:
-    """The configuration with the budget of the flags; one budget replaces the other."""
+@dataclasses.dataclass(frozen=True)
+class Budget:
+    """What the flags say about length and cores."""
+
+    minutes: float | None
+    steps: int | None
+    threads: int
+    workers: int | None
+
+
+def _options(cls: type[Training], config: str, budget: Budget) -> Training:
+    """The configuration with what the flags say; one budget replaces the other."""
     import torch
 
     from mcld_anim.options.load import load_yaml
 
-    torch.set_num_threads(threads)
+    torch.set_num_threads(budget.threads)
     options = load_yaml(cls, config, folder="train")
-    if minutes is not None or steps is not None:
-        loop = dataclasses.replace(options.loop, minutes=minutes, steps=steps)  # type: ignore[attr-defined]
-        options = dataclasses.replace(options, loop=loop)  # type: ignore[type-var]
-    return options
+    loop: LoopOptions = options.loop  # type: ignore[attr-defined]
+    if budget.minutes is not None or budget.steps is not None:
+        loop = dataclasses.replace(loop, minutes=budget.minutes, steps=budget.steps)
+    if budget.workers is not None:
+        loop = dataclasses.replace(loop, workers=budget.workers)
+    return dataclasses.replace(options, loop=loop)  # type: ignore[type-var]
 
 
 def _train(task: Task, options: object, loop: LoopOptions, output: Path, resume: bool) -> None:
-    """Run the loop, printing its lines; a resumed run may be given a longer budget than it began with."""
+    """Run the loop, printing its lines; a resumed run may be given a longer budget, or more processes."""
     from mcld_anim.options.load import to_mapping
     from mcld_anim.train.loop import train
 
     described = to_mapping(options)
-    described["loop"] = {k: v for k, v in described["loop"].items() if k not in ("steps", "minutes")}
+    described["loop"] = {k: v for k, v in described["loop"].items() if k not in ("steps", "minutes", "workers")}
     result = train(
         task, loop, output, resume=resume, describe={"training": described}, on_log=lambda line: print(line, flush=True)
     )

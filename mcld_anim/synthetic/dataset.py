@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from multiprocessing import get_context
@@ -122,19 +122,28 @@ def _write(folder: Path, options: DatasetOptions, workers: int, progress: Progre
 def _rendered_shards(
     folder: Path, options: DatasetOptions, workers: int
 ) -> Iterator[tuple[int, range, tuple[Pictures, Pictures] | None]]:
-    """Shards in order; arrays are None where the files are there already. People of a shard are shared by
-    workers."""
+    """Shards in order; arrays are None where the files are there already. Workers share the people of a shard, and
+    begin with the next one before it is whole."""
     pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn")) if workers > 1 else None
+
+    def started(shard: int) -> Iterable[tuple[Pictures, Pictures]]:
+        jobs = [(options.kind, seed, options.views, options.size) for seed in options.seeds(shard)]
+        return pool.map(render_person, jobs) if pool else map(render_person, jobs)
+
+    shards = range(options.shards())
+    missing = [shard for shard in shards if not all(path.is_file() for path in options.paths(folder, shard))]
+    coming = iter([*missing[1:], None])
+    rendering = started(missing[0]) if missing else None
     try:
-        for shard in range(options.shards()):
-            seeds = options.seeds(shard)
-            if all(path.is_file() for path in options.paths(folder, shard)):
-                yield shard, seeds, None
+        for shard in shards:
+            if shard not in missing:
+                yield shard, options.seeds(shard), None
                 continue
-            jobs = [(options.kind, seed, options.views, options.size) for seed in seeds]
-            people = list(pool.map(render_person, jobs, chunksize=5) if pool else map(render_person, jobs))
-            pictures, iuvs = (np.stack([person[k] for person in people]) for k in (0, 1))
-            yield shard, seeds, (pictures, iuvs)
+            people, following = rendering, next(coming)
+            rendering = None if following is None else started(following)
+            assert people is not None
+            pictures, iuvs = (np.stack(arrays) for arrays in zip(*people, strict=True))
+            yield shard, options.seeds(shard), (pictures, iuvs)
     finally:
         if pool:
             pool.shutdown(cancel_futures=True)

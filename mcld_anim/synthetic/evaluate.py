@@ -178,7 +178,9 @@ def baseline_figures(source: SourceAppearance, truth: Rendering, mask: np.ndarra
 def ceiling_figures(mcld: Mcld, truth: Rendering, mask: np.ndarray) -> dict[str, float]:
     weights = next(mcld.vae.parameters())
     pixels = torch.from_numpy(truth.picture).permute(2, 0, 1)[None].to(weights) / 127.5 - 1
-    rebuilt = ((mcld.vae.decode(mcld.vae.encode(pixels)) + 1) / 2).clamp(0, 1)[0].permute(1, 2, 0).double().numpy()
+    rebuilt = (
+        ((mcld.vae.decode(mcld.vae.encode(pixels)) + 1) / 2).clamp(0, 1)[0].permute(1, 2, 0).double().cpu().numpy()
+    )
     return {
         "vae_psnr": psnr(rebuilt, truth.picture),
         "vae_person_psnr": psnr(rebuilt, truth.picture, mask),

@@ -61,9 +61,12 @@ class AutoencoderTask:
             self.vae.set_linear_code(*principal_components(self.views, vae.latent_channels, options.linear_views))
         self.network: nn.Module = self.vae.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
-    def loss(self, rng: np.random.Generator, progress: float) -> tuple[Tensor, dict[str, float]]:
+    def loss(
+        self, batch: tuple[Tensor, Tensor], rng: np.random.Generator, progress: float
+    ) -> tuple[Tensor, dict[str, Tensor]]:
         """Reconstruction of one batch of crops from a sample of the posterior."""
-        pictures, person = (planes.to(device_of(self.network)) for planes in self.batch(rng))
+        crops, masks = (planes.to(device_of(self.network)) for planes in batch)
+        pictures, person = to_network(crops), masks.float()[:, None]
         posterior = self.vae.encode_posterior(pictures)
         restored = self.vae.decode_raw(posterior.sample())
         weight = 1.0 + (self.options.person_weight - 1.0) * person
@@ -77,19 +80,13 @@ class AutoencoderTask:
         divergence = posterior.kl().mean() / posterior.mean[0].numel()
         with torch.no_grad():
             inside = psnr_inside(restored, pictures, person)
-        figures = {
-            "distance": float(distance.detach()),
-            "kl": float(divergence.detach()),
-            "psnr_inside": inside,
-        }
+        figures = {"distance": distance.detach(), "kl": divergence.detach(), "psnr_inside": inside}
         return distance + self.options.kl_weight * divergence, figures
 
-    def batch(self, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
-        """Crops (B, 3, crop, crop) in [-1, 1] and person masks (B, 1, crop, crop) in {0, 1}."""
+    def batch(self, rng: np.random.Generator, progress: float) -> tuple[Tensor, Tensor]:
+        """Crops (B, crop, crop, 3) uint8 and person masks (B, crop, crop) bool."""
         pairs = [self._crop(rng) for _ in range(self.options.loop.batch_size)]
-        pictures = to_network(np.stack([picture for picture, _ in pairs]))
-        person = torch.from_numpy(np.stack([mask for _, mask in pairs])).float()[:, None]
-        return pictures, person
+        return torch.from_numpy(np.stack([p for p, _ in pairs])), torch.from_numpy(np.stack([m for _, m in pairs]))
 
     def _crop(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         """One random crop around a point of the person, mirrored half of the time."""
@@ -120,8 +117,8 @@ class AutoencoderTask:
             restored = network.decode(latents)
             for k in range(len(batch)):
                 one = slice(k, k + 1)
-                inside.append(psnr_inside(restored[one], batch[one], person[one]))
-                frame.append(psnr_inside(restored[one], batch[one], torch.ones_like(person[one])))
+                inside.append(float(psnr_inside(restored[one], batch[one], person[one])))
+                frame.append(float(psnr_inside(restored[one], batch[one], torch.ones_like(person[one]))))
             deviation.append(float(latents.std()))
         figures = {"psnr_inside": inside, "psnr_frame": frame, "latent_std": deviation}
         return {name: float(np.mean(values)) for name, values in figures.items()} | {
@@ -195,9 +192,10 @@ def standardised(network: LatentAutoencoder, mean: Tensor, deviation: Tensor) ->
     return state
 
 
-def to_network(pictures: np.ndarray) -> Tensor:
+def to_network(pictures: np.ndarray | Tensor) -> Tensor:
     """Pictures (B, H, W, 3) uint8 -> (B, 3, H, W) float in [-1, 1], channels last in memory."""
-    tensor = torch.from_numpy(np.ascontiguousarray(pictures)).permute(0, 3, 1, 2).float() / 127.5 - 1.0
+    planes = pictures if isinstance(pictures, Tensor) else torch.from_numpy(np.ascontiguousarray(pictures))
+    tensor = planes.permute(0, 3, 1, 2).float() / 127.5 - 1.0
     return tensor.contiguous(memory_format=torch.channels_last)
 
 
@@ -215,7 +213,7 @@ def reconstruction_loss(
     return total
 
 
-def psnr_inside(restored: Tensor, wanted: Tensor, mask: Tensor) -> float:
+def psnr_inside(restored: Tensor, wanted: Tensor, mask: Tensor) -> Tensor:
     """PSNR in dB of clamped pictures in [-1, 1] over the pixels of `mask` (B, 1, H, W), the batch pooled."""
     error = ((restored.clamp(-1, 1) - wanted).square() * mask).sum() / (3.0 * mask.sum()).clamp(min=1.0)
-    return float(-10.0 * torch.log10(error.clamp(min=1e-10) / 4.0))
+    return -10.0 * torch.log10(error.clamp(min=1e-10) / 4.0)

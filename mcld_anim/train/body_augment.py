@@ -80,7 +80,8 @@ def augment(
     else:
         scene, labels = person.colours, person.labels
     if rng.random() < options.hidden:
-        scene, labels = _hide(scene, labels, rng)
+        thing = _background(backgrounds, rng) if rng.random() < 0.5 else random_colour(rng)
+        scene, labels = _hide(scene, labels, thing, rng)
     return _camera(scene, rng), labels
 
 
@@ -122,8 +123,8 @@ def _stained(values: Floats, rng: np.random.Generator) -> Floats:
     return np.clip(mixed * np.exp(np.float32(rng.uniform(0.1, 0.5)) * pattern[..., None]), 0, 255)
 
 
-def _hide(scene: Floats, labels: Iuv, rng: np.random.Generator) -> tuple[Floats, Iuv]:
-    """Bars, boxes and blobs of one colour before everything."""
+def _hide(scene: Floats, labels: Iuv, thing: Floats | Picture, rng: np.random.Generator) -> tuple[Floats, Iuv]:
+    """Bars, boxes and blobs before everything, that look like `thing`: a colour (3,) or a picture (256, 256, 3)."""
     mask = np.zeros(scene.shape[:2], np.uint8)
     for _ in range(int(rng.integers(1, 4))):
         x, y, x2, y2 = (int(v) for v in rng.integers(0, INPUT_SIZE, 4))
@@ -135,7 +136,7 @@ def _hide(scene: Floats, labels: Iuv, rng: np.random.Generator) -> tuple[Floats,
         else:
             cv2.ellipse(mask, (x, y), (int(rng.integers(5, 35)), int(rng.integers(5, 35))), 0, 0, 360, 1, -1)
     hides = mask[..., None] > 0
-    return np.where(hides, random_colour(rng), scene), np.where(hides, np.uint8(0), labels)
+    return np.where(hides, np.float32(thing), scene), np.where(hides, np.uint8(0), labels)
 
 
 def placement(

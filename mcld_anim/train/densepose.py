@@ -74,12 +74,14 @@ class DensePoseTask:
         weight[0] = 1.0
         self.class_weight = weight
 
-    def loss(self, rng: np.random.Generator, progress: float) -> tuple[Tensor, dict[str, float]]:
+    def loss(
+        self, batch: tuple[Tensor, Tensor], rng: np.random.Generator, progress: float
+    ) -> tuple[Tensor, dict[str, Tensor]]:
         """Cross entropy of the part, of all cells and of the pixels of a window, plus L1 of U and V in the true
         part's maps, inside the person."""
-        pictures, labels = (tensor.to(device_of(self.network)) for tensor in self.batch(rng))
+        shown, labels = (tensor.to(device_of(self.network)) for tensor in batch)
         window = draw_window(rng, self.options.window)
-        maps: DensePoseMaps = self.network(pictures, window)
+        maps: DensePoseMaps = self.network(to_network(shown), window)
         cells = cell_labels(labels)
         parts = cells[..., 0].long()
         inside = (parts > 0).float()
@@ -89,16 +91,16 @@ class DensePoseTask:
         rows, columns = (slice(2 * part.start, 2 * part.stop) for part in window)
         coarse = self._class_loss(maps.cell_parts, parts)
         fine = self._class_loss(maps.parts, labels[:, rows, columns, 0].long())
-        figures = {"cells": float(coarse.detach()), "parts": float(fine.detach()), "uv": float(uv.detach())}
+        figures = {"cells": coarse.detach(), "parts": fine.detach(), "uv": uv.detach()}
         return coarse + fine + self.options.uv_weight * uv, figures
 
     def _class_loss(self, logits: Tensor, parts: Tensor) -> Tensor:
         return functional.cross_entropy(logits.float(), parts, weight=self.class_weight.to(logits.device))
 
-    def batch(self, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
-        """Pictures (B, 3, 256, 256) in [-1, 1] and labels (B, 256, 256, 3) uint8 in the order I, U, V."""
+    def batch(self, rng: np.random.Generator, progress: float) -> tuple[Tensor, Tensor]:
+        """Pictures and labels (order I, U, V), both (B, 256, 256, 3) uint8."""
         pairs = [self._varied(*self._draw_index(rng), rng) for _ in range(self.options.loop.batch_size)]
-        return to_network(np.stack([p for p, _ in pairs])), torch.from_numpy(np.stack([x for _, x in pairs]))
+        return torch.from_numpy(np.stack([p for p, _ in pairs])), torch.from_numpy(np.stack([x for _, x in pairs]))
 
     def _draw_index(self, rng: np.random.Generator) -> tuple[int, int]:
         if self.from_behind and rng.random() < self.options.back_views:
@@ -153,7 +155,7 @@ def measure(network: nn.Module, pictures: np.ndarray, iuv: np.ndarray) -> dict[s
     errors: list[Tensor] = []
     with torch.no_grad():
         for start in range(0, len(pictures), 12):
-            maps = network(to_network(pictures[start : start + 12]).to(device))
+            maps = network(to_network(torch.from_numpy(pictures[start : start + 12]).to(device)))
             labels = torch.from_numpy(np.ascontiguousarray(iuv[start : start + 12])).to(device)
             truth, found = labels[..., 0].long(), maps.parts.argmax(1)
             person, correct = truth > 0, (found == truth) & (truth > 0)

@@ -11,6 +11,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
+from mcld_anim.arrays import Iuv, Picture
 from mcld_anim.errors import UsageError
 from mcld_anim.metrics.pictures import GAUSSIAN_RADIUS, GAUSSIAN_SIGMA, psnr, ssim
 from mcld_anim.model.build import build_mcld
@@ -23,8 +24,8 @@ from mcld_anim.source.fill import hint_atlas
 from mcld_anim.source.plate import background_plate
 from mcld_anim.train.autoencoder import reconstruction_loss, to_network
 from mcld_anim.train.diffusion import TRAINED_PARTS
-from mcld_anim.train.loop import LoopOptions
-from mcld_anim.train.pairs import PreparedPeople, load_vae
+from mcld_anim.train.loop import LoopOptions, device_of
+from mcld_anim.train.pairs import PreparedPeople, PreparedPerson, load_vae
 from mcld_anim.train.parts import load_into
 from mcld_anim.train.preview import generate, to_pictures
 from mcld_anim.train.views import PeopleViews, ViewsOptions
@@ -53,6 +54,20 @@ class DetailTraining:
     def __post_init__(self) -> None:
         if self.views < 1 or not self.steps or min(self.steps) < 1:
             raise ValueError(f"views {self.views} and steps {self.steps} must be at least 1")
+
+
+@dataclass(frozen=True, eq=False)
+class FrameOrder:
+    """Which frames the diffusion model is to make: views of one person from one of its sources."""
+
+    person: PreparedPerson
+    source: int
+    views: list[int]
+    iuvs: list[Iuv]
+    hints: list[tuple[Picture, np.ndarray]]  # of each view: colours, and where they are known
+    truths: np.ndarray  # (F, H, W, 3) uint8
+    steps: int
+    seed: int
 
 
 @dataclass(frozen=True)
@@ -84,13 +99,34 @@ class DetailTask:
         if start_from is not None:
             load_into(self.network, start_from)
 
-    def loss(self, rng: np.random.Generator, progress: float) -> tuple[Tensor, dict[str, float]]:
-        """Distance of finished frames of one random person from the truth."""
+    def batch(self, rng: np.random.Generator, progress: float) -> FrameOrder:
+        """Random views of one random person."""
         person = int(self.people.training[int(rng.integers(len(self.people.training)))])
         source = int(rng.integers(len(self.people.person(person).textures)))
         seen = self.people.person(person).targets(source)
         views = [int(view) for view in rng.choice(seen, min(self.options.views, len(seen)), replace=False)]
-        frames = self.frames(person, source, views, int(rng.choice(self.options.steps)), int(rng.integers(2**31)))
+        return self.order(person, source, views, int(rng.choice(self.options.steps)), int(rng.integers(2**31)))
+
+    def order(self, person: int, source: int, views: list[int], steps: int, seed: int) -> FrameOrder:
+        """Everything that the frames of a person's views from one of its sources need."""
+        seen = [self.people.target(person, view) for view in views]
+        photo, iuv = self.people.source(person, source)
+        atlas, valid = hint_atlas(photo, iuv)
+        plate = background_plate(photo, iuv)
+        return FrameOrder(
+            person=self.people.person(person),
+            source=source,
+            views=views,
+            iuvs=[iuv for _, iuv in seen],
+            hints=[hint_picture(atlas, valid, target, plate) for _, target in seen],
+            truths=np.stack([picture for picture, _ in seen]),
+            steps=steps,
+            seed=seed,
+        )
+
+    def loss(self, batch: FrameOrder, rng: np.random.Generator, progress: float) -> tuple[Tensor, dict[str, Tensor]]:
+        """Distance of finished frames from the truth."""
+        frames = self.frames(batch)
         made = self._finish(self.network, frames).float()
         weight = 1.0 + (self.options.person_weight - 1.0) * frames.hints.person
         weight = weight / weight.mean()
@@ -100,23 +136,29 @@ class DetailTask:
             )
             similarity = (weight * similarity_map(made, frames.truths)).mean()
         total = distance + self.options.similarity_weight * (1.0 - similarity)
-        return total, {"distance": float(distance.detach()), "similarity": float(similarity.detach())}
+        return total, {"distance": distance.detach(), "similarity": similarity.detach()}
 
     @torch.no_grad()
-    def frames(self, person: int, source: int, views: list[int], steps: int, seed: int) -> Frames:
-        """What the diffusion model makes of a person's views from one of its sources, with their hints."""
-        prepared = self.people.person(person)
-        seen = [self.people.target(person, view) for view in views]
-        iuvs = [iuv for _, iuv in seen]
-        latents = generate(self.diffusion, self.model, prepared, iuvs, views, steps, 1.0, source=source, seed=seed)
-        photo, iuv = self.people.source(person, source)
-        atlas, valid = hint_atlas(photo, iuv)
-        plate = background_plate(photo, iuv)
-        hints = [hint_picture(atlas, valid, target, plate) for target in iuvs]
+    def frames(self, order: FrameOrder) -> Frames:
+        """What the diffusion model makes of an order, with hints and truths, on the network's device."""
+        device = device_of(self.network)
+        networks, vae = self.diffusion.to(device), self.vae.to(device)
+        latents = generate(
+            networks,
+            self.model,
+            order.person,
+            order.iuvs,
+            order.views,
+            order.steps,
+            1.0,
+            source=order.source,
+            seed=order.seed,
+        )
+        pictures, known = zip(*order.hints, strict=True)
         return Frames(
-            decoded=self.vae.decode(latents),
-            hints=Hints.stack([hint for hint, _ in hints], [known for _, known in hints], iuvs, latents),
-            truths=to_network(np.stack([picture for picture, _ in seen])),
+            decoded=vae.decode(latents),
+            hints=Hints.stack(pictures, known, order.iuvs, latents),
+            truths=to_network(torch.from_numpy(order.truths).to(device)),
         )
 
     def evaluate(self, network: nn.Module) -> dict[str, float]:
@@ -126,12 +168,12 @@ class DetailTask:
         figures: dict[str, list[float]] = {}
         for number in (numbers[int(k)] for k in spread):
             views = self.people.person(number).targets(0)[-2:]
-            frames = self.frames(number, 0, views, self.model.sampling.steps, seed=0)
+            frames = self.frames(self.order(number, 0, views, self.model.sampling.steps, seed=0))
             made = {"finished": self._finish(network, frames), "decoded": frames.decoded, "hint": frames.hints.pictures}
             truths = to_pictures(frames.truths)
             for name, pictures in made.items():
                 for picture, truth, person in zip(to_pictures(pictures), truths, frames.hints.person, strict=True):
-                    mask = person[0].numpy() > 0
+                    mask = person[0].cpu().numpy() > 0
                     figures.setdefault(f"{name}_psnr", []).append(psnr(picture, truth, mask))
                     figures.setdefault(f"{name}_ssim", []).append(ssim(picture, truth, mask))
         return {name: float(np.mean(values)) for name, values in figures.items()}
@@ -149,7 +191,7 @@ def similarity_map(
     first: Float[Tensor, "batch 3 height width"], second: Float[Tensor, "batch 3 height width"]
 ) -> Float[Tensor, "batch 1 height width"]:
     """SSIM of pictures in [-1, 1] around every pixel, mean over colours: as `metrics.pictures.ssim`, with gradient."""
-    offsets = torch.arange(-GAUSSIAN_RADIUS, GAUSSIAN_RADIUS + 1, dtype=first.dtype)
+    offsets = torch.arange(-GAUSSIAN_RADIUS, GAUSSIAN_RADIUS + 1, dtype=first.dtype, device=first.device)
     line = torch.exp(-0.5 * (offsets / GAUSSIAN_SIGMA) ** 2)
     line = (line / line.sum()).repeat(3, 1)
 

@@ -147,12 +147,15 @@ class DiffusionTask:
         self.alphas = make_scheduler(schedule).alphas_cumprod
         self.measurements = 0
 
-    def loss(self, rng: np.random.Generator, progress: float) -> tuple[Tensor, dict[str, float]]:
-        """The loss of one batch at random timesteps."""
+    def batch(self, rng: np.random.Generator, progress: float) -> Batch:
+        """A random batch of the stage that the training has come to."""
         stage = next(s for s in self.options.stages if progress <= s.until or s is self.options.stages[-1])
-        terms = self.step_loss(self.draw(rng, stage), rng)
-        figures = {"plain": float(terms.plain.detach().mean()), "face": float(terms.face.detach().mean())}
-        return terms.total, figures
+        return self.draw(rng, stage)
+
+    def loss(self, batch: Batch, rng: np.random.Generator, progress: float) -> tuple[Tensor, dict[str, Tensor]]:
+        """The loss of one batch at random timesteps."""
+        terms = self.step_loss(batch, rng)
+        return terms.total, {"plain": terms.plain.detach().mean(), "face": terms.face.detach().mean()}
 
     def step_loss(self, batch: Batch, rng: np.random.Generator) -> LossTerms:
         """Add noise, predict v, compare."""

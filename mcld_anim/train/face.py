@@ -52,18 +52,23 @@ class FaceTask:
         torch.manual_seed(options.loop.seed)
         self.network: nn.Module = _WithCentres(len(self.training))
 
-    def loss(self, rng: np.random.Generator, progress: float) -> tuple[Tensor, dict[str, float]]:
-        """ArcFace over one batch of crops."""
+    def batch(self, rng: np.random.Generator, progress: float) -> tuple[Tensor, Tensor]:
+        """Crops (B, 3, 64, 64) as the embedder takes them, and whose they are, (B,) int64."""
         numbers = rng.integers(len(self.training), size=self.options.loop.batch_size)
         crops = [self._varied(self.training[n][rng.integers(len(self.training[n]))], rng) for n in numbers]
-        device = device_of(self.network)
-        cosines = self.network(to_crops(crops).to(device))
-        labels = torch.from_numpy(numbers).to(device)
+        return to_crops(crops), torch.from_numpy(numbers)
+
+    def loss(
+        self, batch: tuple[Tensor, Tensor], rng: np.random.Generator, progress: float
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """ArcFace over one batch of crops."""
+        crops, labels = (tensor.to(device_of(self.network)) for tensor in batch)
+        cosines = self.network(crops)
         margin = self.options.margin * min(1.0, 3 * progress)
         angles = torch.acos(cosines.clamp(-0.999, 0.999))
         own = functional.one_hot(labels, cosines.shape[1]).bool()
         logits = torch.where(own, torch.cos(angles + margin), cosines) * self.options.scale
-        right = float((cosines.argmax(1) == labels).float().mean())
+        right = (cosines.detach().argmax(1) == labels).float().mean()
         return functional.cross_entropy(logits, labels), {"right": right}
 
     def _varied(self, crop: Picture, rng: np.random.Generator) -> Picture:

@@ -13,19 +13,22 @@ processes compute what one with `accumulate: 2` does.
 from __future__ import annotations
 
 import copy
+import itertools
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from mcld_anim.errors import McldAnimError, UsageError
+from mcld_anim.train.batches import iterate_batches
 from mcld_anim.train.plot import draw_curve
 from mcld_anim.train.record import Checkpoint, Curve, write_checkpoint, write_weights
 
@@ -36,6 +39,8 @@ CHECKPOINT_NAME = "checkpoint.pt"
 WEIGHTS_NAME = "weights.safetensors"
 MAX_BAD_STEPS = 20
 """Steps in a row without a finite loss and gradient after which a run gives up."""
+LOSS_STREAM = 1
+"""Tells the random numbers of a loss from those of its batch."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +51,8 @@ class LoopOptions:
     """Samples of one batch, on each process."""
     accumulate: int = 1
     """Batches on each process whose gradients are averaged before an update."""
+    workers: int = 0
+    """Processes beside each training process that make its batches ahead of time; 0 makes them in between."""
     precision: Literal["float32", "float16", "bfloat16"] = "float32"
     """What the networks compute in (autocast); parameters and their averages stay in float32."""
     learning_rate: float = 1e-3
@@ -78,6 +85,8 @@ class LoopOptions:
         for name in ("batch_size", "learning_rate", "gradient_clip", "log_steps", "accumulate"):
             if getattr(self, name) <= 0:
                 raise ValueError(f"{name} is {getattr(self, name)}, expected more than 0")
+        if self.workers < 0:
+            raise ValueError(f"workers is {self.workers}, expected 0 or more")
         if not 0.0 <= self.decay_from < 1.0 or not 0.0 <= self.ema_decay < 1.0:
             raise ValueError("decay_from and ema_decay must lie in 0..1, 1 excluded")
 
@@ -87,10 +96,17 @@ class Task(Protocol):
 
     network: nn.Module
 
-    def loss(self, rng: np.random.Generator, progress: float) -> tuple[Tensor, dict[str, float]]:
-        """One batch's loss and figures for the curve; all randomness from `rng`; progress in 0..1 of the budget.
+    def batch(self, rng: np.random.Generator, progress: float) -> Any:
+        """One batch, on the CPU; all randomness from `rng`, progress in 0..1 of the budget.
 
-        Draws of torch's global generator (dropout) are seeded per step by the loop.
+        It may be called in a worker process, so it must not touch `network` or any device.
+        """
+
+    def loss(self, batch: Any, rng: np.random.Generator, progress: float) -> tuple[Tensor, Mapping[str, Tensor]]:
+        """The batch's loss and scalar figures for the curve; further randomness from `rng`.
+
+        Draws of torch's global generator (dropout) are seeded per step by the loop. Figures stay tensors: reading one
+        would make the processor wait for the device in every step.
         """
 
     def evaluate(self, network: nn.Module) -> dict[str, float]:
@@ -158,10 +174,9 @@ def update_average(average: nn.Module, network: nn.Module, decay: float, step: i
 
     While the run is young the average reaches back over a tenth of it only: decay = min(decay, (1+i)/(10+i)).
     """
-    weight = 1.0 - min(decay, (1.0 + step) / (10.0 + step))
+    move_towards = get_ema_multi_avg_fn(min(decay, (1.0 + step) / (10.0 + step)))
     with torch.no_grad():
-        for old, new in zip(average.parameters(), network.parameters(), strict=True):
-            old.lerp_(new, weight)
+        move_towards(list(average.parameters()), list(network.parameters()), None)
         for kept, current in zip(average.buffers(), network.buffers(), strict=True):
             kept.copy_(current)
 
@@ -173,8 +188,8 @@ class _Step(nn.Module):
         super().__init__()
         self.network, self.task_loss = task.network, task.loss
 
-    def forward(self, rng: np.random.Generator, progress: float) -> tuple[Tensor, dict[str, float]]:
-        return self.task_loss(rng, progress)
+    def forward(self, batch: Any, rng: np.random.Generator, progress: float) -> tuple[Tensor, Mapping[str, Tensor]]:
+        return self.task_loss(batch, rng, progress)
 
 
 def _accelerator(precision: str) -> Accelerator:
@@ -213,6 +228,7 @@ class _Run:
         self.average = copy.deepcopy(task.network).requires_grad_(False).eval()
         self.steps_done, self.seconds_before, self.bad_steps = 0, 0.0, 0
         self.figures: dict[str, float] = {}
+        self.agreed_progress = 0.0
 
     def begin(self, resume: bool) -> None:
         """Take up the checkpoint in `output`, or start a new run there."""
@@ -237,6 +253,19 @@ class _Run:
             self.curve = Curve(self.output / "curve.csv", self.steps_done)
             self.evaluations = Curve(self.output / "evaluation.csv", self.steps_done)
         self.started = self.saved = self.evaluated = time.monotonic()
+        self.batches = iterate_batches(self.task.batch, self._coming_batches(), self.options.workers)
+
+    def _coming_batches(self) -> Iterator[tuple[list[int], float]]:
+        """Seed and progress of every batch of this process, in order, for as long as anybody asks.
+
+        Workers are ahead of the training: where the budget is wall-clock time, the progress is the latest known.
+        """
+        options, accelerator = self.options, self.accelerator
+        for step in itertools.count(self.steps_done):
+            progress = max(self.agreed_progress, step / options.steps if options.steps else 0.0)
+            for number in range(options.accumulate):
+                position = number * accelerator.num_processes + accelerator.process_index
+                yield [options.seed, step, position], min(1.0, progress)
 
     def seconds(self) -> float:
         return self.seconds_before + time.monotonic() - self.started
@@ -248,7 +277,8 @@ class _Run:
             parts.append(self.steps_done / max(1, self.options.steps))
         if self.options.minutes is not None:
             parts.append(self.seconds() / (60.0 * max(1e-9, self.options.minutes)))
-        return self._agreed(min(1.0, max(parts)))
+        self.agreed_progress = self._agreed(min(1.0, max(parts)))
+        return self.agreed_progress
 
     def _agreed(self, value: float) -> float:
         """The main process's value, in every process."""
@@ -266,7 +296,7 @@ class _Run:
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         self.task.network.train()
-        loss, figures = self._gradients(step, progress)
+        loss, figures = self._gradients(progress)
         norm = torch.as_tensor(accelerator.clip_grad_norm_(self.parameters, self.options.gradient_clip))
         finite = bool(torch.isfinite(norm))
         if finite or accelerator.scaler is not None:  # the scaler leaves such steps out by itself, and learns from them
@@ -283,27 +313,28 @@ class _Run:
         self.steps_done += 1
         if accelerator.is_main_process and self.steps_done % self.options.log_steps == 0:
             row = {
-                "loss": loss,
+                "loss": float(loss),
                 "gradient_norm": float(norm),
                 "learning_rate": rate,
-                **figures,
+                **{name: float(figure) for name, figure in figures.items()},
             }
             self.curve.add(self.steps_done, self.seconds(), row)
             self.on_log(_line(self.steps_done, self.seconds(), row))
 
-    def _gradients(self, step: int, progress: float) -> tuple[float, dict[str, float]]:
+    def _gradients(self, progress: float) -> tuple[Tensor, Mapping[str, Tensor]]:
         """Average the gradients of all batches of a step; this process's mean loss, and figures of its last batch."""
         accelerator, count = self.accelerator, self.options.accumulate
-        total, figures = 0.0, {}
+        total = torch.zeros((), device=accelerator.device)
+        figures: Mapping[str, Tensor] = {}
         for number in range(count):
-            position = number * accelerator.num_processes + accelerator.process_index
-            rng = np.random.default_rng([self.options.seed, step, position])
+            seed, batch = next(self.batches)
+            rng = np.random.default_rng([*seed, LOSS_STREAM])
             torch.manual_seed(int(rng.integers(2**63)))
             last = number == count - 1
             with nullcontext() if last else accelerator.no_sync(self.model), accelerator.autocast():
-                loss, figures = self.model(rng, progress)
+                loss, figures = self.model(batch, rng, progress)
             accelerator.backward(loss / count)
-            total += float(loss.detach()) / count
+            total += loss.detach() / count
         return total, figures
 
     def keep_records(self) -> None:

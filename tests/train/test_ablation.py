@@ -11,6 +11,7 @@ from safetensors.torch import save_file
 from typer.testing import CliRunner
 
 from mcld_anim.cli.train import app
+from mcld_anim.errors import UsageError
 from mcld_anim.model.build import build_mcld
 from mcld_anim.options.model import load_model_options
 from mcld_anim.train.ablation import VARIANTS, as_table, variant_options
@@ -61,3 +62,10 @@ def test_every_variant_is_trained_and_measured(people: Path, tmp_path: Path) -> 
     rows = [line for line in done.output.splitlines() if line.startswith("| ")]
     assert [row.split(" | ")[0] for row in rows[1:]] == [f"| {name}" for name in VARIANTS]
     assert len({row.split(" | ", 1)[1] for row in rows[1:]}) == 4, "four variants, four results"
+    trained = {name: (tmp_path / "out" / name / "weights.safetensors").stat().st_mtime_ns for name in VARIANTS}
+    arguments += ["--variant", "B3", "--variant", "full"]
+    again = CliRunner().invoke(app, [*arguments, "--config", str(tmp_path / "train.yaml")], catch_exceptions=False)
+    assert again.output.splitlines()[-2:] == [rows[2], rows[4]], "the same two rows; trained once"
+    assert trained["B5"] == (tmp_path / "out" / "B5" / "weights.safetensors").stat().st_mtime_ns
+    with pytest.raises(UsageError, match="unknown variant 'B2'"):
+        CliRunner().invoke(app, [*arguments, "--variant", "B2"], catch_exceptions=False)

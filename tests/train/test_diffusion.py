@@ -150,7 +150,8 @@ def test_prepared_shapes_and_resuming(folders: Folders) -> None:
 
 def test_every_network_learns(folders: Folders) -> None:
     task = _task(folders, _options(folders, condition_dropout=0.0))
-    loss, _ = task.loss(np.random.default_rng(0), 0.0)
+    rng = np.random.default_rng(0)
+    loss, _ = task.loss(task.batch(rng, 0.0), rng, 0.0)
     loss.backward()
     for part in TRAINED_PARTS:
         gradients = [p.grad for p in getattr(task.mcld, part).parameters() if p.grad is not None]

@@ -53,11 +53,14 @@ class Regression:
         self.network: nn.Module = nn.Sequential(enter, norm, nn.ReLU(), nn.Dropout(0.2), nn.Linear(16, 1))
         self.pause, self.broken = pause, broken
 
-    def loss(self, rng: np.random.Generator, progress: float) -> tuple[Tensor, dict[str, float]]:
+    def batch(self, rng: np.random.Generator, progress: float) -> Tensor:
+        return torch.from_numpy(rng.standard_normal((16, 3)).astype(np.float32) * (1 + 0.1 * progress))
+
+    def loss(self, batch: Tensor, rng: np.random.Generator, progress: float) -> tuple[Tensor, dict[str, Tensor]]:
         time.sleep(self.pause)
-        inputs = torch.from_numpy(rng.standard_normal((16, 3)).astype(np.float32))
-        error = functional.mse_loss(self.network(inputs)[:, 0], inputs.sum(1))
-        return error * (math.nan if self.broken else 1.0), {"progress": progress}
+        error = functional.mse_loss(self.network(batch)[:, 0], batch.sum(1))
+        figures = {"progress": torch.tensor(progress), "drawn": torch.tensor(rng.random())}
+        return error * (math.nan if self.broken else 1.0), figures
 
     def evaluate(self, network: nn.Module) -> dict[str, float]:
         inputs = torch.eye(3)
@@ -141,6 +144,39 @@ def test_a_killed_process_loses_only_the_steps_since_its_checkpoint(whole: Path,
     assert state(folder).step % 7 == 0
     train(Regression(), OPTIONS, folder, resume=True)
     assert_same_run(whole, folder)
+
+
+def test_worker_processes_make_the_same_batches(whole: Path, tmp_path: Path) -> None:
+    train(Regression(), dataclasses.replace(OPTIONS, workers=2), tmp_path / "workers")
+    assert_same_run(whole, tmp_path / "workers")
+
+
+def test_batches_are_made_in_the_workers_processes(tmp_path: Path) -> None:
+    class Places(Regression):
+        """Tells in its figures in which process a batch was made."""
+
+        def batch(self, rng: np.random.Generator, progress: float) -> tuple[Tensor, int]:
+            return super().batch(rng, progress), os.getpid()
+
+        def loss(self, batch: tuple[Tensor, int], rng: np.random.Generator, progress: float):  # type: ignore[no-untyped-def, override]
+            return super().loss(batch[0], rng, progress)[0], {"process": torch.tensor(batch[1])}
+
+    for workers in (0, 2):
+        train(Places(), dataclasses.replace(OPTIONS, workers=workers, log_steps=1), tmp_path / str(workers))
+    assert {row["process"] for row in curve(tmp_path / "0")} == {str(os.getpid())}
+    elsewhere = {row["process"] for row in curve(tmp_path / "2")}
+    assert len(elsewhere) == 2
+    assert str(os.getpid()) not in elsewhere
+
+
+def test_a_batch_that_cannot_be_made_ends_the_training(tmp_path: Path) -> None:
+    class Damaged(Regression):
+        def batch(self, rng: np.random.Generator, progress: float) -> Tensor:
+            raise McldAnimError("shard_00003_iuv.npy is damaged")
+
+    for workers in (0, 2):
+        with pytest.raises(McldAnimError, match="shard_00003_iuv"):
+            train(Damaged(), dataclasses.replace(OPTIONS, workers=workers), tmp_path / str(workers))
 
 
 def test_two_processes_compute_what_one_with_two_batches_does(tmp_path: Path) -> None:

@@ -1,0 +1,64 @@
+"""The batches of a training in their order, made in between its steps or ahead of them by worker processes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import cv2
+import numpy as np
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+MakeBatch = Callable[[np.random.Generator, float], Any]
+Order = tuple[list[int], float]
+"""What a batch is made from: the seed of its randomness, and the progress of the training in 0..1."""
+BATCHES_AHEAD = 3
+"""That each worker has ready or is making."""
+
+
+def iterate_batches(make: MakeBatch, orders: Iterator[Order], workers: int) -> Iterator[tuple[list[int], Any]]:
+    """(seed, batch) of each of the `orders`, in their order.
+
+    With `workers`, that many processes are forked from this one (not on Windows) and work ahead; each batch is the
+    same as without them, since it depends on its order alone.
+    """
+    loader = DataLoader(
+        _Batches(make),
+        batch_size=None,
+        sampler=_Orders(orders),
+        num_workers=workers,
+        collate_fn=_unchanged,
+        worker_init_fn=_begin_worker,
+        prefetch_factor=BATCHES_AHEAD if workers else None,
+        multiprocessing_context="fork" if workers else None,
+    )
+    return iter(loader)
+
+
+class _Batches(Dataset[tuple[list[int], Any]]):
+    """Batches by their order."""
+
+    def __init__(self, make: MakeBatch) -> None:
+        self.make = make
+
+    def __getitem__(self, order: Order) -> tuple[list[int], Any]:
+        seed, progress = order
+        return seed, self.make(np.random.default_rng(seed), progress)
+
+
+class _Orders(Sampler[Order]):
+    """The orders, read one by one in the training's own process."""
+
+    def __init__(self, orders: Iterable[Order]) -> None:
+        self.orders = orders
+
+    def __iter__(self) -> Iterator[Order]:
+        return iter(self.orders)
+
+
+def _unchanged(batch: Any) -> Any:
+    return batch
+
+
+def _begin_worker(worker: int) -> None:
+    cv2.setNumThreads(0)  # one process per core; and OpenCV's pool of threads does not outlive a fork
