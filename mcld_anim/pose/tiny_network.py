@@ -32,7 +32,7 @@ class TinyDensePoseOptions:
     """Widths at 64x64, 32x32, 16x16 and 8x8, and residual blocks at each on the way down."""
 
     widths: tuple[int, ...] = (48, 80, 112, 128)
-    blocks: tuple[int, ...] = (2, 2, 2, 2)
+    blocks: tuple[int, ...] = (2, 3, 3, 2)
     heads: int = 4
     """Of the attention at the lowest resolution, which tells left from right across the whole body."""
     sharp_width: int = 32

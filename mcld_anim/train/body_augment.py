@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from mcld_anim.arrays import HEAD_PARTS, Iuv, Picture
 from mcld_anim.pose.tiny_network import INPUT_SIZE
+from mcld_anim.train.dress import dressed
 from mcld_anim.train.scenes import Floats, blurred, random_colour, smooth_noise
 
 
@@ -39,6 +40,8 @@ class BodyAugmentOptions:
     """Part of the samples where the person is darker than the scene behind (0.3 to 0.75 of its brightness)."""
     stained: float = 0.4
     """Part of the samples whose skin and cloth get other colours and a pattern that no renderer drew."""
+    dressed: float = 0.35
+    """Part of the samples with other clothes on torso and arms (`train.dress`)."""
 
 
 @dataclass(frozen=True)
@@ -68,14 +71,16 @@ def augment(
 ) -> tuple[Picture, Iuv]:
     """A varied picture (256, 256, 3) and its labels (256, 256, 3), order I, U, V; `companion` stands behind."""
     matrix, scale = placement(view.iuv[..., 0], rng, options)
-    person = _layer(view, matrix, scale, rng, options)
+    person = _layer(view, matrix, scale, rng, options, backgrounds)
     replaced = scale < 0.85 or companion is not None or rng.random() < options.replaced_background
     if rng.random() < options.empty:
         scene, labels = _background(backgrounds, rng).astype(np.float32), np.zeros_like(person.labels)
     elif replaced:
         scene, labels = _background(backgrounds, rng).astype(np.float32), np.zeros_like(person.labels)
         if companion is not None:
-            scene, labels = _over(scene, labels, _layer(companion, *_beside(companion, rng, options), rng, options))
+            scene, labels = _over(
+                scene, labels, _layer(companion, *_beside(companion, rng, options), rng, options, backgrounds)
+            )
         scene, labels = _over(scene, labels, person)
     else:
         scene, labels = person.colours, person.labels
@@ -86,7 +91,12 @@ def augment(
 
 
 def _layer(
-    view: View, matrix: NDArray[np.float64], scale: float, rng: np.random.Generator, options: BodyAugmentOptions
+    view: View,
+    matrix: NDArray[np.float64],
+    scale: float,
+    rng: np.random.Generator,
+    options: BodyAugmentOptions,
+    backgrounds: list[Picture],
 ) -> _Layer:
     """The view moved by `matrix`; the person's colours may change, those around it stay."""
     size = (INPUT_SIZE, INPUT_SIZE)
@@ -96,6 +106,8 @@ def _layer(
     alpha = np.asarray(cv2.warpAffine(silhouette, matrix, size), np.float32)[..., None]
     labels = cv2.warpAffine(view.iuv, matrix, size, flags=cv2.INTER_NEAREST)
     values = colours.astype(np.float32)
+    if rng.random() < options.dressed:
+        values = dressed(values, np.asarray(labels, np.uint8), rng, backgrounds)
     if rng.random() < options.stained:
         values += alpha * (_stained(values, rng) - values)
     if rng.random() < options.backlight:

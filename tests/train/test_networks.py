@@ -104,7 +104,9 @@ def test_silhouettes_are_what_differs_from_the_background(people: Path) -> None:
 def test_labels_lie_on_their_picture(people: Path) -> None:
     """On a plain background the varied picture differs from it just where the varied labels show the person."""
     views, rng = PeopleViews(people, LAST_DEVELOPS), np.random.default_rng(3)
-    options = BodyAugmentOptions(replaced_background=1.0, empty=0.0, hidden=0.0, backlight=0.0, stained=0.0)
+    options = BodyAugmentOptions(
+        replaced_background=1.0, empty=0.0, hidden=0.0, backlight=0.0, stained=0.0, dressed=0.0
+    )
     green = [np.full((384, 384, 3), (0, 255, 0), np.uint8)]
     agreements = []
     for _ in range(12):
@@ -154,7 +156,7 @@ def test_stains_and_backlight_change_the_person_only(people: Path) -> None:
     views = PeopleViews(people, LAST_DEVELOPS)
     view = View(*views.view(0, 0), views.silhouette(0, 0))
     plain = [np.full((384, 384, 3), 200, np.uint8)]
-    base = BodyAugmentOptions(replaced_background=1.0, empty=0.0, hidden=0.0, backlight=0.0, stained=0.0)
+    base = BodyAugmentOptions(replaced_background=1.0, empty=0.0, hidden=0.0, backlight=0.0, stained=0.0, dressed=0.0)
 
     def person_brightness(options: BodyAugmentOptions) -> float:
         """Against the background's in the same picture, whatever the camera did to both."""

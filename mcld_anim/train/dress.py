@@ -1,0 +1,100 @@
+"""Other clothes for rendered people, painted where their IUV says: jackets with shirt and tie, sleeves, photographed
+cloth. The renderer knows none of these, and photographs are full of them."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from jaxtyping import Bool, UInt8
+from numpy.typing import NDArray
+
+from mcld_anim.arrays import Iuv, Picture
+from mcld_anim.synthetic.part_labels import LOWER_ARM, TORSO_BACK, TORSO_FRONT, UPPER_ARM
+from mcld_anim.train.scenes import Floats, random_colour
+
+UPPER_ARMS = (*UPPER_ARM["L"], *UPPER_ARM["R"])
+LOWER_ARMS = (*LOWER_ARM["L"], *LOWER_ARM["R"])
+MIDDLE = 0.47
+"""V of the line from throat to crotch on the torso's front, where U runs from 0 at the throat to 1."""
+SHADING_RANGE = (0.5, 1.6)
+"""Of the light that the old cloth shows, relative to its mean: beyond lies a pattern, not a fold."""
+
+Material = UInt8[np.ndarray, "256 256 3"]
+
+
+def dressed(values: Floats, labels: Iuv, rng: np.random.Generator, pictures: list[Picture]) -> Floats:
+    """`values` (H, W, 3) in 0..255 with other clothes on torso and arms; `labels` (H, W, 3) is the IUV.
+
+    Legs keep theirs: a skirt hides legs that the labels show. `pictures` (at least 256x256) serve as cloth now and
+    then. Folds and shadows stay.
+    """
+    part = labels[..., 0]
+    jacket = rng.random() < 0.6
+    torso = np.isin(part, (TORSO_BACK, TORSO_FRONT))
+    upper, lower = np.isin(part, UPPER_ARMS), np.isin(part, LOWER_ARMS)
+    cloth = _material(rng, pictures)
+    sleeve = cloth if jacket or rng.random() < 0.5 else _material(rng, pictures)
+    layers = [(torso, cloth)]
+    layers += [(upper, sleeve)] if jacket or rng.random() < 0.7 else []
+    layers += [(lower, sleeve)] if rng.random() < (0.9 if jacket else 0.3) else []
+    if jacket:
+        layers += _front(part, labels, cloth, rng)
+    shade = _shading(values, torso | upper | lower)
+    result = values.copy()
+    for mask, material in layers:
+        _paint(result, material[labels[..., 2], labels[..., 1]] * shade, mask, (part == 0) | mask)
+    return np.clip(result, 0, 255)
+
+
+def _paint(
+    values: Floats, painted: Floats, mask: Bool[np.ndarray, "height width"], allowed: Bool[np.ndarray, "height width"]
+) -> None:
+    """Put `painted` on `values` inside the mask, and half on the pixels just outside it that are `allowed`: else the
+    old cloth would stay as a seam around the new one."""
+    inside = mask.astype(np.float32)
+    alpha = cv2.GaussianBlur(inside, (3, 3), 0)
+    around = cv2.GaussianBlur(painted * inside[..., None], (3, 3), 0) / np.maximum(alpha, 1e-3)[..., None]
+    colours = np.where(mask[..., None], painted, around)
+    values += np.maximum(alpha, 2 * alpha * mask).clip(max=1)[..., None] * allowed[..., None] * (colours - values)
+
+
+def _front(
+    part: NDArray[np.uint8], labels: Iuv, cloth: Material, rng: np.random.Generator
+) -> list[tuple[Bool[np.ndarray, "height width"], Material]]:
+    """What an open jacket shows: shirt, lapels, perhaps a tie."""
+    down = labels[..., 1] / 255
+    aside = abs(labels[..., 2] / 255 - MIDDLE - rng.normal(0, 0.02))
+    depth, width = rng.uniform(0.25, 1.2), rng.uniform(0.08, 0.3)
+    open_to = width * (1 - down / depth)
+    front = part == TORSO_FRONT
+    light = rng.uniform(190, 250) + rng.normal(0, 6, 3) if rng.random() < 0.7 else random_colour(rng)
+    lapel = np.asarray(cloth * rng.uniform(0.4, 1.5), np.float32).clip(0, 255).astype(np.uint8)
+    layers = [(front & (aside < open_to + rng.uniform(0.02, 0.08)) & (down < depth), lapel)]
+    layers += [(front & (aside < open_to), _plain(light))]
+    if rng.random() < 0.5:
+        tie = rng.uniform(0.02, 0.05) * (0.7 + down)
+        layers += [(front & (aside < np.minimum(tie, open_to)), _plain(random_colour(rng)))]
+    return layers
+
+
+def _material(rng: np.random.Generator, pictures: list[Picture]) -> Material:
+    """Colours by V and U: plain and dark, plain, or a part of a picture."""
+    kind = rng.random()
+    if kind < 0.45:
+        return _plain(rng.uniform(5, 75) + rng.normal(0, 8, 3))
+    if kind < 0.7 or not pictures:
+        return _plain(random_colour(rng))
+    chosen = pictures[int(rng.integers(len(pictures)))]
+    top, left = rng.integers(0, np.array(chosen.shape[:2]) - 255)
+    return chosen[top : top + 256, left : left + 256]
+
+
+def _plain(colour: NDArray[np.floating]) -> Material:
+    return np.broadcast_to(colour.clip(0, 255).astype(np.uint8), (256, 256, 3))
+
+
+def _shading(values: Floats, cloth: Bool[np.ndarray, "height width"]) -> Floats:
+    """(H, W, 1) how light each pixel of the cloth is, its mean being 1; small patterns are smoothed away."""
+    light = cv2.GaussianBlur(values.mean(-1), (0, 0), 1.5)
+    mean = float(light[cloth].mean()) if cloth.any() else 1.0
+    return np.clip(light / max(mean, 1.0), *SHADING_RANGE)[..., None]
