@@ -67,7 +67,8 @@ class Denoiser(nn.Module):
         timestep: one for all rows, or (B,).
         pose_features: (B, C0, h, w) or (1, C0, h, w) from the Pose Guider; both guidance halves see them.
         appearance: from `project`, of one source for all rows or of B sources.
-        dropped: (B,) bool, training only: rows that see neither reference nor tokens.
+        dropped: (B,) bool, training only: rows that see neither reference nor tokens. Best left on the CPU, which
+        reads it: it would have to wait for another device.
         """
         frames = len(latents)
         timesteps = torch.as_tensor(timestep, device=latents.device).expand(frames)
@@ -90,7 +91,7 @@ class Denoiser(nn.Module):
         self, inputs: Tensor, timesteps: Tensor, appearance: AppearanceKeys, dropped: Tensor
     ) -> Tensor:
         """Sort the dropped rows to the front, predict, and put the rows back in their order."""
-        order = torch.argsort((~dropped).to(torch.uint8), stable=True)
+        order = torch.argsort((~dropped).to(torch.uint8), stable=True).to(inputs.device, non_blocking=True)
         plain = int(dropped.sum())
         seen = appearance if appearance.rows == 1 else appearance.select(order[plain:])
         sorted_rows = self._predict(inputs[order], timesteps[order], DenoiserContext(seen, plain))

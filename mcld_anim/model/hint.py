@@ -43,6 +43,13 @@ class Hints:
 
     def encode(self, vae: LatentAutoencoder) -> Float[Tensor, "frames channels+1 height_8 width_8"]:
         """[scaled latents of the pictures ; share of valid pixels per latent cell], the Pose Guider's input."""
-        latents = vae.encode(self.pictures.to(next(vae.parameters())))
-        share = adaptive_avg_pool2d(self.validity.to(latents), (latents.shape[2], latents.shape[3]))
-        return torch.cat([latents, share], dim=1)
+        return encode_hints(vae, self.pictures, self.validity)
+
+
+def encode_hints(
+    vae: LatentAutoencoder, pictures: Float[Tensor, "frames 3 height width"], validity: Planes
+) -> Float[Tensor, "frames channels+1 height_8 width_8"]:
+    """`Hints.encode`, of the pictures and the validity alone."""
+    latents = vae.encode(pictures.to(next(vae.parameters())))
+    share = adaptive_avg_pool2d(validity.to(latents), (latents.shape[2], latents.shape[3]))
+    return torch.cat([latents, share], dim=1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -47,7 +48,7 @@ class ReferenceNet(nn.Module):
         context = ReferenceContext()
         self.unet(
             texture_latents,
-            0,
+            texture_latents.new_zeros((), dtype=torch.int64),  # a Python 0 would be copied, and the CPU wait for it
             encoder_hidden_states=image_tokens,
             cross_attention_kwargs={"context": context},
         )

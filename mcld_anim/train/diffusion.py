@@ -1,21 +1,23 @@
 """Training of the diffusion model: image encoder, ReferenceNet, denoiser, Pose Guider and face tokens
 together.
 
-The autoencoder and the face embedder are frozen and their outputs prepared (`train.pairs`). Each step takes a
-few people, one source view of each and several target views, so that the ReferenceNet's pass is shared; it
-begins with crops around the person, whose texture is still seen whole, and ends with whole frames.
+The autoencoder and the face embedder are frozen and their outputs prepared (`train.pairs`), or, for pairs of pictures
+(`train.pair_list`), the latents are computed in the loss: batches are made on the CPU, ahead of the training. Each
+step takes a few people, one source view of each and several target views, so that the ReferenceNet's pass is shared;
+it begins with crops around the person, whose texture is still seen whole, and ends with whole frames.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
-from mcld_anim.arrays import HEAD_PARTS
+from mcld_anim.arrays import HEAD_PARTS, Iuv
 from mcld_anim.errors import UsageError
 from mcld_anim.model.attention import AppearanceKeys
 from mcld_anim.model.build import Mcld, build_mcld
@@ -24,6 +26,7 @@ from mcld_anim.model.vae import LatentAutoencoder
 from mcld_anim.options.model import LATENT_STRIDE, load_model_options
 from mcld_anim.pose.condition import network_condition
 from mcld_anim.sampling.schedule import add_noise, make_scheduler, velocity
+from mcld_anim.train.diffusion_batch import Batch, Draws, Window, as_tensor, cut
 from mcld_anim.train.loop import LoopOptions, device_of
 from mcld_anim.train.loss import (
     LossOptions,
@@ -53,7 +56,8 @@ class StageOptions:
     views: int = 4
     """Target views of each person; the batch is people * views."""
     crop: int | None = None
-    """Side of square crops of the target in pixels, a multiple of 8; nothing = whole frames."""
+    """Side of square crops of the target in pixels, a multiple of 8; nothing = whole frames. Prepared latents are
+    cut; pictures are cut before they are encoded."""
 
     def __post_init__(self) -> None:
         if self.crop is not None and (self.crop <= 0 or self.crop % LATENT_STRIDE):
@@ -97,25 +101,6 @@ class DiffusionTraining:
     """Sampling steps of the development measurement (guidance 1)."""
 
 
-@dataclass(frozen=True)
-class Batch:
-    """P sources and B targets of one step."""
-
-    photo_pixels: Tensor  # (P, 3, side, side) normalised
-    texture_pixels: Tensor  # (P, 3, side, side) normalised
-    textures: Tensor  # (P, C, h_t, w_t) latents of the UV textures
-    faces: Tensor  # (P, 1, E)
-    source_rows: Tensor  # (B,) int64: which source each target belongs to
-    latents: Tensor  # (B, C, h, w) clean
-    hints: Tensor  # (B, C + 1, h, w), or (B, 0, h, w) for a Pose Guider without hints
-    conditions: Tensor  # (B, K, H, W) of the Pose Guider
-    parts: Tensor  # (B, H, W) uint8 DensePose labels
-
-    def to(self, device: torch.device) -> Batch:
-        """The same batch on a device."""
-        return Batch(**{entry.name: getattr(self, entry.name).to(device) for entry in fields(self)})
-
-
 class DiffusionTask:
     """The networks, their batches and their measures (a `train.loop.Task`)."""
 
@@ -153,37 +138,48 @@ class DiffusionTask:
         return self.draw(rng, stage)
 
     def loss(self, batch: Batch, rng: np.random.Generator, progress: float) -> tuple[Tensor, dict[str, Tensor]]:
-        """The loss of one batch at random timesteps."""
+        """The loss of one batch at random timesteps. The frozen autoencoder follows the networks to their device."""
         terms = self.step_loss(batch, rng)
         return terms.total, {"plain": terms.plain.detach().mean(), "face": terms.face.detach().mean()}
 
     def step_loss(self, batch: Batch, rng: np.random.Generator) -> LossTerms:
         """Add noise, predict v, compare."""
-        options, rows, device = self.options, len(batch.latents), device_of(self.network)
-        batch = batch.to(device)
+        device = device_of(self.network)
+        draws, alphas = self._draws(rng, batch).to(device), self.alphas.to(device, non_blocking=True)
+        noise, timesteps = draws.noise, draws.timesteps
+        batch = batch.to(device).encoded(self.vae.to(device))  # the autoencoder moves once, then it is there
+        appearance = encode_appearance(self.mcld, batch, draws.embedding_noise).select(batch.source_rows)
+        hints = batch.hints if self.model.pose_guider.hint == "uv_warp" else None
+        features = self.mcld.pose_guider(batch.conditions, hints)
+        noisy = add_noise(batch.targets, noise, timesteps, alphas)
+        predicted = self.mcld.denoiser(noisy, timesteps, features, appearance, dropped=draws.dropped)
+        size = (noise.shape[2], noise.shape[3])
+        return denoising_loss(
+            predicted,
+            velocity(batch.targets, noise, timesteps, alphas),
+            signal_to_noise(alphas, timesteps),
+            face_cells(batch.parts, size),
+            self.options.loss,
+            person_cells(batch.parts, size),
+        )
+
+    def _draws(self, rng: np.random.Generator, batch: Batch) -> Draws:
+        """The random numbers of a step."""
+        options, rows = self.options, len(batch.targets)
+        cells = [side // LATENT_STRIDE for side in batch.parts.shape[1:]]
         generator = torch.Generator().manual_seed(int(rng.integers(2**63)))
-        noise = torch.randn(batch.latents.shape, generator=generator)
-        offset = torch.randn((*batch.latents.shape[:2], 1, 1), generator=generator)
-        noise = with_noise_offset(noise, offset, options.loss.noise_offset).to(device)
+        noise = torch.randn((rows, self.model.vae.latent_channels, *cells), generator=generator)
+        offset = torch.randn((*noise.shape[:2], 1, 1), generator=generator)
         # Stratified: one timestep from each of B equal parts, which steadies the loss.
         share = (np.arange(rows) + rng.random(rows)) / rows
         steps = len(self.alphas)
         timesteps = torch.from_numpy((steps * rng.permutation(share) ** options.timestep_power).astype(np.int64))
-        timesteps = timesteps.clamp(max=steps - 1).to(device)
-        dropped = torch.from_numpy(rng.random(rows) < options.condition_dropout).to(device)
-        appearance = encode_appearance(self.mcld, batch, options, generator).select(batch.source_rows)
-        hints = batch.hints if self.model.pose_guider.hint == "uv_warp" else None
-        features = self.mcld.pose_guider(batch.conditions, hints)
-        noisy = add_noise(batch.latents, noise, timesteps, self.alphas)
-        predicted = self.mcld.denoiser(noisy, timesteps, features, appearance, dropped=dropped)
-        size = (batch.latents.shape[2], batch.latents.shape[3])
-        return denoising_loss(
-            predicted,
-            velocity(batch.latents, noise, timesteps, self.alphas),
-            signal_to_noise(self.alphas, timesteps),
-            face_cells(batch.parts, size),
-            options.loss,
-            person_cells(batch.parts, size),
+        embedding_shape = (len(batch.photo_pixels), 1, self.model.image_encoder.projection_dim)
+        return Draws(
+            noise=with_noise_offset(noise, offset, options.loss.noise_offset),
+            timesteps=timesteps.clamp(max=steps - 1),
+            dropped=torch.from_numpy(rng.random(rows) < options.condition_dropout),
+            embedding_noise=options.embedding_noise * torch.randn(embedding_shape, generator=generator),
         )
 
     def draw(self, rng: np.random.Generator, stage: StageOptions) -> Batch:
@@ -192,7 +188,8 @@ class DiffusionTask:
             self.people.refresh()
         numbers = rng.choice(self.people.training, stage.people, replace=len(self.people.training) < stage.people)
         sources: dict[str, list[np.ndarray]] = {name: [] for name in ("photo", "texture_pixels", "texture", "face")}
-        targets: dict[str, list[np.ndarray]] = {name: [] for name in ("latents", "hints", "iuv")}
+        targets: dict[str, list[np.ndarray]] = {name: [] for name in ("view", "hint", "iuv")}
+        headless = []
         for number in numbers:
             person = self.people.person(int(number))
             source = int(rng.integers(len(person.textures)))
@@ -203,45 +200,36 @@ class DiffusionTask:
             sources["face"].append(person.faces[source])
             seen = person.targets(source)
             for view in rng.choice(seen, stage.views, replace=stage.views > len(seen)):
-                iuv = self.people.target(int(number), int(view))[1]
-                cells, pixels = self._window(rng, iuv, stage.crop)
-                targets["latents"].append(person.latents[view][cells])
-                targets["hints"].append(self._hint(rng, person.hints[view], iuv)[cells])
-                targets["iuv"].append(iuv[pixels])
+                iuv = self.people.pose(int(number), int(view))
+                window = self._window(rng, iuv, stage.crop)
+                targets["view"].append(cut(person.views[view], window))
+                targets["iuv"].append(cut(iuv, window))
+                if person.hints is not None:
+                    targets["hint"].append(cut(person.hints[view], window))
+                headless.append(person.hints is not None and bool(rng.random() < self.options.head_hint_dropout))
         return Batch(
-            photo_pixels=_tensor(sources["photo"]),
-            texture_pixels=_tensor(sources["texture_pixels"]),
-            textures=_tensor(sources["texture"]),
-            faces=_tensor(sources["face"])[:, None],
+            photo_pixels=as_tensor(sources["photo"]),
+            texture_pixels=as_tensor(sources["texture_pixels"]),
+            textures=as_tensor(sources["texture"]),
+            faces=as_tensor(sources["face"])[:, None],
             source_rows=torch.arange(stage.people).repeat_interleave(stage.views),
-            latents=_tensor(targets["latents"]),
-            hints=_tensor(targets["hints"]),
+            targets=as_tensor(targets["view"]),
+            hints=as_tensor(targets["hint"]) if targets["hint"] else None,
+            headless=torch.tensor(headless),
             conditions=torch.stack([network_condition(iuv, self.model.pose_guider) for iuv in targets["iuv"]]),
             parts=torch.from_numpy(np.stack([iuv[..., 0] for iuv in targets["iuv"]])),
         )
 
-    def _hint(self, rng: np.random.Generator, hint: np.ndarray, iuv: np.ndarray) -> np.ndarray:
-        """The hint (C + 1, h, w) of a view; without the head and its validity in `head_hint_dropout` of the cases."""
-        if not len(hint) or rng.random() >= self.options.head_hint_dropout:
-            return hint
-        cells = face_cells(torch.from_numpy(np.array(iuv[None, ..., 0])), (hint.shape[1], hint.shape[2]))[0, 0].numpy()
-        return np.where(cells, hint.dtype.type(0), hint)
-
-    def _window(
-        self, rng: np.random.Generator, iuv: np.ndarray, crop: int | None
-    ) -> tuple[tuple[slice, ...], tuple[slice, ...]]:
-        """Slices of latents (C, h, w) and of pixels (H, W, 3): everything, or one crop around the person."""
+    def _window(self, rng: np.random.Generator, iuv: Iuv, crop: int | None) -> Window | None:
+        """Where to `cut`: nowhere, or around the person."""
         if crop is None:
-            return (slice(None),) * 3, (slice(None),) * 3
+            return None
         part = iuv[..., 0]
         wanted = np.isin(part, HEAD_PARTS) if rng.random() < self.options.head_crops else part > 0
         points = np.argwhere(wanted if wanted.any() else np.ones_like(wanted))
         middle = points[rng.integers(len(points))] + rng.integers(-crop // 4, crop // 4 + 1, 2)
         first = np.clip((middle - crop // 2) // LATENT_STRIDE, 0, (np.array(part.shape) - crop) // LATENT_STRIDE)
-        side = crop // LATENT_STRIDE
-        cells = tuple(slice(int(f), int(f) + side) for f in first)
-        pixels = tuple(slice(int(f) * LATENT_STRIDE, int(f) * LATENT_STRIDE + crop) for f in first)
-        return (slice(None), *cells), (*pixels, slice(None))
+        return Window(int(first[0]), int(first[1]), crop // LATENT_STRIDE)
 
     def evaluate(self, network: nn.Module) -> dict[str, float]:
         """PSNR (dB) on development people at full size; writes a sheet of pictures where asked to."""
@@ -280,20 +268,18 @@ def load_examples(
     model = load_model_options(options.model)
     autoencoder = load_vae(model, vae)
     if pairs is not None and images is not None and data is None and prepared is None:
-        return PreparedPairs(pairs, images, model, autoencoder, options.measured_pairs), autoencoder
+        return PreparedPairs(pairs, images, model, options.measured_pairs), autoencoder
     if data is not None and prepared is not None and pairs is None and images is None:
         return PreparedPeople(prepared, PeopleViews(data, options.data)), autoencoder
     raise UsageError("give --data and --prepared for rendered people, or --pairs and --images for a list of pairs")
 
 
-def encode_appearance(
-    mcld: Mcld, batch: Batch, options: DiffusionTraining, generator: torch.Generator
-) -> AppearanceKeys:
-    """The P sources as keys and values, with gradient."""
+def encode_appearance(mcld: Mcld, batch: Batch, embedding_noise: Float[Tensor, "sources 1 width"]) -> AppearanceKeys:
+    """The P sources of an encoded batch as keys and values, with gradient; the noise is added to the photos' CLIP
+    embeddings."""
     image = mcld.image_encoder(pixel_values=batch.photo_pixels).image_embeds[:, None]
     texture = mcld.image_encoder(pixel_values=batch.texture_pixels).image_embeds[:, None]
-    if options.embedding_noise:
-        image = image + options.embedding_noise * torch.randn(image.shape, generator=generator).to(image)
+    image = image + embedding_noise.to(image.dtype)
     face = mcld.face_tokens(batch.faces)
     model = mcld.options
     tokens = route_tokens(image, texture, face, model.conditions, model.aggregation)
@@ -315,7 +301,3 @@ def start_from_hint(mcld: Mcld) -> None:
         for output in range(convolution.out_channels):
             sign = 1.0 if output // (channels + 1) % 2 == 0 else -1.0
             convolution.weight[output, output % (channels + 1), middle, middle] = sign
-
-
-def _tensor(arrays: list[np.ndarray]) -> Tensor:
-    return torch.from_numpy(np.stack(arrays)).float()

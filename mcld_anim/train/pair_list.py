@@ -1,9 +1,9 @@
 """A list of picture pairs (one person, two poses), as DeepFashion's, prepared once and read as training examples.
 
 Preparing estimates each picture's IUV and computes its UV texture and face embedding: one `.npz` per picture, written
-under a temporary name and renamed, so that it resumes where it was and runs in several processes side by side. The
-autoencoder and CLIP's pixels follow when an example is drawn: at 512x512 their results would be larger than the
-pictures. A picture without a person leaves an empty `.none` in its place.
+under a temporary name and renamed, so that it resumes where it was and runs in several processes side by side. Hints
+and CLIP's pixels follow when an example is drawn, latents in the loss, on the training's device: at 512x512 all of
+these would be larger than the pictures. A picture without a person leaves an empty `.none` in its place.
 """
 
 from __future__ import annotations
@@ -17,13 +17,10 @@ from functools import cache
 from pathlib import Path, PurePosixPath
 
 import numpy as np
-import torch
 
 from mcld_anim.arrays import Iuv, Picture
 from mcld_anim.durable import durable_file
 from mcld_anim.errors import InputError, PictureError, PoseError
-from mcld_anim.model.hint import Hints
-from mcld_anim.model.vae import LatentAutoencoder
 from mcld_anim.options.model import ModelOptions
 from mcld_anim.pictures import read_picture
 from mcld_anim.pose.backends import largest_iuv, load_pose_backend
@@ -35,8 +32,7 @@ from mcld_anim.source.face import load_face_backend
 from mcld_anim.source.fill import hint_atlas
 from mcld_anim.source.plate import background_plate
 from mcld_anim.source.texture import source_texture
-from mcld_anim.train.loop import device_of
-from mcld_anim.train.pairs import PreparedPerson, encode_pictures
+from mcld_anim.train.pairs import PreparedPerson
 
 COLUMNS = (("source", "target"), ("from", "to"))
 """Headers that a list of pairs may have; the second is DeepFashion's."""
@@ -185,13 +181,14 @@ _face_backend = cache(load_face_backend)
 class PreparedPairs:
     """The pairs of a prepared list as training examples; example i is pair i, its one source and its one target."""
 
-    def __init__(
-        self, folder: Path, images: Path, options: ModelOptions, vae: LatentAutoencoder, development: int = 64
-    ) -> None:
-        """The last `development` usable pairs are measured on and never trained with."""
+    def __init__(self, folder: Path, images: Path, options: ModelOptions, development: int = 64) -> None:
+        """The last `development` usable pairs are measured on and never trained with.
+
+        InputError where `folder` was not prepared or holds too few usable pairs.
+        """
         if not (folder / PAIRS_NAME).is_file():
             raise InputError(f"{folder} holds no prepared pairs: run `mcld-anim train prepare-pairs` first")
-        self.folder, self.images, self.options, self.vae = folder, images, options, vae
+        self.folder, self.images, self.options = folder, images, options
         self.pairs = read_pairs(folder / PAIRS_NAME)
         names = {name for pair in self.pairs for name in pair}
         usable = {name for name in names if example_path(folder, name).exists()}
@@ -208,39 +205,42 @@ class PreparedPairs:
 
     def source(self, number: int, source: int) -> tuple[Picture, Iuv]:
         """Picture and IUV of the pair's source."""
-        return self._view(self.pairs[number][0])
+        name = self.pairs[number][0]
+        return self._picture(name), self._iuv(name)
 
     def target(self, number: int, view: int) -> tuple[Picture, Iuv]:
         """Picture and IUV of the pair's target."""
-        return self._view(self.pairs[number][1])
+        name = self.pairs[number][1]
+        return self._picture(name), self._iuv(name)
 
-    @torch.no_grad()
+    def pose(self, number: int, view: int) -> Iuv:
+        """The IUV of the pair's target."""
+        return self._iuv(self.pairs[number][1])
+
     def person(self, number: int) -> PreparedPerson:
-        """The pair's arrays: one view, the target, and one source."""
-        name = self.pairs[number][0]
-        prepared = PreparedPicture.read(example_path(self.folder, name))
-        picture, iuv = self.source(number, 0)
-        target, target_iuv = self.target(number, 0)
-        options, vae = self.options, self.vae
-        texture = resized(prepared.texture, options.texture_size)
+        """The pair's arrays: one view, the target, and one source; pictures in the place of latents."""
+        options, (source, target) = self.options, self.pairs[number]
+        prepared, picture = PreparedPicture.read(example_path(self.folder, source)), self._picture(source)
+        hinted = options.pose_guider.hint != "none"
         return PreparedPerson(
-            latents=encode_pictures(vae, [target]).cpu().numpy(),
-            hints=self._hint(picture, iuv, target_iuv),
-            textures=encode_pictures(vae, [texture]).cpu().numpy(),
+            views=self._picture(target)[None],
+            hints=_hint(picture, prepared.iuv, self._iuv(target))[None] if hinted else None,
+            textures=resized(prepared.texture, options.texture_size)[None],
             photo_pixels=clip_pixels(picture, options.image_encoder).numpy(),
             texture_pixels=clip_pixels(prepared.texture, options.image_encoder).numpy(),
             faces=prepared.face[None],
         )
 
-    def _hint(self, picture: Picture, iuv: Iuv, target: Iuv) -> np.ndarray:
-        if self.options.pose_guider.hint == "none":
-            height, width = self.options.latent_size
-            return np.zeros((1, 0, height, width), np.float32)
-        atlas, valid = hint_atlas(picture, iuv)
-        hint, known = hint_picture(atlas, valid, target, background_plate(picture, iuv))
-        like = torch.zeros(1, device=device_of(self.vae))
-        return Hints.stack([hint], [known], [target], like).encode(self.vae).cpu().numpy()
+    def _picture(self, name: str) -> Picture:
+        return resized(read_picture(self.images / name), self.options.frame_size)
 
-    def _view(self, name: str) -> tuple[Picture, Iuv]:
-        picture = resized(read_picture(self.images / name), self.options.frame_size)
-        return picture, PreparedPicture.read(example_path(self.folder, name)).iuv
+    def _iuv(self, name: str) -> Iuv:
+        with np.load(example_path(self.folder, name)) as arrays:  # without the texture, which takes as long to unpack
+            return arrays["iuv"]
+
+
+def _hint(picture: Picture, iuv: Iuv, target: Iuv) -> np.ndarray:
+    """A hint as `PreparedPerson.hints` has it, uint8 (H, W, 4): RGB, and 255 where the colour was seen."""
+    atlas, valid = hint_atlas(picture, iuv)
+    colours, seen = hint_picture(atlas, valid, target, background_plate(picture, iuv))
+    return np.dstack([colours, np.where(seen > 0, 255, 0).astype(np.uint8)])

@@ -5,6 +5,10 @@ For each person: the latents of every view, and for each source view its texture
 CLIP embeddings are made of, its face embedding, and the hint latents towards every view. One `.npz` per
 person, written under a temporary name and renamed: preparing resumes where it was, runs in several processes
 side by side, and a training may start while it still goes on.
+
+Where latents are too many to be prepared (`train.pair_list`), pictures stand in their place, and the loss makes
+latents of them (`to_latents`). One rule tells the two apart everywhere: pictures are uint8 with channels last,
+latents are float with channels first.
 """
 
 from __future__ import annotations
@@ -12,16 +16,18 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
 from mcld_anim.arrays import Iuv, Picture
 from mcld_anim.errors import InputError
-from mcld_anim.model.hint import Hints
+from mcld_anim.model.hint import Hints, encode_hints
 from mcld_anim.model.vae import LatentAutoencoder, build_vae
 from mcld_anim.options.model import ModelOptions, load_model_options
 from mcld_anim.pose.condition import hint_picture
@@ -31,6 +37,7 @@ from mcld_anim.source.face import load_face_backend
 from mcld_anim.source.fill import hint_atlas
 from mcld_anim.source.plate import background_plate
 from mcld_anim.source.texture import source_texture
+from mcld_anim.train.loop import device_of
 from mcld_anim.train.parts import load_into
 from mcld_anim.train.views import PeopleViews
 
@@ -39,27 +46,43 @@ FILE_NAME = "person_{:05d}.npz"
 FILE_PATTERN = re.compile(r"person_(\d+)\.npz")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class PreparedPerson:
-    """One person's views (V) and sources (S, the first views); C latent channels, h x w latent cells."""
+    """One person's views (V) and sources (S, the first views); C latent channels, h x w latent cells.
 
-    latents: np.ndarray
-    """float16 (V, C, h, w): scaled latents of every view."""
-    hints: np.ndarray
-    """float16 (V, C + 1, h, w): the Pose Guider's hint towards view v, from source v modulo S; (V, 0, h, w) for
-    models without hints."""
+    Latents are float16 where they come from a file, float32 from `with_latents`.
+    """
+
+    views: np.ndarray
+    """(V, C, h, w): scaled latents of every view; or uint8 (V, H, W, 3): the RGB pictures themselves."""
+    hints: np.ndarray | None
+    """(V, C + 1, h, w): the Pose Guider's hint towards view v, from source v modulo S; or uint8 (V, H, W, 4): its
+    RGB, and 255 where the colour was seen, 0 where it is a guess. None for models without hints."""
     textures: np.ndarray
-    """float16 (S, C, h, w): scaled latents of the UV texture."""
+    """(S, C, h_t, w_t): scaled latents of the UV texture; or uint8 (S, H_t, W_t, 3): its RGB picture."""
     photo_pixels: np.ndarray
-    """float16 (S, 3, side, side): normalised CLIP input of the source picture."""
+    """float16 or float32 (S, 3, side, side): normalised CLIP input of the source picture."""
     texture_pixels: np.ndarray
-    """float16 (S, 3, side, side): normalised CLIP input of the UV texture."""
+    """float16 or float32 (S, 3, side, side): normalised CLIP input of the UV texture."""
     faces: np.ndarray
     """float32 (S, E): face embedding; zeros where the source shows no face."""
 
     def targets(self, source: int) -> list[int]:
         """The views whose hint was made from this source."""
-        return list(range(source, len(self.latents), len(self.textures)))
+        return list(range(source, len(self.views), len(self.textures)))
+
+    @classmethod
+    def read(cls, path: Path) -> PreparedPerson:
+        """From a file that `write` made."""
+        with np.load(path) as arrays:
+            return cls(**{"views" if key == "latents" else key: arrays[key] for key in arrays.files})
+
+    def write(self, path: Path) -> None:
+        """Into a file: complete under its name or not there at all. A file's views are always latents."""
+        partial = path.with_name(f".{path.stem}.partial-{os.getpid()}.npz")
+        names = [entry.name for entry in fields(self)]
+        np.savez(partial, **{"latents" if name == "views" else name: getattr(self, name) for name in names})
+        os.replace(partial, path)
 
 
 @torch.no_grad()
@@ -90,7 +113,7 @@ def prepare_person(
     like = next(vae.parameters())
     hint_planes = Hints.stack([hint for hint, _ in hints], [valid for _, valid in hints], list(iuvs), like)
     return PreparedPerson(
-        latents=_half(encode_pictures(vae, list(pictures))),
+        views=_half(encode_pictures(vae, list(pictures))),
         hints=_half(hint_planes.encode(vae)),
         textures=_half(torch.stack(textures)),
         photo_pixels=_half(torch.stack(photo_pixels)),
@@ -117,7 +140,7 @@ def prepare(
         if not path.exists():
             seen = [views.view(person, view) for view in range(views.views)]
             pictures, iuvs = np.stack([one[0] for one in seen]), np.stack([one[1] for one in seen])
-            _write(path, prepare_person(pictures, iuvs, sources, vae, options, embed_face))
+            prepare_person(pictures, iuvs, sources, vae, options, embed_face).write(path)
             made += 1
         on_person(number + 1, len(people))
     return made
@@ -165,13 +188,16 @@ class Examples(Protocol):
         """Take up people that have been prepared since."""
 
     def person(self, number: int) -> PreparedPerson:
-        """The arrays of one person."""
+        """The arrays of one person. It may be called in a worker process: it must not touch any device."""
 
     def source(self, number: int, source: int) -> tuple[Picture, Iuv]:
         """Picture and IUV of one of a person's sources, (H, W, 3) uint8."""
 
     def target(self, number: int, view: int) -> tuple[Picture, Iuv]:
         """Picture and IUV of one of a person's views, (H, W, 3) uint8."""
+
+    def pose(self, number: int, view: int) -> Iuv:
+        """The IUV of `target` alone."""
 
 
 class PreparedPeople:
@@ -199,23 +225,55 @@ class PreparedPeople:
         """Picture and IUV of one of a person's views."""
         return self.views.view(number, view)
 
+    def pose(self, number: int, view: int) -> Iuv:
+        """The IUV of one of a person's views."""
+        return self.views.view(number, view)[1]
+
     def person(self, number: int) -> PreparedPerson:
         """The arrays of one person."""
-        with np.load(self.folder / FILE_NAME.format(number)) as arrays:
-            return PreparedPerson(**{field.name: arrays[field.name] for field in fields(PreparedPerson)})
+        return PreparedPerson.read(self.folder / FILE_NAME.format(number))
 
 
-def encode_pictures(vae: LatentAutoencoder, pictures: Sequence[Picture]) -> torch.Tensor:
-    """Scaled latents (B, C, h, w) of uint8 RGB pictures of one size."""
-    like = next(vae.parameters())
-    return vae.encode(torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).to(like) / 127.5 - 1)
+@torch.no_grad()
+def to_latents(vae: LatentAutoencoder, planes: Tensor) -> Float[Tensor, "n channels height_8 width_8"]:
+    """Scaled latents (n, C, h, w) of uint8 RGB pictures (n, H, W, 3), without gradient; the posterior's mean.
+
+    A fourth channel, 255 where a hint's colour was seen, becomes one more of the result: the share of such pixels in
+    each cell. Latents (float) are returned as they are. `planes` lie on the autoencoder's device; UsageError where a
+    side is no multiple of 8.
+
+    Computed in the autoencoder's own format, float32, whatever autocast is on: latents are then those of the prepared
+    files to the last bit, and nothing can leave float16's range, as Stable Diffusion autoencoders are known to do.
+    The published training encodes in the format of its mixed precision. Without gradient float32 costs little memory,
+    and on GPUs PyTorch rounds the factors of float32 convolutions to TF32, which keeps the range.
+    """
+    if planes.dtype != torch.uint8:
+        return planes
+    weights = next(vae.parameters())
+    channels = planes.permute(0, 3, 1, 2)
+    pixels = channels[:, :3].to(weights) / 127.5 - 1
+    with torch.autocast(weights.device.type, enabled=False):
+        if channels.shape[1] == 3:
+            return vae.encode(pixels)
+        return encode_hints(vae, pixels, channels[:, 3:].to(weights) / 255)
 
 
-def _half(values: torch.Tensor) -> np.ndarray:
+def encode_pictures(
+    vae: LatentAutoencoder, pictures: Sequence[Picture]
+) -> Float[Tensor, "n channels height_8 width_8"]:
+    """`to_latents` of uint8 RGB pictures of one size, wherever the autoencoder lies."""
+    return to_latents(vae, torch.from_numpy(np.stack(pictures)).to(device_of(vae)))
+
+
+def with_latents(person: PreparedPerson, vae: LatentAutoencoder) -> PreparedPerson:
+    """The same person with float32 latents in the place of pictures."""
+
+    def latents(planes: np.ndarray) -> np.ndarray:
+        return planes if planes.dtype != np.uint8 else encode_pictures(vae, list(planes)).cpu().numpy()
+
+    hints = None if person.hints is None else latents(person.hints)
+    return replace(person, views=latents(person.views), hints=hints, textures=latents(person.textures))
+
+
+def _half(values: Tensor) -> np.ndarray:
     return values.half().cpu().numpy()
-
-
-def _write(path: Path, person: PreparedPerson) -> None:
-    partial = path.with_name(f".{path.stem}.partial-{os.getpid()}.npz")
-    np.savez(partial, **{field.name: getattr(person, field.name) for field in fields(PreparedPerson)})
-    os.replace(partial, path)

@@ -22,7 +22,7 @@ from mcld_anim.sampling.denoise import denoise
 from mcld_anim.sampling.noise import start_noise
 from mcld_anim.sampling.schedule import make_scheduler
 from mcld_anim.train.loop import device_of
-from mcld_anim.train.pairs import Examples, PreparedPerson
+from mcld_anim.train.pairs import Examples, PreparedPerson, with_latents
 
 
 @torch.no_grad()
@@ -50,13 +50,14 @@ def measure_people(
     figures: dict[str, list[float]] = {}
     rows = []
     for number in chosen:
-        person = people.person(number)
+        person = with_latents(people.person(number), vae)
         views = person.targets(0)[-targets:]
         seen = [people.target(number, view) for view in views]
         latents = generate(networks, model, person, [iuv for _, iuv in seen], views, steps, guidance)
-        decoded = {"inside": latents, "ceiling": _floats(person.latents[views], device)}
-        if model.pose_guider.hint == "uv_warp":
-            decoded = {"hint": _floats(person.hints[views], device)[:, :-1], **decoded}
+        decoded = {"inside": latents, "ceiling": _floats(person.views[views], device)}
+        hints = _hints(model, person, views, device)
+        if hints is not None:
+            decoded = {"hint": hints[:, :-1], **decoded}
         pictures = {name: to_pictures(vae.decode(planes)) for name, planes in decoded.items()}
         row = [people.source(number, 0)[0]]
         for index, (truth, iuv) in enumerate(seen):
@@ -82,12 +83,11 @@ def generate(
     source: int = 0,
     seed: int = 0,
 ) -> Latents:
-    """Latents (F, C, h, w) of a prepared person's source in the poses of its `views`."""
+    """Latents (F, C, h, w) of a person's source in the poses of its `views`; the person has latents."""
     device = device_of(networks)
     appearance = _appearance(networks, model, person, source)
     conditions = torch.stack([network_condition(iuv, model.pose_guider) for iuv in iuvs]).to(device)
-    hints = _floats(person.hints[views], device) if model.pose_guider.hint == "uv_warp" else None
-    features = networks["pose_guider"](conditions, hints)
+    features = networks["pose_guider"](conditions, _hints(model, person, views, device))
     noise = start_noise((model.unet.in_channels, *model.latent_size), seed, range(len(iuvs))).to(device)
 
     def predict(latents: Tensor, timestep: int) -> Tensor | tuple[Tensor, Tensor]:
@@ -109,6 +109,13 @@ def _appearance(networks: nn.ModuleDict, model: ModelOptions, person: PreparedPe
     tokens = route_tokens(image, texture, face, model.conditions, model.aggregation)
     denoiser = cast("Denoiser", networks["denoiser"])
     return denoiser.project(networks["reference_net"](_floats(person.textures[row], device), image), tokens)
+
+
+def _hints(model: ModelOptions, person: PreparedPerson, views: list[int], device: torch.device) -> Tensor | None:
+    """Hint latents (F, C + 1, h, w), for models that read them."""
+    if model.pose_guider.hint == "none" or person.hints is None:
+        return None
+    return _floats(person.hints[views], device)
 
 
 def _floats(array: np.ndarray, device: torch.device) -> Tensor:

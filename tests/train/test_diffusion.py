@@ -137,7 +137,7 @@ def _task(folders: Folders, options: DiffusionTraining, sheets: Path | None = No
 def test_prepared_shapes_and_resuming(folders: Folders) -> None:
     views = PeopleViews(folders.people, DATA)
     person = PreparedPeople(folders.prepared, views).person(0)
-    assert person.latents.shape == (6, 4, 8, 8)
+    assert person.views.shape == (6, 4, 8, 8)
     assert person.hints.shape == (6, 5, 8, 8)
     assert person.textures.shape == (2, 4, 8, 8)
     assert person.photo_pixels.shape == person.texture_pixels.shape == (2, 3, 16, 16)
@@ -189,14 +189,14 @@ def test_crops_line_up(folders: Folders) -> None:
     task = _task(folders, _options(folders))
     stage = StageOptions(people=1, views=3, crop=32)
     batch = task.draw(np.random.default_rng(3), stage)
-    assert batch.latents.shape == (3, 4, 4, 4)
+    assert batch.targets.shape == (3, 4, 4, 4)
     assert batch.hints.shape == (3, 5, 4, 4)
     assert batch.conditions.shape == (3, 27, 32, 32)
     # The hint is valid in the background, so its validity and the parts agree if both were cut alike.
     plain = torch.nn.functional.max_pool2d((batch.parts > 0).float()[:, None], 8, 8)[:, 0] == 0
     assert batch.hints[:, -1][plain].min() == 1
     whole = task.draw(np.random.default_rng(3), StageOptions(people=2, views=1))
-    assert whole.latents.shape == (2, 4, 8, 8)
+    assert whole.targets.shape == (2, 4, 8, 8)
     assert whole.source_rows.tolist() == [0, 1]
 
 
@@ -214,12 +214,35 @@ def test_hints_belong_to_the_source_of_their_row(folders: Folders) -> None:
 
 def test_a_dropped_head_hint_blanks_the_head_and_nothing_else(folders: Folders) -> None:
     stage = StageOptions(people=2, views=3)
-    whole = _task(folders, _options(folders)).draw(np.random.default_rng(5), stage)
-    dropped = _task(folders, _options(folders, head_hint_dropout=1.0)).draw(np.random.default_rng(5), stage)
+    task = _task(folders, _options(folders))
+    whole = task.draw(np.random.default_rng(5), stage).encoded(task.vae)
+    task = _task(folders, _options(folders, head_hint_dropout=1.0))
+    dropped = task.draw(np.random.default_rng(5), stage).encoded(task.vae)
+    assert whole.hints is not None
+    assert dropped.hints is not None
     head = face_cells(dropped.parts, (8, 8)).expand_as(dropped.hints)
     assert head.any()
     assert not dropped.hints[head].any()
     assert torch.equal(whole.hints[~head], dropped.hints[~head])
+
+
+def test_latents_from_files_go_around_the_autoencoder(folders: Folders) -> None:
+    task = _task(folders, _options(folders))
+    batch = task.draw(np.random.default_rng(5), StageOptions(people=1, views=2))
+    encoded = batch.encoded(task.vae)
+    assert batch.targets.dtype == torch.float32
+    assert all(getattr(batch, name) is getattr(encoded, name) for name in ("targets", "textures"))
+
+
+def test_the_loss_reads_nothing_back_from_its_device(folders: Folders) -> None:
+    """On torch's device without numbers: reading one there fails, and so do operations across devices."""
+    task = _task(folders, _options(folders, condition_dropout=0.5, embedding_noise=0.1, head_hint_dropout=0.5))
+    batch = task.draw(np.random.default_rng(0), StageOptions(people=2, views=3))
+    task.network.to("meta")
+    loss, figures = task.loss(batch, np.random.default_rng(1), 0.0)
+    loss.backward()
+    assert {value.device.type for value in (loss, *figures.values())} == {"meta"}
+    assert task.vae.quant_conv.weight.device.type == "meta"
 
 
 def test_frozen_parts_stay(folders: Folders) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -16,18 +18,28 @@ from typer.testing import CliRunner
 from mcld_anim.cli.train import app
 from mcld_anim.errors import InputError, UsageError
 from mcld_anim.model.build import build_mcld
+from mcld_anim.model.hint import Hints
 from mcld_anim.options.model import load_model_options
+from mcld_anim.pose.condition import hint_picture
 from mcld_anim.pose.iuv_picture import encode_iuv
+from mcld_anim.source.appearance import resized
+from mcld_anim.source.fill import hint_atlas
+from mcld_anim.source.plate import background_plate
 from mcld_anim.source.texture import source_texture
-from mcld_anim.train.diffusion import DiffusionTraining, load_examples
+from mcld_anim.train.diffusion import DiffusionTask, DiffusionTraining, StageOptions, load_examples
+from mcld_anim.train.diffusion_batch import Batch
+from mcld_anim.train.loop import LoopOptions, train
+from mcld_anim.train.loss import face_cells
 from mcld_anim.train.pair_list import PairPreparation, PreparedPairs, PreparedPicture, prepare_pairs, read_pairs
-from mcld_anim.train.pairs import encode_pictures, load_vae
+from mcld_anim.train.pairs import encode_pictures, load_vae, with_latents
 from mcld_anim.train.views import PeopleViews
 
 from .test_diffusion import MODEL
+from .test_loop import assert_same_run
 
 SIDE = 256
 PLAIN = MODEL | {"frame_size": [SIDE, SIDE], "texture_size": [64, 64], "pose_guider": {"block_out_channels": [8] * 4}}
+HINTED = PLAIN | {"pose_guider": MODEL["pose_guider"]}
 PAIRS = [("a/0.png", "a/1.png"), ("a/2.png", "a/0.png"), ("b/3.png", "b/4.png"), ("a/0.png", "nobody.png")]
 PAIRS += [("torn.png", "a/0.png")]
 
@@ -50,6 +62,7 @@ def folder(people: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     with (root / "pairs.csv").open("w", newline="") as file:
         csv.writer(file).writerows([("from", "to"), *PAIRS])
     (root / "model.yaml").write_text(yaml.safe_dump(PLAIN))
+    (root / "hinted.yaml").write_text(yaml.safe_dump(HINTED))
     torch.manual_seed(0)
     save_file(build_mcld(load_model_options(root / "model.yaml")).vae.state_dict(), root / "vae.safetensors")
     return root
@@ -91,20 +104,118 @@ def test_a_prepared_picture_holds_iuv_and_texture(people: Path, prepared: Path) 
 
 def test_examples_are_the_usable_pairs(people: Path, folder: Path, prepared: Path) -> None:
     options = load_model_options(folder / "model.yaml")
-    vae = load_vae(options, folder / "vae.safetensors")
-    pairs = PreparedPairs(prepared, folder / "images", options, vae, development=1)
+    pairs = PreparedPairs(prepared, folder / "images", options, development=1)
     assert (pairs.training, pairs.development) == ([0, 1], [2])
     views = PeopleViews(people)
     assert np.array_equal(pairs.source(1, 0)[0], views.view(0, 2)[0])
     assert np.array_equal(pairs.target(1, 0)[1], views.view(0, 0)[1])
     person = pairs.person(1)
     assert person.targets(0) == [0]
-    target = encode_pictures(vae, [views.view(0, 0)[0]]).numpy()
-    np.testing.assert_allclose(person.latents, target, atol=1e-6)
-    assert person.hints.shape == (1, 0, 32, 32)
+    assert np.array_equal(pairs.pose(1, 0), views.view(0, 0)[1])
+    assert np.array_equal(person.views, views.view(0, 0)[0][None])
+    assert person.hints is None
     assert person.photo_pixels.shape == (1, 3, 16, 16)
+    vae = load_vae(options, folder / "vae.safetensors")
+    encoded = with_latents(person, vae)
+    assert np.array_equal(encoded.views, encode_pictures(vae, [views.view(0, 0)[0]]).numpy())
+    assert encoded.textures.shape == (1, 4, 8, 8)
     with pytest.raises(InputError, match="3 usable pairs"):
-        PreparedPairs(prepared, folder / "images", options, vae, development=3)
+        PreparedPairs(prepared, folder / "images", options, development=3)
+
+
+@pytest.fixture
+def make_task(folder: Path, prepared: Path) -> Callable[..., DiffusionTask]:
+    """A training of the model in `model`.yaml, with options as changed."""
+
+    def make(model: str = "hinted", **changes: object) -> DiffusionTask:
+        loop = LoopOptions(steps=3, learning_rate=1e-3, warmup_steps=1, ema_decay=0.5, log_steps=1, seed=3)
+        options = DiffusionTraining(
+            model=str(folder / f"{model}.yaml"), loop=loop, measured_pairs=1, measured_people=1, measured_steps=1
+        )
+        options = dataclasses.replace(options, **changes)  # type: ignore[arg-type]
+        return DiffusionTask(
+            options, *load_examples(options, folder / "vae.safetensors", None, None, prepared, folder / "images")
+        )
+
+    return make
+
+
+def shown(people: Path, batch: Batch) -> list[tuple[int, int]]:
+    """Source and target view (of person 0) of every row of a batch of whole frames, found by its targets."""
+    views = PeopleViews(people)
+    known = [(0, 1), (2, 0)]
+    return [
+        next(p for p in known if np.array_equal(views.view(0, p[1])[0], target.numpy())) for target in batch.targets
+    ]
+
+
+@pytest.mark.parametrize("model", ["model", "hinted"])
+def test_a_batch_is_made_without_the_autoencoder(make_task: Callable[..., DiffusionTask], model: str) -> None:
+    task = make_task(model)
+
+    def refuse(module: torch.nn.Module, inputs: object) -> None:
+        raise AssertionError("the autoencoder was used")
+
+    for part in (task.vae.encoder, task.vae.decoder):
+        part.register_forward_pre_hook(refuse)
+    batch = task.batch(np.random.default_rng(0), 0.0)
+    pictures = [batch.targets, batch.textures] + ([] if batch.hints is None else [batch.hints])
+    assert [tuple(planes.shape) for planes in pictures][:2] == [(8, SIDE, SIDE, 3), (2, 64, 64, 3)]
+    assert {planes.dtype for planes in pictures} == {torch.uint8}
+    assert (batch.hints is None) == (model == "model")
+    with pytest.raises(AssertionError, match="was used"):
+        task.loss(batch, np.random.default_rng(0), 0.0)
+
+
+def test_latents_in_the_loss_are_those_of_the_pictures(people: Path, make_task: Callable[..., DiffusionTask]) -> None:
+    """Also where the loop computes in half precision."""
+    task, views = make_task(), PeopleViews(people)
+    batch = task.draw(np.random.default_rng(1), StageOptions(people=2, views=1))
+    with torch.autocast("cpu", torch.bfloat16):
+        encoded = batch.encoded(task.vae)
+    sources = [views.view(0, source) for source, _ in shown(people, batch)]
+    targets = [views.view(0, target) for _, target in shown(people, batch)]
+    assert torch.equal(encoded.targets, encode_pictures(task.vae, [picture for picture, _ in targets]))
+    textures = [resized(source_texture(*source, "nearest"), (64, 64)) for source in sources]
+    assert torch.equal(encoded.textures, encode_pictures(task.vae, textures))
+    made = [
+        hint_picture(*hint_atlas(*source), target[1], background_plate(*source))
+        for source, target in zip(sources, targets, strict=True)
+    ]
+    hints = Hints.stack(*zip(*made, strict=True), [iuv for _, iuv in targets], torch.zeros(1))
+    assert encoded.hints is not None
+    torch.testing.assert_close(encoded.hints, hints.encode(task.vae).detach(), rtol=0, atol=1e-6)
+    assert not any(planes.requires_grad for planes in (encoded.targets, encoded.textures, encoded.hints))
+
+
+def test_crops_are_cut_before_they_are_encoded(make_task: Callable[..., DiffusionTask]) -> None:
+    task = make_task(head_hint_dropout=1.0, head_crops=1.0)
+    cropped = task.draw(np.random.default_rng(2), StageOptions(people=1, views=1, crop=64))
+    pictures = [task.people.person(number).views[0] for number in task.people.training]
+    windows = np.lib.stride_tricks.sliding_window_view(np.stack(pictures), (64, 64), (1, 2))
+    found = (windows == cropped.targets[0].permute(2, 0, 1).numpy()).all((-3, -2, -1))
+    pair, top, left = np.argwhere(found)[0]
+    parts = task.people.pose(task.people.training[pair], 0)[top : top + 64, left : left + 64, 0]
+    assert np.array_equal(cropped.parts[0].numpy(), parts)
+    encoded = cropped.encoded(task.vae)
+    assert torch.equal(encoded.targets, encode_pictures(task.vae, [cropped.targets[0].numpy()]))
+    assert encoded.hints is not None
+    assert encoded.hints.shape == (1, 5, 8, 8)
+    head = face_cells(cropped.parts, (8, 8)).expand_as(encoded.hints)
+    assert head.any()
+    assert not encoded.hints[head].any()
+    background = torch.nn.functional.max_pool2d((cropped.parts > 0).float()[:, None], 8)[:, 0] == 0
+    assert (encoded.hints[:, -1][background] == 1).all()
+
+
+@pytest.mark.parametrize("model", ["model", "hinted"])
+def test_workers_change_nothing(make_task: Callable[..., DiffusionTask], tmp_path: Path, model: str) -> None:
+    stages = (StageOptions(until=0.5, people=2, views=1, crop=64), StageOptions(people=2, views=1))
+    changes = {"stages": stages, "head_hint_dropout": 0.5, "image_dropout": 0.3, "embedding_noise": 0.1}
+    for workers in (0, 2):
+        task = make_task(model, **changes)
+        train(task, dataclasses.replace(task.options.loop, workers=workers), tmp_path / str(workers))
+    assert_same_run(tmp_path / "0", tmp_path / "2")
 
 
 @pytest.mark.parametrize("name", ["../out.png", "/etc/passwd", ""])

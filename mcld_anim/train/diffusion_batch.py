@@ -1,0 +1,104 @@
+"""What one step of the diffusion training reads: sources and targets as pictures or as latents, and random numbers.
+
+Everything is made on the CPU, the batch perhaps in a worker process. The loss sends it to the networks' device, and
+there brings pictures to latents.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from typing import NamedTuple, TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mcld_anim.model.vae import LatentAutoencoder
+from mcld_anim.options.model import LATENT_STRIDE
+from mcld_anim.train.loss import face_cells
+from mcld_anim.train.pairs import to_latents
+
+
+class Window(NamedTuple):
+    """A square of latent cells."""
+
+    top: int
+    left: int
+    side: int
+
+
+@dataclass(frozen=True)
+class Batch:
+    """P sources and B targets of one step."""
+
+    photo_pixels: Tensor  # (P, 3, side, side) normalised
+    texture_pixels: Tensor  # (P, 3, side, side) normalised
+    textures: Tensor  # (P, C, h_t, w_t) latents of the UV textures; or uint8 (P, H_t, W_t, 3) RGB
+    faces: Tensor  # (P, 1, E)
+    source_rows: Tensor  # (B,) int64: which source each target belongs to
+    targets: Tensor  # (B, C, h, w) clean latents; or uint8 (B, H, W, 3) RGB
+    hints: Tensor | None  # (B, C + 1, h, w); or uint8 (B, H, W, 4), see `PreparedPerson.hints`; None without hints
+    headless: Tensor  # (B,) bool: whether the hint must not show the head
+    conditions: Tensor  # (B, K, H, W) of the Pose Guider
+    parts: Tensor  # (B, H, W) uint8 DensePose labels
+
+    def to(self, device: torch.device) -> Batch:
+        """The same batch on a device."""
+        return _sent(self, [entry.name for entry in fields(self)], device)
+
+    def encoded(self, vae: LatentAutoencoder) -> Batch:
+        """The same batch as the networks read it: latents where there were pictures, and hints without the heads that
+        they must not show, their validity included. The autoencoder lies on the batch's device.
+        """
+        hints = None if self.hints is None else to_latents(vae, self.hints)
+        if hints is not None:
+            hidden = face_cells(self.parts, (hints.shape[2], hints.shape[3])) & self.headless[:, None, None, None]
+            hints = hints.masked_fill(hidden, 0.0)
+        return replace(
+            self,
+            textures=to_latents(vae, self.textures),
+            targets=to_latents(vae, self.targets),
+            hints=hints,
+            headless=torch.zeros_like(self.headless),
+        )
+
+
+@dataclass(frozen=True)
+class Draws:
+    """The random numbers of a step with P sources and B targets, drawn on the CPU: the same for every device."""
+
+    noise: Tensor  # (B, C, h, w), offset included
+    timesteps: Tensor  # (B,) int64
+    dropped: Tensor  # (B,) bool: rows without conditions; read by the CPU, so it stays there
+    embedding_noise: Tensor  # (P, 1, D), of the deviation that the options ask for
+
+    def to(self, device: torch.device) -> Draws:
+        """The same numbers, with what the networks read on a device."""
+        return _sent(self, ["noise", "timesteps", "embedding_noise"], device)
+
+
+def cut(planes: np.ndarray, window: Window | None) -> np.ndarray:
+    """A window of one view: of a picture or an IUV (H, W, K) uint8, or of latents (C, h, w); None is all of it."""
+    if window is None:
+        return planes
+    pictured = planes.dtype == np.uint8
+    top, left, side = (cells * (LATENT_STRIDE if pictured else 1) for cells in window)
+    rows, columns = slice(top, top + side), slice(left, left + side)
+    return planes[rows, columns] if pictured else planes[:, rows, columns]
+
+
+def as_tensor(arrays: Sequence[np.ndarray]) -> Tensor:
+    """Arrays of one shape as rows of a tensor: uint8 for pictures, float32 for all else."""
+    rows = torch.from_numpy(np.stack(arrays))
+    return rows if rows.dtype == torch.uint8 else rows.float()
+
+
+Rows = TypeVar("Rows", Batch, Draws)
+
+
+def _sent(rows: Rows, names: Sequence[str], device: torch.device) -> Rows:
+    """The same with the named tensors on a device, without waiting for the work that the device still has: CUDA takes
+    a copy of ordinary memory before the call returns."""
+    tensors = {name: getattr(rows, name) for name in names}
+    return replace(rows, **{name: t.to(device, non_blocking=True) for name, t in tensors.items() if t is not None})
