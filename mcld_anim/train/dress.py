@@ -1,5 +1,7 @@
-"""Other clothes for rendered people, painted where their IUV says: jackets with shirt and tie, sleeves, photographed
-cloth. The renderer knows none of these, and photographs are full of them."""
+"""Other clothes for rendered people, painted where their IUV says: jackets with shirt and tie, sleeves, photographed cloth.
+
+The renderer knows none of these, and photographs are full of them.
+"""
 
 from __future__ import annotations
 
