@@ -127,7 +127,8 @@ class FrameMaker:
 
     def pose_features(self, poses: Sequence[Iuv], hints: Hints | None) -> Tensor:
         """(F, C0, h, w): what the Pose Guider makes of each pose, once per frame, used at every step."""
-        condition = torch.stack([network_condition(pose, self.mcld.options.pose_guider) for pose in poses])
+        iuvs = torch.from_numpy(np.stack(poses)).to(self._weights.device)
+        condition = network_condition(iuvs, self.mcld.options.pose_guider)
         hint = None if hints is None else hints.encode(self.mcld.vae).to(self._weights)
         return self.mcld.pose_guider(condition.to(self._weights), hint)
 

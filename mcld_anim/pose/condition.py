@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 from PIL import Image
 from torch import Tensor
 
@@ -15,6 +15,7 @@ from mcld_anim.source.texture import texel_index
 PART_PLANES = PART_COUNT + 3
 """Channels of `part_planes`: one per part, the foreground, U and V."""
 
+IuvTensor = UInt8[Tensor, "frames height width 3"]
 Validity = Float[np.ndarray, "height width"]
 """1 where a hint's colour was seen in the source photo, 0 where it is a guess."""
 
@@ -31,20 +32,22 @@ def pose_image(iuv: Iuv, size: tuple[int, int] | None = None) -> Float[Tensor, "
     return torch.from_numpy(np.array(vui)).permute(2, 0, 1).float() / 255
 
 
-def part_planes(iuv: Iuv) -> Float[Tensor, "27 height width"]:
-    """float32 (27, H, W): 24 parts one-hot, foreground 0 or 1, then U and V in -1..1 inside the person, 0
-    outside."""
-    part = torch.from_numpy(np.array(iuv[..., 0]))
-    planes = torch.zeros(PART_COUNT + 1, *part.shape)
-    planes.scatter_(0, part.long()[None], 1.0)
-    foreground = (part > 0).float()[None]
-    coordinates = torch.from_numpy(np.array(iuv[..., 1:])).permute(2, 0, 1).float() / 127.5 - 1
-    return torch.cat([planes[1:], foreground, coordinates * foreground])
+def part_planes(iuv: IuvTensor) -> Float[Tensor, "frames 27 height width"]:
+    """float32 (F, 27, H, W): 24 parts one-hot, foreground 0 or 1, then U and V in -1..1 inside the person, 0 outside;
+    from uint8 (F, H, W, 3), on its device."""
+    channels = iuv.permute(0, 3, 1, 2)
+    part = channels[:, :1]
+    planes = torch.zeros((len(iuv), PART_COUNT + 1, *part.shape[2:]), device=iuv.device)
+    planes.scatter_(1, part.long(), 1.0)
+    foreground = (part > 0).float()
+    coordinates = channels[:, 1:].float() / 127.5 - 1
+    return torch.cat([planes[:, 1:], foreground, coordinates * foreground], 1)
 
 
-def network_condition(iuv: Iuv, options: PoseGuiderOptions) -> Float[Tensor, "channels height width"]:
-    """The condition planes that a Pose Guider of these options takes, float32 (K, H, W)."""
-    return part_planes(iuv) if options.condition == "parts" else pose_image(iuv)
+def network_condition(iuv: IuvTensor, options: PoseGuiderOptions) -> Float[Tensor, "frames channels height width"]:
+    """The condition planes that a Pose Guider of these options takes, float32 (F, K, H, W), on the device of the IUV,
+    which are a 36th of their size: send those."""
+    return part_planes(iuv) if options.condition == "parts" else iuv.flip(-1).permute(0, 3, 1, 2).float() / 255
 
 
 def uv_warp(atlas: Atlas, valid: AtlasMask, iuv: Iuv) -> tuple[Picture, Validity]:

@@ -150,7 +150,7 @@ class DiffusionTask:
         batch = batch.to(device).encoded(self.vae.to(device))  # the autoencoder moves once, then it is there
         appearance = encode_appearance(self.mcld, batch, draws.embedding_noise).select(batch.source_rows)
         hints = batch.hints if self.model.pose_guider.hint == "uv_warp" else None
-        features = self.mcld.pose_guider(batch.conditions, hints)
+        features = self.mcld.pose_guider(network_condition(batch.iuv, self.model.pose_guider), hints)
         noisy = add_noise(batch.targets, noise, timesteps, alphas)
         predicted = self.mcld.denoiser(noisy, timesteps, features, appearance, dropped=draws.dropped)
         size = (noise.shape[2], noise.shape[3])
@@ -158,15 +158,15 @@ class DiffusionTask:
             predicted,
             velocity(batch.targets, noise, timesteps, alphas),
             signal_to_noise(alphas, timesteps),
-            face_cells(batch.parts, size),
+            face_cells(batch.iuv[..., 0], size),
             self.options.loss,
-            person_cells(batch.parts, size),
+            person_cells(batch.iuv[..., 0], size),
         )
 
     def _draws(self, rng: np.random.Generator, batch: Batch) -> Draws:
         """The random numbers of a step."""
         options, rows = self.options, len(batch.targets)
-        cells = [side // LATENT_STRIDE for side in batch.parts.shape[1:]]
+        cells = [side // LATENT_STRIDE for side in batch.iuv.shape[1:3]]
         generator = torch.Generator().manual_seed(int(rng.integers(2**63)))
         noise = torch.randn((rows, self.model.vae.latent_channels, *cells), generator=generator)
         offset = torch.randn((*noise.shape[:2], 1, 1), generator=generator)
@@ -216,8 +216,7 @@ class DiffusionTask:
             targets=as_tensor(targets["view"]),
             hints=as_tensor(targets["hint"]) if targets["hint"] else None,
             headless=torch.tensor(headless),
-            conditions=torch.stack([network_condition(iuv, self.model.pose_guider) for iuv in targets["iuv"]]),
-            parts=torch.from_numpy(np.stack([iuv[..., 0] for iuv in targets["iuv"]])),
+            iuv=as_tensor(targets["iuv"]),
         )
 
     def _window(self, rng: np.random.Generator, iuv: Iuv, crop: int | None) -> Window | None:

@@ -40,8 +40,7 @@ class Batch:
     targets: Tensor  # (B, C, h, w) clean latents; or uint8 (B, H, W, 3) RGB
     hints: Tensor | None  # (B, C + 1, h, w); or uint8 (B, H, W, 4), see `PreparedPerson.hints`; None without hints
     headless: Tensor  # (B,) bool: whether the hint must not show the head
-    conditions: Tensor  # (B, K, H, W) of the Pose Guider
-    parts: Tensor  # (B, H, W) uint8 DensePose labels
+    iuv: Tensor  # uint8 (B, H, W, 3)
 
     def to(self, device: torch.device) -> Batch:
         """The same batch on a device."""
@@ -53,7 +52,7 @@ class Batch:
         """
         hints = None if self.hints is None else to_latents(vae, self.hints)
         if hints is not None:
-            hidden = face_cells(self.parts, (hints.shape[2], hints.shape[3])) & self.headless[:, None, None, None]
+            hidden = face_cells(self.iuv[..., 0], (hints.shape[2], hints.shape[3])) & self.headless[:, None, None, None]
             hints = hints.masked_fill(hidden, 0.0)
         return replace(
             self,

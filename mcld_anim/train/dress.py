@@ -1,4 +1,4 @@
-"""Other clothes for rendered people, painted where their IUV says: jackets with shirt and tie, sleeves, photographed cloth.
+"""Other clothes for rendered people, painted by their IUV: jackets with shirt and tie, sleeves, photographed cloth.
 
 The renderer knows none of these, and photographs are full of them.
 """

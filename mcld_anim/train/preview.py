@@ -86,7 +86,7 @@ def generate(
     """Latents (F, C, h, w) of a person's source in the poses of its `views`; the person has latents."""
     device = device_of(networks)
     appearance = _appearance(networks, model, person, source)
-    conditions = torch.stack([network_condition(iuv, model.pose_guider) for iuv in iuvs]).to(device)
+    conditions = network_condition(torch.from_numpy(np.stack(iuvs)).to(device), model.pose_guider)
     features = networks["pose_guider"](conditions, _hints(model, person, views, device))
     noise = start_noise((model.unet.in_channels, *model.latent_size), seed, range(len(iuvs))).to(device)
 

@@ -48,7 +48,7 @@ def test_part_planes_hold_the_whole_iuv(seed: int) -> None:
     iuv = generator.integers(0, 256, (9, 7, 3), dtype=np.uint8)
     iuv[..., 0] = generator.integers(0, 25, (9, 7))
     iuv[iuv[..., 0] == 0] = 0
-    planes = part_planes(iuv)
+    (planes,) = part_planes(torch.from_numpy(iuv)[None])
     assert planes.shape == (PART_PLANES, 9, 7)
     assert torch.equal(planes[:24].sum(0), planes[24])
     part = (planes[:24].argmax(0) + 1) * (planes[24] > 0)
@@ -60,7 +60,17 @@ def test_part_planes_hold_the_whole_iuv(seed: int) -> None:
 @pytest.mark.parametrize(("condition", "channels"), [("vui", 3), ("parts", 27)])
 def test_the_condition_has_the_channels_that_the_guider_takes(condition: str, channels: int) -> None:
     options = PoseGuiderOptions(condition=condition)  # type: ignore[arg-type]
-    assert len(network_condition(body()[1], options)) == channels == options.condition_channels
+    iuvs = torch.from_numpy(np.stack([body()[1], np.zeros((128, 128, 3), np.uint8)]))
+    planes = network_condition(iuvs, options)
+    assert planes.shape == (2, channels, 128, 128)
+    assert channels == options.condition_channels
+    assert planes[0].any()
+    assert not planes[1].any()
+
+
+def test_the_published_condition_is_the_pose_image() -> None:
+    (planes,) = network_condition(torch.from_numpy(body()[1])[None], PoseGuiderOptions(condition="vui"))
+    assert torch.equal(planes, pose_image(body()[1]))
 
 
 def test_the_hint_in_the_sources_own_pose_is_the_source() -> None:

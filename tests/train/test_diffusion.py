@@ -191,9 +191,9 @@ def test_crops_line_up(folders: Folders) -> None:
     batch = task.draw(np.random.default_rng(3), stage)
     assert batch.targets.shape == (3, 4, 4, 4)
     assert batch.hints.shape == (3, 5, 4, 4)
-    assert batch.conditions.shape == (3, 27, 32, 32)
+    assert batch.iuv.shape == (3, 32, 32, 3)
     # The hint is valid in the background, so its validity and the parts agree if both were cut alike.
-    plain = torch.nn.functional.max_pool2d((batch.parts > 0).float()[:, None], 8, 8)[:, 0] == 0
+    plain = torch.nn.functional.max_pool2d((batch.iuv[..., 0] > 0).float()[:, None], 8, 8)[:, 0] == 0
     assert batch.hints[:, -1][plain].min() == 1
     whole = task.draw(np.random.default_rng(3), StageOptions(people=2, views=1))
     assert whole.targets.shape == (2, 4, 8, 8)
@@ -220,7 +220,7 @@ def test_a_dropped_head_hint_blanks_the_head_and_nothing_else(folders: Folders) 
     dropped = task.draw(np.random.default_rng(5), stage).encoded(task.vae)
     assert whole.hints is not None
     assert dropped.hints is not None
-    head = face_cells(dropped.parts, (8, 8)).expand_as(dropped.hints)
+    head = face_cells(dropped.iuv[..., 0], (8, 8)).expand_as(dropped.hints)
     assert head.any()
     assert not dropped.hints[head].any()
     assert torch.equal(whole.hints[~head], dropped.hints[~head])

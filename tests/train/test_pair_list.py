@@ -196,15 +196,15 @@ def test_crops_are_cut_before_they_are_encoded(make_task: Callable[..., Diffusio
     found = (windows == cropped.targets[0].permute(2, 0, 1).numpy()).all((-3, -2, -1))
     pair, top, left = np.argwhere(found)[0]
     parts = task.people.pose(task.people.training[pair], 0)[top : top + 64, left : left + 64, 0]
-    assert np.array_equal(cropped.parts[0].numpy(), parts)
+    assert np.array_equal(cropped.iuv[0, ..., 0].numpy(), parts)
     encoded = cropped.encoded(task.vae)
     assert torch.equal(encoded.targets, encode_pictures(task.vae, [cropped.targets[0].numpy()]))
     assert encoded.hints is not None
     assert encoded.hints.shape == (1, 5, 8, 8)
-    head = face_cells(cropped.parts, (8, 8)).expand_as(encoded.hints)
+    head = face_cells(cropped.iuv[..., 0], (8, 8)).expand_as(encoded.hints)
     assert head.any()
     assert not encoded.hints[head].any()
-    background = torch.nn.functional.max_pool2d((cropped.parts > 0).float()[:, None], 8)[:, 0] == 0
+    background = torch.nn.functional.max_pool2d((cropped.iuv[..., 0] > 0).float()[:, None], 8)[:, 0] == 0
     assert (encoded.hints[:, -1][background] == 1).all()
 
 
