@@ -7,6 +7,12 @@ from pathlib import Path
 import pytest
 
 from mcld_anim.synthetic.dataset import write_face_shards, write_shards
+from mcld_anim.train.loop import LoopOptions
+from mcld_anim.train.views import ViewsOptions
+
+LAST_DEVELOPS = ViewsOptions(development=((2, 3),))
+"""Of the three `people`, the last is measured on."""
+LOOP = LoopOptions(steps=4, batch_size=2, warmup_steps=1, checkpoint_steps=2, evaluate_minutes=1e9, log_steps=1)
 
 PEOPLE, VIEWS = 3, 8
 
