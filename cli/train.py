@@ -97,11 +97,13 @@ def prepare(
     model: Annotated[str, typer.Option(help="Model configuration, by name or path.")] = "tiny",
     people: Annotated[str, typer.Option(help="Which people: FIRST:END[:STEP], several by comma.")] = "0:100",
     sources: Annotated[int, typer.Option(min=1, help="The first so many views serve as source photos.")] = 2,
+    device: Annotated[str, typer.Option(help="Where the networks compute: auto, cpu, cuda or mps.")] = "cpu",
     threads: Threads = 1,
 ) -> None:
     """Encode people once for `train diffusion`; run it in several processes on different people to be faster."""
     import torch
 
+    from mcld_anim.device import choose_device
     from mcld_anim.train.pairs import prepare_folder
 
     torch.set_num_threads(threads)
@@ -113,6 +115,7 @@ def prepare(
         model,
         _people(people),
         sources,
+        choose_device(device),
         on_person=lambda done, total: print(done, total, flush=True),
     )
     typer.echo(f"{made} people prepared in {output}")

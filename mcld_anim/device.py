@@ -17,7 +17,7 @@ def choose_device(name: str) -> torch.device:
     present = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     if name == "auto":
         name = next(device for device, there in present.items() if there)
-    if not present[name]:
+    if not present.get(name):
         others = ", ".join(device for device, there in present.items() if there)
         raise UsageError(f"--device {name} is not available here (PyTorch {torch.__version__} sees {others})")
     return torch.device(name)

@@ -43,8 +43,8 @@ SUSPECT_SHARE = 0.7
 LOOKS = 4
 """At most: the whole picture, twice around a suspicion, around the person."""
 LEAST_CERTAINTY = 0.78
-"""Mean probability of "person" over the patch that is required. Rendered people have 0.91 and more in 99 of 100 views;
-in 6 % of scenes without anybody, generated and photographed, somebody is seen (`mcld-anim synth densepose`)."""
+"""Mean probability of "person" over the patch that is required. Rendered people have 0.92 and more in 99 of 100 views;
+in 4 % of scenes without anybody, generated and photographed, somebody is seen (`mcld-anim synth densepose`)."""
 SEARCH_CERTAINTY = 0.82
 """The same when the picture is searched tile by tile, which gives chance a dozen tries. Real people seen small have
 often no more than 0.85."""

@@ -154,11 +154,12 @@ def prepare_folder(
     model: str,
     people: Sequence[int],
     sources: int,
+    device: torch.device,
     on_person: Callable[[int, int], None] = lambda done, total: None,
 ) -> int:
-    """`prepare` with weights from files; people whose shard is not there yet are left out."""
+    """`prepare` with weights from files, on `device`; people whose shard is not there yet are left out."""
     options = load_model_options(model)
-    autoencoder, backend = load_vae(options, vae), load_face_backend("tiny", weights=face)
+    autoencoder, backend = load_vae(options, vae).to(device), load_face_backend("tiny", device, weights=face)
     assert backend is not None
 
     def embed(picture: Picture, iuv: Iuv) -> np.ndarray | None:

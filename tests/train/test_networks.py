@@ -13,17 +13,20 @@ from safetensors.torch import load_file
 from typer.testing import CliRunner
 
 from mcld_anim.cli.train import app
-from mcld_anim.errors import InputError
+from mcld_anim.errors import InputError, UsageError
 from mcld_anim.model.vae import build_vae
 from mcld_anim.options.load import load_yaml
 from mcld_anim.options.model import VaeOptions, load_model_options
 from mcld_anim.source.tiny_face import FaceEmbedder, load_tiny_face_backend
 from mcld_anim.train.autoencoder import AutoencoderTask, AutoencoderTraining, principal_components, psnr_inside
 from mcld_anim.train.densepose import DensePoseTraining
+from mcld_anim.train.diffusion import DiffusionTraining
 from mcld_anim.train.face import FaceTask, FaceTraining, verification
 from mcld_anim.train.loop import CHECKPOINT_NAME, train
+from mcld_anim.train.pairs import PreparedPerson
 from mcld_anim.train.record import Checkpoint
 from mcld_anim.train.views import PeopleViews
+from mcld_anim.weights.table import EMBEDDED_FOLDER
 
 from .conftest import LAST_DEVELOPS, LOOP
 
@@ -124,7 +127,14 @@ def test_verification_is_perfect_for_distinct_people_and_chance_for_equal_ones()
 
 @pytest.mark.parametrize(
     ("name", "kind"),
-    [("tiny_autoencoder", AutoencoderTraining), ("tiny_densepose", DensePoseTraining), ("tiny_face", FaceTraining)],
+    [
+        ("tiny_autoencoder", AutoencoderTraining),
+        ("tiny_densepose", DensePoseTraining),
+        ("tiny_densepose_gpu", DensePoseTraining),
+        ("tiny_finetune_gpu", DiffusionTraining),
+        ("tiny_ablation_gpu", DiffusionTraining),
+        ("tiny_face", FaceTraining),
+    ],
 )
 def test_bundled_configurations_load(name: str, kind: type) -> None:
     assert load_yaml(kind, name, folder="train").loop.minutes > 0
@@ -151,3 +161,16 @@ def test_the_command_trains_and_resumes(people: Path, tmp_path: Path) -> None:
     assert again.exit_code == 0, again.output
     assert "resumed at step 2" in again.output
     assert "3 steps" in again.output
+
+
+def test_the_prepare_command_encodes_people_once(people: Path, tmp_path: Path) -> None:
+    weights = ["--vae", str(EMBEDDED_FOLDER / "vae.safetensors"), "--face", str(EMBEDDED_FOLDER / "face.safetensors")]
+    arguments = ["prepare", "--data", str(people), "--output", str(tmp_path), "--people", "0:1,2", *weights]
+    first = CliRunner().invoke(app, arguments, catch_exceptions=False)
+    assert "2 people prepared" in first.output
+    person = PreparedPerson.read(tmp_path / "person_00002.npz")
+    assert person.views.shape == (8, 12, 32, 32)
+    assert person.faces.shape == (2, 128)
+    assert "0 people prepared" in CliRunner().invoke(app, arguments, catch_exceptions=False).output
+    with pytest.raises(UsageError, match="--device tpu is not available"):
+        CliRunner().invoke(app, [*arguments, "--device", "tpu"], catch_exceptions=False)
