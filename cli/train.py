@@ -215,7 +215,7 @@ def ablation(
     prepared: Prepared,
     vae: FrozenVae,
     output: Output,
-    config: Config = "tiny",
+    config: Config = "tiny_ablation",
     minutes: Minutes = None,
     steps: Steps = None,
     threads: Threads = 1,

@@ -132,6 +132,7 @@ def test_verification_is_perfect_for_distinct_people_and_chance_for_equal_ones()
         ("tiny_densepose", DensePoseTraining),
         ("tiny_densepose_gpu", DensePoseTraining),
         ("tiny_finetune_gpu", DiffusionTraining),
+        ("tiny_ablation", DiffusionTraining),
         ("tiny_ablation_gpu", DiffusionTraining),
         ("tiny_face", FaceTraining),
     ],
