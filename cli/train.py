@@ -307,12 +307,14 @@ def _options(cls: type[Training], config: str, budget: Budget) -> Training:
 
 def _train(task: Task, options: object, loop: LoopOptions, output: Path, resume: bool) -> None:
     """Run the loop, printing its lines; a resumed run may be given a longer budget, or more processes."""
-    from mcld_anim.options.load import to_mapping
-    from mcld_anim.train.loop import train
+    from mcld_anim.train.loop import description, train
 
-    described = to_mapping(options)
-    described["loop"] = {k: v for k, v in described["loop"].items() if k not in ("steps", "minutes", "workers")}
     result = train(
-        task, loop, output, resume=resume, describe={"training": described}, on_log=lambda line: print(line, flush=True)
+        task,
+        loop,
+        output,
+        resume=resume,
+        describe=description(options),
+        on_log=lambda line: print(line, flush=True),
     )
     typer.echo(f"{result.steps} steps in {result.seconds / 60:.1f} minutes; weights in {result.weights}")

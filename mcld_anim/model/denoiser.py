@@ -91,7 +91,8 @@ class Denoiser(nn.Module):
         self, inputs: Tensor, timesteps: Tensor, appearance: AppearanceKeys, dropped: Tensor
     ) -> Tensor:
         """Sort the dropped rows to the front, predict, and put the rows back in their order."""
-        order = torch.argsort((~dropped).to(torch.uint8), stable=True).to(inputs.device, non_blocking=True)
+        order = torch.argsort((~dropped).to(torch.uint8), stable=True)
+        order = order.to(inputs.device, non_blocking=inputs.is_cuda)  # see `train.diffusion_batch`
         plain = int(dropped.sum())
         seen = appearance if appearance.rows == 1 else appearance.select(order[plain:])
         sorted_rows = self._predict(inputs[order], timesteps[order], DenoiserContext(seen, plain))

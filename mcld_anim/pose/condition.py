@@ -45,8 +45,8 @@ def part_planes(iuv: IuvTensor) -> Float[Tensor, "frames 27 height width"]:
 
 
 def network_condition(iuv: IuvTensor, options: PoseGuiderOptions) -> Float[Tensor, "frames channels height width"]:
-    """The condition planes that a Pose Guider of these options takes, float32 (F, K, H, W), on the device of the IUV,
-    which are a 36th of their size: send those."""
+    """The condition planes that a Pose Guider of these options takes, float32 (F, K, H, W), on the device of the IUV:
+    these are the smaller ones to send, by 36 times for "parts"."""
     return part_planes(iuv) if options.condition == "parts" else iuv.flip(-1).permute(0, 3, 1, 2).float() / 255
 
 

@@ -22,7 +22,7 @@ from mcld_anim.pose.backends import load_pose_backend
 from mcld_anim.source.face import load_face_backend
 from mcld_anim.synthetic.evaluate import EvaluationOptions, evaluate
 from mcld_anim.train.diffusion import TRAINED_PARTS, DiffusionTask, DiffusionTraining, load_examples
-from mcld_anim.train.loop import device_of, train
+from mcld_anim.train.loop import description, device_of, train
 from mcld_anim.train.parts import load_into
 from mcld_anim.weights.load import LoadedModels
 
@@ -66,7 +66,7 @@ def run_ablation(
     """Train and measure every variant, or those named; figures by variant.
 
     A variant whose training ended is only measured: variants that several processes trained side by side make one
-    table in a last call. Raises UsageError for an unknown variant.
+    table in a last call. Raises UsageError for an unknown variant, and where `output` holds other options' trainings.
     """
     unknown = sorted(set(variants or ()) - set(VARIANTS))
     if unknown:
@@ -76,11 +76,21 @@ def run_ablation(
         folder = output / name
         folder.mkdir(parents=True, exist_ok=True)
         model = variant_options(load_model_options(options.model), name, hint, steps)
-        (folder / "model.yaml").write_text(yaml.safe_dump(to_mapping(model)), encoding="utf-8")
-        variant = dataclasses.replace(options, model=str(folder / "model.yaml"))
+        path = folder / "model.yaml"
+        if path.exists() and dataclasses.replace(load_model_options(path), sampling=model.sampling) != model:
+            raise UsageError(f"{folder} was begun with another model or hint: use the same ones or another --output")
+        path.write_text(yaml.safe_dump(to_mapping(model)), encoding="utf-8")
+        variant = dataclasses.replace(options, model=str(path))
         people, autoencoder = load_examples(variant, vae, data, prepared, None, None)
         task = DiffusionTask(variant, people, autoencoder)
-        result = train(task, variant.loop, folder, resume=True, on_log=lambda line, name=name: on_log(f"{name} {line}"))  # type: ignore[misc]
+        result = train(
+            task,
+            variant.loop,
+            folder,
+            resume=True,
+            describe=description(variant),
+            on_log=lambda line, name=name: on_log(f"{name} {line}"),  # type: ignore[misc]
+        )
         found = evaluate(load_variant(model, vae, result.weights, device_of(task.network)), measured)
         figures[name] = {figure: found[figure] for figure in FIGURES if figure in found}
     return figures

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import multiprocessing
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import cv2
 import numpy as np
 from torch.utils.data import DataLoader, Dataset, Sampler
+
+from mcld_anim.errors import McldAnimError, UsageError
 
 MakeBatch = Callable[[np.random.Generator, float], Any]
 Order = tuple[list[int], float]
@@ -19,9 +22,12 @@ BATCHES_AHEAD = 3
 def iterate_batches(make: MakeBatch, orders: Iterator[Order], workers: int) -> Iterator[tuple[list[int], Any]]:
     """(seed, batch) of each of the `orders`, in their order.
 
-    With `workers`, that many processes are forked from this one (not on Windows) and work ahead; each batch is the
-    same as without them, since it depends on its order alone.
+    With `workers`, that many processes are forked from this one and work ahead; each batch is the same as without
+    them, since it depends on its order alone, as long as the data on disk does not grow. Errors of this package are
+    raised here as they are. UsageError on Windows, which cannot fork.
     """
+    if workers and "fork" not in multiprocessing.get_all_start_methods():
+        raise UsageError(f"{workers} worker processes cannot be forked on this system: train with --workers 0")
     loader = DataLoader(
         _Batches(make),
         batch_size=None,
@@ -32,7 +38,10 @@ def iterate_batches(make: MakeBatch, orders: Iterator[Order], workers: int) -> I
         prefetch_factor=BATCHES_AHEAD if workers else None,
         multiprocessing_context="fork" if workers else None,
     )
-    return iter(loader)
+    for seed, batch in loader:
+        if isinstance(batch, McldAnimError):
+            raise batch
+        yield seed, batch
 
 
 class _Batches(Dataset[tuple[list[int], Any]]):
@@ -43,7 +52,10 @@ class _Batches(Dataset[tuple[list[int], Any]]):
 
     def __getitem__(self, order: Order) -> tuple[list[int], Any]:
         seed, progress = order
-        return seed, self.make(np.random.default_rng(seed), progress)
+        try:
+            return seed, self.make(np.random.default_rng(seed), progress)
+        except McldAnimError as error:  # as a value: the loader would wrap it in its traceback
+            return seed, error
 
 
 class _Orders(Sampler[Order]):

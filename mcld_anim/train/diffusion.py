@@ -145,7 +145,7 @@ class DiffusionTask:
     def step_loss(self, batch: Batch, rng: np.random.Generator) -> LossTerms:
         """Add noise, predict v, compare."""
         device = device_of(self.network)
-        draws, alphas = self._draws(rng, batch).to(device), self.alphas.to(device, non_blocking=True)
+        draws, alphas = self._draws(rng, batch).to(device), self.alphas.to(device)
         noise, timesteps = draws.noise, draws.timesteps
         batch = batch.to(device).encoded(self.vae.to(device))  # the autoencoder moves once, then it is there
         appearance = encode_appearance(self.mcld, batch, draws.embedding_noise).select(batch.source_rows)

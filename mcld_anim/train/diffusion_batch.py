@@ -97,7 +97,8 @@ Rows = TypeVar("Rows", Batch, Draws)
 
 
 def _sent(rows: Rows, names: Sequence[str], device: torch.device) -> Rows:
-    """The same with the named tensors on a device, without waiting for the work that the device still has: CUDA takes
-    a copy of ordinary memory before the call returns."""
+    """The same with the named tensors on a device. CUDA takes a copy of ordinary memory before the call returns, so
+    nothing waits there for the work that the device still has; others read the memory later, and it may be gone."""
+    ahead = device.type == "cuda"
     tensors = {name: getattr(rows, name) for name in names}
-    return replace(rows, **{name: t.to(device, non_blocking=True) for name, t in tensors.items() if t is not None})
+    return replace(rows, **{name: t.to(device, non_blocking=ahead) for name, t in tensors.items() if t is not None})

@@ -28,6 +28,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from mcld_anim.errors import McldAnimError, UsageError
+from mcld_anim.options.load import to_mapping
 from mcld_anim.train.batches import iterate_batches
 from mcld_anim.train.plot import draw_curve
 from mcld_anim.train.record import Checkpoint, Curve, write_checkpoint, write_weights
@@ -52,7 +53,8 @@ class LoopOptions:
     accumulate: int = 1
     """Batches on each process whose gradients are averaged before an update."""
     workers: int = 0
-    """Processes beside each training process that make its batches ahead of time; 0 makes them in between."""
+    """Processes beside each training process that make its batches ahead of time; 0 makes them in between. The same
+    batches come of both, but that a clock's progress is read up to three batches of each worker earlier."""
     precision: Literal["float32", "float16", "bfloat16"] = "float32"
     """What the networks compute in (autocast); parameters and their averages stay in float32."""
     learning_rate: float = 1e-3
@@ -144,11 +146,21 @@ def train(
     """
     run = _Run(task, options, output, describe or {}, on_log)
     run.begin(resume)
-    while (progress := run.progress()) < 1.0:
-        run.step(progress)
-        if run.accelerator.is_main_process:
-            run.keep_records()
+    try:
+        while (progress := run.progress()) < 1.0:
+            run.step(progress)
+            if run.accelerator.is_main_process:
+                run.keep_records()
+    finally:
+        del run.batches  # ends the workers, which refer to the run and would outlive it
     return run.finish()
+
+
+def description(options: object) -> dict[str, object]:
+    """What a resumed run must share with its beginning: a training's options, without its length and its workers."""
+    described = to_mapping(options)
+    described["loop"] = {k: v for k, v in described["loop"].items() if k not in ("steps", "minutes", "workers")}
+    return {"training": described}
 
 
 def device_of(network: nn.Module) -> torch.device:
@@ -253,6 +265,7 @@ class _Run:
             self.curve = Curve(self.output / "curve.csv", self.steps_done)
             self.evaluations = Curve(self.output / "evaluation.csv", self.steps_done)
         self.started = self.saved = self.evaluated = time.monotonic()
+        self.progress()  # what the first batches are ordered with
         self.batches = iterate_batches(self.task.batch, self._coming_batches(), self.options.workers)
 
     def _coming_batches(self) -> Iterator[tuple[list[int], float]]:
@@ -284,10 +297,9 @@ class _Run:
         """The main process's value, in every process."""
         if self.accelerator.num_processes == 1:
             return value
-        from accelerate.utils import broadcast
+        from accelerate.utils import broadcast_object_list
 
-        shared: Tensor = broadcast(torch.tensor([value], device=self.accelerator.device))
-        return float(shared)
+        return float(broadcast_object_list([value])[0])
 
     def step(self, progress: float) -> None:
         """One update from the batches of (seed, step)."""

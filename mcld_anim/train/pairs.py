@@ -244,9 +244,10 @@ def to_latents(vae: LatentAutoencoder, planes: Tensor) -> Float[Tensor, "n chann
     side is no multiple of 8.
 
     Computed in the autoencoder's own format, float32, whatever autocast is on: latents are then those of the prepared
-    files to the last bit, and nothing can leave float16's range, as Stable Diffusion autoencoders are known to do.
-    The published training encodes in the format of its mixed precision. Without gradient float32 costs little memory,
-    and on GPUs PyTorch rounds the factors of float32 convolutions to TF32, which keeps the range.
+    files, but for their half precision and a device's rounding, and nothing can leave float16's range, as Stable
+    Diffusion autoencoders are known to do. The published training encodes in the format of its mixed precision. Without
+    gradient float32 costs little memory, and on GPUs PyTorch rounds the factors of float32 convolutions to TF32, which
+    keeps the range.
     """
     if planes.dtype != torch.uint8:
         return planes

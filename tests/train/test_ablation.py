@@ -67,5 +67,11 @@ def test_every_variant_is_trained_and_measured(people: Path, tmp_path: Path) -> 
     again = CliRunner().invoke(app, [*arguments, "--config", str(tmp_path / "train.yaml")], catch_exceptions=False)
     assert again.output.splitlines()[-2:] == [rows[2], rows[4]], "the same two rows; trained once"
     assert trained["B5"] == (tmp_path / "out" / "B5" / "weights.safetensors").stat().st_mtime_ns
+    config = ["--config", str(tmp_path / "train.yaml")]
+    with pytest.raises(UsageError, match="begun with another model or hint"):
+        CliRunner().invoke(app, [*arguments, *config, "--no-hint"], catch_exceptions=False)
+    (tmp_path / "train.yaml").write_text(yaml.safe_dump(training | {"condition_dropout": 0.5}))
+    with pytest.raises(UsageError, match="begun with other options"):
+        CliRunner().invoke(app, [*arguments, *config], catch_exceptions=False)
     with pytest.raises(UsageError, match="unknown variant 'B2'"):
         CliRunner().invoke(app, [*arguments, "--variant", "B2"], catch_exceptions=False)

@@ -6,6 +6,7 @@ import csv
 import dataclasses
 import json
 import math
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -23,7 +24,7 @@ from torch.nn import functional
 
 from mcld_anim.errors import McldAnimError, UsageError, WeightsError
 from mcld_anim.train.loop import CHECKPOINT_NAME, MAX_BAD_STEPS, LoopOptions, learning_rate, train, update_average
-from mcld_anim.train.record import Checkpoint, Curve, write_weights
+from mcld_anim.train.record import Checkpoint, Curve, write_checkpoint, write_weights
 from mcld_anim.weights.trained import HEADER_KEY
 
 OPTIONS = LoopOptions(
@@ -175,8 +176,32 @@ def test_a_batch_that_cannot_be_made_ends_the_training(tmp_path: Path) -> None:
             raise McldAnimError("shard_00003_iuv.npy is damaged")
 
     for workers in (0, 2):
-        with pytest.raises(McldAnimError, match="shard_00003_iuv"):
+        with pytest.raises(McldAnimError, match=r"^shard_00003_iuv.npy is damaged$"):
             train(Damaged(), dataclasses.replace(OPTIONS, workers=workers), tmp_path / str(workers))
+        assert not multiprocessing.active_children()
+
+
+def test_workers_end_with_the_training(tmp_path: Path) -> None:
+    train(Regression(), dataclasses.replace(OPTIONS, workers=2), tmp_path)
+    assert not multiprocessing.active_children()
+
+
+def test_workers_begin_where_a_resumed_run_stands(tmp_path: Path) -> None:
+    """By the clock too: the batches that are ordered before the first step know how far the run has come."""
+
+    class Placed(Regression):
+        def batch(self, rng: np.random.Generator, progress: float) -> tuple[Tensor, float]:
+            return super().batch(rng, progress), progress
+
+        def loss(self, batch: tuple[Tensor, float], rng: np.random.Generator, progress: float):  # type: ignore[no-untyped-def, override]
+            return super().loss(batch[0], rng, progress)[0], {"progress": torch.tensor(batch[1])}
+
+    by_clock = dataclasses.replace(OPTIONS, steps=None, minutes=1.0, log_steps=1)
+    train(Placed(), dataclasses.replace(by_clock, steps=3), tmp_path)
+    checkpoint = state(tmp_path)
+    write_checkpoint(tmp_path / CHECKPOINT_NAME, dataclasses.replace(checkpoint, seconds=57.0))
+    train(Placed(), dataclasses.replace(by_clock, workers=2), tmp_path, resume=True)
+    assert min(float(row["progress"]) for row in curve(tmp_path)[3:]) > 0.9
 
 
 def test_two_processes_compute_what_one_with_two_batches_does(tmp_path: Path) -> None:
