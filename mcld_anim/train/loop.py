@@ -240,6 +240,7 @@ class _Run:
         self.average = copy.deepcopy(task.network).requires_grad_(False).eval()
         self.steps_done, self.seconds_before, self.bad_steps = 0, 0.0, 0
         self.figures: dict[str, float] = {}
+        self.measured_step = -1
         self.agreed_progress = 0.0
 
     def begin(self, resume: bool) -> None:
@@ -363,7 +364,7 @@ class _Run:
             self.figures = self.task.evaluate(self.average)
         self.evaluations.add(self.steps_done, self.seconds(), self.figures)
         self.on_log("evaluation: " + _line(self.steps_done, self.seconds(), self.figures))
-        self.evaluated = time.monotonic()
+        self.evaluated, self.measured_step = time.monotonic(), self.steps_done
 
     def save(self) -> None:
         state = Checkpoint(
@@ -398,7 +399,8 @@ class _Run:
 
     def finish(self) -> TrainingResult:
         if self.accelerator.is_main_process:
-            self.evaluate()
+            if self.measured_step != self.steps_done:
+                self.evaluate()
             self.save()
         self.accelerator.wait_for_everyone()
         return TrainingResult(self.steps_done, self.seconds(), self.figures, self.output / WEIGHTS_NAME)

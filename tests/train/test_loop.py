@@ -346,3 +346,9 @@ def test_a_curve_forgets_what_a_resumed_run_repeats(tmp_path: Path) -> None:
     again.add(3, 0.0, {"loss": 30.0})
     with open(tmp_path / "c.csv", newline="", encoding="utf-8") as file:
         assert [row["loss"] for row in csv.DictReader(file)] == ["1", "2", "30"]
+
+
+def test_the_end_is_measured_once(tmp_path: Path) -> None:
+    train(Regression(), dataclasses.replace(OPTIONS, steps=4, evaluate_minutes=0.0), tmp_path)
+    with open(tmp_path / "evaluation.csv", newline="", encoding="utf-8") as file:
+        assert [row["step"] for row in csv.DictReader(file)] == ["1", "2", "3", "4"]
