@@ -12,9 +12,10 @@ processes compute what one with `accumulate: 2` does.
 
 from __future__ import annotations
 
+import atexit
 import copy
+import gc
 import itertools
-import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext
@@ -25,11 +26,11 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from mcld_anim.errors import McldAnimError, UsageError
 from mcld_anim.options.load import to_mapping
 from mcld_anim.train.batches import iterate_batches
+from mcld_anim.train.course import learning_rate, update_average
 from mcld_anim.train.plot import draw_curve
 from mcld_anim.train.record import Checkpoint, Curve, write_checkpoint, write_weights
 
@@ -168,31 +169,6 @@ def device_of(network: nn.Module) -> torch.device:
     return next(network.parameters(), torch.empty(0)).device
 
 
-def learning_rate(options: LoopOptions, step: int, progress: float) -> float:
-    """Learning rate of step `step` (from 0) when `progress` (0..1) of the budget is spent."""
-    warm = min(1.0, (step + 1) / max(1, options.warmup_steps))
-    falling = min(1.0, max(0.0, (progress - options.decay_from) / (1.0 - options.decay_from)))
-    shape = {
-        "constant": 1.0,
-        "linear": 1.0 - falling,
-        "cosine": 0.5 * (1.0 + math.cos(math.pi * falling)),
-    }[options.schedule]
-    low = options.final_learning_rate if options.schedule != "constant" else 0.0
-    return options.learning_rate * warm * (low + (1.0 - low) * shape)
-
-
-def update_average(average: nn.Module, network: nn.Module, decay: float, step: int) -> None:
-    """Move the averaged parameters towards the network's; buffers (running statistics) are copied.
-
-    While the run is young the average reaches back over a tenth of it only: decay = min(decay, (1+i)/(10+i)).
-    """
-    move_towards = get_ema_multi_avg_fn(min(decay, (1.0 + step) / (10.0 + step)))
-    with torch.no_grad():
-        move_towards(list(average.parameters()), list(network.parameters()), None)
-        for kept, current in zip(average.buffers(), network.buffers(), strict=True):
-            kept.copy_(current)
-
-
 class _Step(nn.Module):
     """A task's loss as a module, so that what wraps modules for several processes sees the whole of a step."""
 
@@ -215,7 +191,18 @@ def _accelerator(precision: str) -> Accelerator:
     names = {"float32": "no", "float16": "fp16", "bfloat16": "bf16"}
     # Dropped samples leave the reference unused, frozen layers get no gradient at all.
     unused = DistributedDataParallelKwargs(find_unused_parameters=True)
-    return Accelerator(mixed_precision=names[precision], kwargs_handlers=[unused])
+    accelerator = Accelerator(mixed_precision=names[precision], kwargs_handlers=[unused])
+    if accelerator.num_processes > 1:
+        atexit.register(_leave_group)
+    return accelerator
+
+
+def _leave_group() -> None:
+    """Leave the other processes in order: at the interpreter's own end the group's threads may abort this one, and
+    torchrun would then end all."""
+    gc.collect()  # a finished run lies in a cycle, and its model holds on to the group
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
 
 
 class _Run:
@@ -298,9 +285,10 @@ class _Run:
         """The main process's value, in every process."""
         if self.accelerator.num_processes == 1:
             return value
-        from accelerate.utils import broadcast_object_list
+        from accelerate.utils import broadcast
 
-        return float(broadcast_object_list([value])[0])
+        exact = torch.tensor([value], dtype=torch.float64, device=self.accelerator.device)
+        return float(broadcast(exact))
 
     def step(self, progress: float) -> None:
         """One update from the batches of (seed, step)."""

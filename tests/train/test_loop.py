@@ -23,7 +23,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from mcld_anim.errors import McldAnimError, UsageError, WeightsError
-from mcld_anim.train.loop import CHECKPOINT_NAME, MAX_BAD_STEPS, LoopOptions, learning_rate, train, update_average
+from mcld_anim.train.course import learning_rate, update_average
+from mcld_anim.train.loop import CHECKPOINT_NAME, MAX_BAD_STEPS, LoopOptions, train
 from mcld_anim.train.record import Checkpoint, Curve, write_checkpoint, write_weights
 from mcld_anim.weights.trained import HEADER_KEY
 
