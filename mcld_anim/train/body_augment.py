@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from mcld_anim.arrays import HEAD_PARTS, Iuv, Picture
 from mcld_anim.pose.tiny_network import INPUT_SIZE
 from mcld_anim.train.dress import dressed
-from mcld_anim.train.scenes import Floats, blurred, random_colour, smooth_noise
+from mcld_anim.train.scenes import Floats, blurred, random_colour, random_cut, smooth_noise
 
 
 @dataclass(frozen=True)
@@ -192,8 +192,6 @@ def _background(backgrounds: list[Picture], rng: np.random.Generator) -> Picture
     """One of the prepared backgrounds, shifted, mirrored, its colours exchanged; or one plain colour."""
     if rng.random() < 0.15:
         return np.broadcast_to(rng.integers(0, 256, 3, dtype=np.uint8), (INPUT_SIZE, INPUT_SIZE, 3))
-    chosen = backgrounds[int(rng.integers(len(backgrounds)))]
-    top, left = rng.integers(0, np.array(chosen.shape[:2]) - INPUT_SIZE + 1)
-    cut = chosen[top : top + INPUT_SIZE, left : left + INPUT_SIZE]
+    cut = random_cut(backgrounds, rng, INPUT_SIZE)
     cut = cut[:, ::-1] if rng.random() < 0.5 else cut
     return cut[..., rng.permutation(3)]

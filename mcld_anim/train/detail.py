@@ -101,20 +101,23 @@ class DetailTask:
 
     def batch(self, rng: np.random.Generator, progress: float) -> FrameOrder:
         """Random views of one random person."""
-        person = int(self.people.training[int(rng.integers(len(self.people.training)))])
-        source = int(rng.integers(len(self.people.person(person).textures)))
-        seen = self.people.person(person).targets(source)
+        number = int(self.people.training[int(rng.integers(len(self.people.training)))])
+        person = self.people.person(number)
+        source = int(rng.integers(len(person.textures)))
+        seen = person.targets(source)
         views = [int(view) for view in rng.choice(seen, min(self.options.views, len(seen)), replace=False)]
-        return self.order(person, source, views, int(rng.choice(self.options.steps)), int(rng.integers(2**31)))
+        return self.order(number, person, source, views, int(rng.choice(self.options.steps)), int(rng.integers(2**31)))
 
-    def order(self, person: int, source: int, views: list[int], steps: int, seed: int) -> FrameOrder:
-        """Everything that the frames of a person's views from one of its sources need."""
-        seen = [self.people.target(person, view) for view in views]
-        photo, iuv = self.people.source(person, source)
+    def order(
+        self, number: int, person: PreparedPerson, source: int, views: list[int], steps: int, seed: int
+    ) -> FrameOrder:
+        """Everything that the frames of views of person `number` from one of its sources need."""
+        seen = [self.people.target(number, view) for view in views]
+        photo, iuv = self.people.source(number, source)
         atlas, valid = hint_atlas(photo, iuv)
         plate = background_plate(photo, iuv)
         return FrameOrder(
-            person=self.people.person(person),
+            person=person,
             source=source,
             views=views,
             iuvs=[iuv for _, iuv in seen],
@@ -167,8 +170,9 @@ class DetailTask:
         spread = np.linspace(0, len(numbers) - 1, min(self.options.measured_people, len(numbers)))
         figures: dict[str, list[float]] = {}
         for number in (numbers[int(k)] for k in spread):
-            views = self.people.person(number).targets(0)[-2:]
-            frames = self.frames(self.order(number, 0, views, self.model.sampling.steps, seed=0))
+            prepared = self.people.person(number)
+            views = prepared.targets(0)[-2:]
+            frames = self.frames(self.order(number, prepared, 0, views, self.model.sampling.steps, seed=0))
             made = {"finished": self._finish(network, frames), "decoded": frames.decoded, "hint": frames.hints.pictures}
             truths = to_pictures(frames.truths)
             for name, pictures in made.items():

@@ -49,6 +49,13 @@ def make_backgrounds(count: int, seed: int) -> list[Picture]:
     return [kinds[k % len(kinds)](rng, SCENE_SIZE) for k in range(count)]
 
 
+def random_cut(pictures: list[Picture], rng: np.random.Generator, side: int) -> Picture:
+    """A square (side, side, 3) somewhere in one of `pictures`, which are at least as large."""
+    chosen = pictures[int(rng.integers(len(pictures)))]
+    top, left = rng.integers(0, np.array(chosen.shape[:2]) - side + 1)
+    return chosen[top : top + side, left : left + side]
+
+
 def random_colour(rng: np.random.Generator) -> Floats:
     base = rng.uniform(0, 255)
     return np.clip(base + rng.normal(0, rng.choice([8, 50]), 3), 0, 255).astype(np.float32)

@@ -65,7 +65,7 @@ def test_it_learns_to_use_the_hint_and_exports_what_a_model_loads(folder: Path, 
 
 def test_hints_and_truths_show_the_same_views(folder: Path, people: Path) -> None:
     task = make_task(folder, people)
-    frames = task.frames(task.order(1, 0, [2, 4], steps=1, seed=0))
+    frames = task.frames(task.order(1, task.people.person(1), 0, [2, 4], steps=1, seed=0))
     for row, view in enumerate((2, 4)):
         picture, iuv = task.people.views.view(1, view)
         assert np.array_equal(frames.hints.person[row, 0].numpy() > 0, iuv[..., 0] > 0)
