@@ -30,10 +30,10 @@ def command(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an output that exists.")] = False,
 ) -> None:
     """Write the DensePose IUV of every frame of a video, or of a photo."""
-    from mcld_anim.device import choose_device
-    from mcld_anim.extract import DensePoseRequest, extract_densepose
+    from mcld_anim.core.device import choose_device
+    from mcld_anim.model.choose import choose_alone
     from mcld_anim.options.person import parse_person
-    from mcld_anim.weights.choose import choose_alone
+    from mcld_anim.run.extract import DensePoseRequest, extract_densepose
 
     request = DensePoseRequest(
         input=input,

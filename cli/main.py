@@ -13,9 +13,9 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from mcld_anim import __version__
 from mcld_anim.cli import batch, densepose, doctor, models, pose, report, run, synth, texture, train
-from mcld_anim.errors import McldAnimError
+from mcld_anim.core.errors import McldAnimError
+from mcld_anim.core.version import __version__
 
 
 class OneLineErrors(TyperGroup):

@@ -113,9 +113,9 @@ def verify_random(name: str, dtype: str) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from mcld_anim.device import cpu_multiplies_bfloat16
-    from mcld_anim.weights.convert import check_saved_dtype
-    from mcld_anim.weights.rehearsal import rehearse
+    from mcld_anim.core.device import cpu_multiplies_bfloat16
+    from mcld_anim.setup.convert import check_saved_dtype
+    from mcld_anim.setup.rehearsal import rehearse
 
     if dtype == "auto":
         dtype = "bfloat16" if cpu_multiplies_bfloat16() else "float32"

@@ -27,10 +27,10 @@ def pull_command(
     ] = False,
 ) -> None:
     """Fetch published weights, check them, and convert them once to safetensors; run again to go on."""
-    from mcld_anim.weights.choose import default_pulls
-    from mcld_anim.weights.convert import check_saved_dtype
+    from mcld_anim.model.choose import default_pulls
+    from mcld_anim.setup.convert import check_saved_dtype
+    from mcld_anim.setup.pull import PullRequest, pull
     from mcld_anim.weights.published import published_model
-    from mcld_anim.weights.pull import PullRequest, pull
 
     kept = check_saved_dtype(dtype)
     for name in names or []:
@@ -60,7 +60,7 @@ def convert_command(
 ) -> None:
     """Convert weights in the published layout to safetensors, their keys checked; no pickle is run."""
     from mcld_anim.options.model import load_model_options
-    from mcld_anim.weights.convert import check_saved_dtype, convert
+    from mcld_anim.setup.convert import check_saved_dtype, convert
 
     options, kept = load_model_options(config), check_saved_dtype(dtype)
     for path in convert(source, target, options, kept, lambda text: typer.echo(text, err=True)):

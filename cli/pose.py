@@ -37,7 +37,7 @@ def command(
 ) -> None:
     """Show the person of a photo in the pose of another picture or of an IUV file."""
     options = resolve_options(PoseOptions, locals())
-    from mcld_anim.transfer import transfer
+    from mcld_anim.run.transfer import transfer
 
     with StageBars() as bars:
         result = transfer(options, progress=bars.update, on_event=bars.tell)

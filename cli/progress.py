@@ -15,7 +15,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from mcld_anim.events import Event
+from mcld_anim.core.events import Event
 
 
 class StageBars:

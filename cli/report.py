@@ -22,7 +22,7 @@ def command(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a report that exists.")] = False,
 ) -> None:
     """Write a report on an existing video: face similarity and stability of every frame, as HTML, JSON and CSV."""
-    from mcld_anim.report.existing import ReportRequest, report_video
+    from mcld_anim.run.report import ReportRequest, report_video
 
     request = ReportRequest(video, source, output, densepose, face, device, overwrite)
     with StageBars() as bars:

@@ -53,7 +53,7 @@ def command(
 ) -> None:
     """Animate the person of a photo with the motion of a driving video."""
     options = resolve_options(RunOptions, locals())
-    from mcld_anim.animate import animate
+    from mcld_anim.run.animate import animate
 
     with StageBars() as bars:
         result = animate(options, progress=bars.update, on_event=bars.tell)

@@ -85,8 +85,8 @@ def evaluate_command(
     """Measure the embedded model against rendered truth, beside naive predictors and the raw UV copy."""
     import torch
 
-    from mcld_anim.synthetic.evaluate import EvaluationOptions, evaluate
-    from mcld_anim.weights.load import load_models
+    from mcld_anim.evaluate.held_out import EvaluationOptions, evaluate
+    from mcld_anim.model.load import load_models
 
     options = EvaluationOptions(people, poses, seed)
     models = load_models("tiny", torch.device("cpu"), torch.float32, "tiny", "tiny")
@@ -106,9 +106,9 @@ def stability_command(
     """Measure how steady the embedded model's dances are, with and without blending, beside rendered truth."""
     import torch
 
-    from mcld_anim.synthetic.clips import clip_figures
+    from mcld_anim.evaluate.stability import clip_figures
+    from mcld_anim.model.load import load_models
     from mcld_anim.synthetic.identity import check_held_out
-    from mcld_anim.weights.load import load_models
 
     check_held_out(seed)
     models = load_models("tiny", torch.device("cpu"), torch.float32, "tiny", "tiny")
@@ -140,8 +140,8 @@ def densepose_command(
     json_path: Annotated[Path | None, typer.Option("--json", help="Write the figures here as well.")] = None,
 ) -> None:
     """Measure the embedded DensePose estimator on held-out people and on scenes without anybody."""
+    from mcld_anim.evaluate.densepose import empty_scenes, estimator_figures
     from mcld_anim.pose.tiny import load_tiny_pose_backend
-    from mcld_anim.synthetic.estimator_figures import empty_scenes, estimator_figures
     from mcld_anim.synthetic.identity import check_held_out
 
     check_held_out(seed)
@@ -164,8 +164,8 @@ def retarget_command(
     """Measure --retarget off, scale and limbs between people of different builds, against rendered truth."""
     import torch
 
-    from mcld_anim.synthetic.retarget_figures import retarget_figures
-    from mcld_anim.weights.load import load_models
+    from mcld_anim.evaluate.retarget import retarget_figures
+    from mcld_anim.model.load import load_models
 
     models = load_models("tiny", torch.device("cpu"), torch.float32, "tiny", "tiny")
     with Progress() as progress:

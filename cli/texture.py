@@ -19,9 +19,9 @@ def command(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an output that exists.")] = False,
 ) -> None:
     """Write the UV texture of the person in a photo, in the SMPL layout."""
-    from mcld_anim.device import choose_device
-    from mcld_anim.extract import extract_texture
-    from mcld_anim.weights.choose import choose_alone
+    from mcld_anim.core.device import choose_device
+    from mcld_anim.model.choose import choose_alone
+    from mcld_anim.run.extract import extract_texture
 
     chosen = choose_alone(densepose)
     extract_texture(photo, output, iuv, chosen, str(choose_device(device)), overwrite)

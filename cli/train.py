@@ -103,7 +103,7 @@ def prepare(
     """Encode people once for `train diffusion`; run it in several processes on different people to be faster."""
     import torch
 
-    from mcld_anim.device import choose_device
+    from mcld_anim.core.device import choose_device
     from mcld_anim.train.pairs import prepare_folder
 
     torch.set_num_threads(threads)
@@ -234,7 +234,7 @@ def ablation(
     seed: Annotated[int, typer.Option(help="Seed of the first held-out person, 900000 or more.")] = 900_000,
 ) -> None:
     """Train the paper's variants (B1, B3, B5, full) for one budget each and print their figures as a table."""
-    from mcld_anim.synthetic.evaluate import EvaluationOptions
+    from mcld_anim.evaluate.held_out import EvaluationOptions
     from mcld_anim.train.ablation import as_table, run_ablation
     from mcld_anim.train.diffusion import DiffusionTraining
 

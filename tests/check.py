@@ -1,20 +1,21 @@
-"""The one health command: format, lint, types and tests, in the order in which they are quickest to fail."""
+"""The one health command: format, lint, layers, types and tests, in the order in which they are quickest to fail."""
 
 import subprocess
 import sys
 
 CHECKS = (
-    ("format", ["ruff", "format", "--check", "."]),
-    ("lint", ["ruff", "check", "."]),
-    ("types", ["mypy"]),
-    ("tests", ["pytest"]),
+    ("format", ["-m", "ruff", "format", "--check", "."]),
+    ("lint", ["-m", "ruff", "check", "."]),
+    ("layers", ["tests/lint_imports.py"]),
+    ("types", ["-m", "mypy"]),
+    ("tests", ["-m", "pytest"]),
 )
 
 
 def main() -> int:
     for name, command in CHECKS:
         print(f"== {name}: {' '.join(command)}", flush=True)
-        code = subprocess.call([sys.executable, "-m", *command])
+        code = subprocess.call([sys.executable, *command])
         if code:
             print(f"== {name} failed (exit {code})", flush=True)
             return code

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -13,8 +14,9 @@ import pytest
 import torch
 from PIL import Image
 
-from mcld_anim.arrays import Iuv, Picture
+from mcld_anim.core.arrays import Iuv, Picture
 from mcld_anim.model.build import build_mcld
+from mcld_anim.model.load import LoadedModels
 from mcld_anim.options.model import (
     FaceTokenOptions,
     ImageEncoderOptions,
@@ -25,11 +27,12 @@ from mcld_anim.options.model import (
     VaeOptions,
 )
 from mcld_anim.pose.backends import PoseEstimate, estimate_of
+from mcld_anim.setup.rehearsal import published_layout, write_published
 from mcld_anim.source.face import Face
 from mcld_anim.synthetic.dance import dance_pose
 from mcld_anim.synthetic.person import Person, Rendering, render
 from mcld_anim.synthetic.scene import Light, View, draw_background
-from mcld_anim.weights.load import LoadedModels
+from mcld_anim.weights.published import published_model
 
 CLIP_FPS = 10
 CLIP_FRAMES = 11  # not a multiple of the batch sizes that tests use
@@ -62,6 +65,27 @@ SMALL_MODEL = ModelOptions(
 @pytest.fixture(scope="session")
 def small_options() -> ModelOptions:
     return SMALL_MODEL
+
+
+@pytest.fixture(scope="session")
+def small(small_options: ModelOptions) -> ModelOptions:
+    """The published structure with every part at its smallest."""
+    return dataclasses.replace(
+        small_options,
+        name="small",
+        texture_fill="telea",
+        vae=VaeOptions(block_out_channels=(8, 8, 8, 8), layers_per_block=1, norm_num_groups=4),
+        pose_guider=PoseGuiderOptions(block_out_channels=(4, 4, 8, 8)),
+        face=dataclasses.replace(small_options.face, embedding_dim=8),
+    )
+
+
+@pytest.fixture(scope="session")
+def published_files(tmp_path_factory: pytest.TempPathFactory, small: ModelOptions) -> Path:
+    """A folder with the small model under the published names."""
+    folder = tmp_path_factory.mktemp("published")
+    write_published(published_layout(small), published_model("mcld-sd15"), folder)
+    return folder
 
 
 class KnownPoses:

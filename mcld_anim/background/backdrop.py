@@ -9,10 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
-from mcld_anim.arrays import Picture
-from mcld_anim.errors import PictureError, VideoError
-from mcld_anim.events import Event, EventSink
-from mcld_anim.pictures import PHOTO_SUFFIXES, check_picture, read_picture
+from mcld_anim.core.arrays import Picture
+from mcld_anim.core.errors import PictureError, VideoError
+from mcld_anim.core.events import Event, EventSink
+from mcld_anim.core.pictures import PHOTO_SUFFIXES, check_picture, read_picture
 from mcld_anim.video.framing import resize_picture
 from mcld_anim.video.probe import probe
 from mcld_anim.video.read import read_frames

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from mcld_anim.arrays import Alpha, Iuv, Picture
-from mcld_anim.pose.correspondence import carried, surface_motion
-from mcld_anim.source.plate import push_pull
+from mcld_anim.body.correspondence import carried, surface_motion
+from mcld_anim.core.arrays import Alpha, Iuv, Picture
+from mcld_anim.core.push_pull import push_pull
 
 # Lengths below are shares of the person's larger side.
 CORE = 0.005  # inside the IUV's edge by this: the person for certain; the frame was made to follow the IUV

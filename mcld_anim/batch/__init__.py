@@ -1,0 +1,1 @@
+"""Many rows of a manifest with the models loaded once."""

@@ -12,20 +12,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mcld_anim.animate import animate
 from mcld_anim.batch.manifest import Row, read_manifest
 from mcld_anim.batch.record import BatchRecord
-from mcld_anim.cache import Loader, RunCache
-from mcld_anim.checksums import Checksums
-from mcld_anim.durable import make_folders
-from mcld_anim.errors import ManifestError, McldAnimError, OutputError
-from mcld_anim.events import Event, EventSink, warn
+from mcld_anim.core.checksums import Checksums
+from mcld_anim.core.durable import make_folders
+from mcld_anim.core.errors import ManifestError, McldAnimError, OutputError
+from mcld_anim.core.events import Event, EventSink, warn
+from mcld_anim.core.outputs import OutputFiles, check_free
+from mcld_anim.core.stages import Progress, ignore_progress
+from mcld_anim.model.load import load_models
 from mcld_anim.options.load import to_mapping
 from mcld_anim.options.run import RunOptions
-from mcld_anim.outputs import OutputFiles, check_free
-from mcld_anim.report.stages import Progress, ignore_progress
-from mcld_anim.transfer import transfer
-from mcld_anim.weights.load import load_models
+from mcld_anim.run.animate import animate
+from mcld_anim.run.cache import Loader, RunCache
+from mcld_anim.run.transfer import transfer
 
 ROWS_STAGE = "rows"
 

@@ -16,11 +16,11 @@ from typing import Any
 
 import yaml
 
-from mcld_anim.errors import ManifestError, McldAnimError, UsageError
+from mcld_anim.core.errors import ManifestError, McldAnimError, UsageError
+from mcld_anim.core.outputs import OutputFiles, name_output
 from mcld_anim.options.resolve import resolve_options
 from mcld_anim.options.run import DENSEPOSE_BACKENDS, PoseOptions, RunOptions, SynthesisOptions
 from mcld_anim.options.video import BACKGROUNDS
-from mcld_anim.outputs import OutputFiles, name_output
 
 PATH_KEYS = ("source", "driving", "pose", "config")
 """Keys whose value is a path relative to the manifest; `audio` and `densepose` may be one as well."""

@@ -7,10 +7,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-import mcld_anim
 from mcld_anim.batch.manifest import Row
-from mcld_anim.durable import durable_file
-from mcld_anim.errors import OutputError
+from mcld_anim.core.durable import durable_file
+from mcld_anim.core.errors import OutputError
+from mcld_anim.core.version import __version__
 
 RECORD_NAME = "batch.json"
 
@@ -55,6 +55,6 @@ class BatchRecord:
         names = [row.output for row in order]
         rows = [self.rows[name] for name in dict.fromkeys([*names, *self.rows])]
         counts = {status: sum(row["status"] == status for row in rows) for status in ("done", "failed", "waiting")}
-        content = {"mcld_anim": mcld_anim.__version__, "summary": counts, "rows": rows}
+        content = {"mcld_anim": __version__, "summary": counts, "rows": rows}
         with durable_file(self.path, overwrite=True) as partial:
             partial.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

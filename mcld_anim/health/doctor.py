@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Iterator
 
-from mcld_anim.errors import McldAnimError
+from mcld_anim.core.errors import McldAnimError
 from mcld_anim.health.findings import Finding, examine
 from mcld_anim.health.machine import REINSTALL, TORCH, check_codecs, check_system, check_torch
 from mcld_anim.health.packages import check_conflicts, check_optional, check_required
@@ -33,7 +33,7 @@ def check_networks() -> Iterator[Finding]:
     import diffusers
     import transformers
 
-    importlib.import_module("mcld_anim.weights.load")
+    importlib.import_module("mcld_anim.model.load")
     yield Finding(
         "networks", "networks", "ok", f"diffusers {diffusers.__version__}, transformers {transformers.__version__}"
     )
@@ -65,8 +65,8 @@ def check_weights() -> Iterator[Finding]:
 
 def check_stages() -> Iterator[Finding]:
     """What `mcld-anim run` would take for each stage where all is left to it."""
-    from mcld_anim.device import choose_device
-    from mcld_anim.weights.choose import choose_densepose, choose_face, choose_model, find_model, has_packages
+    from mcld_anim.core.device import choose_device
+    from mcld_anim.model.choose import choose_densepose, choose_face, choose_model, find_model, has_packages
 
     chosen = find_model(choose_model("auto", choose_device("auto")))
     yield Finding("stages", "model", "ok", chosen.name)

@@ -40,7 +40,7 @@ def check_torch() -> Iterator[Finding]:
     """torch, the device and number format that `auto` takes, and whether a GPU lies idle."""
     import torch
 
-    from mcld_anim.device import choose_device, choose_dtype
+    from mcld_anim.core.device import choose_device, choose_dtype
 
     version = torch.__version__
     if version.split(".")[:2] != ["2", "13"]:

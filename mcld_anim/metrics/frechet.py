@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Float
 
-from mcld_anim.errors import UsageError
+from mcld_anim.core.errors import UsageError
 
 Features = Float[np.ndarray, "samples dimensions"]
 

@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Bool, Float, UInt8
 from scipy import ndimage
 
-from mcld_anim.errors import UsageError
+from mcld_anim.core.errors import UsageError
 
 AnyPicture = Float[np.ndarray, "height width 3"] | UInt8[np.ndarray, "height width 3"]
 Mask = Bool[np.ndarray, "height width"]

@@ -19,8 +19,9 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float
 
-from mcld_anim.arrays import PART_COUNT, Iuv, Picture
-from mcld_anim.errors import UsageError
+from mcld_anim.body.texels import mean_colours
+from mcld_anim.core.arrays import Iuv, Picture
+from mcld_anim.core.errors import UsageError
 
 TEXELS = 64
 """Side of a part's texture here. In a frame of 256 pixels a torso has about as many pixels across."""
@@ -66,10 +67,5 @@ def read_back(
     """
     if picture.shape != iuv.shape:
         raise UsageError(f"picture {picture.shape} and IUV {iuv.shape} differ in size: resize one to the other")
-    inside = iuv[..., 0] > 0
-    part, u, v = iuv[inside].astype(np.int64).T
-    index = ((part - 1) * TEXELS + v * TEXELS // 256) * TEXELS + u * TEXELS // 256
-    count = np.bincount(index, minlength=PART_COUNT * TEXELS**2)
-    sums = [np.bincount(index, weights=channel, minlength=len(count)) for channel in picture[inside].T]
-    seen = count > 0
-    return np.stack(sums, axis=1) / np.maximum(count, 1)[:, None], seen, index
+    colours, count, index = mean_colours(picture, iuv, TEXELS)
+    return colours, count > 0, index

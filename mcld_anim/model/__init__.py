@@ -1,0 +1,1 @@
+"""The networks of MCLD, how they are built and loaded, and the encoded source."""

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from fnmatch import fnmatchcase
 
 from torch import Tensor, nn
 
-from mcld_anim.errors import WeightsError
+from mcld_anim.core.errors import WeightsError
 from mcld_anim.model.build import Mcld
 from mcld_anim.model.reference_net import ReferenceNet
+from mcld_anim.weights.strict import fitting
 
 PUBLISHED_NETWORKS = {
     "denoising_unet": "denoiser.unet",
@@ -51,50 +51,13 @@ def published_state(mcld: Mcld, part: str, state: Mapping[str, Tensor]) -> dict[
         unused = _IMAGE_ENCODER_UNUSED
     elif part == "vae":
         state = {_rename_vae_key(key): value for key, value in state.items()}
-    return _fitting(_published_network(mcld, part), state, part, unused)
+    return fitting(_published_network(mcld, part), state, part, unused)
 
 
 def _published_network(mcld: Mcld, part: str) -> nn.Module:
     if part not in PUBLISHED_NETWORKS:
         raise WeightsError(f"no published part is named {part!r}; there are: {', '.join(PUBLISHED_PARTS)}")
     return mcld.get_submodule(PUBLISHED_NETWORKS[part])
-
-
-def load_strict(network: nn.Module, state: Mapping[str, Tensor], name: str, unused: tuple[str, ...] = ()) -> None:
-    """Copy exactly the keys the network has; keys that match a pattern in `unused` may be there and are left
-    out.
-
-    Raises WeightsError naming every missing, unexpected or wrongly shaped key.
-    """
-    network.load_state_dict(_fitting(network, state, name, unused))
-
-
-def _fitting(
-    network: nn.Module, state: Mapping[str, Tensor], name: str, unused: tuple[str, ...] = ()
-) -> dict[str, Tensor]:
-    """`state` without keys that match `unused`, if it has exactly the keys and shapes of the network."""
-    wanted = network.state_dict()
-    state = {key: value for key, value in state.items() if key in wanted or not _matches_any(key, unused)}
-    shapes = {
-        key: f"{key} {tuple(state[key].shape)} instead of {tuple(value.shape)}"
-        for key, value in wanted.items()
-        if key in state and state[key].shape != value.shape
-    }
-    problems = [
-        f"{word} {_shortened(keys)}"
-        for word, keys in (
-            ("missing", sorted(wanted.keys() - state.keys())),
-            ("unexpected", sorted(state.keys() - wanted.keys())),
-            ("of another size:", sorted(shapes.values())),
-        )
-        if keys
-    ]
-    if problems:
-        raise WeightsError(
-            f"the weights {name!r} do not fit this model ({'; '.join(problems)}): "
-            "use the file and the model configuration that belong together"
-        )
-    return state
 
 
 def unread_reference_keys(reference_net: ReferenceNet) -> tuple[str, ...]:
@@ -110,12 +73,3 @@ def _rename_vae_key(key: str) -> str:
     if "attentions" in parts and parts[-2] in _VAE_ATTENTION_RENAMES:
         parts[-2] = _VAE_ATTENTION_RENAMES[parts[-2]]
     return ".".join(parts)
-
-
-def _matches_any(key: str, patterns: tuple[str, ...]) -> bool:
-    return any(fnmatchcase(key, pattern) for pattern in patterns)
-
-
-def _shortened(keys: list[str], most: int = 8) -> str:
-    more = f" and {len(keys) - most} more" if len(keys) > most else ""
-    return ", ".join(keys[:most]) + more

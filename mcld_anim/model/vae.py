@@ -15,7 +15,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mcld_anim.errors import UsageError
+from mcld_anim.core.errors import UsageError
 from mcld_anim.options.model import LATENT_STRIDE, VaeOptions
 
 Pictures = Float[Tensor, "batch 3 height width"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from mcld_anim.errors import UsageError
+from mcld_anim.core.errors import UsageError
 
 NOISE_PATTERN = re.compile(r"shared|independent|mixed:(\d+\.?\d*|\.\d+)")
 

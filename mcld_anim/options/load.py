@@ -14,7 +14,7 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_
 
 import yaml
 
-from mcld_anim.errors import UsageError
+from mcld_anim.core.errors import UsageError
 
 Options = TypeVar("Options")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from mcld_anim.errors import UsageError
+from mcld_anim.core.errors import UsageError
 
 _NUMBER = re.compile(r"\d{1,4}")
 _POINT = re.compile(r"(\d{1,6}(?:\.\d+)?)\s*,\s*(\d{1,6}(?:\.\d+)?)")

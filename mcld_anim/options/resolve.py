@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import yaml
 
-from mcld_anim.errors import UsageError
+from mcld_anim.core.errors import UsageError
 from mcld_anim.options.load import from_mapping
 from mcld_anim.options.run import SynthesisOptions, check_choice
 

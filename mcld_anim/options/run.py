@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from mcld_anim.errors import UsageError
+from mcld_anim.core.errors import UsageError
 from mcld_anim.options.checks import check_choice, check_noise, check_range
 from mcld_anim.options.person import LARGEST
 from mcld_anim.options.video import VideoOptions
@@ -34,14 +34,14 @@ class SynthesisOptions:
 
     source: Path  # photo of the person to be shown
     output: Path | None = None  # None: named after the inputs, in the current folder
-    model: str = "auto"  # "tiny" (embedded), "mcld-sd15" (pulled), a folder of weights; auto: see `weights.choose`
+    model: str = "auto"  # "tiny" (embedded), "mcld-sd15" (pulled), a folder of weights; auto: see `model.choose`
     device: DeviceName = "auto"  # auto: cuda, else mps, else cpu
     dtype: DtypeName = "auto"  # auto: half precision on accelerators, on a CPU only where that is faster
     seed: int = 0  # of the start noise, 0 .. 2**63 - 1
     steps: int | None = None  # DDIM steps, best a divisor of 1000; None: the model's own (configs/model)
     step_scale: float = 1.0  # times the model's own steps where `steps` is not given; what presets differ in
     guidance: float | None = None  # classifier-free guidance scale, 1 = off; None: the model's own
-    densepose: str = "auto"  # backend, or the path of an IUV sequence of the driving video; auto: see `weights.choose`
+    densepose: str = "auto"  # backend, or the path of an IUV sequence of the driving video; auto: see `model.choose`
     face: FaceName = "auto"  # face embedder; auto: the model's own; "none": no face condition, no similarity
     retarget: RetargetName = "off"  # the driving body gets the source's height ("scale"), and proportions ("limbs")
     side_by_side: bool = False  # source picture, driving pose and result next to each other

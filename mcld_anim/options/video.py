@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from mcld_anim.errors import UsageError
+from mcld_anim.core.errors import UsageError
 from mcld_anim.options.checks import check_choice, check_range
 from mcld_anim.options.person import PersonChoice, parse_person
 
@@ -31,7 +31,7 @@ class VideoOptions:
     pose_cleanup: float = 0.6  # how much a pose listens to its neighbours, 0 (untouched) .. 1
     blending: Literal["surface", "neighbour"] = "surface"  # what `blend` follows: the surface, or cells in place
     min_face_similarity: float | None = None  # cosine, -1..1: frames below are tried again; None: none are
-    retries: int = 3  # tries at most after the first, see `mcld_anim.identity_guard`
+    retries: int = 3  # tries at most after the first, see `mcld_anim.run.identity_guard`
 
     def check_video(self, side_by_side: bool) -> None:
         """Refuse what cannot be done; `side_by_side` is the option of that name."""

@@ -35,8 +35,8 @@ from PIL import Image
 from safetensors.torch import load_file
 from torch import Tensor
 
-from mcld_anim.arrays import Picture
-from mcld_anim.errors import InputError, ParityError
+from mcld_anim.core.arrays import Picture
+from mcld_anim.core.errors import InputError, ParityError
 from mcld_anim.model.build import Mcld, build_mcld
 from mcld_anim.model.keys import PUBLISHED_PARTS, load_published
 from mcld_anim.options.model import ModelOptions

@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from mcld_anim.arrays import Picture
-from mcld_anim.errors import ParityError
+from mcld_anim.core.arrays import Picture
+from mcld_anim.core.errors import ParityError
 from mcld_anim.model.attention import (
     AppearanceKeys,
     DenoiserContext,

@@ -11,8 +11,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from mcld_anim.arrays import Picture
-from mcld_anim.errors import ParityError
+from mcld_anim.core.arrays import Picture
+from mcld_anim.core.errors import ParityError
 from mcld_anim.model.attention import AppearanceKeys
 from mcld_anim.model.build import Mcld
 from mcld_anim.model.focal import route_tokens

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from mcld_anim.errors import ParityError
+from mcld_anim.core.errors import ParityError
 from mcld_anim.options.model import (
     LATENT_STRIDE,
     FaceTokenOptions,

@@ -10,14 +10,14 @@ import numpy as np
 import torch
 from PIL import Image
 
-from mcld_anim.arrays import ATLAS_SIZE, PART_COUNT, Atlas, Picture
-from mcld_anim.errors import ParityError
+from mcld_anim.body.uv_tables import chart_islands
+from mcld_anim.core.arrays import ATLAS_SIZE, PART_COUNT, Atlas, Picture
+from mcld_anim.core.errors import ParityError
 from mcld_anim.parity.golden import Comparison, Golden, compare, replays
 from mcld_anim.pose.condition import pose_image
 from mcld_anim.pose.iuv_picture import decode_iuv, encode_iuv
 from mcld_anim.source.clip import clip_crop, clip_pixels
 from mcld_anim.source.texture import atlas_from_picture, smpl_texture
-from mcld_anim.source.uv_tables import chart_islands
 
 DIFFERING_SHARE = 0.005
 """Of values; OpenCV 5 inpaints a few texels otherwise than the version that made the golden pictures."""

@@ -9,7 +9,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
-from mcld_anim.arrays import Iuv
+from mcld_anim.core.arrays import Iuv
 from mcld_anim.model.build import Mcld
 from mcld_anim.model.focal import route_tokens
 from mcld_anim.parity.golden import Comparison, Golden, compare, replays

@@ -1,0 +1,1 @@
+"""Poses as IUV: estimators, tracking, clean-up, retargeting, files, and the network condition."""

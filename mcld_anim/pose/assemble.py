@@ -10,8 +10,8 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from mcld_anim.arrays import Iuv
-from mcld_anim.pose.backends import Box, PoseEstimate, largest_first
+from mcld_anim.core.arrays import Box, Iuv
+from mcld_anim.pose.backends import PoseEstimate, largest_first
 
 
 def assemble_people(

@@ -10,11 +10,8 @@ from typing import Protocol
 import numpy as np
 import torch
 
-from mcld_anim.arrays import Iuv, Picture
-from mcld_anim.errors import UsageError
-
-Box = tuple[float, float, float, float]
-"""x0, y0, x1, y1 in pixels, x to the right and y down; x1 and y1 lie just outside."""
+from mcld_anim.core.arrays import Box, Iuv, Picture
+from mcld_anim.core.errors import UsageError
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from mcld_anim.arrays import Iuv
-from mcld_anim.pose.surface import PARENTS, SEGMENTS, cell_index, rest_body
+from mcld_anim.body.surface import GRID, PARENTS, SEGMENTS, rest_body
+from mcld_anim.body.texels import cell_index
+from mcld_anim.core.arrays import Iuv
 
 MOST_PIXELS = 3000
 """Looked at for the fit, evenly spread: sixty numbers need no more."""
@@ -53,7 +54,7 @@ def fit_body(iuv: Iuv) -> BodyFit | None:
     rows, columns = np.nonzero(iuv[..., 0])
     if not len(rows):
         return None
-    body, cells = rest_body(), cell_index(iuv, (rows, columns))
+    body, cells = rest_body(), cell_index(iuv, (rows, columns), GRID)
     chosen = slice(None, None, max(1, len(rows) // MOST_PIXELS))
     places, shares = body.places[cells[chosen]], body.shares[cells[chosen]]
     positions = np.stack([columns[chosen], rows[chosen]], 1) + 0.5

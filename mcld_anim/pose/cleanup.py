@@ -17,8 +17,8 @@ from typing import Literal
 import cv2
 import numpy as np
 
-from mcld_anim.arrays import Iuv
-from mcld_anim.pose.correspondence import carried, surface_motion
+from mcld_anim.body.correspondence import carried, surface_motion
+from mcld_anim.core.arrays import Iuv
 
 NEIGHBOUR_WEIGHT = 0.9
 """Times the strength: from 0.56 on, two neighbours of one mind outvote the frame."""

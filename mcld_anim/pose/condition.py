@@ -8,12 +8,9 @@ from jaxtyping import Float, UInt8
 from PIL import Image
 from torch import Tensor
 
-from mcld_anim.arrays import PART_COUNT, Atlas, AtlasMask, Iuv, Picture
+from mcld_anim.body.texels import texel_index
+from mcld_anim.core.arrays import PART_COUNT, Atlas, AtlasMask, Iuv, Picture
 from mcld_anim.options.model import PoseGuiderOptions
-from mcld_anim.source.texture import texel_index
-
-PART_PLANES = PART_COUNT + 3
-"""Channels of `part_planes`: one per part, the foreground, U and V."""
 
 IuvTensor = UInt8[Tensor, "frames height width 3"]
 Validity = Float[np.ndarray, "height width"]

@@ -11,12 +11,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mcld_anim.arrays import Picture
-from mcld_anim.errors import MissingDependencyError, WeightsError
+from mcld_anim.core.arrays import Picture
+from mcld_anim.core.errors import MissingDependencyError, WeightsError
 from mcld_anim.pose.assemble import assemble_people
 from mcld_anim.pose.backends import PoseEstimate
 from mcld_anim.weights.pickles import read_tensors
 from mcld_anim.weights.store import first_pulled, model_folder
+from mcld_anim.weights.strict import load_strictly
 
 _PULL = "run `mcld-anim models pull densepose-r101`"
 
@@ -153,8 +154,7 @@ def check_packages() -> None:
 def load_weights(network: torch.nn.Module, tensors: Mapping[str, Tensor], path: Path) -> None:
     """Fill `network` strictly; only buffers that are computed nowadays may be left over."""
     used = {name: value for name, value in tensors.items() if not name.startswith(_COMPUTED_KEYS)}
-    result = network.load_state_dict(used, strict=False)
-    missing = [name for name in result.missing_keys if not name.startswith(_COMPUTED_KEYS)]
-    wrong = [*missing, *result.unexpected_keys]
-    if wrong:
-        raise WeightsError(f"{path} does not fit R_101_FPN_DL_s1x or R_50_FPN_DL_s1x, first at {wrong[0]}: {_PULL}")
+    computed = {name: value for name, value in network.state_dict().items() if name.startswith(_COMPUTED_KEYS)}
+    load_strictly(
+        network, {**computed, **used}, str(path), remedy=f"it must be R_101_FPN_DL_s1x or R_50_FPN_DL_s1x: {_PULL}"
+    )

@@ -20,11 +20,11 @@ from typing import Any
 
 import numpy as np
 
-from mcld_anim.arrays import Iuv
-from mcld_anim.durable import check_output, durable_file, partial_name
-from mcld_anim.errors import PoseError
-from mcld_anim.events import Event
-from mcld_anim.pose.backends import Box, iuv_box
+from mcld_anim.core.arrays import Box, Iuv
+from mcld_anim.core.durable import check_output, durable_file, partial_name
+from mcld_anim.core.errors import PoseError
+from mcld_anim.core.events import Event
+from mcld_anim.pose.backends import iuv_box
 from mcld_anim.pose.iuv_picture import decode_iuv, encode_iuv
 
 HEADER_NAME = "sequence.json"

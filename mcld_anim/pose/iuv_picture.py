@@ -5,8 +5,8 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from mcld_anim.arrays import PART_COUNT, Iuv
-from mcld_anim.errors import PoseError
+from mcld_anim.core.arrays import PART_COUNT, Iuv
+from mcld_anim.core.errors import PoseError
 
 MOST_PIXELS = 40_000_000
 """Of one frame; an 8K frame has 33 million. Checked in the header, before a frame is decoded."""

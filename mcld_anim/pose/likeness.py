@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from mcld_anim.arrays import PART_COUNT, Iuv, Picture
+from mcld_anim.body.texels import mean_colours
+from mcld_anim.core.arrays import Iuv, Picture
 
 TEXELS = 4
 """Side of a part's texture. Estimators err by about a tenth of a part: finer texels would hold others' colours."""
@@ -37,12 +38,7 @@ def likeness(picture: Picture, iuv: Iuv) -> Likeness:
     """The look of the person that `iuv` shows in `picture`, both (H, W, 3)."""
     step = max(1, int(np.sqrt(np.count_nonzero(iuv[..., 0]) / MOST_PIXELS)))
     picture, iuv = picture[::step, ::step], iuv[::step, ::step]
-    inside = iuv[..., 0] > 0
-    part, u, v = iuv[inside].astype(np.int64).T
-    index = ((part - 1) * TEXELS + v * TEXELS // 256) * TEXELS + u * TEXELS // 256
-    count = np.bincount(index, minlength=PART_COUNT * TEXELS**2)
-    sums = np.stack([np.bincount(index, weights=plane, minlength=len(count)) for plane in picture[inside].T], -1)
-    colours = sums / np.maximum(count, 1)[:, None]
+    colours, count, _ = mean_colours(picture, iuv, TEXELS)
     return Likeness(colours.astype(np.float32), np.minimum(count / SURE_PIXELS, 1).astype(np.float32))
 
 

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from jaxtyping import Bool, UInt8
 
-from mcld_anim.arrays import HEAD_PARTS, PART_COUNT
+from mcld_anim.core.arrays import HEAD_PARTS, PART_COUNT
 
 Parts = UInt8[np.ndarray, "height width"]
 """The part of each pixel, 0 (nobody) or 1..24."""

@@ -8,9 +8,8 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from mcld_anim.arrays import Iuv
-from mcld_anim.errors import PoseError
-from mcld_anim.pose.backends import Box
+from mcld_anim.core.arrays import Box, Iuv
+from mcld_anim.core.errors import PoseError
 from mcld_anim.pose.iuv_file import IuvSequence, read_iuv, read_iuv_sequence
 
 ASPECT_TOLERANCE = 0.02

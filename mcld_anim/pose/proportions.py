@@ -13,9 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from mcld_anim.arrays import Iuv
+from mcld_anim.body.surface import SEGMENTS, rest_body
+from mcld_anim.core.arrays import Iuv
 from mcld_anim.pose.body_fit import BodyFit, SegmentMaps, fit_body
-from mcld_anim.pose.surface import SEGMENTS, rest_body
 
 SEGMENTS_LONG = {
     "trunk": ("hips", "chest"),

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from mcld_anim.arrays import Iuv
+from mcld_anim.body.surface import PARENTS, SEGMENTS, rest_body
+from mcld_anim.core.arrays import Iuv
 from mcld_anim.pose.body_fit import BodyFit, SegmentMaps, fit_body, posed
 from mcld_anim.pose.proportions import SEGMENTS_BROAD, SEGMENTS_LONG, Proportions, height_ratio
-from mcld_anim.pose.surface import PARENTS, SEGMENTS, rest_body
 from mcld_anim.pose.surface_warp import Moved, draw_moved
 
 LENGTH_ERRORS = {"trunk": 0.01, "head": 0.02, "leg": 0.02, "arm": 0.05}

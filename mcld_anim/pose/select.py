@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from mcld_anim.errors import PoseError
+from mcld_anim.core.arrays import Box
+from mcld_anim.core.errors import PoseError
 from mcld_anim.options.person import PersonChoice
-from mcld_anim.pose.backends import Box, PoseEstimate
+from mcld_anim.pose.backends import PoseEstimate
 
 REACH = 0.25
 """Of the larger side of a person's box: a point farther from every box means nobody who was found."""

@@ -10,9 +10,9 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
-from mcld_anim.arrays import Iuv
-from mcld_anim.errors import PoseError
-from mcld_anim.events import EventSink, warn
+from mcld_anim.core.arrays import Iuv
+from mcld_anim.core.errors import PoseError
+from mcld_anim.core.events import EventSink, warn
 from mcld_anim.options.person import LARGEST, PersonChoice
 from mcld_anim.pose.backends import PoseBackend, PoseEstimate
 from mcld_anim.pose.iuv_file import IuvSequence, IuvWriter, iuv_writer, read_iuv_sequence

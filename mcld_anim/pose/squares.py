@@ -7,7 +7,7 @@ import math
 import cv2
 import numpy as np
 
-from mcld_anim.arrays import Picture
+from mcld_anim.core.arrays import Picture
 from mcld_anim.pose.tiny_network import INPUT_SIZE
 
 Square = tuple[float, float, float]

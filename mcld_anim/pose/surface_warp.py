@@ -13,8 +13,8 @@ import cv2
 import numpy as np
 from jaxtyping import Float, Int
 
-from mcld_anim.arrays import Iuv
-from mcld_anim.synthetic.raster import rasterize
+from mcld_anim.body.raster import rasterize
+from mcld_anim.core.arrays import Iuv
 
 TORN = 0.04
 """Metres on the body that neighbouring pixels may lie apart, beside `TORN_PIXELS`: more are two surfaces."""

@@ -11,9 +11,10 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from mcld_anim.arrays import Iuv, Picture
-from mcld_anim.errors import WeightsError
-from mcld_anim.pose.backends import Box, PoseEstimate, estimate_of, iuv_box, largest_first
+from mcld_anim.core.arrays import Box, Iuv, Picture
+from mcld_anim.core.errors import WeightsError
+from mcld_anim.core.pixels import to_signed
+from mcld_anim.pose.backends import PoseEstimate, estimate_of, iuv_box, largest_first
 from mcld_anim.pose.people import Inside, largest_patch, parts_seen, people_in
 from mcld_anim.pose.squares import Square, cut, grid, place, tiles, whole
 from mcld_anim.pose.tiny_network import (
@@ -24,6 +25,7 @@ from mcld_anim.pose.tiny_network import (
     chosen_uv,
     seen_both_ways,
 )
+from mcld_anim.weights.strict import adopt_strictly
 from mcld_anim.weights.table import EMBEDDED_FOLDER
 from mcld_anim.weights.trained import read_weights
 
@@ -159,7 +161,7 @@ class TinyDensePoseBackend:
         for start in range(0, len(tasks), BATCH):
             batch = tasks[start : start + BATCH]
             seen = np.stack([cut(pictures[task.picture], task.square) for task in batch])
-            tensor = torch.from_numpy(seen).to(self.device).permute(0, 3, 1, 2).float() / 127.5 - 1
+            tensor = to_signed(torch.from_numpy(seen).to(self.device).permute(0, 3, 1, 2).float())
             with torch.inference_mode():
                 maps = seen_both_ways(self.network, tensor) if both_ways else self.network(tensor)
             yield from _read(maps, batch)
@@ -172,9 +174,9 @@ def load_tiny_pose_backend(device: torch.device | str = "cpu", weights: Path | N
     try:
         with torch.device("meta"):
             network = TinyDensePose(TinyDensePoseOptions(**header["options"]))  # type: ignore[arg-type]
-        network.load_state_dict(tensors, strict=True, assign=True)
-    except (KeyError, TypeError, RuntimeError) as error:
+    except (KeyError, TypeError) as error:
         raise WeightsError(f"{path} does not hold this DensePose network: {' '.join(str(error).split())}") from None
+    adopt_strictly(network, tensors, str(path), "give a DensePose network, as `mcld-anim train densepose` writes it")
     return TinyDensePoseBackend(network, device)
 
 

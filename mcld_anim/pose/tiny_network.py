@@ -15,7 +15,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mcld_anim.arrays import MIRROR_PART, MIRRORED_U, MIRRORED_V, PART_COUNT
+from mcld_anim.core.arrays import MIRROR_PART, MIRRORED_U, MIRRORED_V, PART_COUNT
 
 INPUT_SIZE = 256
 """Side of the square picture the network sees."""

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from mcld_anim.arrays import Picture
-from mcld_anim.errors import WeightsError
+from mcld_anim.core.arrays import Picture
+from mcld_anim.core.errors import WeightsError
 from mcld_anim.pose.assemble import assemble_people
 from mcld_anim.pose.backends import PoseEstimate
 from mcld_anim.pose.region_operators import provide_operators

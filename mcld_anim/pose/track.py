@@ -21,10 +21,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from mcld_anim.arrays import Picture
-from mcld_anim.events import Event
+from mcld_anim.core.arrays import Box, Picture
+from mcld_anim.core.events import Event
 from mcld_anim.options.person import LARGEST, PersonChoice
-from mcld_anim.pose.backends import Box, PoseEstimate
+from mcld_anim.pose.backends import PoseEstimate
 from mcld_anim.pose.likeness import Likeness, likeness, unlikeness
 from mcld_anim.pose.select import described, from_left, selected
 from mcld_anim.video.framing import overlap

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mcld_anim.arrays import Iuv, Picture
+from mcld_anim.core.arrays import Iuv, Picture
 from mcld_anim.source.face import Face, FaceBackend, similarity
 
 SIMILARITY_DIGITS = 6

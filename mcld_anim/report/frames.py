@@ -11,9 +11,9 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, TextIO
 
-from mcld_anim.events import Event
+from mcld_anim.core.events import Event
+from mcld_anim.core.stages import Stages
 from mcld_anim.metrics.stability import Stability
-from mcld_anim.report.stages import Stages
 from mcld_anim.source.face import Face
 
 CHANGE_DIGITS, WARP_DIGITS = 4, 8

@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from mcld_anim.arrays import PART_COUNT, Iuv, Picture
+from mcld_anim.core.arrays import PART_COUNT, Iuv, Picture
 
 
 def side_by_side(source: Picture, pose: Iuv, result: Picture) -> Picture:

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from mcld_anim.arrays import Picture
+from mcld_anim.core.arrays import Box, Picture
 from mcld_anim.report.frames import FrameRow
 from mcld_anim.source.face import Face
-from mcld_anim.video.framing import Box, SteadyCrop, apply_picture, resize_picture
+from mcld_anim.video.framing import SteadyCrop, apply_picture, resize_picture
 
 KEPT = 6
 """Thumbnails of each kind."""

@@ -9,8 +9,8 @@ import torch
 from diffusers.schedulers.scheduling_ddim import DDIMScheduler
 from torch import Tensor
 
-from mcld_anim.arrays import Latents
-from mcld_anim.errors import UsageError
+from mcld_anim.core.arrays import Latents
+from mcld_anim.core.errors import UsageError
 
 Prediction = Tensor | tuple[Tensor, Tensor]
 """v of the frames, or (unconditional v, conditional v) for classifier-free guidance."""

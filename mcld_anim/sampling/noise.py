@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mcld_anim.errors import UsageError
+from mcld_anim.core.errors import UsageError
 
 SHARED_STREAM = 0
 FRAME_STREAM = 1

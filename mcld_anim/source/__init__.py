@@ -1,0 +1,1 @@
+"""What one photo gives: UV texture, faces, CLIP pixels, background."""

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from PIL import Image
 from torch import Tensor
 
-from mcld_anim.arrays import Picture
+from mcld_anim.core.arrays import Picture
 from mcld_anim.options.model import ImageEncoderOptions
 
 

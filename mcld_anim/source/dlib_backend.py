@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from mcld_anim.arrays import Iuv, Picture
-from mcld_anim.errors import MissingDependencyError, WeightsError
+from mcld_anim.core.arrays import Iuv, Picture
+from mcld_anim.core.errors import MissingDependencyError, WeightsError
 from mcld_anim.source.face import CLOSENESS, Face
 
 SAME_PERSON_DISTANCE = 0.6

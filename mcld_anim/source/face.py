@@ -10,13 +10,10 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
-from mcld_anim.arrays import Iuv, Picture
-from mcld_anim.errors import UsageError
-from mcld_anim.events import EventSink, warn
+from mcld_anim.core.arrays import Box, Iuv, Picture
+from mcld_anim.core.errors import UsageError
+from mcld_anim.core.events import EventSink, warn
 from mcld_anim.metrics.faces import cosine_similarity
-
-Box = tuple[float, float, float, float]
-"""x0, y0, x1, y1 in pixels, x to the right and y down."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,7 +13,8 @@ from functools import cache
 import cv2
 import numpy as np
 
-from mcld_anim.arrays import (
+from mcld_anim.body.uv_tables import chart_table
+from mcld_anim.core.arrays import (
     ATLAS_SIZE,
     MIRROR_PART,
     MIRRORED_U,
@@ -24,9 +25,8 @@ from mcld_anim.arrays import (
     Iuv,
     Picture,
 )
-from mcld_anim.source.plate import push_pull
+from mcld_anim.core.push_pull import push_pull
 from mcld_anim.source.texture import atlas_from_picture
-from mcld_anim.source.uv_tables import chart_table
 
 OTHER_SIDE = {1: 2, 7: 9, 8: 10, 11: 13, 12: 14, 15: 17, 16: 18, 19: 21, 20: 22}
 OTHER_SIDE |= {front: back for back, front in OTHER_SIDE.items()}

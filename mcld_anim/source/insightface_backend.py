@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from mcld_anim.arrays import Iuv, Picture
-from mcld_anim.errors import MissingDependencyError, WeightsError
-from mcld_anim.events import Event, EventSink, warn
+from mcld_anim.core.arrays import Iuv, Picture
+from mcld_anim.core.errors import MissingDependencyError, WeightsError
+from mcld_anim.core.events import Event, EventSink, warn
 from mcld_anim.source.face import COSINE, Face
 from mcld_anim.weights.store import model_folder
 

@@ -11,10 +11,11 @@ from concurrent.futures import ThreadPoolExecutor
 import cv2
 import numpy as np
 
-from mcld_anim.arrays import ATLAS_SIZE, PART_COUNT, Atlas, AtlasMask, Iuv, Picture, Texture
-from mcld_anim.errors import UsageError
+from mcld_anim.body.texels import texel_index
+from mcld_anim.body.uv_tables import chart_islands, smpl_texel_sources
+from mcld_anim.core.arrays import ATLAS_SIZE, PART_COUNT, Atlas, AtlasMask, Iuv, Picture, Texture
+from mcld_anim.core.errors import UsageError
 from mcld_anim.options.model import TextureFill
-from mcld_anim.source.uv_tables import chart_islands, smpl_texel_sources
 
 # Published: colours reach 5 texels beyond the seen ones (4 on one side: the kernel is even).
 _GROWTH = np.ones((10, 10), np.uint8)
@@ -64,22 +65,6 @@ def smpl_texture(atlas: Atlas) -> Texture:
 def source_texture(picture: Picture, iuv: Iuv, fill: TextureFill = "telea") -> Texture:
     """The SMPL UV texture of one photo, (512, 512, 3) uint8 RGB."""
     return smpl_texture(atlas_from_picture(picture, iuv, fill)[0])
-
-
-def texel_index(iuv: Iuv) -> np.ndarray:
-    """Flat index (n,) into a (24, 200, 200) atlas of every pixel inside the person, in row-major pixel order.
-
-    Row = (255 - V) * 199 / 255 and column = U * 199 / 255, truncated.
-    """
-    # One pass over packed values is several times faster than three strided ones.
-    inside = iuv[..., 0] > 0
-    part, u, v = iuv[inside].T
-    return (part.astype(np.int32) - 1) * ATLAS_SIZE**2 + _ROW_OFFSET[v] + _COLUMN[u]
-
-
-_BYTES = np.arange(256)
-_COLUMN = (_BYTES * (ATLAS_SIZE - 1.0) / 255.0).astype(np.int32)
-_ROW_OFFSET = ((255 - _BYTES) * (ATLAS_SIZE - 1.0) / 255.0).astype(np.int32) * ATLAS_SIZE
 
 
 def _scatter(picture: Picture, iuv: Iuv) -> tuple[Atlas, AtlasMask]:

@@ -13,9 +13,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from mcld_anim.arrays import Iuv, Picture
-from mcld_anim.errors import WeightsError
-from mcld_anim.source.face import COSINE, Box, Face
+from mcld_anim.core.arrays import Box, Iuv, Picture
+from mcld_anim.core.pixels import to_signed
+from mcld_anim.source.face import COSINE, Face
+from mcld_anim.weights.strict import load_strictly
 from mcld_anim.weights.table import EMBEDDED_FOLDER
 from mcld_anim.weights.trained import read_weights
 
@@ -77,7 +78,7 @@ class TinyFaceBackend:
             return None
         crop = torch.from_numpy(face_crop(picture, box)).to(self.device).permute(2, 0, 1)[None].float()
         with torch.inference_mode():
-            embedding = self.network(crop / 127.5 - 1)[0]
+            embedding = self.network(to_signed(crop))[0]
         return Face(embedding.cpu().numpy().astype(np.float32), box)
 
 
@@ -87,10 +88,7 @@ def load_tiny_face_backend(device: torch.device | str = "cpu", weights: Path | N
     tensors, _ = read_weights(path)
     threshold = tensors.pop("threshold", None)
     network = FaceEmbedder()
-    try:
-        network.load_state_dict(tensors, strict=True)
-    except RuntimeError as error:
-        raise WeightsError(f"{path} does not hold this face embedder: {' '.join(str(error).split())}") from None
+    load_strictly(network, tensors, str(path), remedy="give a face embedder, as `mcld-anim train face` writes it")
     return TinyFaceBackend(network, 0.5 if threshold is None else float(threshold), device)
 
 

@@ -11,7 +11,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from mcld_anim.synthetic.body import Body, FloatArray, load_body
+from mcld_anim.body.rig import Body, FloatArray, load_body
 
 # Columns of a field (n, 11).
 X, Y, Z, ARM, LEG, FOOT, HAND, HEAD, EYE, EAR, LIP = range(11)

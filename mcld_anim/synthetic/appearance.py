@@ -6,8 +6,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from mcld_anim.body.rig import FloatArray
 from mcld_anim.synthetic.anatomy import ARM, EAR, EYE, FOOT, HEAD, LEG, LIP, X, Y, Z, anatomy
-from mcld_anim.synthetic.body import FloatArray
 from mcld_anim.synthetic.hanging import ramp
 from mcld_anim.synthetic.identity import Face, Garment, Hair, Identity, Outfit
 

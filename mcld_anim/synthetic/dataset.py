@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from mcld_anim import __version__
-from mcld_anim.errors import InputError, OutputError, UsageError
+from mcld_anim.core.errors import InputError, OutputError, UsageError
+from mcld_anim.core.version import __version__
 from mcld_anim.synthetic.faces import render_face_views
 from mcld_anim.synthetic.identity import FIRST_EVALUATION_SEED
 from mcld_anim.synthetic.person import Person

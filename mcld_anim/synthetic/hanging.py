@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.spatial import cKDTree
 
+from mcld_anim.body.rig import Body, FloatArray, IntArray
 from mcld_anim.synthetic.anatomy import anatomy
-from mcld_anim.synthetic.body import Body, FloatArray, IntArray
 from mcld_anim.synthetic.identity import Identity
 
 BODY, HAIR, CLOTH = 0, 1, 2  # kinds of surface

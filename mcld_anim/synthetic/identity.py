@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mcld_anim.errors import UsageError
-from mcld_anim.synthetic.body import FloatArray, load_body
+from mcld_anim.body.rig import FloatArray, load_body
+from mcld_anim.core.errors import UsageError
 
 # Seeds from here on are for evaluation only: nothing trains on them, and their body shapes come from samples
 # that no training person uses.

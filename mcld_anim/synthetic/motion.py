@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from mcld_anim.errors import UsageError
-from mcld_anim.synthetic.body import Body, FloatArray, rotation, rotation_about
+from mcld_anim.body.rig import Body, FloatArray, rotation, rotation_about
+from mcld_anim.core.errors import UsageError
 
 SIDED = ("arm_raise", "arm_forward", "elbow", "wrist", "leg_forward", "leg_out", "knee", "foot", "curl")
 CENTRAL = ("turn", "twist", "bend", "lean", "head_yaw", "head_pitch", "head_roll", "rise")
@@ -163,8 +163,3 @@ def walking_pose(phase: float) -> Pose:
             f"curl.{side}": 0.35,
         }
     return Pose(angles)
-
-
-def turning_pose(pose: Pose, turns: float) -> Pose:
-    """`pose` with the whole body turned to its left by `turns` of a full circle."""
-    return pose.changed(turn=pose["turn"] + 2 * np.pi * turns)

@@ -9,10 +9,8 @@ import numpy as np
 import scipy.sparse as sparse
 from numpy.typing import NDArray
 
-from mcld_anim.errors import UsageError
-from mcld_anim.synthetic.anatomy import EAR, FIELD_COLUMNS, FOOT, HEAD, LEG, Z, anatomy
-from mcld_anim.synthetic.appearance import body_albedo, clothing_masks, hair_colour, hair_cover, skirt_albedo
-from mcld_anim.synthetic.body import (
+from mcld_anim.body.raster import rasterize
+from mcld_anim.body.rig import (
     Body,
     FloatArray,
     IntArray,
@@ -22,10 +20,12 @@ from mcld_anim.synthetic.body import (
     skin,
     vertex_normals,
 )
+from mcld_anim.core.errors import UsageError
+from mcld_anim.synthetic.anatomy import EAR, FIELD_COLUMNS, FOOT, HEAD, LEG, Z, anatomy
+from mcld_anim.synthetic.appearance import body_albedo, clothing_masks, hair_colour, hair_cover, skirt_albedo
 from mcld_anim.synthetic.hanging import BODY, CLOTH, HAIR, Hanging, hanging_parts, ramp
 from mcld_anim.synthetic.identity import Identity, identity_from_seed
 from mcld_anim.synthetic.motion import Pose, bone_rotations
-from mcld_anim.synthetic.raster import rasterize
 from mcld_anim.synthetic.scene import Light, View
 
 Picture = NDArray[np.uint8]

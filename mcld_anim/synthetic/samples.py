@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from mcld_anim.synthetic.body import FloatArray
+from mcld_anim.body.rig import FloatArray
 from mcld_anim.synthetic.dance import BEATS_PER_MINUTE, dance_pose
 from mcld_anim.synthetic.motion import ARMS_DOWN, Pose
 from mcld_anim.synthetic.person import Person, Picture, render

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mcld_anim.synthetic.body import FloatArray, rotation
+from mcld_anim.body.rig import FloatArray, rotation
 from mcld_anim.synthetic.identity import hsv
 
 CAMERA_DISTANCE = 4.0  # metres: about where a full-length photo is taken from

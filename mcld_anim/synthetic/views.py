@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from mcld_anim.synthetic.body import FloatArray
+from mcld_anim.body.rig import FloatArray
 from mcld_anim.synthetic.motion import Pose, random_pose, relaxed_pose, walking_pose
 from mcld_anim.synthetic.person import Person, Rendering, render
 from mcld_anim.synthetic.scene import FRAME_HEIGHT, Light, View, draw_background, draw_light

@@ -14,17 +14,17 @@ import torch
 import yaml
 from torch import nn
 
-from mcld_anim.errors import UsageError
+from mcld_anim.core.errors import UsageError
+from mcld_anim.evaluate.held_out import EvaluationOptions, evaluate
 from mcld_anim.model.build import build_mcld
+from mcld_anim.model.load import LoadedModels
 from mcld_anim.options.load import to_mapping
 from mcld_anim.options.model import Aggregation, Condition, ModelOptions, load_model_options
 from mcld_anim.pose.backends import load_pose_backend
 from mcld_anim.source.face import load_face_backend
-from mcld_anim.synthetic.evaluate import EvaluationOptions, evaluate
 from mcld_anim.train.diffusion import TRAINED_PARTS, DiffusionTask, DiffusionTraining, load_examples
 from mcld_anim.train.loop import description, device_of, train
 from mcld_anim.train.parts import load_into
-from mcld_anim.weights.load import LoadedModels
 
 VARIANTS: dict[str, tuple[tuple[Condition, ...], Aggregation]] = {
     "B1": (("image",), "mfca"),

@@ -14,7 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mcld_anim.arrays import HEAD_PARTS
+from mcld_anim.core.arrays import HEAD_PARTS
+from mcld_anim.core.pixels import to_signed
 from mcld_anim.model.vae import LatentAutoencoder, build_vae
 from mcld_anim.options.load import to_mapping
 from mcld_anim.options.model import LATENT_STRIDE, load_model_options
@@ -195,7 +196,7 @@ def standardised(network: LatentAutoencoder, mean: Tensor, deviation: Tensor) ->
 def to_network(pictures: np.ndarray | Tensor) -> Tensor:
     """Pictures (B, H, W, 3) uint8 -> (B, 3, H, W) float in [-1, 1], channels last in memory."""
     planes = pictures if isinstance(pictures, Tensor) else torch.from_numpy(np.ascontiguousarray(pictures))
-    tensor = planes.permute(0, 3, 1, 2).float() / 127.5 - 1.0
+    tensor = to_signed(planes.permute(0, 3, 1, 2).float())
     return tensor.contiguous(memory_format=torch.channels_last)
 
 

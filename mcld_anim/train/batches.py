@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from mcld_anim.errors import McldAnimError, UsageError
+from mcld_anim.core.errors import McldAnimError, UsageError
 
 MakeBatch = Callable[[np.random.Generator, float], Any]
 Order = tuple[list[int], float]

@@ -12,10 +12,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from mcld_anim.arrays import HEAD_PARTS, Iuv, Picture
+from mcld_anim.core.arrays import HEAD_PARTS, Iuv, Picture
 from mcld_anim.pose.tiny_network import INPUT_SIZE
+from mcld_anim.synthetic.backdrops import Floats, blurred, random_colour, random_cut, smooth_noise
 from mcld_anim.train.dress import dressed
-from mcld_anim.train.scenes import Floats, blurred, random_colour, random_cut, smooth_noise
 
 
 @dataclass(frozen=True)

@@ -11,12 +11,12 @@ from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mcld_anim.arrays import PART_COUNT, Iuv, Picture
+from mcld_anim.core.arrays import PART_COUNT, Iuv, Picture
 from mcld_anim.pose.tiny_network import CELLS, DensePoseMaps, TinyDensePose, TinyDensePoseOptions, Window, chosen_uv
+from mcld_anim.synthetic.backdrops import make_backgrounds, photo_backgrounds
 from mcld_anim.train.autoencoder import to_network
 from mcld_anim.train.body_augment import BodyAugmentOptions, View, augment
 from mcld_anim.train.loop import LoopOptions, device_of
-from mcld_anim.train.scenes import make_backgrounds, photo_backgrounds
 from mcld_anim.train.views import PeopleViews, ViewsOptions
 from mcld_anim.train.widen import widen_into
 from mcld_anim.weights.trained import read_weights

@@ -11,17 +11,17 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mcld_anim.arrays import Iuv, Picture
-from mcld_anim.errors import UsageError
+from mcld_anim.core.arrays import Iuv, Picture
+from mcld_anim.core.errors import UsageError
 from mcld_anim.metrics.pictures import GAUSSIAN_RADIUS, GAUSSIAN_SIGMA, psnr, ssim
 from mcld_anim.model.build import build_mcld
 from mcld_anim.model.detail import DetailDecoder
-from mcld_anim.model.hint import Hints
+from mcld_anim.model.warped_source import Hints
 from mcld_anim.options.load import to_mapping
 from mcld_anim.options.model import load_model_options
 from mcld_anim.pose.condition import hint_picture
+from mcld_anim.source.background import background_plate
 from mcld_anim.source.fill import hint_atlas
-from mcld_anim.source.plate import background_plate
 from mcld_anim.train.autoencoder import reconstruction_loss, to_network
 from mcld_anim.train.diffusion import TRAINED_PARTS
 from mcld_anim.train.loop import LoopOptions, device_of

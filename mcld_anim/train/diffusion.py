@@ -17,8 +17,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from mcld_anim.arrays import HEAD_PARTS, Iuv
-from mcld_anim.errors import UsageError
+from mcld_anim.core.arrays import HEAD_PARTS, Iuv
+from mcld_anim.core.errors import UsageError
 from mcld_anim.model.attention import AppearanceKeys
 from mcld_anim.model.build import Mcld, build_mcld
 from mcld_anim.model.focal import route_tokens

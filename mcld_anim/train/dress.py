@@ -10,9 +10,9 @@ import numpy as np
 from jaxtyping import Bool, UInt8
 from numpy.typing import NDArray
 
-from mcld_anim.arrays import Iuv, Picture
-from mcld_anim.synthetic.part_labels import LOWER_ARM, TORSO_BACK, TORSO_FRONT, UPPER_ARM
-from mcld_anim.train.scenes import Floats, random_colour, random_cut
+from mcld_anim.body.part_labels import LOWER_ARM, TORSO_BACK, TORSO_FRONT, UPPER_ARM
+from mcld_anim.core.arrays import Iuv, Picture
+from mcld_anim.synthetic.backdrops import Floats, random_colour, random_cut
 
 UPPER_ARMS = (*UPPER_ARM["L"], *UPPER_ARM["R"])
 LOWER_ARMS = (*LOWER_ARM["L"], *LOWER_ARM["R"])

@@ -15,8 +15,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mcld_anim.arrays import Picture
-from mcld_anim.errors import InputError
+from mcld_anim.core.arrays import Picture
+from mcld_anim.core.errors import InputError
+from mcld_anim.core.pixels import to_signed
 from mcld_anim.metrics.faces import equal_error, pair_similarities
 from mcld_anim.source.tiny_face import CROP_SIZE, EMBEDDING_SIZE, FaceEmbedder, face_box, face_crop
 from mcld_anim.synthetic.dataset import SyntheticShards
@@ -141,7 +142,7 @@ def verification(embedder: FaceEmbedder, people: list[list[Picture]]) -> tuple[f
 
 def to_crops(crops: list[Picture]) -> Tensor:
     """Crops (64, 64, 3) uint8 -> (B, 3, 64, 64) in [-1, 1]."""
-    return torch.from_numpy(np.stack(crops)).permute(0, 3, 1, 2).float() / 127.5 - 1
+    return to_signed(torch.from_numpy(np.stack(crops)).permute(0, 3, 1, 2).float())
 
 
 def _coarse(crop: Picture, side: int) -> Picture:

@@ -27,7 +27,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from mcld_anim.errors import McldAnimError, UsageError
+from mcld_anim.core.errors import McldAnimError, UsageError
 from mcld_anim.options.load import to_mapping
 from mcld_anim.train.batches import iterate_batches
 from mcld_anim.train.course import learning_rate, update_average

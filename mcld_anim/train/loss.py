@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor
 from torch.nn import functional
 
-from mcld_anim.arrays import HEAD_PARTS
+from mcld_anim.core.arrays import HEAD_PARTS
 
 PerSample = Float[Tensor, " batch"]
 CellMask = Bool[Tensor, "batch 1 height_8 width_8"]

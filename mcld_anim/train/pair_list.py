@@ -18,19 +18,19 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from mcld_anim.arrays import Iuv, Picture
-from mcld_anim.durable import durable_file
-from mcld_anim.errors import InputError, PictureError, PoseError
+from mcld_anim.core.arrays import Iuv, Picture
+from mcld_anim.core.durable import durable_file
+from mcld_anim.core.errors import InputError, PictureError, PoseError
+from mcld_anim.core.pictures import read_picture
+from mcld_anim.model.appearance import resized
 from mcld_anim.options.model import ModelOptions
-from mcld_anim.pictures import read_picture
 from mcld_anim.pose.backends import largest_iuv, load_pose_backend
 from mcld_anim.pose.condition import hint_picture
 from mcld_anim.pose.precomputed import precomputed_iuv, resize_iuv
-from mcld_anim.source.appearance import resized
+from mcld_anim.source.background import background_plate
 from mcld_anim.source.clip import clip_pixels
 from mcld_anim.source.face import load_face_backend
 from mcld_anim.source.fill import hint_atlas
-from mcld_anim.source.plate import background_plate
 from mcld_anim.source.texture import source_texture
 from mcld_anim.train.pairs import PreparedPerson
 

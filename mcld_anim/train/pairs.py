@@ -25,17 +25,18 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from mcld_anim.arrays import Iuv, Picture
-from mcld_anim.errors import InputError
-from mcld_anim.model.hint import Hints, encode_hints
+from mcld_anim.core.arrays import Iuv, Picture
+from mcld_anim.core.errors import InputError
+from mcld_anim.core.pixels import to_signed
+from mcld_anim.model.appearance import resized
 from mcld_anim.model.vae import LatentAutoencoder, build_vae
+from mcld_anim.model.warped_source import Hints, encode_hints
 from mcld_anim.options.model import ModelOptions, load_model_options
 from mcld_anim.pose.condition import hint_picture
-from mcld_anim.source.appearance import resized
+from mcld_anim.source.background import background_plate
 from mcld_anim.source.clip import clip_pixels
 from mcld_anim.source.face import load_face_backend
 from mcld_anim.source.fill import hint_atlas
-from mcld_anim.source.plate import background_plate
 from mcld_anim.source.texture import source_texture
 from mcld_anim.train.loop import device_of
 from mcld_anim.train.parts import load_into
@@ -253,7 +254,7 @@ def to_latents(vae: LatentAutoencoder, planes: Tensor) -> Float[Tensor, "n chann
         return planes
     weights = next(vae.parameters())
     channels = planes.permute(0, 3, 1, 2)
-    pixels = channels[:, :3].to(weights) / 127.5 - 1
+    pixels = to_signed(channels[:, :3].to(weights))
     with torch.autocast(weights.device.type, enabled=False):
         if channels.shape[1] == 3:
             return vae.encode(pixels)

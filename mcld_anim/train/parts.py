@@ -8,16 +8,16 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from mcld_anim.errors import WeightsError
-from mcld_anim.model.keys import load_strict
+from mcld_anim.core.errors import WeightsError
 from mcld_anim.model.pose_guider import PoseGuider
 from mcld_anim.train.record import write_weights
+from mcld_anim.weights.strict import load_strictly
 from mcld_anim.weights.trained import read_weights
 
 
 def load_into(network: nn.Module, path: Path) -> None:
     """Fill a network from a weights file; every key must be there and none may be left over."""
-    load_strict(network, read_weights(path)[0], path.name)
+    load_strictly(network, read_weights(path)[0], path.name)
 
 
 CONTROLNET_PREFIX = "controlnet_cond_embedding."

@@ -10,7 +10,8 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from mcld_anim.arrays import Latents
+from mcld_anim.core.arrays import Latents
+from mcld_anim.core.pixels import to_levels
 from mcld_anim.metrics.pictures import psnr
 from mcld_anim.model.attention import AppearanceKeys
 from mcld_anim.model.denoiser import Denoiser
@@ -98,7 +99,7 @@ def generate(
 
 def to_pictures(pixels: Tensor) -> np.ndarray:
     """(B, 3, H, W) in [-1, 1] -> (B, H, W, 3) uint8, clamped and rounded."""
-    return ((pixels.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
+    return to_levels(pixels).permute(0, 2, 3, 1).cpu().numpy()
 
 
 def _appearance(networks: nn.ModuleDict, model: ModelOptions, person: PreparedPerson, source: int) -> AppearanceKeys:

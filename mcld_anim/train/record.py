@@ -17,7 +17,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from mcld_anim.errors import UsageError, WeightsError
+from mcld_anim.core.errors import UsageError, WeightsError
 from mcld_anim.weights.trained import HEADER_KEY
 
 

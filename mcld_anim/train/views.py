@@ -10,9 +10,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from mcld_anim.arrays import Iuv, Picture
-from mcld_anim.errors import InputError
-from mcld_anim.synthetic.estimator_figures import is_from_behind
+from mcld_anim.core.arrays import Iuv, Picture
+from mcld_anim.core.errors import InputError
+from mcld_anim.evaluate.densepose import is_from_behind
 
 Bytes = NDArray[np.uint8]
 SILHOUETTE_DIFFERENCE = 6

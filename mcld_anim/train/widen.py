@@ -12,7 +12,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from mcld_anim.errors import WeightsError
+from mcld_anim.core.errors import WeightsError
 from mcld_anim.pose.tiny_network import TinyDensePose
 
 MERGED = re.compile(r"merge\.\d+\.0\.weight")

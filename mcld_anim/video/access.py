@@ -22,9 +22,9 @@ from typing import Any, Literal
 
 import numpy as np
 
-from mcld_anim.arrays import Picture
-from mcld_anim.errors import MissingDependencyError, VideoError
-from mcld_anim.events import Event, EventSink, warn
+from mcld_anim.core.arrays import Picture
+from mcld_anim.core.errors import MissingDependencyError, VideoError
+from mcld_anim.core.events import Event, EventSink, warn
 from mcld_anim.video.container import open_video, pyav, seconds
 from mcld_anim.video.decode import DecodeLog, read_packets
 from mcld_anim.video.probe import VideoInfo, probe

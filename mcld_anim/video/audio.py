@@ -12,8 +12,8 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mcld_anim.errors import VideoError
-from mcld_anim.events import Event, EventSink
+from mcld_anim.core.errors import VideoError
+from mcld_anim.core.events import Event, EventSink
 from mcld_anim.video.container import codec_name, ffmpeg_errors, open_input, pyav, reason, seconds, ticks
 from mcld_anim.video.probe import VideoInfo
 
@@ -179,10 +179,6 @@ class AudioTrack:
         target = self._out.add_stream("aac", rate=rate, layout=layout)
         target.bit_rate = AAC_BITS_PER_CHANNEL * target.layout.nb_channels
         return target
-
-
-def _end(packet: Any) -> Fraction:
-    return seconds(packet.pts + (packet.duration or 0), packet.time_base)
 
 
 def _may_copy(path: Path) -> bool:

@@ -10,7 +10,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
-from mcld_anim.errors import VideoError
+from mcld_anim.core.errors import VideoError
 
 if TYPE_CHECKING:
     from av.container import InputContainer

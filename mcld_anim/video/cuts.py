@@ -27,7 +27,7 @@ import cv2
 import numpy as np
 from jaxtyping import Float
 
-from mcld_anim.arrays import Picture
+from mcld_anim.core.arrays import Picture
 from mcld_anim.video.read import VideoFrame
 
 SIDE = 96

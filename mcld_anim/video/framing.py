@@ -14,11 +14,8 @@ import cv2
 import numpy as np
 from scipy.ndimage import gaussian_filter1d
 
-from mcld_anim.arrays import Alpha, Iuv, Picture
-from mcld_anim.errors import PoseError
-
-Box = tuple[float, float, float, float]
-"""x0, y0, x1, y1 in pixels; x1 and y1 are outside."""
+from mcld_anim.core.arrays import Alpha, Box, Iuv, Picture
+from mcld_anim.core.errors import PoseError
 
 MARGIN = 0.1
 """Of the person's larger side, added on every side: DensePose and the detectors cut hair and fingers off."""
@@ -43,15 +40,6 @@ class SteadyCrop:
     y: int
     w: int
     h: int
-
-    def to_crop(self, points: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-        """(N, 2) points x, y of the picture -> the same points in the crop resized to `size` (height,
-        width)."""
-        return (points - [self.x, self.y]) * [size[1] / self.w, size[0] / self.h]
-
-    def from_crop(self, points: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-        """The inverse of `to_crop`."""
-        return points * [self.w / size[1], self.h / size[0]] + [self.x, self.y]
 
 
 def steady_crop(
@@ -163,11 +151,6 @@ def resize_picture(picture: Picture, size: tuple[int, int]) -> Picture:
     shrinks = height * width < picture.shape[0] * picture.shape[1]
     interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_LANCZOS4
     return cv2.resize(np.ascontiguousarray(picture), (width, height), interpolation=interpolation)
-
-
-def resize_iuv(iuv: Iuv, size: tuple[int, int]) -> Iuv:
-    """Resize to (height, width) by the nearest value: parts and coordinates have no values in between."""
-    return iuv[_nearest(iuv.shape[0], size[0])[:, None], _nearest(iuv.shape[1], size[1])]
 
 
 def _nearest(length: int, new_length: int) -> np.ndarray:

@@ -11,7 +11,7 @@ from itertools import islice, pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mcld_anim.errors import VideoError
+from mcld_anim.core.errors import VideoError
 from mcld_anim.video.container import (
     GIVE_A_VIDEO,
     LONGEST_SIDE,

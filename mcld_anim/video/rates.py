@@ -7,7 +7,7 @@ from fractions import Fraction
 from itertools import pairwise
 from statistics import median
 
-from mcld_anim.errors import UsageError
+from mcld_anim.core.errors import UsageError
 
 STANDARD_RATES = (
     *(Fraction(rate) for rate in (10, 12, 15, 24, 25, 30, 48, 50, 60, 90, 100, 120, 240)),

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING, Literal
 
-from mcld_anim.arrays import Picture
-from mcld_anim.errors import UsageError, VideoError
-from mcld_anim.events import Event, EventSink, warn
+from mcld_anim.core.arrays import Picture
+from mcld_anim.core.errors import UsageError, VideoError
+from mcld_anim.core.events import Event, EventSink, warn
 from mcld_anim.video.container import ffmpeg_errors, open_video, ticks
 from mcld_anim.video.decode import DecodeLog, TimedFrame, timed_frames
 from mcld_anim.video.probe import VideoInfo, probe

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 
-from mcld_anim.arrays import Picture
+from mcld_anim.core.arrays import Picture
 from mcld_anim.video.container import pyav
 
 if TYPE_CHECKING:

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, ClassVar
 import cv2
 import numpy as np
 
-from mcld_anim.arrays import Picture
-from mcld_anim.durable import check_output, durable_file
-from mcld_anim.errors import OutputError, UsageError
-from mcld_anim.events import Event, EventSink, warn
+from mcld_anim.core.arrays import Picture
+from mcld_anim.core.durable import check_output, durable_file
+from mcld_anim.core.errors import OutputError, UsageError
+from mcld_anim.core.events import Event, EventSink, warn
 from mcld_anim.video.audio import AudioSource, AudioTrack, add_sound
 from mcld_anim.video.container import LONGEST_SIDE, ffmpeg_errors, pyav, reason
 from mcld_anim.video.rates import exact_rate

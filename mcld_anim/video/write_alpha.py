@@ -13,9 +13,9 @@ import cv2
 import numpy as np
 from jaxtyping import UInt8
 
-from mcld_anim.durable import durable_file
-from mcld_anim.errors import OutputError
-from mcld_anim.events import EventSink, warn
+from mcld_anim.core.durable import durable_file
+from mcld_anim.core.errors import OutputError
+from mcld_anim.core.events import EventSink, warn
 from mcld_anim.video.audio import AudioSource
 from mcld_anim.video.container import pyav
 from mcld_anim.video.write import TO_CHROMA, TO_LUMA, VideoWriter

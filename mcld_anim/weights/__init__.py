@@ -1,0 +1,1 @@
+"""The tables of weights, where they lie, and reading them strictly."""

@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from mcld_anim.errors import WeightsError
+from mcld_anim.core.errors import WeightsError
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from mcld_anim.errors import UsageError
+from mcld_anim.core.errors import UsageError
 
 BYTES_PER_PARAMETER = 4  # as published, float32
 

@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from mcld_anim.checksums import Checksums
-from mcld_anim.durable import durable_file
-from mcld_anim.errors import WeightsError
+from mcld_anim.core.checksums import Checksums
+from mcld_anim.core.durable import durable_file
+from mcld_anim.core.errors import WeightsError
 from mcld_anim.weights.published import MODELS, PublishedModel
 
 RECORD_NAME = "record.json"

@@ -6,7 +6,6 @@ the training; this module only reads and checks them.
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -14,7 +13,8 @@ from pathlib import Path
 
 import yaml
 
-from mcld_anim.errors import WeightsError
+from mcld_anim.core.checksums import file_sha256
+from mcld_anim.core.errors import WeightsError
 
 EMBEDDED_FOLDER = Path(str(files("mcld_anim.weights"))) / "embedded"
 TABLE_NAME = "table.yaml"
@@ -56,15 +56,6 @@ def embedded_table() -> tuple[WeightFile, ...]:
     if set(rows) != set(PARTS):
         raise WeightsError(f"{path} lists {sorted(rows)}, expected {sorted(PARTS)}: install mcld-anim again")
     return tuple(rows[part] for part in PARTS)
-
-
-def file_sha256(path: Path) -> str:
-    """SHA-256 of a file's bytes, as lower-case hex."""
-    digest = hashlib.sha256()
-    with path.open("rb") as stream:
-        while block := stream.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 @dataclass(frozen=True)

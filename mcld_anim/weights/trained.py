@@ -8,7 +8,7 @@ from pathlib import Path
 from safetensors import safe_open
 from torch import Tensor
 
-from mcld_anim.errors import WeightsError
+from mcld_anim.core.errors import WeightsError
 
 HEADER_KEY = "mcld_anim"
 """The key of the file's header under which its description stands, as JSON."""

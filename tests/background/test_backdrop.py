@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from mcld_anim.background.backdrop import check_file, checkerboard, cover, from_file, one_colour
-from mcld_anim.background.clean_plate import CleanPlate
-from mcld_anim.errors import InputError
-from mcld_anim.events import Event
+from mcld_anim.background.clean_background import CleanPlate
+from mcld_anim.core.errors import InputError
+from mcld_anim.core.events import Event
 
 
 def test_a_colour_and_a_board() -> None:

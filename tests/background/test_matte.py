@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mcld_anim.background.matte import SteadyMatte, composite, foreground, person_alpha
-from mcld_anim.pose.correspondence import carried, correspond, surface_motion
+from mcld_anim.body.correspondence import carried, correspond, surface_motion
 from mcld_anim.synthetic.dance import dance_pose
 from mcld_anim.synthetic.person import Person, Rendering, render
 from mcld_anim.synthetic.scene import Light, View, draw_background

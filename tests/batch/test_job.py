@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from mcld_anim.batch.job import BatchResult, run_batch
-from mcld_anim.errors import ManifestError, OutputError
-from mcld_anim.weights.load import LoadedModels
+from mcld_anim.core.errors import ManifestError, OutputError
+from mcld_anim.model.load import LoadedModels
 
 Batch = Callable[..., BatchResult]
 

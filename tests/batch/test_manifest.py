@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from mcld_anim.batch.manifest import read_manifest
-from mcld_anim.errors import ManifestError, UsageError
+from mcld_anim.core.errors import ManifestError, UsageError
 from mcld_anim.options.run import PoseOptions, RunOptions
 
 

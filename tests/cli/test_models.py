@@ -14,8 +14,9 @@ from typer.testing import CliRunner
 
 from mcld_anim.cli.main import app as main_app
 from mcld_anim.cli.models import app
-from mcld_anim.weights import published, rehearsal, table
-from mcld_anim.weights.rehearsal import Counted, Rehearsal
+from mcld_anim.setup import rehearsal
+from mcld_anim.setup.rehearsal import Counted, Rehearsal
+from mcld_anim.weights import published, table
 from mcld_anim.weights.table import PARTS
 
 

@@ -12,14 +12,15 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from mcld_anim import device as devices
 from mcld_anim.cli.main import app
-from mcld_anim.errors import MissingDependencyError, WeightsError
+from mcld_anim.core import device as devices
+from mcld_anim.core.errors import MissingDependencyError, WeightsError
 from mcld_anim.health import doctor, machine
 from mcld_anim.health.findings import Finding
+from mcld_anim.model import choose
+from mcld_anim.model.choose import find_model
 from mcld_anim.source import insightface_backend
-from mcld_anim.weights import choose, published, store, table
-from mcld_anim.weights.choose import find_model
+from mcld_anim.weights import published, store, table
 from mcld_anim.weights.published import PublishedFile, PublishedModel, UrlFile
 from mcld_anim.weights.store import Pulled, add_to_record
 
@@ -65,7 +66,7 @@ def test_the_screen_shows_the_command_and_the_exit_code_says_whether_run_works(m
 
 
 def test_a_package_that_does_not_load_sends_to_the_doctor(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setitem(sys.modules, "mcld_anim.weights.rehearsal", None)  # importing it fails
+    monkeypatch.setitem(sys.modules, "mcld_anim.setup.rehearsal", None)  # importing it fails
     result = CliRunner().invoke(app, ["models", "verify", "--random", "mcld-sd15"])
     assert result.exit_code == 1
     assert result.stderr.endswith("`mcld-anim doctor` says what mends it\n")

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.linalg import sqrtm
 
-from mcld_anim.errors import UsageError
+from mcld_anim.core.errors import UsageError
 from mcld_anim.metrics.faces import cosine_similarity, euclidean_distance
 from mcld_anim.metrics.frechet import frechet_distance
 

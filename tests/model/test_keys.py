@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from mcld_anim.errors import WeightsError
+from mcld_anim.core.errors import WeightsError
 from mcld_anim.model.build import Mcld, build_mcld
 from mcld_anim.model.keys import PUBLISHED_PARTS, load_published, unread_reference_keys
 

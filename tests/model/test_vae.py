@@ -8,7 +8,7 @@ import pytest
 import torch
 from diffusers import AutoencoderKL
 
-from mcld_anim.errors import UsageError
+from mcld_anim.core.errors import UsageError
 from mcld_anim.model.vae import FIRST_LOG_VARIANCE, LatentAutoencoder, build_vae
 from mcld_anim.options.model import VaeOptions
 from mcld_anim.train.autoencoder import standardised

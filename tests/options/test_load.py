@@ -8,7 +8,7 @@ from typing import Literal
 
 import pytest
 
-from mcld_anim.errors import UsageError
+from mcld_anim.core.errors import UsageError
 from mcld_anim.options.load import bundled_names, from_mapping, load_yaml, to_mapping
 
 

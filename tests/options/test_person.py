@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mcld_anim.errors import UsageError
+from mcld_anim.core.errors import UsageError
 from mcld_anim.options.person import LARGEST, PersonChoice, parse_person
 from mcld_anim.options.resolve import resolve_options
 from mcld_anim.options.run import RunOptions

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from mcld_anim.errors import UsageError
-from mcld_anim.frames import sampling_settings
+from mcld_anim.core.errors import UsageError
 from mcld_anim.options.load import from_mapping, to_mapping
 from mcld_anim.options.model import SamplingDefaults, load_model_options
 from mcld_anim.options.resolve import PRESETS, resolve_options
 from mcld_anim.options.run import PoseOptions, RunOptions
+from mcld_anim.sampling.frame_maker import sampling_settings
 
 GIVEN = {"source": Path("a.png"), "driving": Path("b.mp4")}
 

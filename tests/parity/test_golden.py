@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from mcld_anim.errors import InputError
+from mcld_anim.core.errors import InputError
 from mcld_anim.model.focal import route_tokens
 from mcld_anim.parity.golden import (
     NOTES,

@@ -10,9 +10,9 @@ import cv2
 import numpy as np
 import pytest
 
-from mcld_anim.arrays import Iuv, Picture
+from mcld_anim.body.rig import load_body
+from mcld_anim.core.arrays import Iuv, Picture
 from mcld_anim.pose.backends import PoseEstimate, estimate_of
-from mcld_anim.synthetic.body import load_body
 from mcld_anim.synthetic.dance import dance_pose
 from mcld_anim.synthetic.motion import ARMS_DOWN, Pose
 from mcld_anim.synthetic.person import Person, draw_iuv, render

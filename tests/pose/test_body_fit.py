@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from mcld_anim.body.rig import FloatArray, forward_kinematics, load_body, skin
+from mcld_anim.body.surface import PARENTS, SEGMENTS, rest_body
 from mcld_anim.pose.body_fit import fit_body, posed
-from mcld_anim.pose.surface import PARENTS, SEGMENTS, rest_body
 from mcld_anim.synthetic.anatomy import anatomy
-from mcld_anim.synthetic.body import FloatArray, forward_kinematics, load_body, skin
 from mcld_anim.synthetic.motion import Pose, bone_rotations
 from mcld_anim.synthetic.person import Person, draw_iuv
 from mcld_anim.synthetic.scene import View

@@ -10,15 +10,14 @@ from hypothesis import strategies as st
 
 from mcld_anim.options.model import PoseGuiderOptions
 from mcld_anim.pose.condition import (
-    PART_PLANES,
     hint_picture,
     network_condition,
     part_planes,
     pose_image,
     uv_warp,
 )
+from mcld_anim.source.background import background_plate
 from mcld_anim.source.fill import hint_atlas, whole_atlas
-from mcld_anim.source.plate import background_plate
 from mcld_anim.source.texture import atlas_from_picture
 
 
@@ -49,7 +48,7 @@ def test_part_planes_hold_the_whole_iuv(seed: int) -> None:
     iuv[..., 0] = generator.integers(0, 25, (9, 7))
     iuv[iuv[..., 0] == 0] = 0
     (planes,) = part_planes(torch.from_numpy(iuv)[None])
-    assert planes.shape == (PART_PLANES, 9, 7)
+    assert planes.shape == (PoseGuiderOptions("parts").condition_channels, 9, 7)
     assert torch.equal(planes[:24].sum(0), planes[24])
     part = (planes[:24].argmax(0) + 1) * (planes[24] > 0)
     coordinates = ((planes[25:] + 1) * 127.5).round() * planes[24]

@@ -15,8 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from mcld_anim.errors import OutputError, PoseError
-from mcld_anim.events import Event
+from mcld_anim.core.errors import OutputError, PoseError
+from mcld_anim.core.events import Event
 from mcld_anim.pose import iuv_file
 from mcld_anim.pose.iuv_file import HEADER_NAME, iuv_writer, read_iuv, read_iuv_sequence, write_iuv_sequence
 from mcld_anim.pose.iuv_picture import decode_iuv, encode_iuv

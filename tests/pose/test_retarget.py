@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mcld_anim.arrays import Iuv
+from mcld_anim.body.surface import PARENTS, SEGMENTS, rest_body
+from mcld_anim.core.arrays import Iuv
 from mcld_anim.pose.body_fit import fit_body
 from mcld_anim.pose.proportions import Proportions, height_ratio, measure_clip, measure_photo
 from mcld_anim.pose.retarget import Change, change_between, changed_maps, retargeted
-from mcld_anim.pose.surface import PARENTS, SEGMENTS, rest_body
 from mcld_anim.synthetic.motion import Pose
 from mcld_anim.synthetic.person import Person, person_of
 

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mcld_anim.errors import PoseError, UsageError
-from mcld_anim.events import Event
+from mcld_anim.core.errors import PoseError, UsageError
+from mcld_anim.core.events import Event
 from mcld_anim.options.person import PersonChoice
 from mcld_anim.pose.backends import PoseEstimate, estimate_of, iuv_box, load_pose_backend
 from mcld_anim.pose.iuv_file import write_iuv_sequence

@@ -12,15 +12,15 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from mcld_anim.arrays import Picture
-from mcld_anim.errors import WeightsError
+from mcld_anim.core.arrays import Picture
+from mcld_anim.core.errors import WeightsError
 from mcld_anim.pose.backends import iuv_box, largest_iuv
 from mcld_anim.pose.select import from_left
 from mcld_anim.pose.squares import tiles
 from mcld_anim.pose.tiny import TinyDensePoseBackend, load_tiny_pose_backend
 from mcld_anim.pose.tiny_network import TinyDensePose, TinyDensePoseOptions, chosen_uv
+from mcld_anim.synthetic.backdrops import make_backgrounds
 from mcld_anim.synthetic.person import Rendering
-from mcld_anim.train.scenes import make_backgrounds
 
 WALL = 170
 Shown = Any  # a frame of tests/pose/conftest.py

@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from mcld_anim.arrays import Picture
-from mcld_anim.errors import WeightsError
+from mcld_anim.core.arrays import Picture
+from mcld_anim.core.errors import WeightsError
 from mcld_anim.pose import torchscript_backend as room
 from mcld_anim.pose.backends import largest_iuv, load_pose_backend
 from mcld_anim.pose.region_operators import provide_operators

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mcld_anim.errors import PoseError
+from mcld_anim.core.errors import PoseError
 from mcld_anim.options.person import LARGEST, PersonChoice, parse_person
 from mcld_anim.pose.backends import PoseEstimate
 from mcld_anim.pose.track import MOST_TRACKS, PROBATION, PersonTracker, named_ranges, runs_of

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from mcld_anim.report.existing import Backends, ReportRequest, report_video
-from mcld_anim.weights.load import LoadedModels
+from mcld_anim.model.load import LoadedModels
+from mcld_anim.run.report import Backends, ReportRequest, report_video
 
 if TYPE_CHECKING:
     from selenium.webdriver import Chrome

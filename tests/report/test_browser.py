@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from mcld_anim.model.load import LoadedModels
 from mcld_anim.report.frames import FrameReport, FrameRow
 from mcld_anim.report.page import Page, write_page
 from mcld_anim.report.thumbnails import Thumbnails
-from mcld_anim.weights.load import LoadedModels
 
 if TYPE_CHECKING:
     from selenium.webdriver import Chrome

@@ -12,16 +12,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mcld_anim.errors import OutputError, PoseError, UsageError
-from mcld_anim.events import Event
+from mcld_anim.core.errors import OutputError, PoseError, UsageError
+from mcld_anim.core.events import Event
+from mcld_anim.model.load import LoadedModels
 from mcld_anim.pose.iuv_file import iuv_writer
-from mcld_anim.report.existing import Backends, ReportRequest, report_video
 from mcld_anim.report.frames import FrameReport, FrameRow
 from mcld_anim.report.page import Page, write_page
 from mcld_anim.report.thumbnails import KEPT, Thumbnails
+from mcld_anim.run.report import Backends, ReportRequest, report_video
 from mcld_anim.source.face import Face
 from mcld_anim.synthetic.person import Rendering
-from mcld_anim.weights.load import LoadedModels
 
 NASTY = "</script><script>alert(1)</script><!--data--> \"'"
 

@@ -4,9 +4,9 @@ import csv
 import json
 from pathlib import Path
 
-from mcld_anim.events import Event
+from mcld_anim.core.events import Event
+from mcld_anim.core.stages import Stages
 from mcld_anim.report.frames import FrameReport, FrameRow
-from mcld_anim.report.stages import Stages
 
 ROWS = [
     FrameRow(0, 0.0, True, True, 0.5, None, None),

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from mcld_anim.errors import UsageError
+from mcld_anim.core.errors import UsageError
 from mcld_anim.options.model import ScheduleOptions
 from mcld_anim.sampling.denoise import denoise, guide
 from mcld_anim.sampling.schedule import add_noise, make_scheduler, velocity

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mcld_anim.errors import UsageError
+from mcld_anim.core.errors import UsageError
 from mcld_anim.sampling.noise import NoiseMode, parse_noise_mode, start_noise
 
 MODES = (NoiseMode("shared"), NoiseMode("mixed", 0.7), NoiseMode("independent"))

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mcld_anim.errors import MissingDependencyError, UsageError, WeightsError
+from mcld_anim.core.errors import MissingDependencyError, UsageError, WeightsError
 from mcld_anim.source import dlib_backend as room
 from mcld_anim.source.dlib_backend import DlibFaceBackend, find_models
 from mcld_anim.source.face import CLOSENESS, Face, load_face_backend, similarity

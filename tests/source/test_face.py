@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from mcld_anim.errors import MissingDependencyError, UsageError, WeightsError
+from mcld_anim.core.errors import MissingDependencyError, UsageError, WeightsError
 from mcld_anim.source.face import Face, load_face_backend, similarity
 from mcld_anim.source.insightface_backend import check_model_folder, check_package, largest_face
 

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from scipy.spatial import cKDTree
 
-from mcld_anim.arrays import MIRROR_PART, MIRRORED_U, MIRRORED_V
+from mcld_anim.body.uv_tables import chart_islands, chart_table
+from mcld_anim.core.arrays import MIRROR_PART, MIRRORED_U, MIRRORED_V
 from mcld_anim.source.fill import OTHER_SIDE, hint_atlas, whole_atlas
-from mcld_anim.source.uv_tables import chart_islands, chart_table
 
 
 def borders(part: int) -> dict[int, np.ndarray]:

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mcld_anim.arrays import Picture
-from mcld_anim.errors import WeightsError
-from mcld_anim.events import Event
+from mcld_anim.core.arrays import Picture
+from mcld_anim.core.errors import WeightsError
+from mcld_anim.core.events import Event
 from mcld_anim.source import insightface_backend as room
 from mcld_anim.source.face import COSINE, FaceBackend, load_face_backend, similarity
 from mcld_anim.source.insightface_backend import InsightFaceBackend

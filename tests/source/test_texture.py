@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from mcld_anim.errors import UsageError
+from mcld_anim.body.uv_tables import chart_islands, smpl_texel_sources
+from mcld_anim.core.errors import UsageError
 from mcld_anim.source.texture import atlas_from_picture, smpl_texture, source_texture
-from mcld_anim.source.uv_tables import chart_islands, smpl_texel_sources
 
 DATA = Path(__file__).parent / "data"
 

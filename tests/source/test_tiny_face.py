@@ -10,7 +10,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from mcld_anim.errors import WeightsError
+from mcld_anim.core.errors import WeightsError
 from mcld_anim.source.face import similarity
 from mcld_anim.source.tiny_face import CROP_SIZE, TinyFaceBackend, face_box, face_crop, load_tiny_face_backend
 from mcld_anim.synthetic.faces import render_face_views
@@ -130,5 +130,5 @@ def test_without_an_iuv_it_estimates_one(backend: TinyFaceBackend) -> None:
 
 def test_weights_that_do_not_fit_are_named(tmp_path: Path) -> None:
     save_file({"other": torch.zeros(1)}, tmp_path / "other.safetensors")
-    with pytest.raises(WeightsError, match=r"other\.safetensors does not hold"):
+    with pytest.raises(WeightsError, match=r"other\.safetensors' do not fit"):
         load_tiny_face_backend(weights=tmp_path / "other.safetensors")

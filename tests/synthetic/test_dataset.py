@@ -7,7 +7,7 @@ import time
 import numpy as np
 import pytest
 
-from mcld_anim.errors import InputError, OutputError, UsageError
+from mcld_anim.core.errors import InputError, OutputError, UsageError
 from mcld_anim.synthetic.dataset import SyntheticShards, render_person, write_face_shards, write_shards
 from mcld_anim.synthetic.identity import FIRST_EVALUATION_SEED
 

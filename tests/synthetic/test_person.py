@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from mcld_anim.errors import UsageError
-from mcld_anim.synthetic.body import load_body
+from mcld_anim.body.rig import load_body
+from mcld_anim.core.errors import UsageError
 from mcld_anim.synthetic.identity import (
     EVALUATION_SHAPES,
     FIRST_EVALUATION_SEED,

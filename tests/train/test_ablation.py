@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 from typer.testing import CliRunner
 
 from mcld_anim.cli.train import app
-from mcld_anim.errors import UsageError
+from mcld_anim.core.errors import UsageError
 from mcld_anim.model.build import build_mcld
 from mcld_anim.options.model import load_model_options
 from mcld_anim.train.ablation import VARIANTS, as_table, variant_options

@@ -10,7 +10,7 @@ import torch
 import yaml
 from safetensors.torch import save_file
 
-from mcld_anim.errors import UsageError
+from mcld_anim.core.errors import UsageError
 from mcld_anim.metrics.pictures import ssim
 from mcld_anim.model.build import build_mcld
 from mcld_anim.model.detail import DetailDecoder

@@ -13,7 +13,7 @@ import yaml
 from diffusers.models.controlnets.controlnet import ControlNetConditioningEmbedding
 from safetensors.torch import load_file, save_file
 
-from mcld_anim.errors import UsageError, WeightsError
+from mcld_anim.core.errors import UsageError, WeightsError
 from mcld_anim.model.build import build_mcld
 from mcld_anim.model.pose_guider import PoseGuider
 from mcld_anim.options.load import load_yaml

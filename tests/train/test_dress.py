@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mcld_anim.arrays import HEAD_PARTS, Iuv, Picture
-from mcld_anim.synthetic.part_labels import TORSO_BACK, TORSO_FRONT
+from mcld_anim.body.part_labels import TORSO_BACK, TORSO_FRONT
+from mcld_anim.core.arrays import HEAD_PARTS, Iuv, Picture
 from mcld_anim.train.dress import LOWER_ARMS, MIDDLE, UPPER_ARMS, dressed
 from mcld_anim.train.views import PeopleViews, ViewsOptions
 

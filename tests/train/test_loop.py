@@ -22,7 +22,7 @@ from safetensors import safe_open
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mcld_anim.errors import McldAnimError, UsageError, WeightsError
+from mcld_anim.core.errors import McldAnimError, UsageError, WeightsError
 from mcld_anim.train.course import learning_rate, update_average
 from mcld_anim.train.loop import CHECKPOINT_NAME, MAX_BAD_STEPS, LoopOptions, train
 from mcld_anim.train.record import Checkpoint, Curve, write_checkpoint, write_weights

@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from typer.testing import CliRunner
 
 from mcld_anim.cli.train import app
-from mcld_anim.errors import InputError, UsageError
+from mcld_anim.core.errors import InputError, UsageError
 from mcld_anim.model.vae import build_vae
 from mcld_anim.options.load import load_yaml
 from mcld_anim.options.model import VaeOptions, load_model_options

@@ -16,15 +16,15 @@ from safetensors.torch import save_file
 from typer.testing import CliRunner
 
 from mcld_anim.cli.train import app
-from mcld_anim.errors import InputError, UsageError
+from mcld_anim.core.errors import InputError, UsageError
+from mcld_anim.model.appearance import resized
 from mcld_anim.model.build import build_mcld
-from mcld_anim.model.hint import Hints
+from mcld_anim.model.warped_source import Hints
 from mcld_anim.options.model import load_model_options
 from mcld_anim.pose.condition import hint_picture
 from mcld_anim.pose.iuv_picture import encode_iuv
-from mcld_anim.source.appearance import resized
+from mcld_anim.source.background import background_plate
 from mcld_anim.source.fill import hint_atlas
-from mcld_anim.source.plate import background_plate
 from mcld_anim.source.texture import source_texture
 from mcld_anim.train.diffusion import DiffusionTask, DiffusionTraining, StageOptions, load_examples
 from mcld_anim.train.diffusion_batch import Batch

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mcld_anim.errors import InputError
+from mcld_anim.core.errors import InputError
+from mcld_anim.synthetic.backdrops import make_backgrounds, photo_backgrounds
 from mcld_anim.synthetic.person import Person
 from mcld_anim.synthetic.views import person_background
 from mcld_anim.train.body_augment import BodyAugmentOptions, View, augment
-from mcld_anim.train.scenes import make_backgrounds, photo_backgrounds
 from mcld_anim.train.views import PeopleViews
 
 from .conftest import LAST_DEVELOPS

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from mcld_anim.errors import WeightsError
+from mcld_anim.core.errors import WeightsError
 from mcld_anim.pose.tiny import load_tiny_pose_backend
 from mcld_anim.pose.tiny_network import TinyDensePose, TinyDensePoseOptions
 from mcld_anim.train.densepose import DensePoseTask, DensePoseTraining

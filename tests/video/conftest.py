@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from av.video.reformatter import ColorRange, Colorspace
 
-from mcld_anim.arrays import Picture
+from mcld_anim.core.arrays import Picture
 
 LEVEL_STEP = 4  # grey levels between the centres of neighbouring frames: several times what video coding changes
 CORNERS = ((220, 30, 30), (30, 200, 30), (40, 40, 220), (230, 230, 230))

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mcld_anim.errors import MissingDependencyError, VideoError
+from mcld_anim.core.errors import MissingDependencyError, VideoError
 from mcld_anim.video import access
 from mcld_anim.video.access import open_frames
 from mcld_anim.video.read import read_frames

@@ -10,9 +10,9 @@ import cv2
 import numpy as np
 import pytest
 
-from mcld_anim.arrays import Picture
+from mcld_anim.core.arrays import Picture
+from mcld_anim.synthetic.backdrops import make_backgrounds
 from mcld_anim.synthetic.person import Rendering
-from mcld_anim.train.scenes import make_backgrounds
 from mcld_anim.video.cuts import LOST, REACH, lost, thumbnail, with_cuts
 from mcld_anim.video.read import VideoFrame, read_frames
 

@@ -10,7 +10,7 @@ import av
 import numpy as np
 import pytest
 
-from mcld_anim.errors import UsageError, VideoError
+from mcld_anim.core.errors import UsageError, VideoError
 from mcld_anim.video.probe import frame_count, probe
 from mcld_anim.video.rates import exact_rate, nominal_rate
 from mcld_anim.video.read import read_frames

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mcld_anim.errors import UsageError, VideoError
+from mcld_anim.core.errors import UsageError, VideoError
 from mcld_anim.video.decode import TimedFrame
 from mcld_anim.video.probe import probe
 from mcld_anim.video.read import FrameGrid, read_frames, resample

@@ -12,7 +12,7 @@ import av
 import numpy as np
 import pytest
 
-from mcld_anim.errors import OutputError, UsageError
+from mcld_anim.core.errors import OutputError, UsageError
 from mcld_anim.video.audio import audio_source
 from mcld_anim.video.probe import probe
 from mcld_anim.video.read import read_frames
@@ -208,7 +208,7 @@ def test_pictures_of_another_size_are_refused(tmp_path, shape):
 
 FULL_DISK = """
 import resource, sys, numpy as np
-from mcld_anim.errors import OutputError
+from mcld_anim.core.errors import OutputError
 from mcld_anim.video.write import VideoWriter
 resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000))  # stands for a full disk
 try:

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import pytest
 
-from mcld_anim.errors import OutputError
+from mcld_anim.core.errors import OutputError
 from mcld_anim.video.audio import AudioSource
 from mcld_anim.video.write_alpha import ProResWriter, open_transparent
 

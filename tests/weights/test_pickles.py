@@ -12,7 +12,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from mcld_anim.errors import WeightsError
+from mcld_anim.core.errors import WeightsError
 from mcld_anim.weights.pickles import read_tensors
 
 

@@ -1,0 +1,73 @@
+"""The frames of the driving video with the person taken out of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import cv2
+import numpy as np
+
+from mcld_anim.core.arrays import Iuv, Picture
+from mcld_anim.core.events import Event, EventSink
+from mcld_anim.core.push_pull import push_pull
+from mcld_anim.source.background import background_plate, person_mask
+
+MARGIN = 0.07
+"""Of the person's larger side: hair, skirts and shadows beside the IUV."""
+
+MOST_SAMPLES = 200
+"""Frames that the still plate is averaged over, evenly spread."""
+
+STILL = 10.0
+"""Grey levels. Mean difference between the frames' visible background and its average up to which the camera stands
+still: coding noise makes 1 to 3, a panning camera tens."""
+
+FADE = 5  # pixels over which the plate fades in from the hole's edge, in a frame of 512
+
+Shown = tuple[Picture, Iuv]
+"""A frame and the IUV of the person in it, of one size."""
+
+
+class CleanPlate:
+    """What is behind the person, seen in other frames where the camera stands still, else guessed from around."""
+
+    def __init__(self, frames: Callable[[], Iterator[Shown]], count: int, on_event: EventSink) -> None:
+        """Looks at the whole video once; `frames` gives its `count` frames each time it is called."""
+        self._frames = frames
+        total: np.ndarray | None = None
+        squares = seen = np.zeros(0)
+        step = max(1, count // MOST_SAMPLES)
+        for index, (picture, iuv) in enumerate(frames()):
+            if index % step:
+                continue
+            free = (~person_mask(iuv, MARGIN)).astype(np.float32)
+            if total is None:
+                total, squares, seen = np.zeros(picture.shape, np.float32), np.zeros_like(free), np.zeros_like(free)
+            total += picture * free[..., None]
+            squares += (picture.astype(np.float32) ** 2).mean(-1) * free
+            seen += free
+        assert total is not None  # a driving video has frames
+        mean = total / np.maximum(seen, 1)[..., None]
+        spread = np.sqrt(np.maximum(squares / np.maximum(seen, 1) - (mean**2).mean(-1), 0))
+        self.still = bool(spread[seen > 1].mean() <= STILL) if (seen > 1).any() else False
+        self._plate = np.rint(push_pull(mean, (seen > 0).astype(np.float32))).clip(0, 255).astype(np.uint8)
+        if not self.still:
+            message = "the driving video's background moves, so what is behind its person was guessed from around it"
+            on_event(Event("background_moves", message))
+        elif not seen.all():
+            share = 100 * float((seen == 0).mean())
+            message = f"{share:.1f} % of the driving background is never seen and was guessed from around it"
+            on_event(Event("background_guessed", message))
+
+    def frames(self) -> Iterator[Picture]:
+        """Every frame, without its person."""
+        for picture, iuv in self._frames():
+            yield self._filled(picture, iuv)
+
+    def _filled(self, picture: Picture, iuv: Iuv) -> Picture:
+        if not self.still:
+            return background_plate(picture, iuv, MARGIN)
+        hole = person_mask(iuv, MARGIN)
+        blur = max(3, round(FADE * max(hole.shape) / 512) * 2 + 1)
+        fade = cv2.GaussianBlur(cv2.dilate(hole.astype(np.float32), np.ones((blur, blur))), (blur, blur), 0)[..., None]
+        return np.rint(picture + (self._plate.astype(np.float32) - picture) * fade).clip(0, 255).astype(np.uint8)

@@ -1,0 +1,1 @@
+"""The rigged body: kinematics, DensePose charts and UV tables, rasteriser, surface correspondence."""

@@ -1,0 +1,43 @@
+"""SHA-256 of inputs: inputs are recognised by their content, not by their names."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+from mcld_anim.core.errors import InputError
+
+
+class Checksums:
+    """Reads each file once, as long as its size and time stay the same."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[str, int, int], str] = {}
+
+    def of(self, path: Path) -> str:
+        """SHA-256 of a file, or of the names and contents of a folder's files, as lower-case hex."""
+        try:
+            if path.is_dir():
+                return self._of_folder(path)
+            status = path.stat()
+            key = (str(path.resolve()), status.st_size, status.st_mtime_ns)
+            if key not in self._known:
+                self._known[key] = file_sha256(path)
+            return self._known[key]
+        except OSError as error:
+            raise InputError(f"{path} cannot be read ({error.strerror}): check the path and its permissions") from error
+
+    def _of_folder(self, folder: Path) -> str:
+        digest = hashlib.sha256()
+        for file in sorted(path for path in folder.rglob("*") if path.is_file()):
+            digest.update(f"{file.relative_to(folder).as_posix()}\0{self.of(file)}\n".encode())
+        return digest.hexdigest()
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file's bytes, as lower-case hex."""
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        while block := stream.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()

@@ -1,0 +1,122 @@
+"""Files that appear under their name complete or not at all."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from mcld_anim.core.errors import OutputError
+
+LONGEST_NAME = 255
+"""Bytes a file name may have on the usual file systems."""
+
+
+def check_output(path: str | os.PathLike[str], overwrite: bool = False) -> Path:
+    """Refuse an output that cannot be written, before any work starts and without leaving anything behind.
+
+    The folder need not exist: then the nearest folder that does must be writable.
+    """
+    path = Path(path)
+    try:
+        if path.is_dir():
+            raise OutputError(f"output {path} is a folder; give the name of a file in it")
+        if path.exists() and not overwrite:
+            raise OutputError(f"output {path} exists already; choose another name or give --overwrite")
+        folder = path.absolute().parent
+        while not folder.exists():
+            folder = folder.parent
+    except OSError as error:
+        raise OutputError(f"output {path} cannot be used as a file name: {error.strerror}") from error
+    if len(os.fsencode(path.name)) > LONGEST_NAME:
+        raise OutputError(f"output name is longer than {LONGEST_NAME} bytes: {path.name}; choose a shorter one")
+    if not folder.is_dir():
+        raise OutputError(f"output {path} cannot be written: {folder} is a file, not a folder; choose another path")
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise OutputError(
+            f"output {path} cannot be written: no file can be made in {folder} ({error.strerror}); "
+            "choose a folder you may write to"
+        ) from error
+    return path
+
+
+def partial_name(path: Path) -> Path:
+    """The temporary name of `path` in the same folder, so that the final rename never copies."""
+    ending = f".partial-{os.getpid()}{path.suffix}"
+    stem = os.fsencode(path.stem)[: LONGEST_NAME - 1 - len(os.fsencode(ending))]
+    return path.with_name("." + stem.decode(errors="ignore") + ending)
+
+
+@contextmanager
+def durable_file(path: str | os.PathLike[str], overwrite: bool = False) -> Iterator[Path]:
+    """Give a temporary path to write to; on success it is synced and renamed to `path`.
+
+    On any exception, Ctrl-C included, the temporary file and the folders made for it are removed.
+    """
+    path = check_output(path, overwrite)
+    made = make_folders(path.absolute().parent)
+    partial = partial_name(path)
+    try:
+        yield partial
+        _publish(partial, path, overwrite)
+    except BaseException:
+        with suppress(OSError):
+            partial.unlink()
+        for folder in reversed(made):
+            with suppress(OSError):
+                folder.rmdir()
+        raise
+
+
+def _publish(partial: Path, path: Path, overwrite: bool) -> None:
+    """Sync the finished file and give it its name."""
+    if path.exists() and not overwrite:
+        raise OutputError(f"output {path} was made by something else meanwhile and was left as it is; choose another")
+    try:
+        sync(partial)
+        os.replace(partial, path)
+        sync(path.absolute().parent)
+    except OSError as error:
+        raise OutputError(
+            f"output {path} could not be written ({error.strerror}); free some space or choose another folder"
+        ) from error
+
+
+def make_folders(folder: Path) -> list[Path]:
+    """Create `folder` with its parents; return those that were created, outermost first."""
+    missing = []
+    while not folder.exists():
+        missing.append(folder)
+        folder = folder.parent
+    made: list[Path] = []
+    for each in reversed(missing):
+        try:
+            each.mkdir(exist_ok=True)
+        except OSError as error:
+            for earlier in reversed(made):
+                with suppress(OSError):
+                    earlier.rmdir()
+            raise OutputError(
+                f"output folder {each} cannot be made ({error.strerror}); choose a folder you may write to"
+            ) from error
+        made.append(each)
+    return made
+
+
+def sync(path: Path) -> None:
+    """Have the operating system put `path` (a file or a folder) on the disk now."""
+    try:
+        handle = os.open(path, os.O_RDONLY)
+    except PermissionError:  # Windows does not open folders
+        if path.is_dir():
+            return
+        raise
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

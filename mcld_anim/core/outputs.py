@@ -1,0 +1,111 @@
+"""Where a run's files go: named, checked early, made in a working folder beside it, moved at the end.
+
+Until `publish` nothing exists under a final name; a refused, failed or interrupted run leaves nothing behind.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from mcld_anim.core.durable import check_output, make_folders, sync
+from mcld_anim.core.errors import OutputError, UsageError
+
+
+@dataclass(frozen=True)
+class OutputFiles:
+    """The result and the files beside it that describe it."""
+
+    result: Path  # .mp4 of `run` (.mov or .zip where it is transparent), .png of `pose`
+
+    @property
+    def report_json(self) -> Path:
+        """Summary and one row per frame."""
+        return self.result.with_suffix(".report.json")
+
+    @property
+    def report_csv(self) -> Path:
+        """One row per frame."""
+        return self.result.with_suffix(".report.csv")
+
+    @property
+    def run_json(self) -> Path:
+        """Resolved options, versions, checksums, seconds per stage, peak memory."""
+        return self.result.with_suffix(".run.json")
+
+    @property
+    def report_html(self) -> Path:
+        """The report as a page; a single picture has none."""
+        return self.result.with_suffix(".report.html")
+
+    @property
+    def all(self) -> tuple[Path, ...]:
+        """Every file, the result last: where it is, the others are too."""
+        page = () if self.result.suffix.lower() == ".png" else (self.report_html,)
+        return (self.report_json, self.report_csv, *page, self.run_json, self.result)
+
+    def inside(self, folder: Path) -> OutputFiles:
+        """The same files in another folder."""
+        return OutputFiles(folder / self.result.name)
+
+
+def name_output(output: Path | None, first: Path, second: Path, *suffixes: str) -> OutputFiles:
+    """The files of a run: under `output`, or <first>_<second><first suffix> in the current folder."""
+    if output is None:
+        output = Path(f"{first.stem}_{second.stem}{suffixes[0]}")
+    output = output.expanduser()
+    if output.suffix.lower() not in suffixes:
+        raise UsageError(
+            f"--output {output} does not end in {' or '.join(suffixes)}: that is the format which is written"
+        )
+    return OutputFiles(output)
+
+
+def check_free(outputs: OutputFiles, overwrite: bool) -> None:
+    """Refuse outputs that cannot be written, and to replace files unless asked to."""
+    for path in reversed(outputs.all):
+        check_output(path, overwrite)
+
+
+@contextmanager
+def working_folder(outputs: OutputFiles) -> Iterator[Path]:
+    """A folder for unfinished files beside the outputs, on the same disk; always removed at the end.
+
+    Makes the outputs' folder where it is missing, and takes it away again if the run does not get through.
+    """
+    parent = outputs.result.absolute().parent
+    made = make_folders(parent)
+    try:
+        try:
+            work = Path(tempfile.mkdtemp(prefix=".mcld-anim-", suffix=".work", dir=parent))
+        except OSError as error:
+            raise OutputError(f"cannot write into {parent} ({error.strerror}): choose another --output") from error
+        try:
+            yield work
+        finally:
+            shutil.rmtree(work, ignore_errors=True)
+    except BaseException:
+        for folder in reversed(made):
+            with suppress(OSError):  # not empty: someone else has begun to use it
+                folder.rmdir()
+        raise
+
+
+def publish(work: OutputFiles, outputs: OutputFiles, overwrite: bool) -> None:
+    """Move the finished files to their place, the result last; they are on the disk when this returns."""
+    publish_files(list(zip(work.all, outputs.all, strict=True)), overwrite)
+
+
+def publish_files(pairs: Sequence[tuple[Path, Path]], overwrite: bool) -> None:
+    """Move each finished file to its final place, in this order."""
+    for _, final in reversed(pairs):
+        check_output(final, overwrite)
+    for finished, final in pairs:
+        sync(finished)
+        os.replace(finished, final)
+    sync(pairs[-1][1].absolute().parent)

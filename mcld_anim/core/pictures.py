@@ -1,0 +1,100 @@
+"""Read and write still pictures: upright RGB in, PNG out; what cannot be a photo is refused undecoded."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from mcld_anim.core.arrays import Picture
+from mcld_anim.core.errors import PictureError
+
+LEAST_SIDE = 32
+"""Pixels. A person in fewer has no parts to tell apart: DensePose's own maps are 112 pixels wide."""
+
+MOST_PIXELS = 120_000_000
+"""Pixels in all. Larger than any camera's common mode; 360 MB as RGB, what one picture may cost in memory."""
+
+PHOTO_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".heic", ".avif"})
+"""Anything else is taken for a video."""
+
+WORKING_SIDE = 2048
+"""Pixels. Longer sides are scaled down to this: a part's texture has 200 x 200 texels, a face crop 112."""
+
+
+def check_picture(path: Path, what: str = "picture") -> None:
+    """Refuse, from the header alone, what `read_picture` would refuse."""
+    with _open(path, what) as image:
+        _check_size(image, path, what)
+
+
+def read_picture(path: Path, what: str = "picture") -> Picture:
+    """The picture in `path`: uint8 (H, W, 3) RGB in 0..255, upright, its longer side at most `WORKING_SIDE`.
+
+    Transparency is laid on white. `what` is the option's name for error messages.
+    """
+    with _open(path, what) as image:
+        _check_size(image, path, what)
+        image.draft("RGB", (WORKING_SIDE, WORKING_SIDE))  # JPEG: decode at a fraction where that is enough
+        try:
+            upright = ImageOps.exif_transpose(image)
+            picture = _as_rgb(upright)
+        except Exception as error:  # decoders of damaged files raise whatever they stumble over
+            reason = " ".join(str(error).split())
+            raise PictureError(f"{what} {path} is damaged ({reason}): save it again as PNG or JPEG") from error
+    if max(picture.size) > WORKING_SIDE:
+        picture.thumbnail((WORKING_SIDE, WORKING_SIDE), Image.Resampling.LANCZOS)
+    return np.asarray(picture)
+
+
+def write_picture(path: Path, picture: Picture) -> None:
+    """Write uint8 (H, W, 3) RGB as PNG."""
+    Image.fromarray(picture).save(path, format="PNG")
+
+
+def _open(path: Path, what: str) -> Image.Image:
+    if not path.exists():
+        raise PictureError(f"{what} {path} does not exist: check the path")
+    if path.is_dir():
+        raise PictureError(f"{what} {path} is a folder: give the path of one picture file")
+    if not path.is_file():
+        raise PictureError(f"{what} {path} is a device or a pipe: give the path of a picture file")
+    limit, Image.MAX_IMAGE_PIXELS = (
+        Image.MAX_IMAGE_PIXELS,
+        None,
+    )  # our own limit, with our own message, follows
+    try:
+        return Image.open(path)
+    except UnidentifiedImageError:
+        raise PictureError(f"{what} {path} is not a picture that can be read: give a PNG, JPEG or WebP file") from None
+    except Exception as error:  # as above
+        reason = " ".join(str(error).split())
+        raise PictureError(f"{what} {path} cannot be read ({reason}): give a PNG, JPEG or WebP file") from error
+    finally:
+        Image.MAX_IMAGE_PIXELS = limit
+
+
+def _check_size(image: Image.Image, path: Path, what: str) -> None:
+    width, height = image.size
+    if min(width, height) < LEAST_SIDE:
+        raise PictureError(
+            f"{what} {path} has {width}x{height} pixels: at least {LEAST_SIDE} on each side are needed to see a person"
+        )
+    if width * height > MOST_PIXELS:
+        raise PictureError(
+            f"{what} {path} has {width}x{height} pixels, more than the {MOST_PIXELS // 10**6} million "
+            f"that are read: scale it down, {WORKING_SIDE} pixels on the longer side are enough"
+        )
+
+
+def _as_rgb(image: Image.Image) -> Image.Image:
+    """8-bit RGB; 16-bit grey is scaled (Pillow would clip it), transparency is laid on white."""
+    if image.mode.startswith("I;16") or image.mode == "I":
+        grey = (np.asarray(image).astype(np.uint32) // 257).clip(0, 255).astype(np.uint8)
+        return Image.fromarray(grey).convert("RGB")
+    if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
+        layer = image.convert("RGBA")
+        paper = Image.new("RGBA", layer.size, (255, 255, 255, 255))
+        return Image.alpha_composite(paper, layer).convert("RGB")
+    return image.convert("RGB")

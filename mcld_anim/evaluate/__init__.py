@@ -1,0 +1,1 @@
+"""Everything that measures the models on held-out people."""

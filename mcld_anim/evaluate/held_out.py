@@ -1,0 +1,200 @@
+"""`mcld-anim synth eval`: the embedded model against rendered truth, on people that training never sees.
+
+Every person is drawn from a seed of the reserved range. Its first view is the photo; its other views, in poses,
+framings and turns of their own, are the truth that the model must make from the photo and the exact IUV. Beside the
+model stand the predictors that any figure must beat, and the autoencoder's own ceiling.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+
+from mcld_anim.core.arrays import Picture
+from mcld_anim.core.errors import UsageError
+from mcld_anim.core.pixels import to_signed
+from mcld_anim.evaluate.densepose import densepose_figures
+from mcld_anim.evaluate.faces import SwapMeter, accuracy_figures, face_figures
+from mcld_anim.evaluate.stability import clip_figures
+from mcld_anim.metrics.pictures import psnr, ssim
+from mcld_anim.model.appearance import SourceAppearance, encode_source
+from mcld_anim.model.build import Mcld
+from mcld_anim.model.load import LoadedModels
+from mcld_anim.pose.condition import hint_picture
+from mcld_anim.sampling.frame_maker import FrameMaker, SamplingSettings
+from mcld_anim.synthetic.identity import FIRST_EVALUATION_SEED, check_held_out
+from mcld_anim.synthetic.person import Person, Rendering, render
+from mcld_anim.synthetic.views import SOURCE_VIEWS, Shot, draw_shots, person_background
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class EvaluationOptions:
+    """What is measured."""
+
+    people: int = 8
+    poses: int = 16
+    first_seed: int = FIRST_EVALUATION_SEED
+    identities: int = 60  # held-out heads whose close-ups the face embedder must tell apart
+    clips: int = 4  # people who dance, for the stability figures
+    clip_frames: int = 48  # of each dance
+    settings: SamplingSettings | None = None  # None: the model's default steps and guidance, noise seed 0, no blending
+
+    def __post_init__(self) -> None:
+        check_held_out(self.first_seed)
+        if self.people < 2 or self.poses < 1:
+            raise UsageError("--people must be 2 or more (a person is told from the others), --poses 1 or more")
+
+
+@dataclass
+class Figures:
+    """Means under construction: every figure is the mean over the frames that have it."""
+
+    values: dict[str, list[float]] = field(default_factory=dict)
+
+    def add(self, **figures: float) -> None:
+        for name, value in figures.items():
+            self.values.setdefault(name, []).append(value)
+
+    def means(self) -> dict[str, float]:
+        return {name: float(np.mean(values)) for name, values in self.values.items()}
+
+
+@dataclass(frozen=True)
+class Subject:
+    """One held-out person: the photo, the shots that follow, and what they truly look like."""
+
+    person: Person
+    photo: Rendering
+    shots: list[Shot]
+    truths: list[Rendering]
+
+
+def evaluate(models: LoadedModels, options: EvaluationOptions, progress: Progress | None = None) -> dict[str, float]:
+    """Figures by name, means over all people x poses; pictures are square of the model's frame height.
+
+    psnr, ssim: the whole frame. person_*: inside the truth's person mask (from its IUV). baseline_*: the source's UV
+    texture re-rendered by the target IUV, holes filled. grey_, mean_colour_: a constant grey, and the mean colour of
+    the person in the photo. vae_: the truth through the autoencoder. right_person_rate: the share of frames that are
+    closer, by mean colour error over the person mask, to their own person than to every other one in the same shot.
+    densepose_*: see `evaluate.densepose.compare_iuv`. face_*: see `evaluate.faces`.
+    texture_change*: see `evaluate.stability`.
+    """
+    size = models.mcld.options.frame_size[0]
+    subjects = [draw_subject(options.first_seed + k, options.poses, size) for k in range(options.people)]
+    settings = options.settings or default_settings(models.mcld)
+    swap = SwapMeter(models.mcld, models.face_backend, settings)
+    figures = Figures()
+    done, total = 0, options.people * options.poses
+    for number, subject in enumerate(subjects):
+        source = encode_source(subject.photo.picture, subject.photo.iuv, models.mcld, models.face_backend)
+        swap.add(number, source, subjects[number - 1].photo, subject.truths)
+        others = [other.person for other in subjects if other is not subject]
+        for _index, (shot, truth, made) in enumerate(generated(models.mcld, source, subject, settings)):
+            mask = truth.iuv[..., 0] > 0
+            figures.add(
+                **frame_figures(made, truth, mask),
+                **naive_figures(subject.photo, truth, mask),
+                **baseline_figures(source, truth, mask),
+                **ceiling_figures(models.mcld, truth, mask),
+                **densepose_figures(models.pose_backend, truth),
+                **face_figures(models.face_backend, source, made, truth),
+                right_person_rate=float(is_right_person(made, subject, shot, others, mask)),
+            )
+            done += 1
+            if progress:
+                progress(done, total)
+    faces = accuracy_figures(models.face_backend, options.first_seed, options.identities)
+    clips = clip_figures(models.mcld, models.face_backend, options.first_seed, options.clips, options.clip_frames)
+    return figures.means() | swap.figures() | faces | clips
+
+
+def default_settings(mcld: Mcld) -> SamplingSettings:
+    """The model's own steps and guidance; every frame by itself, from the noise of seed 0."""
+    defaults = mcld.options.sampling
+    return SamplingSettings(defaults.steps, defaults.guidance, seed=0, noise="shared", blend=0.0)
+
+
+def draw_subject(seed: int, poses: int, size: int) -> Subject:
+    """The held-out person of `seed` with its photo (view 0) and `poses` views that are not source views."""
+    person = Person.from_seed(seed)
+    (first,) = draw_shots(person, 0, 1)
+    shots = draw_shots(person, SOURCE_VIEWS, poses)
+    return Subject(
+        person,
+        picture_of(person, person, first, size),
+        shots,
+        [picture_of(person, person, s, size) for s in shots],
+    )
+
+
+def picture_of(shown: Person, owner: Person, shot: Shot, size: int) -> Rendering:
+    """`shown` in a shot of `owner`, before the owner's background."""
+    return render(shown, shot.pose, shot.view, shot.light, person_background(owner, size), size)
+
+
+def generated(
+    mcld: Mcld, source: SourceAppearance, subject: Subject, settings: SamplingSettings, batch: int = 4
+) -> Iterable[tuple[Shot, Rendering, Picture]]:
+    """Each shot with its truth and what the model makes of it."""
+    maker = FrameMaker(mcld, source, settings)
+    for start in range(0, len(subject.shots), batch):
+        indices = range(start, min(start + batch, len(subject.shots)))
+        made = maker.make(indices, [subject.truths[i].iuv for i in indices])
+        yield from ((subject.shots[i], subject.truths[i], picture) for i, picture in zip(indices, made, strict=True))
+
+
+def frame_figures(made: Picture, truth: Rendering, mask: np.ndarray) -> dict[str, float]:
+    return {
+        "psnr": psnr(made, truth.picture),
+        "ssim": ssim(made, truth.picture),
+        "person_psnr": psnr(made, truth.picture, mask),
+        "person_ssim": ssim(made, truth.picture, mask),
+    }
+
+
+def naive_figures(photo: Rendering, truth: Rendering, mask: np.ndarray) -> dict[str, float]:
+    grey = np.full_like(truth.picture, 128)
+    colour = photo.picture[photo.iuv[..., 0] > 0].mean(0).round().astype(np.uint8)
+    return {
+        "grey_person_psnr": psnr(grey, truth.picture, mask),
+        "mean_colour_person_psnr": psnr(np.broadcast_to(colour, truth.picture.shape).copy(), truth.picture, mask),
+    }
+
+
+def baseline_figures(source: SourceAppearance, truth: Rendering, mask: np.ndarray) -> dict[str, float]:
+    copied, _ = hint_picture(source.atlas, source.valid, truth.iuv, source.plate)
+    return {
+        "baseline_psnr": psnr(copied, truth.picture),
+        "baseline_person_psnr": psnr(copied, truth.picture, mask),
+        "baseline_person_ssim": ssim(copied, truth.picture, mask),
+    }
+
+
+@torch.inference_mode()
+def ceiling_figures(mcld: Mcld, truth: Rendering, mask: np.ndarray) -> dict[str, float]:
+    weights = next(mcld.vae.parameters())
+    pixels = to_signed(torch.from_numpy(truth.picture).permute(2, 0, 1)[None].to(weights))
+    rebuilt = (
+        ((mcld.vae.decode(mcld.vae.encode(pixels)) + 1) / 2).clamp(0, 1)[0].permute(1, 2, 0).double().cpu().numpy()
+    )
+    return {
+        "vae_psnr": psnr(rebuilt, truth.picture),
+        "vae_person_psnr": psnr(rebuilt, truth.picture, mask),
+    }
+
+
+def is_right_person(made: Picture, subject: Subject, shot: Shot, others: Sequence[Person], mask: np.ndarray) -> bool:
+    """Whether `made` is closer to its own person than to each of the others rendered in the same shot."""
+    size = len(made)
+
+    def distance(person: Person) -> float:
+        picture = picture_of(person, subject.person, shot, size).picture
+        return float(np.abs(made[mask].astype(float) - picture[mask]).mean())
+
+    own = distance(subject.person)
+    return all(own < distance(other) for other in others)

@@ -1,0 +1,134 @@
+"""Everything that is known about the source, computed once and then passed on: `encode_source`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from PIL import Image
+from torch import Tensor
+
+from mcld_anim.core.arrays import Atlas, AtlasMask, Iuv, Picture, Texture
+from mcld_anim.core.errors import PoseError, UsageError
+from mcld_anim.core.pixels import to_signed
+from mcld_anim.model.attention import AppearanceKeys
+from mcld_anim.model.build import Mcld
+from mcld_anim.model.focal import FocalTokens, route_tokens
+from mcld_anim.model.reference_net import ReferenceFeatures
+from mcld_anim.source.background import background_plate
+from mcld_anim.source.clip import clip_pixels
+from mcld_anim.source.face import Face, FaceBackend
+from mcld_anim.source.fill import hint_atlas
+from mcld_anim.source.texture import source_texture
+
+
+@dataclass(frozen=True, eq=False)
+class SourceAppearance:
+    """One source photo, encoded for one model."""
+
+    picture: Picture
+    """At the model's frame size."""
+    iuv: Iuv
+    """As it was given, with the photo's own size."""
+    texture: Texture
+    atlas: Atlas
+    """Whole, for `pose.condition.hint_picture`."""
+    valid: AtlasMask
+    """Which texels of `atlas` the photo showed."""
+    plate: Picture
+    """`picture` without the person, at the model's frame size."""
+    face: Face | None
+    """None where no face was found: the model then gets the published zero vector."""
+    image_embedding: Float[Tensor, "1 1 width"]
+    texture_embedding: Float[Tensor, "1 1 width"]
+    tokens: FocalTokens
+    reference: ReferenceFeatures
+    keys: AppearanceKeys
+    """Keys and values of reference and tokens, all that the denoiser needs."""
+
+
+@torch.no_grad()
+def encode_source(
+    picture: Picture,
+    iuv: Iuv,
+    mcld: Mcld,
+    face_backend: FaceBackend | None = None,
+    reference_dtype: torch.dtype | None = None,
+) -> SourceAppearance:
+    """Encode a source photo (H, W, 3) uint8 RGB with its IUV of the same size.
+
+    The photo is squashed to the model's frame size, as published: crop it to that aspect ratio before. Every
+    network that sees the source runs once (CLIP twice: for photo and texture).
+    reference_dtype: see `Denoiser.project`.
+    """
+    if not iuv[..., 0].any():
+        raise PoseError(
+            "no person was found in the source photo: use a photo that shows one person, best in full length"
+        )
+    options = mcld.options
+    texture = source_texture(picture, iuv, options.texture_fill)
+    atlas, valid = hint_atlas(picture, iuv)
+    framed = resized(picture, options.frame_size)
+    face = face_backend.largest(picture, iuv) if face_backend is not None else None
+    image_embedding = embed_picture(mcld, framed)
+    texture_embedding = embed_picture(mcld, texture)
+    face_tokens = encode_face(mcld, face) if "face" in options.conditions else None
+    tokens = route_tokens(image_embedding, texture_embedding, face_tokens, options.conditions, options.aggregation)
+    latents = encode_pixels(mcld, resized(texture, options.texture_size))
+    reference = mcld.reference_net(latents, image_embedding)
+    return SourceAppearance(
+        picture=framed,
+        iuv=iuv,
+        texture=texture,
+        atlas=atlas,
+        valid=valid,
+        plate=resized(background_plate(picture, iuv), options.frame_size),
+        face=face,
+        image_embedding=image_embedding,
+        texture_embedding=texture_embedding,
+        tokens=tokens,
+        reference=reference,
+        keys=mcld.denoiser.project(reference, tokens, reference_dtype),
+    )
+
+
+@torch.no_grad()
+def with_face(source: SourceAppearance, face: Face, mcld: Mcld) -> SourceAppearance:
+    """`source` with the face tokens of another face; everything else stays as it was computed."""
+    options = mcld.options
+    embeddings = source.image_embedding, source.texture_embedding
+    tokens = route_tokens(*embeddings, encode_face(mcld, face), options.conditions, options.aggregation)
+    return replace(source, face=face, tokens=tokens, keys=mcld.denoiser.project(source.reference, tokens))
+
+
+def resized(picture: Picture, size: tuple[int, int]) -> Picture:
+    """`picture` squashed to (height, width) by Pillow's bicubic filter, as published."""
+    if picture.shape[:2] == size:
+        return picture
+    return np.asarray(Image.fromarray(picture).resize((size[1], size[0]), Image.Resampling.BICUBIC))
+
+
+def embed_picture(mcld: Mcld, picture: Picture) -> Float[Tensor, "1 1 width"]:
+    """CLIP embedding of a picture, as one token."""
+    pixels = clip_pixels(picture, mcld.options.image_encoder).to(next(mcld.image_encoder.parameters()))
+    return mcld.image_encoder(pixels).image_embeds[:, None]
+
+
+def encode_face(mcld: Mcld, face: Face | None) -> Float[Tensor, "1 tokens width"]:
+    """Face tokens of a face; without one, the tokens of the zero vector, as published."""
+    size = mcld.options.face.embedding_dim
+    embedding = np.zeros(size, np.float32) if face is None else face.embedding
+    if embedding.shape != (size,):
+        raise UsageError(
+            f"the face embedding has {len(embedding)} numbers, the model {mcld.options.name} takes {size}: "
+            f"choose --face {'tiny' if size == 128 else 'insightface'}"
+        )
+    return mcld.face_tokens(torch.from_numpy(embedding)[None, None].to(next(mcld.face_tokens.parameters())))
+
+
+def encode_pixels(mcld: Mcld, picture: Picture) -> Float[Tensor, "1 channels height_8 width_8"]:
+    """Scaled latents of one picture (the posterior's mean, no noise)."""
+    pixels = torch.from_numpy(np.array(picture)).permute(2, 0, 1)[None].to(next(mcld.vae.parameters()))
+    return mcld.vae.encode(to_signed(pixels))

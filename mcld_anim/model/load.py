@@ -1,0 +1,136 @@
+"""Load a model for running: its networks, the DensePose estimator, the face embedder, and checksums."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file
+
+from mcld_anim.core.checksums import file_sha256
+from mcld_anim.core.errors import MissingDependencyError, WeightsError
+from mcld_anim.core.events import Event, EventSink, warn
+from mcld_anim.model.build import Mcld, build_mcld
+from mcld_anim.model.choose import ChosenModel, choose_densepose, choose_face, find_model
+from mcld_anim.pose.backends import PoseBackend, load_pose_backend
+from mcld_anim.source.face import FaceBackend, load_face_backend
+from mcld_anim.weights.store import first_pulled, model_folder, read_record, recorded_checksum
+from mcld_anim.weights.strict import adopt_strictly
+from mcld_anim.weights.table import EMBEDDED_FOLDER
+
+MCLD_PARTS = ("vae", "image_encoder", "reference_net", "denoiser", "pose_guider", "face_tokens", "detail")
+"""Attributes of `Mcld`, and the names of their files; a model need not have the last."""
+
+
+@dataclass(frozen=True)
+class LoadedModels:
+    """Everything with weights that a run needs, ready on its device."""
+
+    mcld: Mcld
+    pose_backend: PoseBackend
+    face_backend: FaceBackend | None  # measures faces; None: no face condition and no face similarity were asked for
+    checksums: Mapping[str, str]  # file name -> SHA-256 of the weights that were read
+    name: str = "tiny"  # as in `--model`
+    only_measures: bool = False  # whether `face_backend` embeds faces in a way that this model does not know
+    own_embedder: FaceBackend | None = None  # then: the one it knows; None where that is not here
+
+    @property
+    def condition_backend(self) -> FaceBackend | None:
+        """Who embeds the source's face for the model."""
+        return self.own_embedder if self.only_measures else self.face_backend
+
+    @property
+    def device(self) -> torch.device:
+        """Where the networks compute."""
+        return next(self.mcld.denoiser.parameters()).device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """What the networks compute in."""
+        return next(self.mcld.denoiser.parameters()).dtype
+
+
+def load_models(
+    model: str, device: torch.device, dtype: torch.dtype, densepose: str, face: str, on_event: EventSink = warn
+) -> LoadedModels:
+    """Load a model ("tiny", "mcld-sd15" or a folder) with a DensePose and a face backend ("auto": what fits it)."""
+    chosen = find_model(model)
+    pose_name, face_name = choose_densepose(densepose, chosen), choose_face(face, chosen)
+    # The estimators first: they are quick to refuse what is not installed.
+    pose_backend = load_pose_backend(pose_name, device)
+    face_backend = load_face_backend(face_name, device, on_event=on_event)
+    only_measures = face_name not in ("none", chosen.embedder)
+    embedder = load_embedder(chosen, device, on_event) if only_measures else None
+    mcld, used = load_mcld(chosen, device, dtype)
+    tiny = (("densepose", pose_name == "tiny"), ("face", "tiny" in (face_name, embedder and embedder.name)))
+    used += [EMBEDDED_FOLDER / f"{part}.safetensors" for part, read in tiny if read]
+    checksums = {path.name: recorded_checksum(path) or file_sha256(path) for path in used}
+    checksums |= estimator_checksums(pose_name, face_name)
+    return LoadedModels(mcld, pose_backend, face_backend, checksums, chosen.name, only_measures, embedder)
+
+
+def estimator_checksums(densepose: str, face: str) -> dict[str, str]:
+    """Of the pulled files that these estimators read, as they were recorded."""
+    uses = {"detectron2": "densepose", "torchscript": "torchscript", "insightface": "faces"}
+    found: dict[str, str] = {}
+    for use in (uses[name] for name in (densepose, face) if name in uses):
+        model = first_pulled(use)
+        for pulled in read_record(model_folder(model.name)).values() if model is not None else ():
+            found |= {pulled.file: pulled.sha256, **pulled.more}
+    return found
+
+
+def load_embedder(chosen: ChosenModel, device: torch.device, on_event: EventSink) -> FaceBackend | None:
+    """The embedder that the model was trained with, beside another one that measures; None where it is not here."""
+    try:
+        return load_face_backend(chosen.embedder, device, on_event=on_event)
+    except (MissingDependencyError, WeightsError) as error:
+        on_event(
+            Event(
+                "face_condition_missing",
+                f"the model {chosen.name} is not told the source's face: it knows embeddings of {chosen.embedder} "
+                f"only, and {error}",
+            )
+        )
+        return None
+
+
+def load_mcld(chosen: ChosenModel, device: torch.device, dtype: torch.dtype) -> tuple[Mcld, list[Path]]:
+    """All networks of a model, and the files they were read from.
+
+    Nothing is computed or held twice: the networks are built without memory, and each file's tensors become theirs.
+    """
+    with torch.device("meta"):
+        mcld = build_mcld(chosen.options)
+    used = []
+    for part in MCLD_PARTS:
+        network = getattr(mcld, part)
+        if network is None:
+            continue
+        path = chosen.folder / f"{part}.safetensors"
+        if not path.is_file():
+            raise WeightsError(f"the weights {path} are missing: {_remedy(chosen)}")
+        adopt_strictly(network, load_file(path), part, _remedy(chosen), device, dtype)
+        used.append(path)
+    restore_constants(mcld, device)
+    return mcld.requires_grad_(False).eval(), used
+
+
+def restore_constants(mcld: Mcld, device: torch.device) -> None:
+    """Make what no file holds: the numbers of CLIP's patches. Anything else without memory is an error here."""
+    embeddings = mcld.image_encoder.vision_model.embeddings
+    embeddings.position_ids = torch.arange(embeddings.num_positions, device=device).expand((1, -1))
+    empty = [name for name, t in itertools.chain(mcld.named_parameters(), mcld.named_buffers()) if t.is_meta]
+    if empty:
+        raise WeightsError(
+            f"no file holds {', '.join(empty)}: this version of transformers or diffusers is not supported"
+        )
+
+
+def _remedy(chosen: ChosenModel) -> str:
+    if chosen.name == "tiny":
+        return "install mcld-anim again"
+    return f"run `mcld-anim models pull`, or give a folder that `mcld-anim models convert` wrote ({chosen.folder})"

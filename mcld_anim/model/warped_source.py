@@ -1,0 +1,56 @@
+"""The hint: the source's colours in the target's pose (see `pose.condition.hint_picture`), as networks take it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn.functional import adaptive_avg_pool2d
+
+from mcld_anim.core.arrays import Iuv, Picture
+from mcld_anim.core.pixels import to_signed
+from mcld_anim.model.vae import LatentAutoencoder
+
+Planes = Float[Tensor, "frames 1 height width"]
+
+
+@dataclass(frozen=True, eq=False)
+class Hints:
+    """The hints of some frames. All training and sampling make them here, so that both see the same numbers."""
+
+    pictures: Float[Tensor, "frames 3 height width"]
+    """In [-1, 1]."""
+    validity: Planes
+    """1 where the colour was seen in the source photo, 0 where it is a guess."""
+    person: Planes
+    """1 inside the target's IUV."""
+
+    @classmethod
+    def stack(
+        cls,
+        pictures: Sequence[Picture],
+        validity: Sequence[Float[np.ndarray, "H W"]],
+        poses: Sequence[Iuv],
+        like: Tensor,
+    ) -> Hints:
+        """From what `hint_picture` gave for each of the `poses`, on the device and in the dtype of `like`."""
+        pixels = torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2)
+        person = torch.from_numpy(np.stack([pose[..., 0] > 0 for pose in poses]))[:, None]
+        return cls(to_signed(pixels.to(like)), torch.from_numpy(np.stack(validity))[:, None].to(like), person.to(like))
+
+    def encode(self, vae: LatentAutoencoder) -> Float[Tensor, "frames channels+1 height_8 width_8"]:
+        """[scaled latents of the pictures ; share of valid pixels per latent cell], the Pose Guider's input."""
+        return encode_hints(vae, self.pictures, self.validity)
+
+
+def encode_hints(
+    vae: LatentAutoencoder, pictures: Float[Tensor, "frames 3 height width"], validity: Planes
+) -> Float[Tensor, "frames channels+1 height_8 width_8"]:
+    """`Hints.encode`, of the pictures and the validity alone."""
+    latents = vae.encode(pictures.to(next(vae.parameters())))
+    share = adaptive_avg_pool2d(validity.to(latents), (latents.shape[2], latents.shape[3]))
+    return torch.cat([latents, share], dim=1)

@@ -1,0 +1,1 @@
+"""The stories, one file a verb, and what they share: from options to files or frames."""

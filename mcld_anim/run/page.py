@@ -1,0 +1,45 @@
+"""The page of a run: its settings, versions, checksums and times beside the frames."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from mcld_anim.report.page import Page
+from mcld_anim.report.thumbnails import Thumbnails
+from mcld_anim.run.checks import RunPlan
+from mcld_anim.run.encode import DrivingPoses
+from mcld_anim.run.result import playable
+
+SECTIONS = {
+    "options": "Options",
+    "versions": "Versions",
+    "weights": "Weights (SHA-256)",
+    "inputs": "Inputs (SHA-256)",
+    "seconds": "Seconds per stage",
+    "peak_memory_bytes": "Peak memory (bytes)",
+}
+"""Parts of OUT.run.json that the page shows, with their headings."""
+
+
+def run_page(
+    plan: RunPlan,
+    made: Path,
+    driving: DrivingPoses,
+    thumbnails: Thumbnails,
+    summary: Mapping[str, Any],
+    record: Mapping[str, Any],
+) -> Page:
+    """What the page shows of a run whose unfinished result is `made` and whose OUT.run.json holds `record`."""
+    options, name = plan.options, plan.outputs.result.name
+    return Page(
+        title=name,
+        origin=f"{options.source.name} in the motion of {options.driving.name}",
+        video=playable(made),
+        video_name=name,
+        fps=driving.fps,
+        thumbnails=thumbnails,
+        summary=summary,
+        settings={heading: record[key] for key, heading in SECTIONS.items() if key in record},
+    )

@@ -1,0 +1,91 @@
+"""OUT.run.json: everything that is needed to say how a result was made, and to make it again."""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from mcld_anim.core.checksums import Checksums
+from mcld_anim.core.device import peak_memory_bytes
+from mcld_anim.core.stages import Stages
+from mcld_anim.core.version import __version__
+from mcld_anim.model.appearance import SourceAppearance
+from mcld_anim.model.load import LoadedModels
+from mcld_anim.options.load import to_mapping
+from mcld_anim.options.run import SynthesisOptions
+from mcld_anim.sampling.frame_maker import SamplingSettings
+
+RECORDED_PACKAGES = ("torch", "diffusers", "transformers", "numpy", "av", "opencv-python-headless", "pillow")
+
+
+def versions() -> dict[str, str]:
+    """Versions of this program, Python, the operating system and the packages that shape the result."""
+    found = {
+        "mcld-anim": __version__,
+        "python": platform.python_version(),
+        "system": platform.platform(),
+    }
+    for package in RECORDED_PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue  # another build of the same module, such as opencv-python, has another name
+    return found
+
+
+def describe_run(
+    options: SynthesisOptions,
+    output: Path,
+    models: LoadedModels,
+    settings: SamplingSettings,
+    checksums: Checksums,
+    stages: Stages,
+) -> dict[str, Any]:
+    """The content of OUT.run.json; `options` come with everything that was left open filled in."""
+    resolved = to_mapping(options) | {
+        "output": str(output),
+        "model": models.name,
+        "densepose": options.densepose if options.precomputed else models.pose_backend.name,
+        "face": "none" if models.face_backend is None else models.face_backend.name,
+        "device": str(models.device),
+        "dtype": str(models.dtype).removeprefix("torch."),
+        "steps": settings.steps,
+        "guidance": settings.guidance,
+    }
+    return {
+        "options": resolved,
+        "versions": versions(),
+        "weights": dict(models.checksums),
+        "inputs": {str(path): checksums.of(path) for path in options.inputs},
+        "seconds": stages.rounded(),
+        "peak_memory_bytes": peak_memory_bytes(models.device),
+        "events": describe_events(stages),
+    }
+
+
+def describe_summary(models: LoadedModels, source: SourceAppearance, stages: Stages) -> dict[str, Any]:
+    """What the summary of a report says beside the totals of its frames."""
+    backend = models.face_backend
+    return {
+        "source_face_found": source.face is not None,
+        "model": models.name,
+        "face_backend": None if backend is None else backend.name,
+        "face_scale": None if backend is None else backend.scale,
+        "face_threshold": None if backend is None else backend.threshold,
+        "densepose_backend": models.pose_backend.name,
+        "events": describe_events(stages),
+    }
+
+
+def describe_events(stages: Stages) -> list[dict[str, str]]:
+    """What was lost, replaced or changed on the way."""
+    return [{"kind": event.kind, "message": event.message} for event in stages.events]
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Write JSON for people: indented, keys in their order, accents as they are."""
+    path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -1,0 +1,154 @@
+"""From poses to pictures: the part of a run that is repeated for every batch of frames."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mcld_anim.core.arrays import Iuv, Latents, Picture
+from mcld_anim.core.pixels import to_levels
+from mcld_anim.model.appearance import SourceAppearance
+from mcld_anim.model.build import Mcld
+from mcld_anim.model.warped_source import Hints
+from mcld_anim.options.model import ModelOptions
+from mcld_anim.options.run import RunOptions, SynthesisOptions
+from mcld_anim.pose.condition import hint_picture, network_condition
+from mcld_anim.sampling.denoise import Prediction, denoise
+from mcld_anim.sampling.neighbour_blending import ClipBlending, cell_codes
+from mcld_anim.sampling.noise import parse_noise_mode, start_noise
+from mcld_anim.sampling.schedule import make_scheduler
+from mcld_anim.sampling.surface_blending import GuidedBlending
+
+
+@dataclass(frozen=True)
+class SamplingSettings:
+    """The resolved numbers of one clip."""
+
+    steps: int  # DDIM steps
+    guidance: float  # classifier-free guidance scale, 1 = off
+    seed: int
+    noise: str  # "shared", "mixed:ALPHA" or "independent"
+    blend: float  # strength of blending with the frame before, 0 = off
+    blending: str = "surface"  # what blending follows: "surface" or "neighbour"
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """How another try at a frame differs from the first."""
+
+    face_weight: float  # times the weight of the face branch
+    seed_shift: int  # added to the seed
+    step_factor: int  # times the steps
+
+
+def sampling_settings(options: SynthesisOptions, model: ModelOptions) -> SamplingSettings:
+    """The numbers of a run, with what the options leave open taken from the model."""
+    return SamplingSettings(
+        steps=options.steps or max(1, round(model.sampling.steps * options.step_scale)),
+        guidance=model.sampling.guidance if options.guidance is None else options.guidance,
+        seed=options.seed,
+        noise=options.noise if isinstance(options, RunOptions) else "shared",
+        blend=options.blend if isinstance(options, RunOptions) else 0.0,
+        blending=options.blending if isinstance(options, RunOptions) else "surface",
+    )
+
+
+class FrameMaker:
+    """Makes the frames of one clip in order, a batch at a time; frame i is the same for every batch size.
+
+    What carries over from batch to batch is the blending's state only. Poses come at the model's frame size.
+    """
+
+    def __init__(self, mcld: Mcld, source: SourceAppearance, settings: SamplingSettings) -> None:
+        self.mcld = mcld
+        self.source = source
+        self.settings = settings
+        self._scheduler = make_scheduler(mcld.options.schedule)
+        self._noise = parse_noise_mode(settings.noise)
+        self._neighbour = ClipBlending(settings.blend)
+        self._guided = GuidedBlending(settings.blend, settings.steps)
+        self._weights = next(mcld.denoiser.parameters())  # of the dtype and on the device that the networks work in
+
+    @torch.inference_mode()
+    def make(
+        self,
+        indices: Sequence[int],
+        poses: Sequence[Iuv],
+        cuts: Sequence[bool] = (),
+        on_step: Callable[[int, int], None] | None = None,
+    ) -> list[Picture]:
+        """The pictures of the next frames: `indices` in the clip, `poses` as IUV of the frame size, `cuts` where given
+        marks those with which another scene begins: nothing is blended over a cut."""
+        settings, options = self.settings, self.mcld.options
+        shape = (options.vae.latent_channels, *options.latent_size)
+        noise = start_noise(shape, settings.seed, indices, self._noise).to(self._weights.device)
+        hints = self.hints(poses)
+        in_place = settings.blend > 0 and settings.blending == "neighbour"
+        along = settings.blend > 0 and settings.blending == "surface"
+        latents = denoise(
+            self._predictor(self.pose_features(poses, hints)),
+            noise,
+            self._scheduler,
+            settings.steps,
+            settings.guidance,
+            blend=self._neighbour.batch(cell_codes(poses, options.latent_size), cuts) if in_place else None,
+            steady=self._guided.batch(poses, options.latent_size, cuts) if along else None,
+            on_step=on_step,
+        )
+        return self.decode(latents, hints)
+
+    @torch.inference_mode()
+    def again(self, place: int, index: int, pose: Iuv, attempt: Attempt) -> Picture:
+        """Another try at the frame at `place` of the last batch, frame `index` of the clip."""
+        settings, options = self.settings, self.mcld.options
+        shape, steps = (options.vae.latent_channels, *options.latent_size), settings.steps * attempt.step_factor
+        noise = start_noise(shape, settings.seed + attempt.seed_shift, [index], self._noise).to(self._weights.device)
+        hints, along = self.hints([pose]), settings.blend > 0 and settings.blending == "surface"
+        latents = denoise(
+            self._predictor(self.pose_features([pose], hints), attempt.face_weight),
+            noise,
+            self._scheduler,
+            steps,
+            settings.guidance,
+            steady=self._guided.again(place, steps) if along else None,
+        )
+        return self.decode(latents, hints)[0]
+
+    def hints(self, poses: Sequence[Iuv]) -> Hints | None:
+        """The source's colours in each pose, for models that use them."""
+        if self.mcld.options.pose_guider.hint == "none":
+            return None
+        source = self.source
+        made = [hint_picture(source.atlas, source.valid, pose, source.plate) for pose in poses]
+        return Hints.stack([picture for picture, _ in made], [valid for _, valid in made], poses, self._weights)
+
+    def pose_features(self, poses: Sequence[Iuv], hints: Hints | None) -> Tensor:
+        """(F, C0, h, w): what the Pose Guider makes of each pose, once per frame, used at every step."""
+        iuvs = torch.from_numpy(np.stack(poses)).to(self._weights.device)
+        condition = network_condition(iuvs, self.mcld.options.pose_guider)
+        hint = None if hints is None else hints.encode(self.mcld.vae).to(self._weights)
+        return self.mcld.pose_guider(condition.to(self._weights), hint)
+
+    def decode(self, latents: Latents, hints: Hints | None) -> list[Picture]:
+        """Latents (F, C, h, w) -> pictures, uint8 (H, W, 3) RGB."""
+        decoded = self.mcld.vae.decode(latents.to(next(self.mcld.vae.parameters())))
+        if self.mcld.detail is not None:
+            assert hints is not None  # ModelOptions sees to it
+            decoded = self.mcld.detail(decoded, hints.pictures, hints.validity, hints.person)
+        levels = to_levels(decoded)
+        return list(np.ascontiguousarray(levels.permute(0, 2, 3, 1).cpu().numpy()))
+
+    def _predictor(self, pose_features: Tensor, face_weight: float = 1.0) -> Callable[[Tensor, int], Prediction]:
+        """v of latents kept in float32, computed in the networks' dtype."""
+        guided, keys = self.settings.guidance > 1, self.source.keys.with_face_weight(face_weight)
+
+        def predict(latents: Tensor, timestep: int) -> Prediction:
+            inputs = latents.to(self._weights.dtype)
+            velocity = self.mcld.denoiser(inputs, timestep, pose_features, keys, guided=guided)
+            return velocity.float() if isinstance(velocity, Tensor) else tuple(part.float() for part in velocity)
+
+        return predict

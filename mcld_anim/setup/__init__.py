@@ -1,0 +1,1 @@
+"""Bringing weights here: fetch, pull, convert, install, rehearse."""

@@ -1,0 +1,175 @@
+"""Published weights become this project's files: keys checked both ways, written once as safetensors."""
+
+from __future__ import annotations
+
+import shutil
+import zipfile
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from pathlib import Path, PurePosixPath
+from typing import Literal, get_args
+
+import torch
+import yaml
+from safetensors.torch import save_file
+from torch import Tensor
+
+from mcld_anim.core.durable import durable_file
+from mcld_anim.core.errors import UsageError, WeightsError
+from mcld_anim.model.build import Mcld, build_mcld
+from mcld_anim.model.choose import CONFIGURATION_NAME
+from mcld_anim.model.keys import PUBLISHED_NETWORKS, published_state
+from mcld_anim.options.load import to_mapping
+from mcld_anim.options.model import ModelOptions
+from mcld_anim.weights.pickles import read_tensors
+from mcld_anim.weights.published import MODELS, PublishedFile, PublishedModel
+
+SavedDtype = Literal["float32", "float16", "bfloat16"]
+BYTES_PER_NUMBER: Mapping[str, int] = {"float32": 4, "float16": 2, "bfloat16": 2}
+MOST_ONNX_BYTES = 2_000_000_000
+"""Of one unpacked file; more in an archive of face models is an attack or damage."""
+COMMON_NAMES = ("model", "pytorch_model", "diffusion_pytorch_model")
+"""Files of every hub repository are called like this: the folder must say which one it is."""
+
+
+def check_saved_dtype(dtype: str) -> SavedDtype:
+    """Refuse a number format that weights are not written in."""
+    for known in get_args(SavedDtype):
+        if dtype == known:
+            return known
+    raise UsageError(f"--dtype {dtype} is not known; choose {', '.join(get_args(SavedDtype))}")
+
+
+def network_file(part: str) -> str:
+    """The file of a published part here: that of the network it fills, as the embedded model's are named."""
+    return f"{PUBLISHED_NETWORKS[part].partition('.')[0]}.safetensors"
+
+
+def convert(
+    source: Path,
+    target: Path,
+    options: ModelOptions,
+    dtype: SavedDtype = "float32",
+    on_file: Callable[[str], None] = lambda text: None,
+) -> list[Path]:
+    """A folder in the published layout, or one file of another network, as files of this project."""
+    if source.is_dir():
+        return convert_model(source, target, options, dtype, on_file)
+    if not source.is_file():
+        raise UsageError(f"{source} does not exist: give a folder of checkpoints, a .pkl or .pth file or a .zip")
+    if source.suffix == ".zip":
+        return unpack_faces(source, target)
+    if target.suffix != ".safetensors":
+        raise UsageError(f"{target} does not end in .safetensors: that is what a single weights file becomes")
+    convert_arrays(source, target, dtype)
+    return [target]
+
+
+def convert_model(
+    source: Path, target: Path, options: ModelOptions, dtype: SavedDtype, on_file: Callable[[str], None]
+) -> list[Path]:
+    """The six checkpoints of a published or self-trained model into a folder that `--model` takes."""
+    published = next(model for model in MODELS if model.use == "model")
+    found = {file.part: find_given(file, published, source) for file in published.files}
+    written = []
+    for part, path in found.items():
+        on_file(f"{part} from {path}")
+        written.append(target / network_file(part))
+        convert_part(path, part, options, written[-1], dtype)
+    with durable_file(target / CONFIGURATION_NAME, overwrite=True) as configuration:
+        configuration.write_text(_as_yaml(options), encoding="utf-8")
+    return written
+
+
+def find_given(file: PublishedFile, model: PublishedModel, folder: Path) -> Path:
+    """The file of a part among the user's own, by any of its published names, in the folder or below it."""
+    for name in file.origin.names:
+        base = name.rsplit("/", 1)[-1]
+        candidates = [folder / name, folder / file.part / base]
+        if base.partition(".")[0] not in COMMON_NAMES:
+            candidates += [folder / base, *sorted(folder.glob(f"**/{base}"))]
+        for path in candidates:
+            if path.is_file():
+                return path
+    if model.use == "faces":
+        for path in (folder, folder / file.part, folder / file.part / file.part):
+            if any(path.glob("*.onnx")):
+                return path
+    raise WeightsError(
+        f"{folder} has no {' or '.join(file.origin.names)} for {file.part}: put it there (the VAE and the image "
+        f"encoder in folders of their own, as in {file.part}/), or pull without --from"
+    )
+
+
+def convert_part(source: Path, part: str, options: ModelOptions, target: Path, dtype: SavedDtype = "float32") -> None:
+    """Read one published checkpoint, check its keys against the model's, and write it as `target`."""
+    state = published_state(_outline(options), part, read_tensors(source))
+    inner = PUBLISHED_NETWORKS[part].partition(".")[2]
+    prefix = f"{inner}." if inner else ""
+    write_tensors(target, {prefix + key: value for key, value in state.items()}, dtype)
+
+
+@lru_cache(maxsize=1)
+def _outline(options: ModelOptions) -> Mcld:
+    """The networks without memory: their keys and shapes."""
+    with torch.device("meta"):
+        return build_mcld(options)
+
+
+def convert_arrays(source: Path, target: Path, dtype: SavedDtype = "float32") -> None:
+    """A weights file of another network (DensePose's pickle) as safetensors, its keys as they are."""
+    write_tensors(target, read_tensors(source), dtype)
+
+
+def write_tensors(target: Path, tensors: Mapping[str, Tensor], dtype: SavedDtype) -> None:
+    """Write tensors as safetensors under a temporary name; floating ones in `dtype`."""
+    wanted = getattr(torch, dtype)
+    packed = {name: _packed(value, wanted) for name, value in tensors.items()}
+    for name, value in packed.items():
+        if value.is_floating_point() and not bool(torch.isfinite(value).all()):
+            raise WeightsError(f"{name} has values that are not finite in {dtype}: convert with --dtype float32")
+    with durable_file(target, overwrite=True) as path:
+        save_file(packed, path)
+
+
+def _packed(value: Tensor, wanted: torch.dtype) -> Tensor:
+    """In the wanted format, alone in its storage: safetensors writes no views."""
+    value = (value.to(wanted) if value.is_floating_point() else value).contiguous()
+    whole = value.untyped_storage().nbytes() == value.nbytes
+    return value if whole else value.clone()
+
+
+def unpack_faces(source: Path, folder: Path) -> list[Path]:
+    """The ONNX files of an insightface archive or folder, laid flat into `folder`.
+
+    The published archive of antelopev2 is nested once too often for insightface.
+    """
+    if source.is_dir():
+        written = [folder / path.name for path in sorted(source.glob("*.onnx"))]
+        for target in written:
+            with durable_file(target, overwrite=True) as path:
+                shutil.copyfile(source / target.name, path)
+        return written
+    try:
+        with zipfile.ZipFile(source) as zipped:
+            entries = [entry for entry in zipped.infolist() if entry.filename.endswith(".onnx")]
+            written = [_unpack(zipped, entry, folder) for entry in entries]
+    except zipfile.BadZipFile as error:
+        raise WeightsError(f"{source} is no zip archive ({error}): download it again") from error
+    if not written:
+        raise WeightsError(f"{source} holds no .onnx file: it is not an archive of insightface models")
+    return written
+
+
+def _unpack(zipped: zipfile.ZipFile, entry: zipfile.ZipInfo, folder: Path) -> Path:
+    """One file of an archive under its last name: what else its name says could lead out of the folder."""
+    if entry.file_size > MOST_ONNX_BYTES:
+        raise WeightsError(f"{zipped.filename} holds {entry.filename} of {entry.file_size} bytes: it is not unpacked")
+    target = folder / PurePosixPath(entry.filename).name
+    with durable_file(target, overwrite=True) as path, zipped.open(entry) as packed, path.open("wb") as file:
+        shutil.copyfileobj(packed, file)
+    return target
+
+
+def _as_yaml(options: ModelOptions) -> str:
+    return yaml.safe_dump(to_mapping(options), sort_keys=False)

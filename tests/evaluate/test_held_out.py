@@ -1,0 +1,72 @@
+"""`synth eval`: held-out people only, and figures that tell the model from a broken one."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from mcld_anim.core.errors import UsageError
+from mcld_anim.evaluate.densepose import compare_iuv
+from mcld_anim.evaluate.faces import SwapMeter
+from mcld_anim.evaluate.held_out import EvaluationOptions, default_settings, draw_subject, evaluate
+from mcld_anim.model.appearance import encode_source, with_face
+from mcld_anim.model.load import load_models
+from mcld_anim.sampling.frame_maker import FrameMaker
+
+
+def test_training_seeds_are_refused() -> None:
+    with pytest.raises(UsageError, match="900000"):
+        EvaluationOptions(people=2, poses=1, first_seed=899_999)
+
+
+def test_truth_compared_with_itself_is_perfect_and_with_a_wrong_part_is_not() -> None:
+    truth = draw_subject(900_000, 1, 128).truths[0].iuv
+    perfect = compare_iuv(truth, truth)
+    assert (perfect["densepose_part_accuracy"], perfect["densepose_foreground_iou"]) == (1, 1)
+    assert perfect["densepose_uv_error"] == 0
+    wrong = truth.copy()
+    wrong[..., 0] = np.where(truth[..., 0] == 2, 1, truth[..., 0])
+    torso = (truth[..., 0] == 2).sum() / (truth[..., 0] > 0).sum()
+    assert compare_iuv(wrong, truth)["densepose_part_accuracy"] == pytest.approx(1 - torso)
+
+
+def test_the_embedded_model_beats_naive_predictors_on_held_out_people() -> None:
+    models = load_models("tiny", torch.device("cpu"), torch.float32, "tiny", "tiny")
+    calls: list[tuple[int, int]] = []
+    options = EvaluationOptions(people=2, poses=2, identities=12, clips=1, clip_frames=4)
+    figures = evaluate(models, options, lambda done, total: calls.append((done, total)))
+    assert calls == [(1, 4), (2, 4), (3, 4), (4, 4)]
+    assert figures["person_psnr"] > 16
+    assert figures["person_psnr"] > figures["grey_person_psnr"]
+    assert figures["person_psnr"] > figures["mean_colour_person_psnr"]
+    assert figures["vae_person_psnr"] > 23
+    assert figures["right_person_rate"] == 1
+    assert figures["face_accuracy"] > 0.9
+    assert 0 < figures["truth_texture_change"] < figures["texture_change"] < 40
+    assert figures["texture_change_ratio"] == pytest.approx(figures["texture_change"] / figures["truth_texture_change"])
+    assert figures["face_swap_drop_low"] <= figures["face_swap_drop"] <= figures["face_swap_drop_high"]
+
+
+def test_the_swap_meter_measures_the_fall_of_the_similarity() -> None:
+    """The photo's own face as the other one changes nothing; another face changes the frame."""
+    models = load_models("tiny", torch.device("cpu"), torch.float32, "tiny", "tiny")
+    settings = default_settings(models.mcld)
+    own, other = (draw_subject(seed, 1, 256) for seed in (900_003, 900_004))
+    source = encode_source(own.photo.picture, own.photo.iuv, models.mcld, models.face_backend)
+    drops = []
+    for photo in (own.photo, other.photo):
+        meter = SwapMeter(models.mcld, models.face_backend, settings)
+        meter.add(0, source, photo, [own.photo])
+        drops.append(meter.figures()["face_swap_drop"])
+    assert drops[0] == 0
+    assert drops[1] != 0
+    assert models.face_backend is not None
+    another = models.face_backend.largest(other.photo.picture, other.photo.iuv)
+    assert another is not None
+    swapped = with_face(source, another, models.mcld)
+    frames = [
+        FrameMaker(models.mcld, appearance, settings).make([0], [own.photo.iuv])[0] for appearance in (source, swapped)
+    ]
+    assert np.abs(frames[0].astype(int) - frames[1]).max() > 0
+    assert torch.equal(swapped.image_embedding, source.image_embedding)

@@ -1,0 +1,143 @@
+"""The source is encoded once, whatever the number of frames."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from mcld_anim.core.errors import PoseError, UsageError
+from mcld_anim.model.appearance import encode_source
+from mcld_anim.model.build import Mcld, build_mcld
+from mcld_anim.options.model import (
+    FaceTokenOptions,
+    ImageEncoderOptions,
+    ModelOptions,
+    PoseGuiderOptions,
+    UNetOptions,
+    VaeOptions,
+)
+from mcld_anim.source.face import Face
+
+OPTIONS = ModelOptions(
+    name="small",
+    frame_size=(64, 64),
+    texture_size=(64, 64),
+    texture_fill="nearest",
+    vae=VaeOptions(4, 4, (8, 8), 1, 4, mid_attention=False),
+    unet=UNetOptions(
+        block_out_channels=(8, 16),
+        down_block_types=("CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
+        up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D"),
+        layers_per_block=1,
+        heads=(2, 4),
+        cross_attention_dim=16,
+        norm_num_groups=4,
+    ),
+    pose_guider=PoseGuiderOptions("parts", (4, 4, 8, 8), "uv_warp"),
+    image_encoder=ImageEncoderOptions(32, 16, 16, 32, 1, 2, 16),
+    face=FaceTokenOptions(8, 3, 0.5, dim=16, depth=1, dim_head=8, heads=2, ff_mult=2),
+)
+
+
+class CountingFaces:
+    """A face backend that finds the same face everywhere, or none."""
+
+    name = "counting"
+    threshold = 0.5
+
+    def __init__(self, embedding: np.ndarray | None) -> None:
+        self.embedding, self.calls = embedding, 0
+
+    def largest(self, picture: np.ndarray, iuv: np.ndarray | None = None) -> Face | None:
+        self.calls += 1
+        return None if self.embedding is None else Face(self.embedding, (0.0, 0.0, 9.0, 9.0))
+
+
+@pytest.fixture(scope="module")
+def mcld() -> Mcld:
+    torch.manual_seed(0)
+    return build_mcld(OPTIONS).eval()
+
+
+@pytest.fixture(scope="module")
+def source() -> tuple[np.ndarray, np.ndarray]:
+    generator = np.random.default_rng(0)
+    picture = generator.integers(1, 256, (80, 60, 3), dtype=np.uint8)
+    iuv = np.zeros_like(picture)
+    rows, columns = np.mgrid[10:70, 20:40]
+    iuv[10:70, 20:40] = np.stack([np.full_like(rows, 2), columns * 6, rows * 3], axis=-1)
+    return picture, iuv
+
+
+def count_calls(mcld: Mcld, monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
+    """Count how often each network that may see a source is called."""
+    calls: Counter[str] = Counter()
+    for name, owner, method in (
+        ("reference_net", mcld.reference_net, "forward"),
+        ("image_encoder", mcld.image_encoder, "forward"),
+        ("face_tokens", mcld.face_tokens, "forward"),
+        ("vae", mcld.vae, "encode"),
+        ("project", mcld.denoiser, "project"),
+    ):
+        real = getattr(owner, method)
+
+        def counted(*args: Any, _name: str = name, _real: Any = real, **kwargs: Any) -> Any:
+            calls[_name] += 1
+            return _real(*args, **kwargs)
+
+        monkeypatch.setattr(owner, method, counted)
+    return calls
+
+
+@pytest.mark.parametrize("frames", [1, 5])
+def test_every_network_sees_the_source_once(
+    mcld: Mcld, source: tuple[np.ndarray, np.ndarray], frames: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = count_calls(mcld, monkeypatch)
+    faces = CountingFaces(np.ones(8, np.float32))
+    appearance = encode_source(*source, mcld, faces)
+    with torch.no_grad():
+        for frame in range(frames):
+            latents = torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(frame))
+            mcld.denoiser(latents, 500, torch.zeros(1, 8, 8, 8), appearance.keys, guided=True)
+    assert calls == {"reference_net": 1, "image_encoder": 2, "face_tokens": 1, "vae": 1, "project": 1}
+    assert faces.calls == 1
+
+
+def test_what_is_kept_has_the_models_sizes(mcld: Mcld, source: tuple[np.ndarray, np.ndarray]) -> None:
+    appearance = encode_source(*source, mcld)
+    assert appearance.picture.shape == appearance.plate.shape == (64, 64, 3)
+    assert appearance.texture.shape == (512, 512, 3)
+    assert appearance.image_embedding.shape == appearance.texture_embedding.shape == (1, 1, 16)
+    assert appearance.tokens.mid is not None
+    assert appearance.tokens.mid.shape == (1, 2, 16)
+    assert not appearance.image_embedding.requires_grad
+
+
+def test_without_a_face_the_published_zero_vector_is_used(mcld: Mcld, source: tuple[np.ndarray, np.ndarray]) -> None:
+    nobody = encode_source(*source, mcld, CountingFaces(None))
+    zeros = encode_source(*source, mcld, CountingFaces(np.zeros(8, np.float32)))
+    assert nobody.face is None
+    assert nobody.tokens.face is not None
+    assert zeros.tokens.face is not None
+    assert torch.equal(nobody.tokens.face, zeros.tokens.face)
+
+
+def test_an_embedding_of_another_backend_is_refused(mcld: Mcld, source: tuple[np.ndarray, np.ndarray]) -> None:
+    with pytest.raises(UsageError, match="512 numbers, the model small takes 8"):
+        encode_source(*source, mcld, CountingFaces(np.ones(512, np.float32)))
+
+
+def test_a_photo_without_a_person_is_refused(mcld: Mcld, source: tuple[np.ndarray, np.ndarray]) -> None:
+    with pytest.raises(PoseError, match="no person"):
+        encode_source(source[0], np.zeros_like(source[1]), mcld)
+
+
+def test_a_model_without_face_condition_needs_no_face(source: tuple[np.ndarray, np.ndarray]) -> None:
+    plain = build_mcld(replace(OPTIONS, conditions=("image", "texture"))).eval()
+    assert encode_source(*source, plain).tokens.face is None

@@ -1,0 +1,205 @@
+"""What "auto" means: the embedded model on a plain installation, the best that is present otherwise."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+from mcld_anim.core.errors import MissingDependencyError, UsageError, WeightsError
+from mcld_anim.core.events import Event
+from mcld_anim.model import choose, load
+from mcld_anim.model.choose import ChosenModel, choose_densepose, choose_face, choose_model, find_model
+from mcld_anim.model.load import load_models
+from mcld_anim.options.model import ModelOptions, load_model_options
+from mcld_anim.options.run import PoseOptions
+from mcld_anim.pose.iuv_file import write_iuv_sequence
+from mcld_anim.run.checks import check_pose
+from mcld_anim.run.transfer import transfer
+from mcld_anim.setup.convert import convert, network_file
+from mcld_anim.synthetic.person import Rendering
+from mcld_anim.weights.published import MODELS
+from mcld_anim.weights.store import Pulled, add_to_record
+
+CPU, CUDA = torch.device("cpu"), torch.device("cuda")
+TINY = find_model("tiny")
+LARGE = ChosenModel("mcld-sd15", load_model_options("mcld_sd15"), Path("nowhere"), "insightface")
+
+
+@pytest.fixture(autouse=True)
+def empty_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("MCLD_ANIM_HOME", str(tmp_path / "home"))
+
+
+@pytest.fixture
+def present(monkeypatch: pytest.MonkeyPatch) -> set[str]:
+    """Uses of published models that are pulled, and packages that are installed."""
+    things: set[str] = set()
+    monkeypatch.setattr(choose, "is_pulled", lambda model: model.use in things)
+    monkeypatch.setattr(choose, "first_pulled", lambda use: use in things or None)
+    monkeypatch.setattr(choose, "has_packages", lambda *names: set(names) <= things)
+    return things
+
+
+def test_a_plain_installation_takes_what_is_embedded() -> None:
+    assert choose_model("auto", CPU) == choose_model("auto", CUDA) == "tiny"
+    assert choose_densepose("auto", TINY) == choose_face("auto", TINY) == "tiny"
+
+
+def test_the_published_model_is_taken_where_it_is_pulled_and_an_accelerator_is(present: set[str]) -> None:
+    present.add("model")
+    assert choose_model("auto", CUDA) == "mcld-sd15"
+    assert choose_model("auto", CPU) == "tiny"
+    assert choose_model("tiny", CUDA) == "tiny"
+
+
+def test_the_best_estimator_present_is_taken_for_the_published_model(present: set[str]) -> None:
+    with pytest.raises(WeightsError, match=r"models pull densepose-torchscript-r101.*--densepose tiny"):
+        choose_densepose("auto", LARGE)
+    present.add("torchscript")
+    assert choose_densepose("auto", LARGE) == "torchscript"
+    present |= {"densepose"}  # weights without the package
+    assert choose_densepose("auto", LARGE) == "torchscript"
+    present |= {"detectron2", "densepose"}
+    assert choose_densepose("auto", LARGE) == "detectron2"
+    assert choose_densepose("auto", TINY) == "tiny"
+    assert choose_densepose("tiny", LARGE) == "tiny"
+    assert choose_face("auto", LARGE) == "insightface"
+    assert choose_face("none", LARGE) == "none"
+
+
+def test_the_densepose_command_takes_the_best_estimator_whatever_the_model(present: set[str]) -> None:
+    assert choose.choose_alone("auto") == "tiny"
+    present.add("torchscript")
+    assert choose.choose_alone("auto") == "torchscript"
+    assert choose.choose_alone("detectron2") == "detectron2"
+
+
+def test_pulling_without_a_name_fetches_what_a_first_frame_needs(present: set[str]) -> None:
+    assert choose.default_pulls() == ("mcld-sd15", "densepose-torchscript-r101", "antelopev2")
+    present |= {"detectron2", "densepose"}
+    assert choose.default_pulls() == ("mcld-sd15", "densepose-r101", "antelopev2")
+
+
+def test_a_model_that_is_not_here_names_the_command() -> None:
+    with pytest.raises(WeightsError, match="run `mcld-anim models pull mcld-sd15`"):
+        find_model("mcld-sd15")
+    with pytest.raises(WeightsError, match="--model huge is neither auto, tiny nor mcld-sd15 nor a folder"):
+        find_model("huge")
+    with pytest.raises(UsageError, match="--model huge is not known; choose auto, tiny, mcld-sd15 or give a folder"):
+        check_pose(PoseOptions(source=Path("a.png"), pose=Path("b.png"), model="huge"))
+
+
+def test_a_folder_is_no_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "detectron2_of_mine").mkdir()
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert not choose.has_packages("detectron2_of_mine")
+    (tmp_path / "detectron2_of_mine" / "__init__.py").touch()
+    assert choose.has_packages("detectron2_of_mine", "torch")
+
+
+def test_the_estimators_checksums_are_known(present: set[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert load.estimator_checksums("detectron2", "insightface") == {}
+    present |= {"torchscript", "faces"}
+    monkeypatch.setattr(load, "first_pulled", lambda use: next(m for m in MODELS if m.use == use))
+    for name, file in (("densepose-torchscript-r101", "densepose.torchscript"), ("antelopev2", "glintr100.onnx")):
+        (tmp_path / "home" / name).mkdir(parents=True)
+        more = {"scrfd.onnx": "c"} if name == "antelopev2" else {}
+        add_to_record(tmp_path / "home" / name, "part", Pulled(file, 5, "a", 5, "b", "x", more))
+    assert load.estimator_checksums("torchscript", "insightface") == {
+        "densepose.torchscript": "a",
+        "glintr100.onnx": "a",
+        "scrfd.onnx": "c",
+    }
+    assert load.estimator_checksums("tiny", "dlib") == {}
+
+
+def test_a_folder_that_convert_wrote_is_a_model(published_files: Path, small: ModelOptions, tmp_path: Path) -> None:
+    written = convert(published_files, tmp_path / "mine", small)
+    assert {path.name for path in written} == {
+        network_file(part)
+        for part in ("denoising_unet", "reference_unet", "pose_guider", "image_proj_model", "vae", "image_encoder")
+    }
+    chosen = find_model(str(tmp_path / "mine"))
+    assert chosen.options == small
+    events: list[Event] = []
+    models = load_models(str(tmp_path / "mine"), CPU, torch.float32, "tiny", "tiny", events.append)
+    assert (models.name, models.pose_backend.name) == (str(tmp_path / "mine"), "tiny")
+    assert set(models.checksums) == {path.name for path in written} | {"densepose.safetensors", "face.safetensors"}
+    # Its embedder (8 numbers) is neither of ours: the tiny one measures only, and that is said.
+    assert models.only_measures
+    assert models.condition_backend is None
+    assert [event.kind for event in events] == ["face_condition_missing"]
+    (tmp_path / "mine" / "denoiser.safetensors").unlink()
+    with pytest.raises(WeightsError, match=r"denoiser\.safetensors are missing.*models convert"):
+        load_models(str(tmp_path / "mine"), CPU, torch.float32, "tiny", "none")
+
+
+def test_the_embedded_model_is_told_the_face_by_its_own_embedder(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Other:
+        name, scale, threshold = "dlib", "its own", 0.4
+
+    real = load.load_face_backend
+    monkeypatch.setattr(
+        load, "load_face_backend", lambda name, *more, **m: Other() if name == "dlib" else real(name, *more, **m)
+    )
+    models = load_models("tiny", CPU, torch.float32, "auto", "dlib")
+    assert models.face_backend is not None
+    assert models.condition_backend is not None
+    assert (models.face_backend.name, models.condition_backend.name) == ("dlib", "tiny")
+    plain = load_models("tiny", CPU, torch.float32, "auto", "auto")
+    assert plain.condition_backend is plain.face_backend
+
+
+def test_single_files_are_converted_too(tmp_path: Path, published_files: Path, small: ModelOptions) -> None:
+    target = tmp_path / "guider.safetensors"
+    assert convert(published_files / "pose_guider.pth", target, small, "bfloat16") == [target]
+    with pytest.raises(UsageError, match=r"does not end in \.safetensors"):
+        convert(published_files / "pose_guider.pth", tmp_path / "guider.pth", small)
+    with pytest.raises(UsageError, match="does not exist"):
+        convert(tmp_path / "nothing", target, small)
+    shutil.copytree(published_files, tmp_path / "part")
+    (tmp_path / "part" / "reference_unet.pth").unlink()
+    with pytest.raises(WeightsError, match=r"has no reference_unet\.pth"):
+        convert(tmp_path / "part", tmp_path / "new", small)
+    assert not (tmp_path / "new").exists()
+
+
+def test_missing_packages_are_no_reason_to_stop_where_another_measures(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(*_: object, **__: object) -> None:
+        raise MissingDependencyError("needs a package")
+
+    monkeypatch.setattr(load, "load_face_backend", missing)
+    events: list[Event] = []
+    assert load.load_embedder(LARGE, CPU, events.append) is None
+    assert "needs a package" in events[0].message
+
+
+def test_a_converted_model_makes_a_picture_and_the_record_names_it(
+    published_files: Path, small: ModelOptions, tmp_path: Path, photo: Rendering
+) -> None:
+    convert(published_files, tmp_path / "mine", small)
+    Image.fromarray(photo.picture).save(tmp_path / "person.png")
+    write_iuv_sequence(tmp_path / "pose.zip", [photo.iuv])
+    options = PoseOptions(
+        source=tmp_path / "person.png",
+        pose=tmp_path / "pose.zip",
+        output=tmp_path / "out.png",
+        model=str(tmp_path / "mine"),
+        device="cpu",
+        dtype="float32",
+        densepose="tiny",
+        face="none",
+        steps=1,
+    )
+    summary = transfer(options, on_event=lambda _: None).summary
+    assert (summary["model"], summary["densepose_backend"]) == (str(tmp_path / "mine"), "tiny")
+    record = json.loads((tmp_path / "out.run.json").read_text())
+    assert record["options"]["model"] == str(tmp_path / "mine")
+    assert record["options"]["face"] == "none"
+    assert set(record["weights"]) >= {"denoiser.safetensors", "densepose.safetensors"}
+    assert Image.open(tmp_path / "out.png").size == (64, 64)

@@ -1,0 +1,107 @@
+"""The frames of a clip: the same for every batch size, and each option at work."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from mcld_anim.model.appearance import SourceAppearance, encode_source
+from mcld_anim.model.load import LoadedModels
+from mcld_anim.pose.backends import estimate_of
+from mcld_anim.pose.precomputed import resize_iuv
+from mcld_anim.run.encode import frame_person
+from mcld_anim.sampling.frame_maker import FrameMaker, SamplingSettings
+from mcld_anim.synthetic.person import Rendering
+
+SETTINGS = SamplingSettings(steps=3, guidance=2.0, seed=0, noise="mixed:1", blend=0.5)
+
+
+@pytest.fixture
+def source(small_models: LoadedModels, photo: Rendering) -> SourceAppearance:
+    """The photo, encoded."""
+    framed = frame_person(photo.picture, estimate_of(photo.iuv, 1.0), small_models.mcld.options.frame_size)
+    return encode_source(*framed, small_models.mcld, small_models.face_backend)
+
+
+@pytest.fixture
+def poses(dance: list[Rendering]) -> list[np.ndarray]:
+    """The dance's IUV at the model's frame size."""
+    return [resize_iuv(one.iuv, (64, 64)) for one in dance]
+
+
+def make(
+    models: LoadedModels, source: SourceAppearance, poses: list[np.ndarray], settings: SamplingSettings, batch: int
+) -> np.ndarray:
+    """All frames, int (F, H, W, 3)."""
+    maker = FrameMaker(models.mcld, source, settings)
+    frames = []
+    for start in range(0, len(poses), batch):
+        indices = range(start, min(start + batch, len(poses)))
+        frames += maker.make(indices, [poses[index] for index in indices])
+    return np.stack(frames).astype(int)
+
+
+@pytest.mark.parametrize("blending", ["surface", "neighbour"])
+def test_nothing_is_blended_over_a_cut(
+    small_models: LoadedModels, source: SourceAppearance, poses: list[np.ndarray], blending: str
+) -> None:
+    settings = replace(SETTINGS, blending=blending, blend=0.9, noise="independent")
+    one, two = (FrameMaker(small_models.mcld, source, settings).make([3], [poses[3]], c) for c in ([False], [True]))
+    assert np.array_equal(one, two)  # a clip's first frame has nothing before it
+    frames = [
+        np.stack(FrameMaker(small_models.mcld, source, settings).make([2, 3], [poses[3]] * 2, cuts)).astype(int)
+        for cuts in ([False, True], [False, False])
+    ]
+    assert np.abs(frames[0][1] - one[0]).max() <= 1
+    assert np.abs(frames[1][1] - one[0]).max() > 1
+
+
+@pytest.mark.parametrize("blending", ["surface", "neighbour"])
+@pytest.mark.parametrize("guidance", [1.0, 2.0])
+def test_batch_sizes_1_3_and_8_differ_by_one_grey_level_at_most(
+    small_models: LoadedModels, source: SourceAppearance, poses: list[np.ndarray], guidance: float, blending: str
+) -> None:
+    settings = replace(SETTINGS, guidance=guidance, blending=blending)
+    one, three, eight = (make(small_models, source, poses, settings, batch) for batch in (1, 3, 8))
+    assert one.shape == (11, 64, 64, 3)
+    assert one.std() > 5
+    assert np.abs(one - three).max() <= 1
+    assert np.abs(one - eight).max() <= 1
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"steps": 2}, {"guidance": 1.0}, {"seed": 1}, {"noise": "independent"}, {"blend": 0.0}],
+)
+def test_every_setting_changes_the_frames(
+    small_models: LoadedModels, source: SourceAppearance, poses: list[np.ndarray], change: dict[str, object]
+) -> None:
+    settings = replace(SETTINGS, blending="neighbour")  # in 8x8 cells no two frames of the dance share a surface
+    before = make(small_models, source, poses[:3], settings, 3)
+    after = make(small_models, source, poses[:3], replace(settings, **change), 3)
+    assert np.abs(before - after).max() > 1
+
+
+def test_with_shared_noise_one_pose_gives_one_picture(
+    small_models: LoadedModels, source: SourceAppearance, poses: list[np.ndarray]
+) -> None:
+    frames = make(small_models, source, [poses[0]] * 3, replace(SETTINGS, noise="shared"), 2)
+    assert np.abs(frames - frames[0]).max() <= 1
+    other = make(small_models, source, [poses[0]] * 3, SETTINGS, 2)
+    assert np.abs(other - other[0]).max() > 1
+
+
+def test_half_precision_goes_all_the_way_and_stays_close(small_models: LoadedModels, photo: Rendering) -> None:
+    size = small_models.mcld.options.frame_size
+    picture, iuv = frame_person(photo.picture, estimate_of(photo.iuv, 1.0), size)
+    settings = replace(SETTINGS, steps=1)
+    frames = []
+    for dtype in (torch.float32, torch.bfloat16):
+        mcld = small_models.mcld.to(dtype)
+        source = encode_source(picture, iuv, mcld, small_models.face_backend)
+        assert source.keys.reference[next(iter(source.keys.reference))].keys.dtype is dtype
+        frames.append(FrameMaker(mcld, source, settings).make([0], [iuv])[0].astype(int))
+    assert np.abs(frames[0] - frames[1]).mean() < 4

@@ -1,0 +1,61 @@
+"""The background without the person."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from mcld_anim.core.push_pull import push_pull
+from mcld_anim.source.background import background_plate, person_mask
+
+
+def standing(size: int = 128) -> np.ndarray:
+    iuv = np.zeros((size, size, 3), np.uint8)
+    iuv[size // 6 : -size // 8, size // 3 : -size // 3] = 2, 100, 100
+    return iuv
+
+
+@pytest.mark.parametrize("size", [96, 128, 250])
+def test_a_plain_background_is_restored_exactly(size: int) -> None:
+    iuv = standing(size)
+    background = np.broadcast_to(np.array([30, 200, 90], np.uint8), (size, size, 3))
+    picture = np.where(iuv[..., :1] > 0, np.uint8(255), background)
+    np.testing.assert_array_equal(background_plate(picture, iuv), background)
+
+
+def test_a_gradient_is_continued_smoothly() -> None:
+    rows, columns = np.mgrid[:128, :128]
+    background = np.stack([rows, columns, 255 - rows], axis=-1).astype(np.uint8)
+    iuv = standing()
+    picture = np.where(iuv[..., :1] > 0, np.uint8(255), background)
+    plate = background_plate(picture, iuv)
+    assert np.abs(plate.astype(int) - background).mean() < 2
+    assert np.abs(plate.astype(int) - background).max() < 32
+    steps = np.abs(np.diff(plate.astype(int), axis=1)).max()
+    assert steps < 16  # no edge of the person is left
+
+
+def test_pixels_away_from_the_person_are_unchanged() -> None:
+    picture = np.random.default_rng(0).integers(0, 256, (128, 128, 3), dtype=np.uint8)
+    iuv = standing()
+    away = ~person_mask(standing())
+    away[16:, 32:-32] = False  # the fade at the edge
+    np.testing.assert_array_equal(background_plate(picture, iuv)[away], picture[away])
+
+
+def test_nothing_happens_without_a_person_and_a_full_picture_stays_finite() -> None:
+    picture = np.random.default_rng(0).integers(0, 256, (64, 48, 3), dtype=np.uint8)
+    np.testing.assert_array_equal(background_plate(picture, np.zeros_like(picture)), picture)
+    full = background_plate(picture, np.full_like(picture, 2))
+    assert full.shape == picture.shape
+    assert np.ptp(full) == 0
+
+
+def test_push_pull_keeps_known_values() -> None:
+    generator = np.random.default_rng(1)
+    colours = generator.random((37, 53, 3)).astype(np.float32) * 255
+    weight = (generator.random((37, 53)) < 0.2).astype(np.float32)
+    filled = push_pull(colours, weight)
+    np.testing.assert_allclose(filled[weight > 0], colours[weight > 0], rtol=1e-6)
+    assert colours[weight > 0].min() - 1e-3 <= filled.min()
+    assert filled.max() <= colours[weight > 0].max() + 1e-3
