@@ -19,7 +19,7 @@ def command(manifest: Manifest, output_dir: OutputDir, overwrite: Overwrite = Fa
     from mcld_anim.batch.job import run_batch
 
     with StageBars() as bars:
-        result = run_batch(manifest, output_dir, overwrite, progress=bars.update, on_event=bars.tell)
+        result = run_batch(manifest, output_dir, overwrite, bars.update, bars.show)
     typer.echo(f"{result.done} done, {result.skipped} skipped, {result.failed} failed", err=True)
     typer.echo(result.record)
     if result.failed:

@@ -21,7 +21,7 @@ from mcld_anim.core.events import Event
 class StageBars:
     """Shows one bar per stage while a command runs; a context manager.
 
-    `update` and `tell` are the callbacks. Where stderr is no terminal the bars are printed once, when all
+    `update` and `show` are the callbacks. Where stderr is no terminal the bars are printed once, when all
     went well, so that a log holds no fragments of bars and a failure only its message.
     """
 
@@ -58,10 +58,6 @@ class StageBars:
             self._tasks[stage] = self._bars.add_task(stage, total=total)
         self._bars.update(self._tasks[stage], completed=done, total=total)
 
-    def tell(self, event: Event) -> None:
+    def show(self, event: Event) -> None:
         """Print an event as one line above the bars."""
-        self.notice(event.message)
-
-    def notice(self, text: str) -> None:
-        """Print one line above the bars."""
-        self._console.print(f"mcld-anim: {text}", markup=False, highlight=False, soft_wrap=True)
+        self._console.print(f"mcld-anim: {event.message}", markup=False, highlight=False, soft_wrap=True)

@@ -7,24 +7,27 @@ from typing import Annotated
 
 import typer
 
+from mcld_anim.cli import flags
 from mcld_anim.cli.progress import StageBars
+from mcld_anim.options.extract import ReportOptions
+from mcld_anim.options.resolve import resolve_options
 
 
 def command(
     video: Annotated[Path, typer.Argument(help="Video of one person, made by any program.")],
-    source: Annotated[Path, typer.Option("--source", "-s", help="Photo of the person that it should show.")],
+    source: Annotated[Path, flags.flag(flags.INPUT, "Photo of the person that it should show.", "--source", "-s")],
+    densepose: flags.Densepose = None,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="NAME.report.html; beside the video if absent.")
+        Path | None, flags.flag(flags.OUTPUT, "NAME.report.html; beside the video if absent.", "--output", "-o")
     ] = None,
-    densepose: Annotated[str, typer.Option(help="tiny, detectron2, or the PATH of the video's IUV.")] = "tiny",
-    face: Annotated[str, typer.Option(help="tiny, insightface or none.")] = "tiny",
-    device: Annotated[str, typer.Option(help="auto, cuda, mps or cpu.")] = "auto",
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a report that exists.")] = False,
+    overwrite: flags.Overwrite = None,
+    face: flags.Face = None,
+    device: flags.Device = None,
 ) -> None:
     """Write a report on an existing video: face similarity and stability of every frame, as HTML, JSON and CSV."""
-    from mcld_anim.run.report import ReportRequest, report_video
+    options = resolve_options(ReportOptions, locals())
+    from mcld_anim import Animator
 
-    request = ReportRequest(video, source, output, densepose, face, device, overwrite)
-    with StageBars() as bars:
-        page = report_video(request, progress=bars.update, on_event=bars.tell)
-    typer.echo(page)
+    with StageBars() as bars, Animator() as animator:
+        result = animator.run(options, bars.update, bars.show)
+    typer.echo(result.output)

@@ -1,0 +1,245 @@
+"""The public API: an `Animator` holds the models and does everything that the commands do."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack, closing
+from dataclasses import fields
+from pathlib import Path
+from types import TracebackType
+from typing import Any, TypeVar, overload
+
+import numpy as np
+
+from mcld_anim.core.arrays import Picture
+from mcld_anim.core.checksums import Checksums
+from mcld_anim.core.errors import UsageError
+from mcld_anim.core.events import EventSink, warn
+from mcld_anim.core.stages import Progress, Stages, ignore_progress
+from mcld_anim.options.estimators import EstimatorOptions
+from mcld_anim.options.extract import DensePoseOptions, ReportOptions, TextureOptions
+from mcld_anim.options.resolve import resolve_options
+from mcld_anim.options.run import PoseOptions, RunOptions
+from mcld_anim.run.animate import animate
+from mcld_anim.run.array_inputs import picture_file, video_file
+from mcld_anim.run.cache import RunCache
+from mcld_anim.run.checks import RunPlan, check_run
+from mcld_anim.run.densepose import densepose
+from mcld_anim.run.frames import Frame, make_frames, open_clip
+from mcld_anim.run.report import report
+from mcld_anim.run.result import DensePoseResult, ReportResult, Result, TextureResult
+from mcld_anim.run.texture import texture
+from mcld_anim.run.transfer import make_picture, transfer
+
+PathLike = str | Path
+PictureLike = PathLike | np.ndarray
+"""The path of a picture, or the picture itself: uint8 (H, W, 3) RGB in 0..255."""
+VideoLike = PathLike | Iterable[np.ndarray]
+"""The path of a video, or its frames: uint8 (H, W, 3) RGB arrays of one size, with `fps=` beside them."""
+
+Options = TypeVar("Options", bound=EstimatorOptions)
+
+
+class Animator:
+    """Animates photos of people.
+
+    Every option of a command is a keyword of its method under its long name with underscores (`max_frames=3`,
+    `background="#00ff00"`); `mcld-anim COMMAND --help` explains them. Paths may be `str` or `Path`.
+
+    Loaded models, the last encoded source and the poses of driving videos are kept and used again, recognised by the
+    content of files. Poses lie on disk until `close` (or the end of the process); an animator is a context manager.
+
+    Each method takes two callbacks: `progress(stage, done, total)`, where `total` is None while it is unknown, and
+    `on_event(event)` for what was lost, replaced or changed on the way (by default an event is a Python warning). An
+    exception raised in a callback cancels the work, as does closing the generator of `frames`; no file is left behind.
+    Errors are `McldAnimError`s: `UsageError` for a wrong request, `InputError` for an input that is refused.
+    """
+
+    def __init__(
+        self,
+        model: str = "auto",
+        *,
+        device: str = "auto",
+        dtype: str = "auto",
+        densepose: str = "auto",
+        face: str = "auto",
+        folder: PathLike | None = None,
+    ) -> None:
+        """Nothing is loaded yet; the names are defaults of the options of that name, see `load`.
+
+        folder: where working files lie (poses, frames given as arrays); None: the system's folder for temporary files.
+        """
+        names = {"model": model, "device": device, "dtype": dtype, "densepose": densepose, "face": face}
+        self._defaults = {name: value for name, value in names.items() if value != "auto"}
+        self._cache = RunCache(None if folder is None else Path(folder))
+
+    @classmethod
+    def load(
+        cls,
+        model: str = "auto",
+        *,
+        device: str = "auto",
+        dtype: str = "auto",
+        densepose: str = "auto",
+        face: str = "auto",
+        on_event: EventSink = warn,
+    ) -> Animator:
+        """An animator with its models loaded.
+
+        model: "tiny" (embedded), "mcld-sd15" (pulled), a folder of weights, or "auto": the published model where it is
+        pulled and an accelerator is present. device: "cuda", "mps" or "cpu". dtype: "float32", "bfloat16" or "float16".
+        densepose: "tiny", "torchscript" or "detectron2". face: "tiny", "insightface", "dlib" or "none". Raises
+        WeightsError, MissingDependencyError or UsageError where one of them is not to be had.
+        """
+        animator = cls(model, device=device, dtype=dtype, densepose=densepose, face=face)
+        animator._cache.load(model, device, dtype, densepose, face, Stages(on_event=on_event))
+        return animator
+
+    def animate(
+        self,
+        source: PictureLike,
+        driving: VideoLike,
+        *,
+        progress: Progress = ignore_progress,
+        on_event: EventSink = warn,
+        **options: Any,
+    ) -> Result:
+        """Animate the person of the photo `source` with the motion of `driving`, as `mcld-anim run` does.
+
+        Writes the video, its report (HTML, JSON, CSV) and the record of the run.
+        """
+        given = self._clip_inputs(source, driving, options)
+        return self.run(self._options(RunOptions, given, "animate"), progress, on_event)
+
+    def frames(
+        self,
+        source: PictureLike,
+        driving: VideoLike,
+        *,
+        progress: Progress = ignore_progress,
+        on_event: EventSink = warn,
+        **options: Any,
+    ) -> Iterator[Frame]:
+        """The frames of `animate` as they are made, each with its row of the report; no file is written.
+
+        Inputs are checked at once. Options about files (`output`, `audio`, `crf`) do nothing here.
+        """
+        given = self._clip_inputs(source, driving, options)
+        return self._frames(check_run(self._options(RunOptions, given, "frames")), Stages(progress, on_event))
+
+    def transfer(
+        self,
+        source: PictureLike,
+        pose: PictureLike,
+        *,
+        progress: Progress = ignore_progress,
+        on_event: EventSink = warn,
+        **options: Any,
+    ) -> Picture:
+        """The person of the photo `source` in the pose of another picture or of an IUV file, uint8 (H, W, 3) RGB.
+
+        Writes the PNG with its report and record, as `mcld-anim pose` does, where an `output` is named.
+        """
+        given = {**options, "source": self._picture(source, "source"), "pose": self._picture(pose, "pose")}
+        resolved = self._options(PoseOptions, given, "transfer")
+        if resolved.output is None:
+            return make_picture(resolved, self._cache, progress, on_event).picture
+        made = self.run(resolved, progress, on_event).picture
+        assert made is not None
+        return made
+
+    def densepose(
+        self,
+        input: PathLike,
+        *,
+        progress: Progress = ignore_progress,
+        on_event: EventSink = warn,
+        **options: Any,
+    ) -> DensePoseResult:
+        """Write the DensePose IUV of every frame of a video, or of a photo, as `mcld-anim densepose` does."""
+        return self.run(self._options(DensePoseOptions, {**options, "input": input}, "densepose"), progress, on_event)
+
+    def texture(self, photo: PictureLike, **options: Any) -> TextureResult:
+        """The UV texture of the person in a photo, uint8 (512, 512, 3) RGB; a PNG too where an `output` is named."""
+        given = {**options, "photo": self._picture(photo, "photo")}
+        return self.run(self._options(TextureOptions, given, "texture"))
+
+    def report(
+        self,
+        video: PathLike,
+        source: PictureLike,
+        *,
+        progress: Progress = ignore_progress,
+        on_event: EventSink = warn,
+        **options: Any,
+    ) -> ReportResult:
+        """Write the report of an existing video beside a photo of its person, as `mcld-anim report` does."""
+        given = {**options, "video": video, "source": self._picture(source, "source")}
+        return self.run(self._options(ReportOptions, given, "report"), progress, on_event)
+
+    @overload
+    def run(self, options: RunOptions | PoseOptions, progress: Progress = ..., on_event: EventSink = ...) -> Result: ...
+    @overload
+    def run(
+        self, options: DensePoseOptions, progress: Progress = ..., on_event: EventSink = ...
+    ) -> DensePoseResult: ...
+    @overload
+    def run(self, options: TextureOptions, progress: Progress = ..., on_event: EventSink = ...) -> TextureResult: ...
+    @overload
+    def run(self, options: ReportOptions, progress: Progress = ..., on_event: EventSink = ...) -> ReportResult: ...
+
+    def run(
+        self, options: EstimatorOptions, progress: Progress = ignore_progress, on_event: EventSink = warn
+    ) -> Result | DensePoseResult | TextureResult | ReportResult:
+        """Do what complete options ask for, as the commands do; files are written."""
+        match options:
+            case RunOptions():
+                return animate(options, self._cache, progress, on_event)
+            case PoseOptions():
+                return transfer(options, self._cache, progress, on_event)
+            case DensePoseOptions():
+                return densepose(options, progress, on_event)
+            case TextureOptions():
+                return texture(options)
+            case ReportOptions():
+                return report(options, progress=progress, on_event=on_event)
+        raise UsageError(f"{type(options).__name__} is not the options of a command: give RunOptions or the like")
+
+    @property
+    def checksums(self) -> Checksums:
+        """SHA-256 of inputs; each file is read once."""
+        return self._cache.checksums
+
+    def close(self) -> None:
+        """Delete the working files and forget models, source and poses."""
+        self._cache.close()
+
+    def __enter__(self) -> Animator:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _frames(self, plan: RunPlan, stages: Stages) -> Iterator[Frame]:
+        with tempfile.TemporaryDirectory(prefix="frames-", dir=self._cache.folder) as work, ExitStack() as stack:
+            clip = open_clip(plan, self._cache, stages)
+            yield from stack.enter_context(closing(make_frames(clip, Path(work))))
+
+    def _options(self, cls: type[Options], given: Mapping[str, Any], method: str) -> Options:
+        """Complete options; what the animator was loaded with counts where a keyword is not given."""
+        known = {field.name for field in fields(cls)}
+        defaults = {name: value for name, value in self._defaults.items() if name in known}
+        return resolve_options(cls, {**defaults, **given}, f"Animator.{method}")
+
+    def _clip_inputs(self, source: PictureLike, driving: VideoLike, options: Mapping[str, Any]) -> dict[str, Any]:
+        given = {**options, "source": self._picture(source, "source")}
+        if isinstance(driving, str | Path):
+            return {**given, "driving": driving}
+        frames = video_file(driving, given.pop("fps", None), self._cache.folder)
+        return {**given, "driving": frames}
+
+    def _picture(self, given: PictureLike, what: str) -> Path | str:
+        return given if isinstance(given, str | Path) else picture_file(given, what, self._cache.folder)

@@ -1,53 +1,51 @@
-"""The matte of a frame: how much of each pixel is the person, hair and loose clothes included.
+"""The matte of a frame: the opacity of the person in each pixel, hair and loose clothes included.
 
-The IUV covers the naked body. It seeds GrabCut (Rother et al. 2004): deep inside is the person, far outside is not,
-and what lies in between counts as the person at first where its colour is not the background's. At the edge the
-share alpha of a pixel C between person F and background B follows from C = alpha F + (1 - alpha) B.
+The IUV covers the body without clothes. It seeds GrabCut (Rother et al. 2004): pixels deep inside are person, pixels
+far outside are background, and those between start as person where their colour differs from the background's. At the
+edge, the alpha of a pixel C between person F and background B follows from C = alpha F + (1 - alpha) B.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import cv2
 import numpy as np
 
+from mcld_anim.body.clip import ClipFrame
 from mcld_anim.body.correspondence import carried, surface_motion
 from mcld_anim.core.arrays import Alpha, Iuv, Picture
 from mcld_anim.core.push_pull import push_pull
 
-# Lengths below are shares of the person's larger side.
-CORE = 0.005  # inside the IUV's edge by this: the person for certain; the frame was made to follow the IUV
-REACH = 0.10  # outside the IUV's edge by this: hair and skirts end
-SURROUNDINGS = 0.12  # beyond that, looked at to learn the background's colours
-FEATHER = 0.008  # half the width of the edge in which pixels are shared
-LOOSE_PART = 0.02  # of the person's area: a patch of person without core inside is kept if it is as large
+# Lengths are fractions of the longer side of the person's box.
+CORE = 0.005  # distance inside the IUV's edge from which a pixel is certainly person: the frame follows the IUV
+HAIR_REACH = 0.10  # distance outside the IUV's edge at which hair and skirts end
+SURROUNDINGS = 0.12  # width of the band beyond, from which the background's colours are learnt
+FEATHER = 0.008  # half the width of the soft edge
+LOOSE_PART = 0.02  # least area of a patch without a core that is kept, as a fraction of the person's area
 
 DIFFERENT = 22.0
-"""Grey levels, mean over R, G, B, by which a pixel must differ from the continued background to start as person."""
+"""Difference from the continued background, in grey levels (mean over R, G, B), from which a pixel starts as person."""
 ITERATIONS = 3
 CERTAIN = 0.9
-"""Alpha from which a pixel's colour is taken for the person's own."""
+"""Alpha from which a pixel's colour is the person's own."""
 EDGE_STIFFNESS = 300.0
-"""Grey levels squared: where person and background differ by less, GrabCut's yes or no counts more than C."""
+"""Squared colour distance, in grey levels squared, below which GrabCut's decision outweighs the pixel's own colour."""
 
 COLOUR_CHANGE = 30.0
-"""Grey levels, mean of 3x3 pixels, from which a pixel shows something else than it did: the frame before is no
-witness."""
+"""Colour change, in grey levels (mean of 3x3 pixels), from which the previous matte does not apply to a pixel."""
 
 
 def person_alpha(picture: Picture, iuv: Iuv, before: Alpha | None = None) -> Alpha:
     """The matte of one frame; `picture` and `iuv` (H, W, 3) uint8 of one size.
 
-    `before`: the matte of the frame before, moved along to where its surfaces are now, NaN where it is no witness.
+    `before`: the previous matte, moved along with the surface, NaN where it is unreliable.
     """
     body = iuv[..., 0] > 0
     alpha = np.zeros(body.shape, np.float32)
     if not body.any():
         return alpha
     side, window = _window(body)
-    witness = np.full(body.shape, np.nan, np.float32) if before is None else before
-    alpha[window] = _alpha_inside(np.ascontiguousarray(picture[window]), body[window], witness[window], side)
+    previous = np.full(body.shape, np.nan, np.float32) if before is None else before
+    alpha[window] = _alpha_inside(np.ascontiguousarray(picture[window]), body[window], previous[window], side)
     return alpha
 
 
@@ -66,44 +64,37 @@ def composite(picture: Picture, alpha: Alpha, behind: Picture) -> Picture:
     return np.rint(foreground(picture, alpha) * share + behind * (1 - share)).clip(0, 255).astype(np.uint8)
 
 
-@dataclass(frozen=True)
-class MatteState:
-    """What the matte of the next frame looks back at."""
-
-    picture: Picture
-    iuv: Iuv
-    alpha: Alpha
-
-
 class SteadyMatte:
-    """Mattes of consecutive frames: what GrabCut says now and what it said before must agree, or the colour decides.
+    """Mattes of consecutive frames.
 
-    So patches do not come and go, while the edge itself is found anew in every frame and stays sharp. Looks one frame
-    back and nowhere else, so that batches do not matter.
+    Where GrabCut now disagrees with the previous matte, the colour decides, so patches do not flicker. The edge itself
+    is found anew in every frame and stays sharp. Only the frame before is read, so batches do not matter.
     """
 
-    def __init__(self, state: MatteState | None = None) -> None:
-        self.state = state
+    def __init__(self) -> None:
+        self._before: tuple[Picture, Alpha] | None = None
 
-    def add(self, picture: Picture, iuv: Iuv, cut: bool = False) -> Alpha:
-        """The matte of the next frame; after a cut the frame before is no witness."""
-        before, witness = None if cut else self.state, None
-        body = iuv[..., 0] > 0
-        if before is not None and before.alpha.shape == body.shape and body.any():
+    def add(self, frame: ClipFrame) -> Alpha:
+        """The matte of the next frame, which shows a picture; the first frame after a cut starts anew."""
+        assert frame.picture is not None
+        picture, previous = frame.picture, None
+        body = frame.iuv[..., 0] > 0
+        if frame.link is not None and self._before is not None and body.any():
+            earlier, alpha = self._before
             side, _ = _window(body)
-            motion, weight = surface_motion(iuv, before.iuv, REACH * side)
-            change = np.abs(cv2.blur(carried(before.picture, motion).astype(np.float32) - picture, (3, 3))).mean(-1)
-            witness = np.where((weight > 0) & (change < COLOUR_CHANGE), carried(before.alpha, motion), np.nan)
-        alpha = person_alpha(picture, iuv, witness)
-        self.state = MatteState(picture, iuv, alpha)
-        return alpha
+            motion, weight = surface_motion(frame.link.correspondence, HAIR_REACH * side)
+            change = np.abs(cv2.blur(carried(earlier, motion).astype(np.float32) - picture, (3, 3))).mean(-1)
+            previous = np.where((weight > 0) & (change < COLOUR_CHANGE), carried(alpha, motion), np.nan)
+        made = person_alpha(picture, frame.iuv, previous)
+        self._before = picture, made
+        return made
 
 
 def _alpha_inside(picture: Picture, body: np.ndarray, before: np.ndarray, side: float) -> Alpha:
     """The matte of a window around the person whose larger side is `side` pixels."""
     core = cv2.erode(body.astype(np.uint8), _disc(CORE * side)).astype(bool)
     core = core if core.any() else body
-    reach = cv2.dilate(body.astype(np.uint8), _disc(REACH * side)).astype(bool)
+    reach = cv2.dilate(body.astype(np.uint8), _disc(HAIR_REACH * side)).astype(bool)
     if reach.all():  # nothing to learn the background from
         return body.astype(np.float32)
     behind = push_pull(picture.astype(np.float32), (~reach).astype(np.float32))
@@ -150,7 +141,7 @@ def _window(body: np.ndarray) -> tuple[float, tuple[slice, slice]]:
     """The person's larger side in pixels, and the window around the person that holds all that is looked at."""
     rows, columns = np.flatnonzero(body.any(1)), np.flatnonzero(body.any(0))
     side = float(max(np.ptp(rows), np.ptp(columns)) + 1)
-    space = round((REACH + SURROUNDINGS) * side) + 2
+    space = round((HAIR_REACH + SURROUNDINGS) * side) + 2
     top, left = max(0, rows[0] - space), max(0, columns[0] - space)
     return side, (slice(top, rows[-1] + space + 1), slice(left, columns[-1] + space + 1))
 

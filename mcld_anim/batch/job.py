@@ -6,12 +6,12 @@ memory; DensePose sequences lie on disk and are kept until the batch ends.
 
 from __future__ import annotations
 
-import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mcld_anim.animator import Animator
 from mcld_anim.batch.manifest import Row, read_manifest
 from mcld_anim.batch.record import BatchRecord
 from mcld_anim.core.checksums import Checksums
@@ -20,12 +20,7 @@ from mcld_anim.core.errors import ManifestError, McldAnimError, OutputError
 from mcld_anim.core.events import Event, EventSink, warn
 from mcld_anim.core.outputs import OutputFiles, check_free
 from mcld_anim.core.stages import Progress, ignore_progress
-from mcld_anim.model.load import load_models
 from mcld_anim.options.load import to_mapping
-from mcld_anim.options.run import RunOptions
-from mcld_anim.run.animate import animate
-from mcld_anim.run.cache import Loader, RunCache
-from mcld_anim.run.transfer import transfer
 
 ROWS_STAGE = "rows"
 
@@ -44,7 +39,6 @@ def run_batch(
     manifest: Path,
     output_dir: Path,
     overwrite: bool = False,
-    load: Loader = load_models,
     progress: Progress = ignore_progress,
     on_event: EventSink = warn,
 ) -> BatchResult:
@@ -55,29 +49,38 @@ def run_batch(
     """
     rows = read_manifest(manifest, output_dir, overwrite)
     record = BatchRecord.open(output_dir)
-    checksums = Checksums()
-    prints = {row.output: _fingerprint(row, checksums) for row in rows}
+    with Animator(folder=output_dir) as animator:
+        return _run_rows(rows, manifest, record, animator, progress, on_event)
+
+
+def _run_rows(
+    rows: list[Row],
+    manifest: Path,
+    record: BatchRecord,
+    animator: Animator,
+    progress: Progress,
+    on_event: EventSink,
+) -> BatchResult:
+    prints = {row.output: _fingerprint(row, animator.checksums) for row in rows}
     waiting = [row for row in rows if not record.is_finished(row, prints[row.output], _result(row))]
     _check_outputs(waiting, manifest)
-    make_folders(output_dir.absolute())
+    make_folders(record.path.absolute().parent)
     for row in waiting:
         record.put(row, "waiting", prints[row.output])
     record.save(rows)
     failed = 0
-    with tempfile.TemporaryDirectory(prefix=".batch.", suffix=".work", dir=output_dir) as work:
-        cache = RunCache(Path(work), load, checksums)
-        for number, row in enumerate(_grouped(waiting, prints)):
-            progress(ROWS_STAGE, number, len(waiting))
-            status, details = _run_row(row, cache, progress, on_event)
-            failed += status == "failed"
-            record.put(row, status, prints[row.output], **details)
-            record.save(rows)
+    for number, row in enumerate(_grouped(waiting, prints)):
+        progress(ROWS_STAGE, number, len(waiting))
+        status, details = _run_row(row, animator, progress, on_event)
+        failed += status == "failed"
+        record.put(row, status, prints[row.output], **details)
+        record.save(rows)
     if waiting:
         progress(ROWS_STAGE, len(waiting), len(waiting))
     return BatchResult(record.path, len(waiting) - failed, len(rows) - len(waiting), failed)
 
 
-def _run_row(row: Row, cache: RunCache, progress: Progress, on_event: EventSink) -> tuple[str, dict[str, Any]]:
+def _run_row(row: Row, animator: Animator, progress: Progress, on_event: EventSink) -> tuple[str, dict[str, Any]]:
     """Run one row; its status, and what batch.json says about it."""
     began = time.perf_counter()
 
@@ -85,10 +88,7 @@ def _run_row(row: Row, cache: RunCache, progress: Progress, on_event: EventSink)
         on_event(Event(event.kind, f"line {row.line}: {event.message}"))
 
     try:
-        if isinstance(row.options, RunOptions):
-            result = animate(row.options, cache, progress, name_row)
-        else:
-            result = transfer(row.options, cache, progress, name_row)
+        result = animator.run(row.options, progress, name_row)
     except Exception as error:  # whatever one row runs into, the others go on
         text = str(error) if isinstance(error, McldAnimError) else f"{type(error).__name__}: {error}"
         name_row(Event("row_failed", text))

@@ -18,8 +18,9 @@ import yaml
 
 from mcld_anim.core.errors import ManifestError, McldAnimError, UsageError
 from mcld_anim.core.outputs import OutputFiles, name_output
+from mcld_anim.options.estimators import DENSEPOSE_BACKENDS
 from mcld_anim.options.resolve import resolve_options
-from mcld_anim.options.run import DENSEPOSE_BACKENDS, PoseOptions, RunOptions, SynthesisOptions
+from mcld_anim.options.run import PoseOptions, RunOptions, SynthesisOptions
 from mcld_anim.options.video import BACKGROUNDS
 
 PATH_KEYS = ("source", "driving", "pose", "config")

@@ -12,19 +12,19 @@ from scipy.spatial import cKDTree
 from mcld_anim.core.arrays import Iuv
 from mcld_anim.core.push_pull import push_pull
 
-UV_TOLERANCE = 6.0
-"""Largest distance in the U,V plane (0..255) of two pixels that still show the same place: about a pixel of a limb
-in a frame of 256 pixels, whose chart of 255 levels lies on some 40 pixels."""
+SAME_PLACE = 6.0
+"""Largest distance in the U,V plane (levels, 0..255) at which two pixels show the same place: about one pixel of a limb
+in a frame of 256 pixels, where a chart of 255 levels covers some 40 pixels."""
 
 NEIGHBOURS = 4
-"""Pixels of the other frame that are averaged: U,V are whole numbers, so where a part is large several pixels have
-the same ones."""
+"""Number of pixels of the other frame that are averaged. U and V are whole numbers, so several pixels of a large part
+share one value."""
 
 PART_GAP = 1000.0
-"""Distance between parts in the space that is searched: no neighbour is ever of another part."""
+"""Distance between parts in the search space, so that a neighbour never belongs to another part."""
 
 SMOOTHING = 5
-"""Pixels, side of the square over which offsets are averaged: whole numbers of U,V make them jitter by a pixel."""
+"""Side of the square over which offsets are averaged, in pixels. Rounded U and V make offsets jitter by a pixel."""
 
 Offsets = Float[np.ndarray, "height width 2"]
 """x, y in pixels: add them to a pixel of a frame to get to the same surface in the frame before."""
@@ -38,7 +38,7 @@ class Correspondence:
     found: Bool[np.ndarray, "height width"]
 
 
-def correspond(iuv: Iuv, before: Iuv, tolerance: float = UV_TOLERANCE) -> Correspondence:
+def correspond(iuv: Iuv, before: Iuv, tolerance: float = SAME_PLACE) -> Correspondence:
     """For each pixel of the person in `iuv`, where `before` (of the same size) shows the same place of the surface."""
     height, width = iuv.shape[:2]
     offset, found = np.zeros((height, width, 2), np.float32), np.zeros((height, width), bool)
@@ -62,13 +62,12 @@ def correspond(iuv: Iuv, before: Iuv, tolerance: float = UV_TOLERANCE) -> Corres
 
 
 def surface_motion(
-    iuv: Iuv, before: Iuv, reach: float, smoothing: int = SMOOTHING
+    known: Correspondence, reach: float, smoothing: int = SMOOTHING
 ) -> tuple[Offsets, Float[np.ndarray, "height width"]]:
-    """The correspondences, smoothed and continued up to `reach` pixels beyond the person, and their weight there, 0..1.
+    """Offsets, smoothed and continued up to `reach` pixels beyond the person, and their weight (0..1).
 
-    What hangs at the body (hair, a skirt) and pixels whose IUV is wrong move about as the surface beside them.
+    Hair, skirts and pixels with a wrong IUV move roughly like the surface beside them.
     """
-    known = correspond(iuv, before)
     if not known.found.any():
         return known.offset, np.zeros(known.found.shape, np.float32)
     mask = known.found.astype(np.float32)
@@ -82,14 +81,14 @@ def surface_motion(
 
 
 def robust_offsets(known: Correspondence) -> Offsets:
-    """The offsets without those that jump away from their neighbourhood's median: wrong labels make such."""
+    """Offsets without those that jump away from their neighbourhood's median, as wrong labels make them."""
     smooth = np.stack([cv2.medianBlur(np.ascontiguousarray(known.offset[..., axis]), 5) for axis in (0, 1)], -1)
     stray = np.abs(known.offset - smooth).max(-1) > 4
     return np.where((stray & known.found)[..., None], smooth, known.offset).astype(np.float32)
 
 
 def carried(planes: np.ndarray, offset: Offsets, nearest: bool = False) -> np.ndarray:
-    """`planes` (H, W) or (H, W, C) of the frame before, fetched to where this frame shows the same surface."""
+    """`planes` (H, W) or (H, W, C) of the frame before, moved to where this frame shows the same surface."""
     height, width = planes.shape[:2]
     columns, rows = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
     how = cv2.INTER_NEAREST if nearest else cv2.INTER_LINEAR

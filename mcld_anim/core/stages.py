@@ -39,7 +39,7 @@ class Stages:
         """Say how far a stage is."""
         self._progress(stage, done, total)
 
-    def tell(self, event: Event) -> None:
+    def emit(self, event: Event) -> None:
         """Remember an event for the report and pass it on; the same one only once."""
         if event not in self.events:
             self.events.append(event)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from mcld_anim.body.clip import ClipFrame, FramePose
 from mcld_anim.core.arrays import Picture
 from mcld_anim.metrics.faces import equal_error, pair_similarities
 from mcld_anim.model.appearance import SourceAppearance, with_face
@@ -73,7 +74,10 @@ class SwapMeter:
             for appearance in (source, with_face(source, another, self.mcld))
         )
         for index, truth in enumerate(shown):
-            faces = [backend.largest(maker.make([index], [truth.iuv])[0], truth.iuv) for maker in (own, swapped)]
+            faces = [
+                backend.largest(maker.make([ClipFrame(index, FramePose(truth.iuv))])[0], truth.iuv)
+                for maker in (own, swapped)
+            ]
             if faces[0] is not None and faces[1] is not None:
                 drop = similarity(source.face, faces[0]) - similarity(source.face, faces[1])
                 self._drops.setdefault(person, []).append(drop)

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
+from mcld_anim.body.clip import ClipFrame, FramePose
 from mcld_anim.core.arrays import Picture
 from mcld_anim.core.errors import UsageError
 from mcld_anim.core.pixels import to_signed
@@ -144,7 +145,7 @@ def generated(
     maker = FrameMaker(mcld, source, settings)
     for start in range(0, len(subject.shots), batch):
         indices = range(start, min(start + batch, len(subject.shots)))
-        made = maker.make(indices, [subject.truths[i].iuv for i in indices])
+        made = maker.make([ClipFrame(i, FramePose(subject.truths[i].iuv)) for i in indices])
         yield from ((subject.shots[i], subject.truths[i], picture) for i, picture in zip(indices, made, strict=True))
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from mcld_anim.body.clip import ClipFrame, FramePose
 from mcld_anim.core.arrays import PART_COUNT, Iuv
 from mcld_anim.core.errors import UsageError
 from mcld_anim.core.stages import Stages, ignore_progress
@@ -145,7 +146,7 @@ def picture_figures(
     """dB inside the true person of the model's pictures, of some frames."""
     chosen = np.unique(np.linspace(0, len(made) - 1, PICTURES).round().astype(int)).tolist()
     maker = FrameMaker(models.mcld, source, default_settings(models.mcld))
-    pictures = maker.make(chosen, [made[index] for index in chosen])
+    pictures = maker.make([ClipFrame(index, FramePose(made[index])) for index in chosen])
     return [
         psnr(picture, truths[index].picture, truths[index].iuv[..., 0] > 0)
         for index, picture in zip(chosen, pictures, strict=True)

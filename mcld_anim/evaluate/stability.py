@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import islice
 
 import numpy as np
 
+from mcld_anim.body.clip import FramePose, clip_frames
 from mcld_anim.core.arrays import Picture
 from mcld_anim.metrics.pictures import psnr
 from mcld_anim.metrics.stability import StabilityMeter
@@ -37,8 +39,9 @@ class ClipTotals:
     def add(self, pictures: Iterable[Picture], truths: Sequence[Rendering]) -> None:
         """Measure one dance against the truth, which is walked through with it."""
         meter, before = StabilityMeter(), None
-        for picture, truth in zip(pictures, truths, strict=True):
-            change, inside = meter.add(picture, truth.iuv), truth.iuv[..., 0] > 0
+        frames = clip_frames(FramePose(truth.iuv) for truth in truths)
+        for frame, picture, truth in zip(frames, pictures, truths, strict=True):
+            change, inside = meter.add(frame.showing(picture)), truth.iuv[..., 0] > 0
             if change is not None:
                 self.change.append(change.texel_change)
             if before is not None and (before & ~inside).any():
@@ -114,6 +117,6 @@ def draw_clip(seed: int, frames: int, size: int) -> tuple[Rendering, list[Render
 
 def dance_frames(maker: FrameMaker, truths: list[Rendering]) -> Iterator[Picture]:
     """What the model makes of a dance, a batch at a time."""
-    for start in range(0, len(truths), BATCH):
-        poses = [truth.iuv for truth in truths[start : start + BATCH]]
-        yield from maker.make(range(start, start + len(poses)), poses)
+    frames = clip_frames(FramePose(truth.iuv) for truth in truths)
+    while batch := list(islice(frames, BATCH)):
+        yield from maker.make(batch)

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float
 
+from mcld_anim.body.clip import ClipFrame
 from mcld_anim.body.texels import mean_colours
 from mcld_anim.core.arrays import Iuv, Picture
 from mcld_anim.core.errors import UsageError
@@ -42,12 +43,14 @@ class StabilityMeter:
     def __init__(self) -> None:
         self._before: tuple[np.ndarray, np.ndarray] | None = None
 
-    def add(self, picture: Picture, iuv: Iuv, cut: bool = False) -> Stability | None:
-        """The change since the last call; None for the first frame of all or after a cut, and where both show no texel
-        in common."""
+    def add(self, frame: ClipFrame) -> Stability | None:
+        """The change of the next frame, which shows a picture; None for the first one, after a cut, and where both
+        frames have no texel in common."""
+        assert frame.picture is not None
+        picture, iuv = frame.picture, frame.iuv
         colours, seen, index = read_back(picture, iuv)
         before, self._before = self._before, (colours, seen)
-        if before is None or cut:
+        if before is None or frame.link is None:
             return None
         both = before[1] & seen
         if not both.any():

@@ -91,6 +91,13 @@ def choose_alone(name: str) -> str:
     return best_densepose() or TINY if name == "auto" else name
 
 
+def choose_face_alone(name: str) -> str:
+    """What `--face` means where no diffusion model follows."""
+    if name != "auto":
+        return name
+    return "insightface" if has_packages("insightface") and first_pulled("faces") else TINY
+
+
 def choose_face(name: str, model: ChosenModel) -> str:
     """What `--face` means here: "auto" is the embedder that the model was trained with."""
     return model.embedder if name == "auto" else name

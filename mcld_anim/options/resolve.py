@@ -1,26 +1,25 @@
-"""From what a user gave to complete options: flags over `--config FILE.yaml` over preset over defaults."""
+"""From what a user gave to complete options: flags or keywords over `--config FILE.yaml` over defaults."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from importlib import resources
 from pathlib import Path
 from typing import Any, TypeVar
 
 import yaml
 
 from mcld_anim.core.errors import UsageError
+from mcld_anim.options.checks import check_choice
+from mcld_anim.options.estimators import EstimatorOptions
 from mcld_anim.options.load import from_mapping
-from mcld_anim.options.run import SynthesisOptions, check_choice
+from mcld_anim.options.preset import PRESETS
 
-Synthesis = TypeVar("Synthesis", bound=SynthesisOptions)
-
-PRESETS = ("fast", "balanced", "best")
+Options = TypeVar("Options", bound=EstimatorOptions)
 
 
-def resolve_options(cls: type[Synthesis], given: Mapping[str, Any], where: str = "command line") -> Synthesis:
-    """Complete options of `cls` from the `given` ones, which may name a `config` file and a `preset`.
+def resolve_options(cls: type[Options], given: Mapping[str, Any], where: str = "command line") -> Options:
+    """Complete options of `cls` from the `given` ones, which may name a `config` file.
 
     `where` names the origin of `given` in error messages. A value of None counts as not given.
     """
@@ -29,10 +28,9 @@ def resolve_options(cls: type[Synthesis], given: Mapping[str, Any], where: str =
     written = _read_yaml(Path(config)) if config is not None else {}
     if written:
         _refuse_unknown(cls, written, str(config))
-    defaults = {field.name: field.default for field in dataclasses.fields(cls)}
-    preset = flags.get("preset", written.get("preset", defaults["preset"]))
-    check_choice("--preset", preset, PRESETS)
-    merged = {**_read_preset(preset), **written, **flags}
+    merged = {**written, **flags}
+    if "preset" in merged:
+        check_choice("--preset", merged["preset"], PRESETS)
     for field in dataclasses.fields(cls):
         if field.default is dataclasses.MISSING and field.name not in merged:
             flag = field.name.replace("_", "-")
@@ -40,15 +38,11 @@ def resolve_options(cls: type[Synthesis], given: Mapping[str, Any], where: str =
     return from_mapping(cls, merged, f"{where} and {config}" if written else where)
 
 
-def _refuse_unknown(cls: type[SynthesisOptions], mapping: Mapping[str, Any], where: str) -> None:
+def _refuse_unknown(cls: type[EstimatorOptions], mapping: Mapping[str, Any], where: str) -> None:
     allowed = [field.name for field in dataclasses.fields(cls)]
     unknown = sorted(str(key) for key in mapping if key not in allowed)
     if unknown:
         raise UsageError(f"{where}: unknown key {', '.join(unknown)}; allowed keys: {', '.join(allowed)}")
-
-
-def _read_preset(name: str) -> dict[str, Any]:
-    return yaml.safe_load((resources.files("mcld_anim.configs") / "run" / f"{name}.yaml").read_text("utf-8")) or {}
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:

@@ -1,7 +1,7 @@
-"""What a user may ask of `run` and `pose`: complete by default, checked when made.
+"""Options of `run` and `pose`: complete by default, checked when they are made.
 
-Each check names the flag. The command line, a YAML file and a row of a batch manifest all end in these
-classes, see `mcld_anim.options.resolve`.
+Each check names the flag. The command line, a YAML file, a row of a batch manifest and keywords of the Python API all
+end in these classes, see `mcld_anim.options.resolve`.
 """
 
 from __future__ import annotations
@@ -12,97 +12,70 @@ from typing import Literal
 
 from mcld_anim.core.errors import UsageError
 from mcld_anim.options.checks import check_choice, check_noise, check_range
+from mcld_anim.options.clip import ClipOptions
+from mcld_anim.options.estimators import FACE_BACKENDS, EstimatorOptions, FaceName
 from mcld_anim.options.person import LARGEST
+from mcld_anim.options.preset import PRESETS
 from mcld_anim.options.video import VideoOptions
 
-DeviceName = Literal["auto", "cuda", "mps", "cpu"]
 DtypeName = Literal["auto", "float32", "bfloat16", "float16"]
-FaceName = Literal["auto", "tiny", "insightface", "dlib", "none"]
 PresetName = Literal["fast", "balanced", "best"]
 RetargetName = Literal["off", "scale", "limbs"]
 
 MODEL_NAMES = ("auto", "tiny", "mcld-sd15")
 """Names that `--model` understands; anything else is a folder of weights."""
 
-DENSEPOSE_BACKENDS = ("auto", "tiny", "detectron2", "torchscript")
-"""Names that `--densepose` understands; anything else is the path of a precomputed IUV sequence."""
-
 
 @dataclass(frozen=True, kw_only=True)
-class SynthesisOptions:
+class SynthesisOptions(EstimatorOptions):
     """What `run` and `pose` have in common."""
 
     source: Path  # photo of the person to be shown
-    output: Path | None = None  # None: named after the inputs, in the current folder
     model: str = "auto"  # "tiny" (embedded), "mcld-sd15" (pulled), a folder of weights; auto: see `model.choose`
-    device: DeviceName = "auto"  # auto: cuda, else mps, else cpu
     dtype: DtypeName = "auto"  # auto: half precision on accelerators, on a CPU only where that is faster
     seed: int = 0  # of the start noise, 0 .. 2**63 - 1
-    steps: int | None = None  # DDIM steps, best a divisor of 1000; None: the model's own (configs/model)
-    step_scale: float = 1.0  # times the model's own steps where `steps` is not given; what presets differ in
-    guidance: float | None = None  # classifier-free guidance scale, 1 = off; None: the model's own
-    densepose: str = "auto"  # backend, or the path of an IUV sequence of the driving video; auto: see `model.choose`
+    steps: int | None = None  # DDIM steps, best a divisor of 1000; None: the model's own times `step_scale`
+    step_scale: float | None = None  # times the model's own steps; None: the preset's
+    guidance: float | None = None  # classifier-free guidance scale, 1 = off; None: the preset's, else the model's own
     face: FaceName = "auto"  # face embedder; auto: the model's own; "none": no face condition, no similarity
-    retarget: RetargetName = "off"  # the driving body gets the source's height ("scale"), and proportions ("limbs")
+    retarget: RetargetName = "off"  # give the driving body the source's height ("scale"), and proportions ("limbs")
     side_by_side: bool = False  # source picture, driving pose and result next to each other
-    overwrite: bool = False  # replace outputs that exist
-    preset: PresetName = "balanced"  # configs/run/<preset>.yaml, the defaults of the fields above and below
+    preset: PresetName = "balanced"  # see `options.preset`
 
     def __post_init__(self) -> None:
         if not self.model:
             raise UsageError(f"--model is empty; give {', '.join(MODEL_NAMES)} or a folder of weights")
-        check_choice("--device", self.device, ("auto", "cuda", "mps", "cpu"))
+        self.check_estimators()
         check_choice("--dtype", self.dtype, ("auto", "float32", "bfloat16", "float16"))
-        check_choice("--face", self.face, ("auto", "tiny", "insightface", "dlib", "none"))
+        check_choice("--face", self.face, FACE_BACKENDS)
         check_choice("--retarget", self.retarget, ("off", "scale", "limbs"))
-        check_choice("--preset", self.preset, ("fast", "balanced", "best"))
+        check_choice("--preset", self.preset, PRESETS)
         check_range("--seed", self.seed, 0, 2**63 - 1)
         check_range("--steps", self.steps, 1, 1000)
         check_range("step_scale", self.step_scale, 0.1, 10.0)
         check_range("--guidance", self.guidance, 1.0, 20.0)
-        if not self.densepose:
-            raise UsageError(
-                f"--densepose is empty; name a backend ({', '.join(DENSEPOSE_BACKENDS)}) or the path of an IUV file"
-            )
 
     @property
     def inputs(self) -> tuple[Path, ...]:
         """Every file or folder that is read."""
         return (self.source, *([self.precomputed] if self.precomputed else []))
 
-    @property
-    def precomputed(self) -> Path | None:
-        """The IUV sequence that replaces estimating the driving video's DensePose, if one was given."""
-        return None if self.densepose in DENSEPOSE_BACKENDS else Path(self.densepose).expanduser()
-
 
 @dataclass(frozen=True, kw_only=True)
-class RunOptions(SynthesisOptions, VideoOptions):
+class RunOptions(SynthesisOptions, ClipOptions, VideoOptions):
     """Options of `mcld-anim run`: one photo, one driving video, one video."""
 
     driving: Path  # video whose motion is followed
-    fps: float | Literal["source"] = "source"  # frames per second of the result; "source": as the driving video
-    start: float = 0.0  # seconds of the driving video to skip
-    end: float | None = None  # second of the driving video to stop at; None: its end
-    max_frames: int | None = None  # frames at most
     audio: str = "driving"  # "driving": copy its sound; "none"; or a file to take the sound from
     noise: str = "shared"  # start noise of the frames: "shared", "mixed:ALPHA" (ALPHA > 0), "independent"
-    blend: float = 0.5  # how strongly neighbouring frames are blended at each step, 0 = off .. below 1
+    blend: float = 0.5  # strength of the blending with the frame before at each step, 0 = off .. below 1
     batch_size: int = 4  # frames per network call; the frames do not depend on it
     crf: int = 18  # H.264 constant rate factor, 0 (lossless) .. 51
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        self.check_clip()
         self.check_video(self.side_by_side)
-        if isinstance(self.fps, str):
-            check_choice("--fps", self.fps, ("source",), "or a number of frames per second")
-        else:
-            check_range("--fps", self.fps, 0.1, 240.0)
-        check_range("--start", self.start, 0.0, None)
-        check_range("--end", self.end, 0.0, None)
-        if self.end is not None and self.end <= self.start:
-            raise UsageError(f"--end {self.end:g} is not after --start {self.start:g}; both are seconds")
-        check_range("--max-frames", self.max_frames, 1, None)
         if self.precomputed is not None and self.person_choice != LARGEST:
             raise UsageError(
                 f"--person {self.person_choice} does nothing with --densepose {self.densepose}: it holds one person; "
@@ -128,7 +101,7 @@ class RunOptions(SynthesisOptions, VideoOptions):
 
     @property
     def audio_file(self) -> Path | None:
-        """The file that the sound comes from, or None where there shall be no sound."""
+        """The file that the sound comes from, or None where there is to be no sound."""
         if self.audio == "none":
             return None
         return self.driving if self.audio == "driving" else Path(self.audio).expanduser()

@@ -1,4 +1,4 @@
-"""What a user may ask of `run` beyond single frames: what stands behind the person, and how the video is held still."""
+"""Options of `run` beyond single frames: the background, the framing, and how the video is kept steady."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from typing import Literal
 
 from mcld_anim.core.errors import UsageError
 from mcld_anim.options.checks import check_choice, check_range
-from mcld_anim.options.person import PersonChoice, parse_person
 
 BACKGROUNDS = ("generated", "source", "driving", "transparent")
 """Names that `--background` understands; anything else is a colour (#rrggbb) or the path of a picture or video."""
@@ -21,16 +20,14 @@ COLOUR_PATTERN = re.compile(r"#[0-9a-fA-F]{6}")
 class VideoOptions:
     """The part of `RunOptions` that single pictures have no use for."""
 
-    person: str | int = "largest"  # whom of the driving video to follow: "largest", N (from the left, from 1) or "x,y"
     background: str = "generated"  # "generated", "source", "driving", "transparent", "#rrggbb" or a file
 
-    framing: Literal["fixed", "track", "full"] = (
-        "fixed"  # one crop around the person, one that follows, the whole frame
-    )
-    paste_back: bool = False  # the person in the whole driving frame, at its size, instead of the crop
-    pose_cleanup: float = 0.6  # how much a pose listens to its neighbours, 0 (untouched) .. 1
+    framing: Literal["fixed", "track", "full"] = "fixed"
+    """One crop around the person in all frames, one that follows the person, or the whole frame."""
+    paste_back: bool = False  # put the person into the whole driving frame, at its size, instead of the crop
+    pose_cleanup: float = 0.6  # weight of the neighbouring frames in the clean-up of poses, 0 (off) .. 1
     blending: Literal["surface", "neighbour"] = "surface"  # what `blend` follows: the surface, or cells in place
-    min_face_similarity: float | None = None  # cosine, -1..1: frames below are tried again; None: none are
+    min_face_similarity: float | None = None  # cosine, -1..1; frames below are made again; None: off
     retries: int = 3  # tries at most after the first, see `mcld_anim.run.identity_guard`
 
     def check_video(self, side_by_side: bool) -> None:
@@ -40,7 +37,6 @@ class VideoOptions:
                 f"--background {self.background or 'is empty'}: give {', '.join(BACKGROUNDS)}, "
                 "a colour such as #00ff00, or the path of a picture or video"
             )
-        parse_person(self.person)
         check_choice("--framing", self.framing, ("fixed", "track", "full"))
         check_range("--pose-cleanup", self.pose_cleanup, 0.0, 1.0)
         check_choice("--blending", self.blending, ("surface", "neighbour"))
@@ -52,11 +48,6 @@ class VideoOptions:
             raise UsageError("--paste-back puts the person into the driving video: it needs --background driving")
         if self.paste_back and side_by_side:
             raise UsageError("--side-by-side shows crops, --paste-back whole frames: leave one of them out")
-
-    @property
-    def person_choice(self) -> PersonChoice:
-        """What `--person` says; UsageError where it says nothing that is known."""
-        return parse_person(self.person)
 
     @property
     def suffixes(self) -> tuple[str, ...]:

@@ -18,7 +18,7 @@ from mcld_anim.model.build import Mcld
 from mcld_anim.model.focal import route_tokens
 from mcld_anim.parity.golden import Comparison, Golden, compare, replays
 from mcld_anim.parity.network_cases import ONE_PASS, SINGLE_NETWORK, unit_planes
-from mcld_anim.sampling.denoise import denoise
+from mcld_anim.sampling.denoise import StepBlending, denoise
 from mcld_anim.sampling.schedule import make_scheduler
 from mcld_anim.source.clip import clip_pixels
 
@@ -105,7 +105,8 @@ class _Run:
 
     def sample(self, noise: Tensor) -> Tensor:
         """Latents (B, C, h, w) from the recorded noise."""
-        return denoise(self._predict, noise, self.scheduler, self.steps, self.guidance, blend=self._keep)
+        blending = StepBlending(latents=self._keep)
+        return denoise(self._predict, noise, self.scheduler, self.steps, self.guidance, blending)
 
     @property
     def latents(self) -> Tensor:

@@ -10,7 +10,7 @@ from torch import Tensor
 from mcld_anim.options.model import ScheduleOptions
 from mcld_anim.parity.golden import Comparison, Golden, compare, replays
 from mcld_anim.parity.published_config import schedule_options
-from mcld_anim.sampling.denoise import denoise
+from mcld_anim.sampling.denoise import StepBlending, denoise
 from mcld_anim.sampling.schedule import make_scheduler
 
 SCHEDULE = 1e-5
@@ -46,6 +46,6 @@ def _trace(data: dict[str, Tensor], name: str, steps: int, options: ScheduleOpti
         make_scheduler(options),
         steps,
         1.0,
-        blend=keep,
+        StepBlending(latents=keep),
     )
     return torch.stack(kept)

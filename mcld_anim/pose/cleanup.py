@@ -1,63 +1,50 @@
-"""Poses that hold still: what one frame's DensePose got wrong is put right from the frames before and after it.
+"""Temporal clean-up of poses: errors of one frame's DensePose are repaired from the frames before and after it.
 
-Each frame is compared with its two neighbours, moved along the surface to where its own body is. Where both say another
-part, or person where it says background, they win (temporal majority); U and V become a weighted mean along the
-correspondences; small holes inside the person are filled from their edge; a frame that agrees with neither neighbour,
-while those agree with each other, is replaced by the one before. Looks at raw frames only, one in each direction and
-never over a cut, so that a frame does not depend on batches. A shift of U, V common to a whole part looks like motion
-and stays.
+Each frame is compared with its two neighbours, moved along the surface to its own body. Where both neighbours show
+another part, or a person instead of background, they win (temporal majority). U and V become a weighted mean along the
+correspondences. Small holes inside the person are filled from their edge. A frame that agrees with neither neighbour,
+while those agree with each other, is replaced by the frame before. Only raw frames are read, one in each direction and
+never across a cut, so a frame does not depend on the batch size. A shift of U and V that a whole part shares looks like
+motion and stays.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from typing import Literal
 
 import cv2
 import numpy as np
 
-from mcld_anim.body.correspondence import carried, surface_motion
+from mcld_anim.body.clip import FramePose, PoseStatus
+from mcld_anim.body.correspondence import carried, correspond, surface_motion
 from mcld_anim.core.arrays import Iuv
 
 NEIGHBOUR_WEIGHT = 0.9
-"""Times the strength: from 0.56 on, two neighbours of one mind outvote the frame."""
-UV_TOLERANCE = 24
-"""Levels of U, V by which neighbours may differ to be averaged: more is another place, not jitter."""
-REACH = 0.1
-"""Of the person's height: how far beyond the IUV its motion is taken to go on."""
+"""Vote of a neighbour at full strength; the frame's own is 1. From a strength of 0.56 on, two agreeing neighbours
+outvote the frame."""
+SAME_COORDINATE = 24
+"""Largest difference of U or V, in levels, at which neighbours are averaged. More is another place, not jitter."""
+MOTION_REACH = 0.1
+"""Distance beyond the IUV to which motion is continued, as a fraction of the person's height."""
 SMOOTHING = 11
-"""Pixels over which motion is averaged: noisy U, V find their like next to where the surface really went, and averaged
-with that they would only confirm themselves."""
+"""Side of the square over which motion is averaged, in pixels. Noisy U and V match pixels beside the true place;
+averaging over fewer pixels would let them confirm themselves."""
 OUTLIER = 0.5
-"""Times the neighbours' agreement with each other: a frame that agrees with both less is an outlier ..."""
+"""Agreement with both neighbours, as a fraction of their agreement with each other, below which a frame is an
+outlier."""
 LEAST_AGREEMENT = 0.25
-"""... if they agree at least this much."""
+"""Agreement of the two neighbours with each other from which they can declare an outlier."""
 HOLE = 0.01
-"""Of the person's area: smaller patches of background inside are holes."""
+"""Largest area of a hole, as a fraction of the person's area."""
 NOTABLE = 0.02
-"""Of the person's area: a frame of which more was filled is marked."""
+"""Filled area from which a frame is marked as repaired, as a fraction of the person's area."""
 
 RawPose = tuple[Iuv, bool, bool]
-"""A frame's IUV, whether its person was found, and whether another scene begins with it."""
-
-Status = Literal["seen", "held", "replaced", "filled"]
+"""A frame's IUV, whether its person was found, and whether the video cuts to it."""
 
 
-@dataclass(frozen=True, eq=False)
-class CleanPose:
-    """One frame's pose, put right."""
-
-    iuv: Iuv
-    person_found: bool
-    status: Status = "seen"
-    """"held": nobody was found and a neighbour's pose stands in; "replaced": an outlier; "filled": partly repaired."""
-    cut: bool = False
-    """The driving video cuts to another scene here."""
-
-
-def cleaned(poses: Iterable[RawPose], strength: float) -> Iterator[CleanPose]:
-    """The poses (IUV of one size) put right; `strength` 0..1, 0 leaves every IUV untouched."""
+def cleaned(poses: Iterable[RawPose], strength: float) -> Iterator[FramePose]:
+    """The poses (IUV of one size), repaired with `strength` 0..1; 0 leaves every IUV untouched."""
     window: list[RawPose | None] = [None, None, None]  # the one before, this one, the one after
     for pose in _then_none(poses):
         window = [*window[1:], pose]
@@ -66,7 +53,7 @@ def cleaned(poses: Iterable[RawPose], strength: float) -> Iterator[CleanPose]:
 
 
 def agreement(first: Iuv, second: Iuv) -> float:
-    """Share of the pixels of either person that show the same part in both."""
+    """Intersection over union of two persons, counting only pixels of the same part as shared."""
     either = (first[..., 0] > 0) | (second[..., 0] > 0)
     same = (first[..., 0] == second[..., 0]) & either
     return float(same.sum() / max(1, either.sum()))
@@ -77,22 +64,22 @@ def _then_none(poses: Iterable[RawPose]) -> Iterator[RawPose | None]:
     yield None
 
 
-def _cleaned(earlier: RawPose | None, pose: RawPose, later: RawPose | None, strength: float) -> CleanPose:
+def _cleaned(earlier: RawPose | None, pose: RawPose, later: RawPose | None, strength: float) -> FramePose:
     iuv, found, cut = pose
-    status: Status = "seen" if found else "held"
+    status: PoseStatus = "seen" if found else "held"
     before = None if earlier is None or cut else earlier[0]
     after = None if later is None or later[2] else later[0]
     if strength == 0 or not found:
-        return CleanPose(iuv, found, status, cut)
+        return FramePose(iuv, found, status, cut)
     if before is not None and after is not None and _is_outlier(iuv, before, after):
-        return CleanPose(before, found, "replaced", cut)
+        return FramePose(before, found, "replaced", cut)
     voted = _voted(iuv, [other for other in (before, after) if other is not None], strength)
     filled = _without_holes(voted)
     person = iuv[..., 0] > 0
     # Along the outline a pixel more or less is no repair.
     gained = (filled[..., 0] > 0) & (cv2.dilate(person.astype(np.uint8), np.ones((3, 3), np.uint8)) == 0)
     gained |= (filled[..., 0] > 0) & ~person & (cv2.erode((filled[..., 0] > 0).astype(np.uint8), np.ones((3, 3))) > 0)
-    return CleanPose(filled, found, "filled" if gained.sum() > NOTABLE * person.sum() else status, cut)
+    return FramePose(filled, found, "filled" if gained.sum() > NOTABLE * person.sum() else status, cut)
 
 
 def _is_outlier(iuv: Iuv, before: Iuv, after: Iuv) -> bool:
@@ -101,14 +88,14 @@ def _is_outlier(iuv: Iuv, before: Iuv, after: Iuv) -> bool:
 
 
 def _voted(iuv: Iuv, others: list[Iuv], strength: float) -> Iuv:
-    """Labels by weighted majority and the mean U, V of those who voted for them."""
+    """Parts by weighted majority, with the mean U and V of the frames that voted for them."""
     rows = np.flatnonzero((iuv[..., 0] > 0).any(1))
     if not len(rows) or not others:
         return iuv
-    reach = max(2.0, REACH * float(np.ptp(rows) + 1))
+    reach = max(2.0, MOTION_REACH * float(np.ptp(rows) + 1))
     voters, weights = [iuv], [1.0]
     for other in others:
-        motion, near = surface_motion(iuv, other, reach, SMOOTHING)
+        motion, near = surface_motion(correspond(iuv, other), reach, SMOOTHING)
         moved = carried(other, np.where(near[..., None] > 0, motion, 0).astype(np.float32), nearest=True)
         voters.append(moved)
         weights.append(NEIGHBOUR_WEIGHT * strength)
@@ -119,7 +106,7 @@ def _voted(iuv: Iuv, others: list[Iuv], strength: float) -> Iuv:
     total, weight = np.zeros((*iuv.shape[:2], 2)), np.zeros(iuv.shape[:2])
     for voter, w in zip(voters, weights, strict=True):
         gap = np.abs(voter[..., 1:].astype(int) - winner[..., 1:]).max(-1)
-        counts = w * ((voter[..., 0] == winner[..., 0]) & (gap <= UV_TOLERANCE))
+        counts = w * ((voter[..., 0] == winner[..., 0]) & (gap <= SAME_COORDINATE))
         total += voter[..., 1:] * counts[..., None]
         weight += counts
     result = winner.copy()
@@ -129,7 +116,7 @@ def _voted(iuv: Iuv, others: list[Iuv], strength: float) -> Iuv:
 
 
 def _without_holes(iuv: Iuv) -> Iuv:
-    """Small patches of background that the person surrounds get the nearest person pixel."""
+    """Fill small holes, patches of background inside the person, with the nearest person pixel."""
     person = iuv[..., 0] > 0
     count, labels, statistics, _ = cv2.connectedComponentsWithStats((~person).astype(np.uint8), connectivity=4)
     small = [k for k in range(1, count) if statistics[k, cv2.CC_STAT_AREA] < HOLE * person.sum()]

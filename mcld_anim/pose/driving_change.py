@@ -34,7 +34,7 @@ def driving_change(
     if ratio is None:
         message = "the source photo and the driving video show no length of the body in common, neither trunk nor"
         message += f" head nor legs: --retarget {retarget} was left out"
-        stages.tell(Event("retarget_left_out", message))
+        stages.emit(Event("retarget_left_out", message))
         return None
     height = 1.0 if keep_height else _height(ratio, driving, stages)
     change = change_between(mine, driving.proportions, height, retarget == "limbs")
@@ -45,7 +45,7 @@ def driving_change(
     message = f"the driving body was made {height:.2f} times as tall"
     if retarget == "limbs":
         message += f", its parts {smallest:.2f} to {largest:.2f} times as long and broad, after the source photo"
-    stages.tell(Event("retargeted", message))
+    stages.emit(Event("retargeted", message))
     return change
 
 
@@ -54,11 +54,11 @@ def _height(ratio: float, driving: DrivingBody, stages: Stages) -> float:
     height = min(ratio, max(1.0, driving.room))
     if height < ratio - NOTABLE:
         message = f"to be as tall as in the source photo, the person would grow {ratio:.2f} times; {height:.2f} times"
-        stages.tell(Event("retarget_limited", f"{message} is all that the frame has room for"))
+        stages.emit(Event("retarget_limited", f"{message} is all that the frame has room for"))
     return height
 
 
 def _tell_unseen(where: str, body: Proportions, stages: Stages) -> None:
     if body.unseen:
         message = f"{where} does not show {', '.join(body.unseen)}: there the driving body changes only as its height"
-        stages.tell(Event("proportions_unseen", message))
+        stages.emit(Event("proportions_unseen", message))

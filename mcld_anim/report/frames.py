@@ -11,8 +11,6 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, TextIO
 
-from mcld_anim.core.events import Event
-from mcld_anim.core.stages import Stages
 from mcld_anim.metrics.stability import Stability
 from mcld_anim.source.face import Face
 
@@ -146,10 +144,3 @@ def frame_row(
         None if change is None else round(change.texel_change, CHANGE_DIGITS),
         None if change is None else round(change.warp_error, WARP_DIGITS),
     )
-
-
-def tell_repairs(totals: FrameTotals, stages: Stages) -> None:
-    """Say how many poses were put right."""
-    if totals.repaired:
-        message = f"the poses of {totals.repaired} of {totals.frames} frames were repaired from their neighbours"
-        stages.tell(Event("poses_repaired", message))

@@ -17,13 +17,13 @@ from mcld_anim.model.choose import choose_model
 from mcld_anim.model.load import LoadedModels, load_models
 from mcld_anim.options.run import SynthesisOptions
 from mcld_anim.run.checks import RunPlan
-from mcld_anim.run.encode import DrivingPoses, encode_driving, encode_photo
+from mcld_anim.run.driving import DrivingPoses, encode_driving
+from mcld_anim.run.source import encode_photo
 
 MODELS_STAGE = "models"
 
 Loader = Callable[..., LoadedModels]
 """As `mcld_anim.model.load.load_models`."""
-
 
 Key = tuple[object, ...]
 Item = TypeVar("Item")
@@ -32,37 +32,55 @@ Item = TypeVar("Item")
 @dataclass(frozen=True)
 class _Made(Generic[Item]):
     item: Item
-    events: tuple[Event, ...]  # what there was to tell while it was made
+    events: tuple[Event, ...]  # emitted while it was made
 
 
 class RunCache:
     """Keeps what the next run may need again, found by the content of files, not by their names.
 
     Models: every kind asked for. Source: the last one (sources are large, a batch runs rows of one source
-    together). Driving poses: all of them, on disk in `folder`, which must outlive the cache.
+    together). Driving poses: all of them, on disk until `close`.
     """
 
-    def __init__(self, folder: Path, load: Loader = load_models, checksums: Checksums | None = None) -> None:
-        self.folder = folder
-        self.checksums = checksums or Checksums()
-        self._load = load
+    def __init__(self, folder: Path | None = None, load: Loader | None = None) -> None:
+        """`folder`: where a folder for working files is made when it is first needed; None: the system's place."""
+        self.checksums = Checksums()
+        self._place, self._load = folder, load or load_models
+        self._work: tempfile.TemporaryDirectory[str] | None = None
         self._models: dict[Key, _Made[LoadedModels]] = {}
         self._sources: dict[Key, _Made[SourceAppearance]] = {}
         self._driving: dict[Key, _Made[DrivingPoses]] = {}
 
+    @property
+    def folder(self) -> Path:
+        """A folder for working files, which `close` deletes."""
+        if self._work is None:
+            self._work = tempfile.TemporaryDirectory(prefix=".mcld-anim-", suffix=".work", dir=self._place)
+        return Path(self._work.name)
+
+    def close(self) -> None:
+        """Delete the working files and forget everything."""
+        for known in (self._models, self._sources, self._driving):
+            known.clear()
+        if self._work is not None:
+            self._work.cleanup()
+            self._work = None
+
     def models(self, options: SynthesisOptions, stages: Stages) -> LoadedModels:
         """The models of these options, loaded when they are first asked for."""
-        device = choose_device(options.device)
-        dtype = choose_dtype(options.dtype, device)
         densepose = options.densepose if options.precomputed is None else "auto"
-        model = choose_model(options.model, device)
-        key = (model, str(device), str(dtype), densepose, options.face)
+        return self.load(options.model, options.device, options.dtype, densepose, options.face, stages)
+
+    def load(self, model: str, device: str, dtype: str, densepose: str, face: str, stages: Stages) -> LoadedModels:
+        """The models of these names, each of which may be "auto", loaded when they are first asked for."""
+        place = choose_device(device)
+        number_format, name = choose_dtype(dtype, place), choose_model(model, place)
 
         def load() -> LoadedModels:
             with stages.timed(MODELS_STAGE):
-                return self._load(model, device, dtype, densepose, options.face, stages.tell)
+                return self._load(name, place, number_format, densepose, face, stages.emit)
 
-        return _once(self._models, key, load, stages)
+        return _once(self._models, (name, str(place), str(number_format), densepose, face), load, stages)
 
     def source(self, path: Path, models: LoadedModels, stages: Stages) -> SourceAppearance:
         """The encoded source photo."""
@@ -76,8 +94,7 @@ class RunCache:
         options = plan.options
         given = options.precomputed
         origin = models.pose_backend.name if given is None else self.checksums.of(given)
-        video = self.checksums.of(options.driving)
-        key = (video, origin, options.person_choice, options.fps, options.start, options.end, options.max_frames)
+        key = (self.checksums.of(options.driving), origin, options.person_choice, *options.grid)
 
         def encode() -> DrivingPoses:
             place = Path(tempfile.mkdtemp(prefix="poses-", dir=self.folder))
@@ -87,11 +104,11 @@ class RunCache:
 
 
 def _once(known: dict[Key, _Made[Item]], key: Key, make: Callable[[], Item], stages: Stages) -> Item:
-    """The item of `key`, made when it is first asked for; the events of its making are told every time."""
+    """The item of `key`, made when it is first asked for; the events of its making are emitted every time."""
     if key not in known:
         before = len(stages.events)
         item = make()
         known[key] = _Made(item, tuple(stages.events[before:]))
     for event in known[key].events:
-        stages.tell(event)
+        stages.emit(event)
     return known[key].item

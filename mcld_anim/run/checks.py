@@ -1,4 +1,4 @@
-"""The cheap checks: all that can be refused about inputs and outputs before a network is loaded."""
+"""The cheap checks: everything that can be refused about inputs and outputs before a network is loaded."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from mcld_anim.background.backdrop import check_file
 from mcld_anim.core.errors import PictureError, PoseError, UsageError, VideoError
 from mcld_anim.core.outputs import OutputFiles, check_free, name_output
 from mcld_anim.core.pictures import check_picture
-from mcld_anim.options.run import DENSEPOSE_BACKENDS, MODEL_NAMES, PoseOptions, RunOptions, SynthesisOptions
+from mcld_anim.options.estimators import DENSEPOSE_BACKENDS
+from mcld_anim.options.run import MODEL_NAMES, PoseOptions, RunOptions, SynthesisOptions
 from mcld_anim.video.container import open_input
 from mcld_anim.video.probe import VideoInfo, probe
 from mcld_anim.video.read import frame_grid
@@ -17,20 +18,19 @@ from mcld_anim.video.read import frame_grid
 
 @dataclass(frozen=True)
 class RunPlan:
-    """What `run` is going to do."""
+    """What `run` is going to make frames from."""
 
     options: RunOptions
-    outputs: OutputFiles
     info: VideoInfo  # of the driving video
 
 
 def check_run(options: RunOptions) -> RunPlan:
-    """Refuse, in a moment, a run that cannot succeed."""
-    outputs = _check_outputs(options, options.driving, *options.suffixes)
+    """Refuse, in a moment, inputs that no frame can be made from."""
+    _check_model(options)
     check_picture(options.source, "--source")
     info = probe(options.driving)
     options.person_choice.check_inside(info.width, info.height, str(options.driving))
-    frame_grid(info, options.fps, options.start, options.end, options.max_frames)
+    frame_grid(info, *options.grid)
     sound = options.audio_file
     if sound not in (None, options.driving) and not sound.is_file():
         raise VideoError(f"--audio {sound} does not exist: give driving, none or the path of a file with sound")
@@ -45,17 +45,30 @@ def check_run(options: RunOptions) -> RunPlan:
             f"--densepose {options.densepose} does not exist: name a backend ({', '.join(DENSEPOSE_BACKENDS)}) or "
             "give the path of an IUV sequence that `mcld-anim densepose` wrote"
         )
-    return RunPlan(options, outputs, info)
+    return RunPlan(options, info)
 
 
-def check_pose(options: PoseOptions) -> OutputFiles:
-    """Refuse, in a moment, a pose transfer that cannot succeed."""
-    outputs = _check_outputs(options, options.pose, ".png")
+def check_pose(options: PoseOptions) -> None:
+    """Refuse, in a moment, inputs that no picture can be made from."""
+    _check_model(options)
     check_picture(options.source, "--source")
     if not options.pose.exists():
         raise PictureError(f"--pose {options.pose} does not exist: check the path")
     if not is_sequence(options.pose):
         check_picture(options.pose, "--pose")
+
+
+def check_outputs(options: RunOptions | PoseOptions) -> OutputFiles:
+    """The files that will be written; refuses those that cannot be, or would replace an input."""
+    if isinstance(options, RunOptions):
+        outputs = name_output(options.output, options.source, options.driving, *options.suffixes)
+    else:
+        outputs = name_output(options.output, options.source, options.pose, ".png")
+    check_free(outputs, options.overwrite)
+    for path in outputs.all:
+        for given in options.inputs:
+            if path.exists() and given.exists() and path.samefile(given):
+                raise UsageError(f"--output {outputs.result} would replace the input {given}: choose another name")
     return outputs
 
 
@@ -64,13 +77,6 @@ def is_sequence(path: Path) -> bool:
     return path.is_dir() or path.suffix.lower() == ".zip"
 
 
-def _check_outputs(options: SynthesisOptions, second: Path, *suffixes: str) -> OutputFiles:
+def _check_model(options: SynthesisOptions) -> None:
     if options.model not in MODEL_NAMES and not Path(options.model).expanduser().is_dir():
         raise UsageError(f"--model {options.model} is not known; choose {', '.join(MODEL_NAMES)} or give a folder")
-    outputs = name_output(options.output, options.source, second, *suffixes)
-    check_free(outputs, options.overwrite)
-    for path in outputs.all:
-        for given in options.inputs:
-            if path.exists() and given.exists() and path.samefile(given):
-                raise UsageError(f"--output {outputs.result} would replace the input {given}: choose another name")
-    return outputs

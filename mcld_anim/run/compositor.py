@@ -11,11 +11,12 @@ import numpy as np
 from mcld_anim.background.backdrop import checkerboard, from_file, one_colour, one_picture
 from mcld_anim.background.clean_background import CleanPlate
 from mcld_anim.background.matte import SteadyMatte, composite, foreground
+from mcld_anim.body.clip import ClipFrame
 from mcld_anim.core.arrays import Iuv, Picture
 from mcld_anim.core.stages import Stages
 from mcld_anim.model.appearance import SourceAppearance
 from mcld_anim.run.checks import RunPlan
-from mcld_anim.run.encode import DrivingPoses, driving_frames
+from mcld_anim.run.driving import DrivingPoses, driving_frames
 from mcld_anim.video.framing import SteadyCrop, apply_picture, paste_back
 from mcld_anim.video.write_alpha import Rgba
 
@@ -26,12 +27,10 @@ BACKGROUND_STAGE = "background"
 class Finished:
     """One frame of the result."""
 
+    picture: Picture | Rgba
+    """What the result shows: RGBA where it is transparent, the whole driving frame where the person is pasted back."""
     shown: Picture
-    """For people to look at and for the report; transparency shows as a checkerboard."""
-    rgba: Rgba | None = None
-    """The frame itself where the result is transparent."""
-    whole: Picture | None = None
-    """The frame itself where the person is pasted back into the driving video."""
+    """The person's crop for people to look at and for the report; transparency shows as a checkerboard."""
 
 
 class Compositor:
@@ -43,25 +42,28 @@ class Compositor:
         transparent: bool = False,
         around: Iterator[tuple[Picture, SteadyCrop]] | None = None,
     ) -> None:
-        """`behind` None: frames stay as they were generated. `around`: where in which frame each is pasted back."""
+        """`behind` None: frames stay as they were generated. `around`: the whole frame each is pasted back into, and
+        where."""
         self._behind = behind
         self._transparent = transparent
         self._around = around
         self._matte = SteadyMatte()
 
-    def finish(self, picture: Picture, pose: Iuv, cut: bool = False) -> Finished:
-        """The next frame; `pose` is the IUV that it was made for, `cut`: another scene begins with it."""
+    def finish(self, frame: ClipFrame) -> Finished:
+        """The next frame, which shows its generated picture."""
+        assert frame.picture is not None
+        picture = frame.picture
         if self._behind is None:
-            return Finished(picture)
-        alpha = self._matte.add(picture, pose, cut)
+            return Finished(picture, picture)
+        alpha = self._matte.add(frame)
         shown = composite(picture, alpha, next(self._behind))
         if self._around is not None:
-            frame, crop = next(self._around)
-            return Finished(shown, whole=paste_back(foreground(picture, alpha), alpha, crop, frame))
+            whole, crop = next(self._around)
+            return Finished(paste_back(foreground(picture, alpha), alpha, crop, whole), shown)
         if not self._transparent:
-            return Finished(shown)
+            return Finished(shown, shown)
         opacity = np.rint(alpha * 255).astype(np.uint8)[..., None]
-        return Finished(shown, np.concatenate([foreground(picture, alpha), opacity], -1))
+        return Finished(np.concatenate([foreground(picture, alpha), opacity], -1), shown)
 
 
 def compositor(plan: RunPlan, source: SourceAppearance, driving: DrivingPoses, stages: Stages) -> Compositor:
@@ -78,7 +80,7 @@ def compositor(plan: RunPlan, source: SourceAppearance, driving: DrivingPoses, s
     if options.background_colour is not None:
         return Compositor(one_colour(options.background_colour, size))
     assert options.background_file is not None
-    return Compositor(from_file(options.background_file, size, driving.fps, stages.tell))
+    return Compositor(from_file(options.background_file, size, driving.fps, stages.emit))
 
 
 def _before_driving(frames: Iterator[tuple[Picture, SteadyCrop]], size: tuple[int, int], paste: bool) -> Compositor:
@@ -100,6 +102,6 @@ def _driving(
 
     with stages.timed(BACKGROUND_STAGE):
         stages.progress(BACKGROUND_STAGE, 0, total)
-        plate = CleanPlate(frames, total, stages.tell)
+        plate = CleanPlate(frames, total, stages.emit)
         stages.progress(BACKGROUND_STAGE, total, total)
     yield from zip(plate.frames(), driving.crops(size, plan.options.framing), strict=True)

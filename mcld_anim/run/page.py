@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+from mcld_anim.core.outputs import OutputFiles
+from mcld_anim.options.run import RunOptions
 from mcld_anim.report.page import Page
 from mcld_anim.report.thumbnails import Thumbnails
-from mcld_anim.run.checks import RunPlan
-from mcld_anim.run.encode import DrivingPoses
-from mcld_anim.run.result import playable
+from mcld_anim.run.writer import playable
 
 SECTIONS = {
     "options": "Options",
@@ -24,21 +25,22 @@ SECTIONS = {
 
 
 def run_page(
-    plan: RunPlan,
+    options: RunOptions,
+    outputs: OutputFiles,
     made: Path,
-    driving: DrivingPoses,
+    fps: Fraction,
     thumbnails: Thumbnails,
     summary: Mapping[str, Any],
     record: Mapping[str, Any],
 ) -> Page:
     """What the page shows of a run whose unfinished result is `made` and whose OUT.run.json holds `record`."""
-    options, name = plan.options, plan.outputs.result.name
+    name = outputs.result.name
     return Page(
         title=name,
         origin=f"{options.source.name} in the motion of {options.driving.name}",
         video=playable(made),
         video_name=name,
-        fps=driving.fps,
+        fps=fps,
         thumbnails=thumbnails,
         summary=summary,
         settings={heading: record[key] for key, heading in SECTIONS.items() if key in record},

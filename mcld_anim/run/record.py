@@ -16,6 +16,7 @@ from mcld_anim.core.version import __version__
 from mcld_anim.model.appearance import SourceAppearance
 from mcld_anim.model.load import LoadedModels
 from mcld_anim.options.load import to_mapping
+from mcld_anim.options.preset import load_preset
 from mcld_anim.options.run import SynthesisOptions
 from mcld_anim.sampling.frame_maker import SamplingSettings
 
@@ -39,7 +40,7 @@ def versions() -> dict[str, str]:
 
 def describe_run(
     options: SynthesisOptions,
-    output: Path,
+    output: Path | None,
     models: LoadedModels,
     settings: SamplingSettings,
     checksums: Checksums,
@@ -47,13 +48,14 @@ def describe_run(
 ) -> dict[str, Any]:
     """The content of OUT.run.json; `options` come with everything that was left open filled in."""
     resolved = to_mapping(options) | {
-        "output": str(output),
+        "output": None if output is None else str(output),
         "model": models.name,
         "densepose": options.densepose if options.precomputed else models.pose_backend.name,
         "face": "none" if models.face_backend is None else models.face_backend.name,
         "device": str(models.device),
         "dtype": str(models.dtype).removeprefix("torch."),
         "steps": settings.steps,
+        "step_scale": load_preset(options.preset).step_scale if options.step_scale is None else options.step_scale,
         "guidance": settings.guidance,
     }
     return {

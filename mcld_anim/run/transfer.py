@@ -2,52 +2,126 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mcld_anim.body.clip import ClipFrame, FramePose
+from mcld_anim.core.arrays import Iuv, Picture
+from mcld_anim.core.errors import PoseError
 from mcld_anim.core.events import EventSink, warn
 from mcld_anim.core.outputs import publish, working_folder
-from mcld_anim.core.pictures import write_picture
+from mcld_anim.core.pictures import read_picture, write_picture
 from mcld_anim.core.stages import Progress, Stages, ignore_progress
 from mcld_anim.options.run import PoseOptions
+from mcld_anim.pose.backends import PoseBackend, PoseEstimate, estimate_of
 from mcld_anim.pose.driving_change import driving_change
+from mcld_anim.pose.iuv_file import read_iuv
+from mcld_anim.pose.iuv_picture import decode_iuv
 from mcld_anim.pose.retarget import retargeted
 from mcld_anim.report.faces import FaceMeter
 from mcld_anim.report.frames import FrameReport, FrameRow
 from mcld_anim.report.side_by_side import side_by_side
-from mcld_anim.run.animate import FRAMES_STAGE, RunResult
 from mcld_anim.run.cache import RunCache
-from mcld_anim.run.checks import check_pose
-from mcld_anim.run.encode import frame_pose, read_pose
+from mcld_anim.run.checks import check_outputs, check_pose, is_sequence
+from mcld_anim.run.frames import FRAMES_STAGE
 from mcld_anim.run.record import describe_run, describe_summary, write_json
+from mcld_anim.run.result import Result
+from mcld_anim.run.source import person_crop
 from mcld_anim.sampling.frame_maker import FrameMaker, sampling_settings
+from mcld_anim.video.framing import apply_iuv
+
+PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+
+
+@dataclass(frozen=True, eq=False)
+class Transferred:
+    """A picture, and what is said of it."""
+
+    picture: Picture
+    row: FrameRow
+    summary: dict[str, Any]  # beside the totals of the rows
+    record: dict[str, Any]  # the content of OUT.run.json
 
 
 def transfer(
+    options: PoseOptions, cache: RunCache, progress: Progress = ignore_progress, on_event: EventSink = warn
+) -> Result:
+    """Show the person of `options.source` in the pose of `options.pose`; a failure leaves nothing behind."""
+    outputs = check_outputs(options)
+    check_pose(options)
+    with working_folder(outputs) as work:
+        done, made = make_picture(options, cache, progress, on_event, outputs.result), outputs.inside(work)
+        write_picture(made.result, done.picture)
+        with FrameReport(made.report_json, made.report_csv) as report:
+            report.add(done.row)
+            summary = report.finish(done.summary)
+        write_json(made.run_json, done.record)
+        publish(made, outputs, options.overwrite)
+    return Result(outputs, summary, done.picture)
+
+
+def make_picture(
     options: PoseOptions,
-    cache: RunCache | None = None,
+    cache: RunCache,
     progress: Progress = ignore_progress,
     on_event: EventSink = warn,
-) -> RunResult:
-    """Show the person of `options.source` in the pose of `options.pose`; a failure leaves nothing behind."""
-    outputs = check_pose(options)
+    output: Path | None = None,
+) -> Transferred:
+    """The picture, without writing a file; `output` is the name that the record gives it."""
+    check_pose(options)
     stages = Stages(progress, on_event)
-    with working_folder(outputs) as work:
-        cache = cache or RunCache(work)
-        models = cache.models(options, stages)
-        source = cache.source(options.source, models, stages)
-        settings = sampling_settings(options, models.mcld.options)
-        with stages.timed("driving poses"):
-            pose = frame_pose(read_pose(options.pose, models.pose_backend), models.mcld.options.frame_size)
-        change = driving_change(options.retarget, source.iuv, [pose], False, stages)
-        pose = pose if change is None else retargeted(pose, change)
-        with stages.timed("synthesis"):
-            (picture,) = FrameMaker(models.mcld, source, settings).make(
-                [0], [pose], on_step=lambda done, steps: stages.progress(FRAMES_STAGE, done, steps)
-            )
-        made = outputs.inside(work)
-        write_picture(made.result, side_by_side(source.picture, pose, picture) if options.side_by_side else picture)
-        face, similarity = FaceMeter(models.face_backend, source.face).measure(picture, pose)
-        with FrameReport(made.report_json, made.report_csv) as report:
-            report.add(FrameRow(0, 0.0, True, face is not None, similarity, None, None))
-            summary = report.finish(describe_summary(models, source, stages))
-        write_json(made.run_json, describe_run(options, outputs.result, models, settings, cache.checksums, stages))
-        publish(made, outputs, options.overwrite)
-    return RunResult(outputs.result, summary)
+    models = cache.models(options, stages)
+    source = cache.source(options.source, models, stages)
+    settings = sampling_settings(options, models.mcld.options)
+    with stages.timed("driving poses"):
+        pose = frame_pose(read_pose(options.pose, models.pose_backend), models.mcld.options.frame_size)
+    change = driving_change(options.retarget, source.iuv, [pose], False, stages)
+    pose = pose if change is None else retargeted(pose, change)
+    with stages.timed("synthesis"):
+        (picture,) = FrameMaker(models.mcld, source, settings).make(
+            [ClipFrame(0, FramePose(pose))], on_step=lambda done, steps: stages.progress(FRAMES_STAGE, done, steps)
+        )
+    face, similarity = FaceMeter(models.face_backend, source.face).measure(picture, pose)
+    return Transferred(
+        side_by_side(source.picture, pose, picture) if options.side_by_side else picture,
+        FrameRow(0, 0.0, True, face is not None, similarity, None, None),
+        describe_summary(models, source, stages),
+        describe_run(options, output, models, settings, cache.checksums, stages),
+    )
+
+
+def read_pose(path: Path, backend: PoseBackend) -> PoseEstimate:
+    """The pose of `--pose`: from an IUV picture, folder or archive, or the largest person's, estimated on a photo."""
+    iuv = _iuv_of(path)
+    if iuv is not None:
+        estimate = estimate_of(iuv, 1.0)
+        if estimate is None:
+            raise PoseError(f"the IUV in --pose {path} shows no person: all of it is background")
+        return estimate
+    picture = read_picture(path, "--pose")
+    (people,) = backend.estimate([picture])
+    if not people:
+        raise PoseError(
+            f"no person was found in --pose {path} (densepose: {backend.name}): give a picture of one "
+            "person, best in full length, or an IUV file"
+        )
+    return people[0]
+
+
+def frame_pose(pose: PoseEstimate, size: tuple[int, int]) -> Iuv:
+    """A pose's IUV, framed around the person as a driving video's is and scaled to `size` (height, width)."""
+    return apply_iuv(pose.iuv, person_crop([pose.box], pose.iuv, size), size)
+
+
+def _iuv_of(path: Path) -> Iuv | None:
+    """The IUV in `path`, or None where it is an ordinary picture: an IUV's blue plane holds parts, 0..24."""
+    if is_sequence(path):
+        return read_iuv(path)
+    with path.open("rb") as stream:
+        if stream.read(len(PNG_SIGNATURE)) != PNG_SIGNATURE:
+            return None
+    try:
+        return decode_iuv(path.read_bytes(), str(path))
+    except PoseError:
+        return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 from diffusers.schedulers.scheduling_ddim import DDIMScheduler
@@ -14,6 +15,14 @@ from mcld_anim.core.errors import UsageError
 
 Prediction = Tensor | tuple[Tensor, Tensor]
 """v of the frames, or (unconditional v, conditional v) for classifier-free guidance."""
+
+
+@dataclass(frozen=True)
+class StepBlending:
+    """What blending does to a batch of frames at each sampling step; each takes (F, C, h, w) and the step's number."""
+
+    clean: Callable[[Latents, int], Latents] | None = None  # the estimate of the clean latents
+    latents: Callable[[Latents, int], Latents] | None = None  # the latents after the step
 
 
 def guide(prediction: Prediction, guidance: float) -> Tensor:
@@ -37,15 +46,14 @@ def denoise(
     scheduler: DDIMScheduler,
     steps: int,
     guidance: float,
-    blend: Callable[[Tensor, int], Tensor] | None = None,
+    blending: StepBlending | None = None,
     on_step: Callable[[int, int], None] | None = None,
-    steady: Callable[[Tensor, int], Tensor] | None = None,
 ) -> Latents:
     """Latents of the frames from their start noise, in `steps` evaluations of `predict(latents, timestep)`.
 
     The scheduler's own step is used, so the previous timestep is t - 1000 // steps as in the published
-    sampler. `blend(latents, step)` may change the latents after each step, `steady(clean, step)` the estimate of the
-    clean latents within it: z_{t-1} changes by sqrt(alpha_bar_{t-1}) times as much. `on_step(done, steps)` is told.
+    sampler. `blending` may change the estimate of the clean latents within each step, which changes z_{t-1} by
+    sqrt(alpha_bar_{t-1}) times as much, and the latents after it. `on_step(done, steps)` is called after each step.
     """
     if steps < 1:
         raise UsageError(f"--steps {steps}: expected at least 1")
@@ -56,11 +64,11 @@ def denoise(
         velocity = guide(predict(latents, timestep), guidance)
         made = scheduler.step(velocity, timestep, latents, eta=0.0)
         latents = made.prev_sample
-        if steady is not None:
+        if blending is not None and blending.clean is not None:
             clean = made.pred_original_sample
-            latents = latents + signal_after(scheduler, timestep) * (steady(clean, step) - clean)
-        if blend is not None:
-            latents = blend(latents, step)
+            latents = latents + signal_after(scheduler, timestep) * (blending.clean(clean, step) - clean)
+        if blending is not None and blending.latents is not None:
+            latents = blending.latents(latents, step)
         if on_step is not None:
             on_step(step + 1, steps)
     return latents

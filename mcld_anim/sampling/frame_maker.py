@@ -9,19 +9,21 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mcld_anim.body.clip import ClipFrame
 from mcld_anim.core.arrays import Iuv, Latents, Picture
 from mcld_anim.core.pixels import to_levels
 from mcld_anim.model.appearance import SourceAppearance
 from mcld_anim.model.build import Mcld
 from mcld_anim.model.warped_source import Hints
 from mcld_anim.options.model import ModelOptions
+from mcld_anim.options.preset import load_preset
 from mcld_anim.options.run import RunOptions, SynthesisOptions
 from mcld_anim.pose.condition import hint_picture, network_condition
-from mcld_anim.sampling.denoise import Prediction, denoise
-from mcld_anim.sampling.neighbour_blending import ClipBlending, cell_codes
+from mcld_anim.sampling.denoise import Prediction, StepBlending, denoise
+from mcld_anim.sampling.neighbour_blending import NeighbourBlending
 from mcld_anim.sampling.noise import parse_noise_mode, start_noise
 from mcld_anim.sampling.schedule import make_scheduler
-from mcld_anim.sampling.surface_blending import GuidedBlending
+from mcld_anim.sampling.surface_blending import SurfaceBlending
 
 
 @dataclass(frozen=True)
@@ -38,18 +40,24 @@ class SamplingSettings:
 
 @dataclass(frozen=True)
 class Attempt:
-    """How another try at a frame differs from the first."""
+    """How an attempt at a frame differs from what the settings say."""
 
-    face_weight: float  # times the weight of the face branch
-    seed_shift: int  # added to the seed
-    step_factor: int  # times the steps
+    face_weight: float = 1.0  # times the weight of the face branch
+    seed_shift: int = 0  # added to the seed
+    step_factor: int = 1  # times the steps
+
+
+FIRST_ATTEMPT = Attempt()
 
 
 def sampling_settings(options: SynthesisOptions, model: ModelOptions) -> SamplingSettings:
-    """The numbers of a run, with what the options leave open taken from the model."""
+    """The numbers of a run, with what the options leave open taken from the preset and the model."""
+    preset, usual = load_preset(options.preset), model.sampling
+    scale = preset.step_scale if options.step_scale is None else options.step_scale
+    guidance = preset.guidance if options.guidance is None else options.guidance
     return SamplingSettings(
-        steps=options.steps or max(1, round(model.sampling.steps * options.step_scale)),
-        guidance=model.sampling.guidance if options.guidance is None else options.guidance,
+        steps=options.steps or max(1, round(usual.steps * scale)),
+        guidance=usual.guidance if guidance is None else guidance,
         seed=options.seed,
         noise=options.noise if isinstance(options, RunOptions) else "shared",
         blend=options.blend if isinstance(options, RunOptions) else 0.0,
@@ -58,9 +66,9 @@ def sampling_settings(options: SynthesisOptions, model: ModelOptions) -> Samplin
 
 
 class FrameMaker:
-    """Makes the frames of one clip in order, a batch at a time; frame i is the same for every batch size.
+    """Makes the frames of one clip in order, a batch at a time; frame i does not depend on the batch size.
 
-    What carries over from batch to batch is the blending's state only. Poses come at the model's frame size.
+    Only the state of the blending carries over from batch to batch. Poses come at the model's frame size.
     """
 
     def __init__(self, mcld: Mcld, source: SourceAppearance, settings: SamplingSettings) -> None:
@@ -69,54 +77,43 @@ class FrameMaker:
         self.settings = settings
         self._scheduler = make_scheduler(mcld.options.schedule)
         self._noise = parse_noise_mode(settings.noise)
-        self._neighbour = ClipBlending(settings.blend)
-        self._guided = GuidedBlending(settings.blend, settings.steps)
+        self._blending = _blending(settings, mcld.options.latent_size)
         self._weights = next(mcld.denoiser.parameters())  # of the dtype and on the device that the networks work in
 
-    @torch.inference_mode()
-    def make(
-        self,
-        indices: Sequence[int],
-        poses: Sequence[Iuv],
-        cuts: Sequence[bool] = (),
-        on_step: Callable[[int, int], None] | None = None,
-    ) -> list[Picture]:
-        """The pictures of the next frames: `indices` in the clip, `poses` as IUV of the frame size, `cuts` where given
-        marks those with which another scene begins: nothing is blended over a cut."""
-        settings, options = self.settings, self.mcld.options
-        shape = (options.vae.latent_channels, *options.latent_size)
-        noise = start_noise(shape, settings.seed, indices, self._noise).to(self._weights.device)
-        hints = self.hints(poses)
-        in_place = settings.blend > 0 and settings.blending == "neighbour"
-        along = settings.blend > 0 and settings.blending == "surface"
-        latents = denoise(
-            self._predictor(self.pose_features(poses, hints)),
-            noise,
-            self._scheduler,
-            settings.steps,
-            settings.guidance,
-            blend=self._neighbour.batch(cell_codes(poses, options.latent_size), cuts) if in_place else None,
-            steady=self._guided.batch(poses, options.latent_size, cuts) if along else None,
-            on_step=on_step,
-        )
-        return self.decode(latents, hints)
+    def make(self, frames: Sequence[ClipFrame], on_step: Callable[[int, int], None] | None = None) -> list[Picture]:
+        """The pictures of the clip's next frames, uint8 (H, W, 3) RGB; `on_step(done, steps)` tells the progress."""
+        blending = None if self._blending is None else self._blending.batch(frames)
+        return self._synthesised(frames, FIRST_ATTEMPT, blending, on_step)
+
+    def again(self, place: int, frame: ClipFrame, attempt: Attempt) -> Picture:
+        """Another attempt at `frame`, which was at `place` of the last batch."""
+        steps = self.settings.steps * attempt.step_factor
+        blending = None if self._blending is None else self._blending.again(place, steps)
+        return self._synthesised([frame], attempt, blending)[0]
 
     @torch.inference_mode()
-    def again(self, place: int, index: int, pose: Iuv, attempt: Attempt) -> Picture:
-        """Another try at the frame at `place` of the last batch, frame `index` of the clip."""
+    def _synthesised(
+        self,
+        frames: Sequence[ClipFrame],
+        attempt: Attempt,
+        blending: StepBlending | None,
+        on_step: Callable[[int, int], None] | None = None,
+    ) -> list[Picture]:
         settings, options = self.settings, self.mcld.options
-        shape, steps = (options.vae.latent_channels, *options.latent_size), settings.steps * attempt.step_factor
-        noise = start_noise(shape, settings.seed + attempt.seed_shift, [index], self._noise).to(self._weights.device)
-        hints, along = self.hints([pose]), settings.blend > 0 and settings.blending == "surface"
+        shape = (options.vae.latent_channels, *options.latent_size)
+        indices, poses = [frame.index for frame in frames], [frame.iuv for frame in frames]
+        noise = start_noise(shape, settings.seed + attempt.seed_shift, indices, self._noise).to(self._weights.device)
+        hints = self.hints(poses)
         latents = denoise(
-            self._predictor(self.pose_features([pose], hints), attempt.face_weight),
+            self._predictor(self.pose_features(poses, hints), attempt.face_weight),
             noise,
             self._scheduler,
-            steps,
+            settings.steps * attempt.step_factor,
             settings.guidance,
-            steady=self._guided.again(place, steps) if along else None,
+            blending,
+            on_step,
         )
-        return self.decode(latents, hints)[0]
+        return self.decode(latents, hints)
 
     def hints(self, poses: Sequence[Iuv]) -> Hints | None:
         """The source's colours in each pose, for models that use them."""
@@ -142,7 +139,7 @@ class FrameMaker:
         levels = to_levels(decoded)
         return list(np.ascontiguousarray(levels.permute(0, 2, 3, 1).cpu().numpy()))
 
-    def _predictor(self, pose_features: Tensor, face_weight: float = 1.0) -> Callable[[Tensor, int], Prediction]:
+    def _predictor(self, pose_features: Tensor, face_weight: float) -> Callable[[Tensor, int], Prediction]:
         """v of latents kept in float32, computed in the networks' dtype."""
         guided, keys = self.settings.guidance > 1, self.source.keys.with_face_weight(face_weight)
 
@@ -152,3 +149,12 @@ class FrameMaker:
             return velocity.float() if isinstance(velocity, Tensor) else tuple(part.float() for part in velocity)
 
         return predict
+
+
+def _blending(settings: SamplingSettings, latent_size: tuple[int, int]) -> SurfaceBlending | NeighbourBlending | None:
+    """The blending that the settings ask for."""
+    if settings.blend == 0:
+        return None
+    if settings.blending == "neighbour":
+        return NeighbourBlending(settings.blend, latent_size)
+    return SurfaceBlending(settings.blend, settings.steps, latent_size)

@@ -1,6 +1,6 @@
 """Causal blending of the latents of neighbouring frames, where both frames show the same thing.
 
-At every sampling step the latents of frame i are drawn towards the blended latents of frame i-1 of the same
+At every sampling step the latents of frame i move towards the blended latents of frame i-1 of the same
 step. Only cells which hold the same surface in both frames take part (background in both, or the same body
 part at nearly the same U,V), so that nothing is smeared over a moving limb. Because frame i only looks at
 frame i-1, the result does not depend on how frames are grouped into batches: `BlendState` carries the last
@@ -9,7 +9,7 @@ frame's latents of every step over the batch border.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -17,13 +17,15 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from mcld_anim.body.clip import ClipFrame
 from mcld_anim.core.arrays import Iuv, Latents
 from mcld_anim.core.errors import UsageError
+from mcld_anim.sampling.denoise import StepBlending
 
 MIXED_CELL = -1
 """Part code of a latent cell whose pixels show more than one part: it is never blended."""
 
-UV_TOLERANCE = 0.06
+SAME_CELL = 0.06
 """Largest difference of U or V (in 0..1) at which two cells still show the same surface.
 
 One latent cell of a 256-pixel frame spans about a tenth of a limb's chart, so this is half a cell.
@@ -38,19 +40,6 @@ class BlendState:
     """The last frame seen, per sampling step: blended latents (C, h, w) and cell codes (3, h, w)."""
 
     last: dict[int, tuple[Tensor, Tensor]] = field(default_factory=dict)
-
-    def tensors(self) -> dict[str, Tensor]:
-        """Named tensors for a file, so that a killed run resumes with the same blending."""
-        named: dict[str, Tensor] = {}
-        for step, (latents, cells) in self.last.items():
-            named[f"{step}.latents"], named[f"{step}.cells"] = latents, cells
-        return named
-
-    @classmethod
-    def from_tensors(cls, named: dict[str, Tensor]) -> BlendState:
-        """The state that `tensors` described."""
-        steps = sorted({int(name.partition(".")[0]) for name in named})
-        return cls({step: (named[f"{step}.latents"], named[f"{step}.cells"]) for step in steps})
 
 
 def cell_codes(iuvs: Sequence[Iuv], latent_size: tuple[int, int]) -> CellCodes:
@@ -75,7 +64,7 @@ def cell_codes(iuvs: Sequence[Iuv], latent_size: tuple[int, int]) -> CellCodes:
 
 
 def same_surface(
-    cells: Float[Tensor, "3 h w"], previous: Float[Tensor, "3 h w"], tolerance: float = UV_TOLERANCE
+    cells: Float[Tensor, "3 h w"], previous: Float[Tensor, "3 h w"], tolerance: float = SAME_CELL
 ) -> Float[Tensor, "h w"]:
     """1 where both frames show the same surface (or both plain background), else 0."""
     part, other = cells[0], previous[0]
@@ -90,13 +79,13 @@ def blend(
     state: BlendState,
     step: int,
     strength: float,
-    tolerance: float = UV_TOLERANCE,
-    cuts: Sequence[bool] = (),
+    tolerance: float = SAME_CELL,
+    begins: Sequence[bool] = (),
 ) -> tuple[Latents, BlendState]:
     """z_i <- z_i + strength * same_i * (z'_{i-1} - z_i), with z' the blended latents of the frame before.
 
-    `strength` in 0..1; 0 returns the latents as they are. The first frame of a clip has no frame before it, nor has one
-    that `cuts` marks.
+    `strength` in 0..1; 0 returns the latents as they are. Frames that `begins` marks have no frame before them, nor has
+    the first frame of a clip.
     Meant for start noise shared by the frames: averaging unrelated noise would lower its variance.
     """
     if not 0 <= strength < 1:
@@ -105,8 +94,8 @@ def blend(
         return latents, state
     previous = state.last.get(step)
     blended = []
-    for frame, codes, cut in zip(latents, cells.to(latents.device), cuts or [False] * len(latents), strict=True):
-        if previous is not None and not cut:
+    for frame, codes, begin in zip(latents, cells.to(latents.device), begins or [False] * len(latents), strict=True):
+        if previous is not None and not begin:
             before, before_codes = previous[0].to(frame), previous[1].to(codes)
             weight = (strength * same_surface(codes, before_codes, tolerance)).to(frame.dtype)
             frame = frame + weight * (before - frame)
@@ -116,19 +105,24 @@ def blend(
     return torch.stack(blended), BlendState({**state.last, step: previous})
 
 
-class ClipBlending:
-    """The blending of one clip over its batches: gives each batch the function `denoise` calls at each
-    step."""
+class NeighbourBlending:
+    """The blending of one clip, batch by batch."""
 
-    def __init__(self, strength: float, state: BlendState | None = None) -> None:
-        self.strength = strength
-        self.state = state or BlendState()
+    def __init__(self, strength: float, latent_size: tuple[int, int]) -> None:
+        self.strength, self.latent_size = strength, latent_size
+        self.state = BlendState()
 
-    def batch(self, cells: CellCodes, cuts: Sequence[bool] = ()) -> Callable[[Tensor, int], Tensor]:
-        """For the next consecutive frames of the clip, whose cell codes are given; `cuts` marks a scene's first."""
+    def batch(self, frames: Sequence[ClipFrame]) -> StepBlending:
+        """For the next consecutive frames of the clip."""
+        cells = cell_codes([frame.iuv for frame in frames], self.latent_size)
+        begins = [frame.link is None for frame in frames]
 
-        def blend_step(latents: Tensor, step: int) -> Tensor:
-            blended, self.state = blend(latents, cells, self.state, step, self.strength, cuts=cuts)
+        def blend_step(latents: Latents, step: int) -> Latents:
+            blended, self.state = blend(latents, cells, self.state, step, self.strength, begins=begins)
             return blended
 
-        return blend_step
+        return StepBlending(latents=blend_step)
+
+    def again(self, place: int, steps: int) -> StepBlending:
+        """For another attempt at a frame: it is made alone."""
+        return StepBlending()

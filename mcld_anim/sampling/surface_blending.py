@@ -1,23 +1,23 @@
 """Blending along the surface: each latent cell of frame i meets the cells of frame i-1 that show the same surface.
 
-Two IUV say exactly where a piece of surface was one frame ago. There, at every sampling step, the estimate of the clean
-latents is drawn towards the one before:
+Two IUV say exactly where a piece of surface was one frame ago. At every sampling step, the estimate of the clean
+latents moves towards the one found there:
 
     x_i <- x_i + s w_i L_k(x'_{i-1} moved along the surface - x_i)
 
 with x' the blended estimates of the frame before at the same step k, s the strength and w_i the share of a cell's
 pixels whose place was found. L_k splits the difference into its mean over 3x3 cells, which always counts, and the rest,
 which counts as far as the surface moved by whole cells, and in the last steps not at all: late detail is left alone.
-Outside the person cells meet themselves in place; cells that the person has just left meet nothing, so no ghost stays.
-Estimates are blended, not noisy latents: averaging those would take variance out of the noise.
+Outside the person, cells meet themselves in place. Cells that the person has just left meet nothing, so no ghost
+stays. Estimates are blended, not noisy latents: averaging those would lower the variance of the noise.
 
-Frame i looks at frame i-1 only, and `GuidedState` carries it over the border of batches and of resumed runs.
+Frame i reads frame i-1 only, which `SurfaceBlending` carries across the border of batches.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -26,52 +26,35 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, grid_sample, pad
 
-from mcld_anim.body.correspondence import correspond
+from mcld_anim.body.clip import ClipFrame, FrameLink
 from mcld_anim.core.arrays import Iuv, Latents
 from mcld_anim.core.errors import UsageError
+from mcld_anim.sampling.denoise import StepBlending
 
 LEAST_SHARE, FULL_SHARE = 0.75, 1.0
-"""Share of a cell's pixels that must have come from one place, for the least and for full blending: cells at a border
-hold two things that move apart."""
+"""Share of a cell's pixels that come from one place at which blending begins and is full. Cells at a border hold two
+things that move apart."""
 
 CLEARANCE = 2
-"""Cells around the person, in both frames, that count neither as person nor as background: hair and skirts hang
-there, which the IUV does not cover."""
+"""Width of the band around the person, in cells of both frames, that is neither person nor background: hair and skirts
+hang there, outside the IUV."""
 
 COARSE_FROM = 0.9
-"""Of the sampling steps: from here on only the coarse part is blended."""
+"""Fraction of the sampling steps after which only the coarse part is blended."""
 
 
 @dataclass(frozen=True)
-class SurfaceLink:
-    """Where the cells of a frame were in the frame before."""
+class CellLink:
+    """Where the latent cells of a frame were in the frame before."""
 
     offset: Float[Tensor, "h w 2"]  # x, y in cells
     weight: Float[Tensor, "h w"]  # 0..1
 
 
-@dataclass(frozen=True)
-class GuidedState:
-    """The last frame seen: its IUV and, per sampling step, its blended estimate (C, h, w)."""
-
-    iuv: Iuv | None = None
-    last: dict[int, Tensor] = field(default_factory=dict)
-
-    def tensors(self) -> dict[str, Tensor]:
-        """Named tensors for a file, so that a killed run resumes with the same blending."""
-        named = {f"{step}.clean": clean for step, clean in self.last.items()}
-        return named if self.iuv is None else {**named, "iuv": torch.from_numpy(self.iuv.copy())}
-
-    @classmethod
-    def from_tensors(cls, named: dict[str, Tensor]) -> GuidedState:
-        """The state that `tensors` described."""
-        last = {int(name.partition(".")[0]): clean for name, clean in named.items() if name != "iuv"}
-        return cls(named["iuv"].numpy() if "iuv" in named else None, last)
-
-
-def surface_link(iuv: Iuv, before: Iuv, latent_size: tuple[int, int]) -> SurfaceLink:
-    """The link between two IUV of one size, a multiple of `latent_size` (h, w)."""
-    known, stride = correspond(iuv, before), _stride(iuv, latent_size)
+def cell_link(link: FrameLink, latent_size: tuple[int, int]) -> CellLink:
+    """The link of a frame whose IUV's size is a multiple of `latent_size` (h, w)."""
+    iuv, before, known = link.iuv, link.before, link.correspondence
+    stride = _stride(iuv, latent_size)
     moved = _cell_means(known.found[..., None], latent_size)[..., 0]
     offset = _cell_means(known.offset * known.found[..., None], latent_size) / np.maximum(moved, 1e-6)[..., None]
     person = _cell_means(((iuv[..., 0] > 0) | (before[..., 0] > 0))[..., None], latent_size)[..., 0] > 0
@@ -79,7 +62,7 @@ def surface_link(iuv: Iuv, before: Iuv, latent_size: tuple[int, int]) -> Surface
     away = cv2.dilate(person.astype(np.uint8), disc) == 0
     weight = ((moved - LEAST_SHARE) / (FULL_SHARE - LEAST_SHARE)).clip(0, 1) + away
     offset = np.where(away[..., None], 0, offset / stride[::-1])
-    return SurfaceLink(torch.from_numpy(offset.astype(np.float32)), torch.from_numpy(weight.astype(np.float32)))
+    return CellLink(torch.from_numpy(offset.astype(np.float32)), torch.from_numpy(weight.astype(np.float32)))
 
 
 def fetch(latents: Float[Tensor, "c h w"], offset: Float[Tensor, "h w 2"]) -> Float[Tensor, "c h w"]:
@@ -104,28 +87,21 @@ def coarse(difference: Float[Tensor, "c h w"], weight: Float[Tensor, "h w"]) -> 
     return means[:-1] / means[-1:].clamp(min=1e-6)
 
 
-class GuidedBlending:
-    """The blending of one clip over its batches: gives each batch the function that `denoise` calls at each step."""
+class SurfaceBlending:
+    """The blending of one clip, batch by batch, in `steps` sampling steps."""
 
-    def __init__(self, strength: float, steps: int, state: GuidedState | None = None) -> None:
+    def __init__(self, strength: float, steps: int, latent_size: tuple[int, int]) -> None:
         if not 0 <= strength < 1:
             raise UsageError(f"blending strength {strength}: expected 0 (off) or more, and less than 1")
-        self.strength, self.steps = strength, steps
-        self.state = state or GuidedState()
-        self._links: list[SurfaceLink | None] = []
-        self._before: dict[int, list[Tensor | None]] = {}
+        self.strength, self.steps, self.latent_size = strength, steps, latent_size
+        self._last: dict[int, Tensor] = {}  # the last frame's blended estimate (C, h, w) of each step
+        self._links: list[CellLink | None] = []  # of the last batch's frames
+        self._before: dict[int, list[Tensor | None]] = {}  # the frame before each of them, at each step
 
-    def batch(
-        self, poses: Sequence[Iuv], latent_size: tuple[int, int], cuts: Sequence[bool] = ()
-    ) -> Callable[[Latents, int], Latents]:
-        """For the next consecutive frames of the clip, made for `poses`; one that `cuts` marks meets nothing."""
-        before = [self.state.iuv, *poses[:-1]]
-        before = [None if cut else old for old, cut in zip(before, cuts or [False] * len(poses), strict=True)]
-        links = [
-            None if old is None else surface_link(new, old, latent_size) for new, old in zip(poses, before, strict=True)
-        ]
-        last = dict(self.state.last)
-        self.state = GuidedState(poses[-1], {})
+    def batch(self, frames: Sequence[ClipFrame]) -> StepBlending:
+        """For the next consecutive frames of the clip."""
+        links = [None if frame.link is None else cell_link(frame.link, self.latent_size) for frame in frames]
+        last, self._last = self._last, {}
         self._links, self._before = links, {}
 
         def blend_step(clean: Latents, step: int) -> Latents:
@@ -138,27 +114,29 @@ class GuidedBlending:
                 blended.append(frame)
                 previous = frame
             self._before[step] += blended[:-1]
-            self.state.last[step] = blended[-1]
+            self._last[step] = blended[-1]
             return torch.stack(blended)
 
-        return blend_step
+        return StepBlending(clean=blend_step)
 
-    def again(self, place: int, steps: int) -> Callable[[Latents, int], Latents]:
-        """For another try at frame `place` of the last batch, in `steps` steps; the frames after it stay as they are.
+    def again(self, place: int, steps: int) -> StepBlending:
+        """For another attempt at frame `place` of the last batch, in `steps` steps.
 
-        It meets the first try of the frame before, so that the result does not depend on batches.
+        It is blended with the first attempt at the frame before, so that the result does not depend on batches; the
+        frames after it stay as they are.
         """
         link = self._links[place]
 
         def blend_step(clean: Latents, step: int) -> Latents:
-            previous = self._before[step * self.steps // steps][place]
+            same = step * self.steps // steps  # the step of the first attempt that is as far along
+            previous = self._before[same][place]
             if link is None or previous is None:
                 return clean
-            return self._blended(clean[0], previous.to(clean), link, step * self.steps // steps)[None]
+            return self._blended(clean[0], previous.to(clean), link, same)[None]
 
-        return blend_step
+        return StepBlending(clean=blend_step)
 
-    def _blended(self, frame: Tensor, previous: Tensor, link: SurfaceLink, step: int) -> Tensor:
+    def _blended(self, frame: Tensor, previous: Tensor, link: CellLink, step: int) -> Tensor:
         weight = link.weight.to(frame)
         difference = fetch(previous, link.offset.to(frame.device)) - frame
         rough = coarse(difference, weight)

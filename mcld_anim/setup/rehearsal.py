@@ -14,6 +14,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
+from mcld_anim.body.clip import ClipFrame, FramePose
 from mcld_anim.core.arrays import Iuv, Picture
 from mcld_anim.core.device import peak_memory_bytes
 from mcld_anim.core.errors import UsageError
@@ -178,7 +179,7 @@ def run_once(chosen: ChosenModel, result: Rehearsal, on_stage: Callable[[str], N
     settings = SamplingSettings(steps=1, guidance=chosen.options.sampling.guidance, seed=0, noise="shared", blend=0.0)
     maker = FrameMaker(mcld, source, settings)
     with _timed(result, "one guided step and the VAE's decoder", on_stage):
-        (made,) = maker.make([0], [iuv])
+        (made,) = maker.make([ClipFrame(0, FramePose(iuv))])
     finite = all(bool(value.isfinite().all()) for value in source.reference.values())
     result.finite = finite and len(np.unique(made)) > 1
 

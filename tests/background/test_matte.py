@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from mcld_anim.background.matte import SteadyMatte, composite, foreground, person_alpha
+from mcld_anim.body.clip import ClipFrame, FramePose, clip_frames
 from mcld_anim.body.correspondence import carried, correspond, surface_motion
 from mcld_anim.synthetic.dance import dance_pose
 from mcld_anim.synthetic.person import Person, Rendering, render
@@ -58,42 +59,40 @@ def test_no_trace_of_the_old_background_stays_at_the_edge() -> None:
     assert np.abs(own[edge] - wall).mean() > np.abs(shown.picture[edge] - wall).mean()
 
 
+def frames_of(*shown: tuple[np.ndarray, np.ndarray], cuts: tuple[int, ...] = ()) -> list[ClipFrame]:
+    """Consecutive pictures with their IUV as frames; `cuts` are the first frames of scenes."""
+    poses = (FramePose(iuv, cut=k in cuts) for k, (_, iuv) in enumerate(shown))
+    return [frame.showing(picture) for frame, (picture, _) in zip(clip_frames(poses), shown, strict=True)]
+
+
 def test_the_matte_of_a_clip_is_steadier_than_its_single_mattes() -> None:
     noise = np.random.default_rng(0)
+    scenes = [scene(DRESSED, 0.1 + index / 25) for index in range(5)]
+    noisy = [(s.picture + noise.normal(0, 9, s.picture.shape)).clip(0, 255).astype(np.uint8) for s, _ in scenes]
     steady, made, single, matte = [], [], [], SteadyMatte()
-    before = None
-    for index in range(5):
-        shown, truth = scene(DRESSED, 0.1 + index / 25)
-        noisy = (shown.picture + noise.normal(0, 9, shown.picture.shape)).clip(0, 255).astype(np.uint8)
-        steady.append((matte.add(noisy, shown.iuv) - truth).astype(np.float32))
-        single.append((person_alpha(noisy, shown.iuv) - truth).astype(np.float32))
-        if before is not None:
-            motion, _ = surface_motion(shown.iuv, before, 15)
+    frames = frames_of(*((picture, shown.iuv) for picture, (shown, _) in zip(noisy, scenes, strict=True)))
+    for frame, (shown, truth) in zip(frames, scenes, strict=True):
+        assert frame.picture is not None
+        steady.append((matte.add(frame) - truth).astype(np.float32))
+        single.append((person_alpha(frame.picture, shown.iuv) - truth).astype(np.float32))
+        if frame.link is not None:
+            motion, _ = surface_motion(frame.link.correspondence, 15)
             made.append([np.abs(carried(kind[-2], motion) - kind[-1]).sum() for kind in (steady, single)])
-        before = shown.iuv
     change = np.mean(made, 0)
     assert change[0] < 0.95 * change[1]  # errors that come and go are what flickers
-
-
-def test_where_the_state_was_kept_does_not_matter() -> None:
-    shots = [scene(LONG_HAIRED, 0.1 + index / 10)[0] for index in range(3)]
-    whole, first = SteadyMatte(), SteadyMatte()
-    expected = [whole.add(shot.picture, shot.iuv) for shot in shots]
-    first.add(shots[0].picture, shots[0].iuv)
-    second = SteadyMatte(first.state)
-    assert all(np.array_equal(second.add(s.picture, s.iuv), e) for s, e in zip(shots[1:], expected[1:], strict=True))
 
 
 def test_a_matte_does_not_look_back_over_a_cut() -> None:
     shots = [scene(DRESSED, 0.1 + index / 25)[0] for index in range(2)]
     noisy = (shots[1].picture + np.random.default_rng(0).normal(0, 9, shots[1].picture.shape)).clip(0, 255)
-    noisy = noisy.astype(np.uint8)
-    steady, over = SteadyMatte(), SteadyMatte()
-    for matte in (steady, over):
-        matte.add(shots[0].picture, shots[0].iuv)
-    alone = person_alpha(noisy, shots[1].iuv)
-    assert np.array_equal(over.add(noisy, shots[1].iuv, cut=True), alone)
-    assert not np.array_equal(steady.add(noisy, shots[1].iuv), alone)
+    shown = (shots[0].picture, shots[0].iuv), (noisy.astype(np.uint8), shots[1].iuv)
+    made = []
+    for cuts in ((1,), ()):
+        matte = SteadyMatte()
+        made.append([matte.add(frame) for frame in frames_of(*shown, cuts=cuts)][1])
+    alone = person_alpha(*shown[1])
+    assert np.array_equal(made[0], alone)
+    assert not np.array_equal(made[1], alone)
 
 
 def test_correspondences_follow_the_surface() -> None:
@@ -106,5 +105,5 @@ def test_correspondences_follow_the_surface() -> None:
     assert np.median(np.abs(known.offset[known.found] - [5, -3])) < 0.5
     assert not known.found[~inside].any()
     assert not correspond(moved, np.zeros_like(moved)).found.any()
-    motion, weight = surface_motion(moved, shown.iuv, 8)
+    motion, weight = surface_motion(known, 8)
     assert np.median(np.abs(motion[weight > 0.5] - [5, -3])) < 0.5

@@ -17,7 +17,7 @@ Batch = Callable[..., BatchResult]
 
 
 @pytest.fixture
-def batch(tmp_path: Path, media: Path, small_models: LoadedModels) -> Batch:
+def batch(tmp_path: Path, media: Path, small_models: LoadedModels, monkeypatch: pytest.MonkeyPatch) -> Batch:
     """Runs rows (paths relative to the media folder) into `tmp_path/out`; `batch.loads` counts loads."""
 
     def load(*_: object) -> LoadedModels:
@@ -30,8 +30,9 @@ def batch(tmp_path: Path, media: Path, small_models: LoadedModels) -> Batch:
         paths = ("source", "driving", "pose")
         full = [short | {k: str(media / v) if k in paths else v for k, v in given.items()} for given in rows]
         manifest.write_text("".join(json.dumps(row) + "\n" for row in full))
-        return run_batch(manifest, tmp_path / "out", load=load, on_event=lambda _: None, **options)
+        return run_batch(manifest, tmp_path / "out", on_event=lambda _: None, **options)
 
+    monkeypatch.setattr("mcld_anim.run.cache.load_models", load)
     run_rows.loads = 0  # type: ignore[attr-defined]
     return run_rows
 

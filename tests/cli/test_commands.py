@@ -20,7 +20,6 @@ import mcld_anim.run.animate
 import mcld_anim.run.transfer
 from mcld_anim.cli.main import app
 from mcld_anim.model.load import LoadedModels
-from mcld_anim.run.cache import RunCache
 
 MCLD_ANIM = [sys.executable, "-m", "mcld_anim.cli.main"]
 VERBS = ("run", "pose", "batch", "densepose", "report", "texture", "doctor", "models", "train", "synth")
@@ -39,8 +38,7 @@ def call(
 ):
     """Calls the command line in a folder of its own with small networks: (exit code, stdout, stderr)."""
     monkeypatch.chdir(tmp_path)
-    for story in (mcld_anim.run.animate, mcld_anim.run.transfer, mcld_anim.batch.job):
-        monkeypatch.setattr(story, "RunCache", lambda folder, *_: RunCache(folder, lambda *_: small_models))
+    monkeypatch.setattr("mcld_anim.run.cache.load_models", lambda *_: small_models)
 
     def call_with(*arguments: str | Path) -> tuple[int, str, str]:
         with pytest.raises(SystemExit) as caught:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from mcld_anim.body.clip import FramePose, clip_frames
 from mcld_anim.core.errors import UsageError
-from mcld_anim.metrics.stability import StabilityMeter
+from mcld_anim.metrics.stability import Stability, StabilityMeter
 from mcld_anim.synthetic.dance import dance_pose
 from mcld_anim.synthetic.person import Person, Rendering, render
 from mcld_anim.synthetic.scene import Light, View
@@ -21,18 +22,22 @@ def square(x: int, colour: int) -> tuple[np.ndarray, np.ndarray]:
     return picture, iuv
 
 
+def measured(*shown: tuple[np.ndarray, np.ndarray], cuts: tuple[int, ...] = ()) -> list[Stability | None]:
+    """What the meter says of consecutive pictures with their IUV; `cuts` are the first frames of scenes."""
+    meter, poses = StabilityMeter(), (FramePose(iuv, cut=k in cuts) for k, (_, iuv) in enumerate(shown))
+    frames = zip(clip_frames(poses), shown, strict=True)
+    return [meter.add(frame.showing(picture)) for frame, (picture, _) in frames]
+
+
 def test_moving_alone_is_no_change() -> None:
-    meter = StabilityMeter()
-    assert meter.add(*square(0, 70)) is None
-    moved = meter.add(*square(90, 70))
+    first, moved = measured(square(0, 70), square(90, 70))
+    assert first is None
     assert moved is not None
     assert (moved.texel_change, moved.warp_error, moved.texels) == (0, 0, 64 * 64)
 
 
 def test_a_known_change_is_measured() -> None:
-    meter = StabilityMeter()
-    meter.add(*square(0, 70))
-    changed = meter.add(*square(40, 80))
+    _, changed = measured(square(0, 70), square(40, 80))
     assert changed is not None
     assert changed.texel_change == pytest.approx(10)
     assert changed.warp_error == pytest.approx((10 / 255) ** 2)
@@ -40,36 +45,33 @@ def test_a_known_change_is_measured() -> None:
 
 def test_independent_noise_gives_its_expected_difference() -> None:
     """|a - b| of two normal variables of deviation s has mean 2 s / sqrt(pi), its square 2 s^2."""
-    generator, meter, deviation = np.random.default_rng(0), StabilityMeter(), 8.0
+    generator, deviation, noisy = np.random.default_rng(0), 8.0, []
     for _ in range(2):
         picture, iuv = square(0, 128)
-        noisy = np.clip(np.rint(picture + generator.normal(0, deviation, picture.shape)), 0, 255).astype(np.uint8)
-        found = meter.add(noisy, iuv)
+        grainy = np.clip(np.rint(picture + generator.normal(0, deviation, picture.shape)), 0, 255)
+        noisy.append((grainy.astype(np.uint8), iuv))
+    _, found = measured(*noisy)
     assert found is not None
     assert found.texel_change == pytest.approx(2 * deviation / np.sqrt(np.pi), rel=0.03)
     assert found.warp_error == pytest.approx(2 * (deviation / 255) ** 2, rel=0.05)
 
 
 def test_nothing_in_common_has_no_change() -> None:
-    meter = StabilityMeter()
-    meter.add(*square(0, 70))
     other = square(0, 70)
     other[1][..., 0] *= 3
-    assert meter.add(*other) is None
+    assert measured(square(0, 70), other) == [None, None]
 
 
 def test_nothing_is_compared_over_a_cut() -> None:
-    meter = StabilityMeter()
-    meter.add(*square(0, 70))
-    assert meter.add(*square(0, 90), cut=True) is None
-    after = meter.add(*square(0, 90))
+    _, cut, after = measured(square(0, 70), square(0, 90), square(0, 90), cuts=(1,))
+    assert cut is None
     assert after is not None
     assert after.texel_change == 0
 
 
 def test_sizes_must_agree() -> None:
     with pytest.raises(UsageError, match="differ in size"):
-        StabilityMeter().add(np.zeros((4, 4, 3), np.uint8), np.zeros((4, 5, 3), np.uint8))
+        measured((np.zeros((4, 4, 3), np.uint8), np.zeros((4, 5, 3), np.uint8)))
 
 
 def dance(count: int) -> list[Rendering]:
@@ -83,12 +85,9 @@ def test_noise_of_its_own_in_every_frame_shows_on_a_real_dance() -> None:
     generator, frames = np.random.default_rng(0), dance(4)
 
     def mean_change(deviation: float) -> float:
-        meter, changes = StabilityMeter(), []
-        for frame in frames:
-            noise = generator.normal(0, deviation, frame.picture.shape)
-            found = meter.add(np.clip(frame.picture + noise, 0, 255).astype(np.uint8), frame.iuv)
-            changes += [] if found is None else [found.texel_change]
-        return float(np.mean(changes))
+        noisy = [frame.picture + generator.normal(0, deviation, frame.picture.shape) for frame in frames]
+        shown = [(np.clip(p, 0, 255).astype(np.uint8), f.iuv) for p, f in zip(noisy, frames, strict=True)]
+        return float(np.mean([found.texel_change for found in measured(*shown) if found is not None]))
 
     true, noisy = mean_change(0), mean_change(20)
     assert true < 12

@@ -11,7 +11,8 @@ import pytest
 from mcld_anim.core.errors import UsageError
 from mcld_anim.options.load import from_mapping, to_mapping
 from mcld_anim.options.model import SamplingDefaults, load_model_options
-from mcld_anim.options.resolve import PRESETS, resolve_options
+from mcld_anim.options.preset import PRESETS
+from mcld_anim.options.resolve import resolve_options
 from mcld_anim.options.run import PoseOptions, RunOptions
 from mcld_anim.sampling.frame_maker import sampling_settings
 
@@ -23,7 +24,8 @@ def test_flags_win_over_the_file_which_wins_over_the_preset(tmp_path: Path) -> N
     config.write_text("steps: 7\npreset: fast\nseed: 3\n")
     options = resolve_options(RunOptions, {**GIVEN, "config": config, "seed": 9, "guidance": None})
     assert (options.preset, options.steps, options.seed) == ("fast", 7, 9)
-    assert options.guidance == 1.0  # from fast.yaml: a flag of None was not given
+    settings = sampling_settings(options, load_model_options("mcld_sd15"))
+    assert (settings.steps, settings.guidance) == (7, 1.0)  # from fast.yaml: a flag of None was not given
 
 
 @pytest.mark.parametrize("preset", PRESETS)
@@ -41,6 +43,10 @@ def test_presets_scale_the_steps_of_any_model() -> None:
     assert steps == [10, 20, 40]
     given = resolve_options(RunOptions, {**GIVEN, "preset": "best", "steps": 7})
     assert sampling_settings(given, model).steps == 7
+    direct = [sampling_settings(RunOptions(**GIVEN, preset=preset), model) for preset in PRESETS]  # type: ignore[arg-type]
+    assert [one.steps for one in direct] == steps
+    changed = replace(RunOptions(**GIVEN, preset="fast"), preset="best")  # type: ignore[arg-type]
+    assert sampling_settings(changed, model) == direct[2]
     least = resolve_options(RunOptions, {**GIVEN, "step_scale": 0.1})
     assert sampling_settings(least, replace(model, sampling=SamplingDefaults(steps=2))).steps == 1
 

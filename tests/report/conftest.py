@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from mcld_anim.model.load import LoadedModels
-from mcld_anim.run.report import Backends, ReportRequest, report_video
+from mcld_anim.options.extract import ReportOptions
+from mcld_anim.run.report import Estimators, report
 
 if TYPE_CHECKING:
     from selenium.webdriver import Chrome
@@ -52,6 +53,8 @@ def browser() -> Iterator[Chrome]:
 @pytest.fixture
 def page(tmp_path: Path, media: Path, small_models: LoadedModels) -> Path:
     """The report on the sample clip as a video of the dancer beside the photo of somebody else."""
-    backends = Backends(small_models.pose_backend, small_models.face_backend)
-    request = ReportRequest(media / "dance.mp4", media / "person.png", tmp_path / "clip.report.html")
-    return report_video(request, backends, on_event=lambda _: None)
+    estimators = Estimators(small_models.pose_backend, small_models.face_backend)
+    request = ReportOptions(
+        video=media / "dance.mp4", source=media / "person.png", output=tmp_path / "clip.report.html"
+    )
+    return report(request, estimators, on_event=lambda _: None).output

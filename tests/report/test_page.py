@@ -15,11 +15,12 @@ import pytest
 from mcld_anim.core.errors import OutputError, PoseError, UsageError
 from mcld_anim.core.events import Event
 from mcld_anim.model.load import LoadedModels
+from mcld_anim.options.extract import ReportOptions
 from mcld_anim.pose.iuv_file import iuv_writer
 from mcld_anim.report.frames import FrameReport, FrameRow
 from mcld_anim.report.page import Page, write_page
 from mcld_anim.report.thumbnails import KEPT, Thumbnails
-from mcld_anim.run.report import Backends, ReportRequest, report_video
+from mcld_anim.run.report import Estimators, report
 from mcld_anim.source.face import Face
 from mcld_anim.synthetic.person import Rendering
 
@@ -99,17 +100,17 @@ def test_a_report_on_any_video(page: Path) -> None:
 def test_poses_from_a_file_and_frames_without_a_person(
     tmp_path: Path, media: Path, dance: list[Rendering], small_models: LoadedModels
 ) -> None:
-    backends = Backends(small_models.pose_backend, small_models.face_backend)
+    estimators = Estimators(small_models.pose_backend, small_models.face_backend)
     with iuv_writer(tmp_path / "poses.zip", Fraction(10)) as writer:
         for one in dance:
             writer.write(one.iuv)
     paths = {"video": media / "dance.mp4", "source": media / "person.png"}
-    request = ReportRequest(**paths, output=tmp_path / "given.report.html", densepose=str(tmp_path / "poses.zip"))
-    report_video(request, backends)
+    request = ReportOptions(**paths, output=tmp_path / "given.report.html", densepose=str(tmp_path / "poses.zip"))
+    report(request, estimators)
     assert json.loads((tmp_path / "given.report.json").read_text())["summary"]["frames_without_person"] == 0
     told: list[Event] = []
     paths["video"] = media / "room.mp4"
-    report_video(ReportRequest(**paths, output=tmp_path / "room.report.html"), backends, on_event=told.append)
+    report(ReportOptions(**paths, output=tmp_path / "room.report.html"), estimators, on_event=told.append)
     summary = json.loads((tmp_path / "room.report.json").read_text())["summary"]
     assert (summary["frames_without_person"], summary["face_similarity_mean"], summary["stability_mean"]) == (
         5,
@@ -120,12 +121,18 @@ def test_poses_from_a_file_and_frames_without_a_person(
 
 
 def test_what_cannot_be_reported_is_refused(tmp_path: Path, media: Path, small_models: LoadedModels) -> None:
-    backends = Backends(small_models.pose_backend, small_models.face_backend)
+    estimators = Estimators(small_models.pose_backend, small_models.face_backend)
     with pytest.raises(UsageError, match=r"\.report\.html"):
-        ReportRequest(media / "dance.mp4", media / "person.png", tmp_path / "x.html")
+        ReportOptions(video=media / "dance.mp4", source=media / "person.png", output=tmp_path / "x.html")
     with pytest.raises(PoseError, match="--source"):
-        report_video(ReportRequest(media / "dance.mp4", media / "room.png", tmp_path / "x.report.html"), backends)
+        report(
+            ReportOptions(video=media / "dance.mp4", source=media / "room.png", output=tmp_path / "x.report.html"),
+            estimators,
+        )
     (tmp_path / "x.report.csv").write_text("precious")
     with pytest.raises(OutputError, match="--overwrite"):
-        report_video(ReportRequest(media / "dance.mp4", media / "person.png", tmp_path / "x.report.html"), backends)
+        report(
+            ReportOptions(video=media / "dance.mp4", source=media / "person.png", output=tmp_path / "x.report.html"),
+            estimators,
+        )
     assert [path.name for path in tmp_path.iterdir()] == ["x.report.csv"]

@@ -70,6 +70,6 @@ def test_stages_add_up_and_events_come_once() -> None:
     for _ in range(2):
         with stages.timed("a"):
             pass
-        stages.tell(Event("kind", "text"))
+        stages.emit(Event("kind", "text"))
     assert told == stages.events == [Event("kind", "text")]
     assert set(stages.rounded()) == {"a", "total"}

@@ -20,19 +20,20 @@ from mcld_anim.core.stages import Stages
 from mcld_anim.model.load import LoadedModels
 from mcld_anim.options.run import RunOptions
 from mcld_anim.pose.iuv_file import iuv_writer
-from mcld_anim.run.animate import RunResult, animate
+from mcld_anim.run.animate import animate
 from mcld_anim.run.cache import RunCache
 from mcld_anim.run.checks import check_run
+from mcld_anim.run.result import Result
 from mcld_anim.synthetic.person import Rendering
 
-Run = Callable[..., RunResult]
+Run = Callable[..., Result]
 
 
 @pytest.fixture
 def run(tmp_path: Path, media: Path, small_models: LoadedModels) -> Run:
     """Runs the sample clip into `tmp_path/out` with changed options."""
 
-    def run_with(name: str = "out/result.mp4", on_event: Any = None, **change: Any) -> RunResult:
+    def run_with(name: str = "out/result.mp4", on_event: Any = None, **change: Any) -> Result:
         given = {
             "source": media / "person.png",
             "driving": media / "dance.mp4",

@@ -15,17 +15,18 @@ import pytest
 from mcld_anim.core.errors import InputError, UsageError
 from mcld_anim.model.load import LoadedModels
 from mcld_anim.options.run import RunOptions
-from mcld_anim.run.animate import RunResult, animate
+from mcld_anim.run.animate import animate
 from mcld_anim.run.cache import RunCache
+from mcld_anim.run.result import Result
 
-Run = Callable[..., RunResult]
+Run = Callable[..., Result]
 
 
 @pytest.fixture
 def run(tmp_path: Path, media: Path, small_models: LoadedModels) -> Run:
     """Runs four frames of the sample clip with changed options."""
 
-    def run_with(name: str = "r.mp4", **change: Any) -> RunResult:
+    def run_with(name: str = "r.mp4", **change: Any) -> Result:
         given = {"source": media / "person.png", "driving": media / "dance.mp4", "output": tmp_path / name}
         (tmp_path / "cache").mkdir(exist_ok=True)
         cache = RunCache(tmp_path / "cache", load=lambda *_: small_models)

@@ -7,7 +7,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 
 import av
@@ -15,11 +14,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import mcld_anim.run.animate
-import mcld_anim.run.transfer
 from mcld_anim.cli.main import app
 from mcld_anim.model.load import LoadedModels
-from mcld_anim.run.cache import RunCache
 
 SECONDS = 20  # on a busy machine; a moment on an idle one
 
@@ -158,8 +154,7 @@ def test_bad_input(
     arguments, code, words = TABLE[row]
     (bad / "folder.mp4").mkdir(exist_ok=True)
     monkeypatch.chdir(bad)
-    for story in (mcld_anim.run.animate, mcld_anim.run.transfer):
-        monkeypatch.setattr(story, "RunCache", partial(RunCache, load=lambda *_: small_models))
+    monkeypatch.setattr("mcld_anim.run.cache.load_models", lambda *_: small_models)
     before = listing(bad)
     began = time.monotonic()
     with pytest.raises(SystemExit) as caught:

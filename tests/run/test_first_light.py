@@ -10,9 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mcld_anim.options.run import PoseOptions, RunOptions
-from mcld_anim.run.animate import animate
-from mcld_anim.run.transfer import transfer
+from mcld_anim import Animator, PoseOptions, RunOptions
 from mcld_anim.synthetic.dance import dance_pose
 from mcld_anim.synthetic.person import Person, render
 from mcld_anim.synthetic.samples import STUDIO
@@ -42,7 +40,7 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_run_with_the_embedded_model(inputs: Path, tmp_path: Path) -> None:
     options = RunOptions(source=inputs / "photo.png", driving=inputs / "clip.mp4", output=tmp_path / "x.mp4", steps=4)
-    result = animate(options)
+    result = Animator().run(options)
     with av.open(str(result.output)) as container:
         frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
     assert np.stack(frames).shape == (4, SIZE, SIZE, 3)
@@ -59,7 +57,7 @@ def test_blended_frames_do_not_depend_on_the_batch_size(inputs: Path, tmp_path: 
 
     def frames(name: str, **settings: float) -> np.ndarray:
         given = {"source": inputs / "photo.png", "driving": inputs / "clip.mp4", "dtype": "float32", "crf": 0}
-        result = animate(RunOptions(**given, output=tmp_path / name, **settings))
+        result = Animator().run(RunOptions(**given, output=tmp_path / name, **settings))
         with av.open(str(result.output)) as container:
             luma = [frame.to_ndarray(format="yuv420p")[:SIZE] for frame in container.decode(video=0)]
         return np.stack(luma).astype(int)
@@ -73,7 +71,7 @@ def test_pose_with_the_embedded_model(inputs: Path, tmp_path: Path) -> None:
     options = PoseOptions(
         source=inputs / "photo.png", pose=inputs / "photo.png", output=tmp_path / "x.png", steps=4, side_by_side=True
     )
-    result = transfer(options)
+    result = Animator().run(options)
     picture = np.asarray(Image.open(result.output)).astype(float)
     source, made = picture[:, :SIZE], picture[:, 2 * SIZE :]
     # In the photo's own pose before its own wall the result is nearer to the photo than any one colour is

@@ -15,20 +15,20 @@ from mcld_anim.core.errors import InputError, PictureError, PoseError
 from mcld_anim.model.load import LoadedModels
 from mcld_anim.options.run import PoseOptions
 from mcld_anim.pose.iuv_picture import encode_iuv
-from mcld_anim.run.animate import RunResult
 from mcld_anim.run.cache import RunCache
+from mcld_anim.run.result import Result
 from mcld_anim.run.transfer import transfer
 from mcld_anim.synthetic.person import Rendering
 from mcld_anim.video.write import to_yuv420
 
-Run = Callable[..., RunResult]
+Run = Callable[..., Result]
 
 
 @pytest.fixture
 def run(tmp_path: Path, media: Path, small_models: LoadedModels) -> Run:
     """Transfers the pose of the other person into `tmp_path/out/result.png`, with changed options."""
 
-    def run_with(**change: Any) -> RunResult:
+    def run_with(**change: Any) -> Result:
         given = {"source": media / "person.png", "pose": media / "other.png", "steps": 2}
         given |= {"output": tmp_path / "out" / "result.png", "overwrite": True, **change}
         return transfer(PoseOptions(**given), RunCache(tmp_path, load=lambda *_: small_models))

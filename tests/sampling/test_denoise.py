@@ -5,7 +5,7 @@ import torch
 
 from mcld_anim.core.errors import UsageError
 from mcld_anim.options.model import ScheduleOptions
-from mcld_anim.sampling.denoise import denoise, guide
+from mcld_anim.sampling.denoise import StepBlending, denoise, guide
 from mcld_anim.sampling.schedule import add_noise, make_scheduler, velocity
 
 
@@ -57,7 +57,7 @@ def test_blend_is_called_after_every_step() -> None:
         steps.append(step)
         return torch.zeros_like(latents)
 
-    result = denoise(lambda x, t: x, torch.ones(1, 4, 2, 2), scheduler, 5, 1.0, blend=blend)
+    result = denoise(lambda x, t: x, torch.ones(1, 4, 2, 2), scheduler, 5, 1.0, StepBlending(latents=blend))
     assert steps == [0, 1, 2, 3, 4]
     assert not result.any()
 

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import islice
 
 import numpy as np
 import pytest
 import torch
 
+from mcld_anim.body.clip import ClipFrame, FrameLink, FramePose, clip_frames
 from mcld_anim.model.appearance import SourceAppearance, encode_source
 from mcld_anim.model.load import LoadedModels
 from mcld_anim.pose.backends import estimate_of
 from mcld_anim.pose.precomputed import resize_iuv
-from mcld_anim.run.encode import frame_person
+from mcld_anim.run.source import frame_person
 from mcld_anim.sampling.frame_maker import FrameMaker, SamplingSettings
 from mcld_anim.synthetic.person import Rendering
 
@@ -37,11 +39,10 @@ def make(
 ) -> np.ndarray:
     """All frames, int (F, H, W, 3)."""
     maker = FrameMaker(models.mcld, source, settings)
-    frames = []
-    for start in range(0, len(poses), batch):
-        indices = range(start, min(start + batch, len(poses)))
-        frames += maker.make(indices, [poses[index] for index in indices])
-    return np.stack(frames).astype(int)
+    frames, made = clip_frames(FramePose(iuv) for iuv in poses), []
+    while part := list(islice(frames, batch)):
+        made += maker.make(part)
+    return np.stack(made).astype(int)
 
 
 @pytest.mark.parametrize("blending", ["surface", "neighbour"])
@@ -49,11 +50,16 @@ def test_nothing_is_blended_over_a_cut(
     small_models: LoadedModels, source: SourceAppearance, poses: list[np.ndarray], blending: str
 ) -> None:
     settings = replace(SETTINGS, blending=blending, blend=0.9, noise="independent")
-    one, two = (FrameMaker(small_models.mcld, source, settings).make([3], [poses[3]], c) for c in ([False], [True]))
-    assert np.array_equal(one, two)  # a clip's first frame has nothing before it
+    alone = [ClipFrame(3, FramePose(poses[3])), ClipFrame(3, FramePose(poses[3]), FrameLink(poses[3], poses[2]))]
+    one, two = (FrameMaker(small_models.mcld, source, settings).make([frame]) for frame in alone)
+    assert np.array_equal(one, two)  # the first frame that a maker sees has nothing before it
     frames = [
-        np.stack(FrameMaker(small_models.mcld, source, settings).make([2, 3], [poses[3]] * 2, cuts)).astype(int)
-        for cuts in ([False, True], [False, False])
+        np.stack(
+            FrameMaker(small_models.mcld, source, settings).make(
+                list(clip_frames([FramePose(poses[3]), FramePose(poses[3], cut=cut)], first=2))
+            )
+        ).astype(int)
+        for cut in (True, False)
     ]
     assert np.abs(frames[0][1] - one[0]).max() <= 1
     assert np.abs(frames[1][1] - one[0]).max() > 1
@@ -103,5 +109,5 @@ def test_half_precision_goes_all_the_way_and_stays_close(small_models: LoadedMod
         mcld = small_models.mcld.to(dtype)
         source = encode_source(picture, iuv, mcld, small_models.face_backend)
         assert source.keys.reference[next(iter(source.keys.reference))].keys.dtype is dtype
-        frames.append(FrameMaker(mcld, source, settings).make([0], [iuv])[0].astype(int))
+        frames.append(FrameMaker(mcld, source, settings).make([ClipFrame(0, FramePose(iuv))])[0].astype(int))
     assert np.abs(frames[0] - frames[1]).mean() < 4

@@ -8,8 +8,16 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mcld_anim.body.clip import ClipFrame, FramePose, clip_frames
 from mcld_anim.core.errors import UsageError
-from mcld_anim.sampling.neighbour_blending import MIXED_CELL, BlendState, ClipBlending, blend, cell_codes, same_surface
+from mcld_anim.sampling.neighbour_blending import (
+    MIXED_CELL,
+    BlendState,
+    NeighbourBlending,
+    blend,
+    cell_codes,
+    same_surface,
+)
 
 
 def _clip(seed: int, frames: int = 6) -> tuple[torch.Tensor, torch.Tensor]:
@@ -30,7 +38,6 @@ def test_batches_do_not_matter(seed: int, cuts: set[int], strength: float) -> No
     edges = [0, *sorted(cuts), 6]
     for begin, end in pairwise(edges):
         part, state = blend(latents[begin:end], cells[begin:end], state, 0, strength)
-        state = BlendState.from_tensors(state.tensors())
         parts.append(part)
     assert torch.equal(whole, torch.cat(parts))
 
@@ -66,20 +73,38 @@ def test_strength_zero_is_off_and_one_is_refused() -> None:
         blend(latents, cells, BlendState(), 0, 1.0)
 
 
+def _frames(cuts: tuple[int, ...] = ()) -> tuple[torch.Tensor, list[ClipFrame]]:
+    """Latents of 4 frames in 3 x 5 cells of 8 pixels, and the frames: skin that slides by less than a cell."""
+    latents = torch.randn((4, 4, 3, 5), generator=torch.Generator().manual_seed(4))
+    iuvs = [np.full((24, 40, 3), (2, 100 + 3 * k, 90), np.uint8) for k in range(4)]
+    return latents, list(clip_frames(FramePose(iuv, cut=k in cuts) for k, iuv in enumerate(iuvs)))
+
+
+def _blended(clip: NeighbourBlending, frames: list[ClipFrame], latents: torch.Tensor, step: int) -> torch.Tensor:
+    blend_step = clip.batch(frames).latents
+    assert blend_step is not None
+    return blend_step(latents, step)
+
+
 def test_steps_are_kept_apart() -> None:
-    latents, cells = _clip(3)
-    clip = ClipBlending(0.5)
-    clip.batch(cells[:3])(latents[:3], 0)
-    clip.batch(cells[:3])(latents[:3] + 100, 1)
-    after = clip.batch(cells[3:])(latents[3:], 0)
-    whole, _ = blend(latents, cells, BlendState(), 0, 0.5)
+    latents, frames = _frames()
+    clip = NeighbourBlending(0.5, (3, 5))
+    _blended(clip, frames[:3], latents[:3], 0)
+    _blended(clip, frames[:3], latents[:3] + 100, 1)
+    after = _blended(clip, frames[3:], latents[3:], 0)
+    whole = _blended(NeighbourBlending(0.5, (3, 5)), frames, latents, 0)
     assert torch.equal(after, whole[3:])
+    assert not torch.equal(after, latents[3:])
 
 
 def test_nothing_is_blended_over_a_cut() -> None:
-    latents, cells = (clip[:4] for clip in _clip(4))
-    made = ClipBlending(0.5).batch(cells, [False, False, True, False])(latents, 0)
-    scenes = [ClipBlending(0.5).batch(cells[part])(latents[part], 0) for part in (slice(2), slice(2, 4))]
+    latents, frames = _frames(cuts=(2,))
+    made = _blended(NeighbourBlending(0.5, (3, 5)), frames, latents, 0)
+    assert not torch.equal(made[:2], latents[:2])
+    assert torch.equal(made[2], latents[2])
+    scenes = [
+        _blended(NeighbourBlending(0.5, (3, 5)), frames[part], latents[part], 0) for part in (slice(2), slice(2, 4))
+    ]
     assert torch.equal(made, torch.cat(scenes))
 
 

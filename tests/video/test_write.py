@@ -17,6 +17,7 @@ from mcld_anim.video.audio import audio_source
 from mcld_anim.video.probe import probe
 from mcld_anim.video.read import read_frames
 from mcld_anim.video.write import VideoWriter, check_output, to_yuv420
+from mcld_anim.video.write_lossless import LosslessWriter
 
 COLOURS = [
     *((0, 0, 0), (255, 255, 255), (128, 128, 128), (255, 0, 0), (0, 255, 0), (0, 0, 255)),
@@ -234,3 +235,15 @@ def test_a_broken_sound_source_leaves_nothing(tmp_path, media):
     with pytest.raises(Exception, match="not a video"), VideoWriter(tmp_path / "out.mp4", (96, 128), 25, audio=source):
         pass
     assert list(tmp_path.iterdir()) == [media.folder]
+
+
+@pytest.mark.parametrize("size", [(48, 64), (127, 125)])
+def test_working_copies_lose_nothing(tmp_path, size):
+    random = np.random.default_rng(0)
+    pictures = [random.integers(0, 256, (*size, 3), dtype=np.uint8) for _ in range(3)]
+    with LosslessWriter(tmp_path / "x.mkv", size, 12.5) as writer:
+        for picture in pictures:
+            writer.write(picture)
+    read = list(read_frames(tmp_path / "x.mkv"))
+    assert [frame.time for frame in read] == [0, 0.08, 0.16]
+    assert all(np.array_equal(frame.picture, picture) for frame, picture in zip(read, pictures, strict=True))

@@ -1,0 +1,135 @@
+"""The flags that verbs share, in the panels of `--help`. Each may be absent: defaults live in `mcld_anim.options`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from mcld_anim.options.run import RunOptions
+
+INPUT, MOTION, LOOK, OUTPUT, SPEED = "Input", "Motion", "Look", "Output", "Models and speed"
+
+
+def flag(panel: str, text: str, *names: str, default: object = None) -> Any:
+    """An option in a panel, with the default that is used where it is absent; `names` other than the parameter's."""
+    return typer.Option(
+        *names, help=text, rich_help_panel=panel, show_default=False if default is None else str(default)
+    )
+
+
+Source = Annotated[Path | None, flag(INPUT, "Photo of the person to show.", "--source", "-s")]
+Driving = Annotated[Path | None, flag(INPUT, "Video whose motion is followed.", "--driving", "-d")]
+Start = Annotated[float | None, flag(INPUT, "Seconds of the video to skip.")]
+End = Annotated[float | None, flag(INPUT, "Second of the video to stop at.")]
+MaxFrames = Annotated[int | None, flag(INPUT, "Frames at most.")]
+Fps = Annotated[str | None, flag(INPUT, "source (the video's own), or frames per second.", default=RunOptions.fps)]
+Person = Annotated[
+    str | None,
+    flag(
+        INPUT,
+        "Person of the video to follow: largest, N (from the left, from 1) or x,y (pixels).",
+        default=RunOptions.person,
+    ),
+]
+Audio = Annotated[str | None, flag(INPUT, "driving, none, or the PATH of a file with sound.", default=RunOptions.audio)]
+Config = Annotated[Path | None, flag(INPUT, "YAML file with any of these options; flags win over it.")]
+
+Densepose = Annotated[
+    str | None,
+    flag(
+        MOTION,
+        "Pose estimator: auto, tiny, detectron2, torchscript; or the PATH of precomputed IUV.",
+        default=RunOptions.densepose,
+    ),
+]
+Estimator = Annotated[
+    str | None,
+    flag(MOTION, "Pose estimator: auto, tiny, detectron2 or torchscript.", "--densepose", default=RunOptions.densepose),
+]
+PoseCleanup = Annotated[
+    float | None,
+    flag(MOTION, "Strength of the temporal clean-up of poses, from 0 (off) to 1.", default=RunOptions.pose_cleanup),
+]
+Retarget = Annotated[
+    str | None,
+    flag(
+        MOTION,
+        "Body in the result: off (the driving one), scale (as tall as the source) or limbs (its proportions).",
+        default=RunOptions.retarget,
+    ),
+]
+Framing = Annotated[
+    str | None,
+    flag(
+        MOTION,
+        "fixed (one crop around the person), track (a crop that follows) or full (the whole frame).",
+        default=RunOptions.framing,
+    ),
+]
+Blend = Annotated[
+    float | None, flag(MOTION, "Strength of blending between frames, from 0 (off) to 0.95.", default=RunOptions.blend)
+]
+Blending = Annotated[
+    str | None,
+    flag(
+        MOTION,
+        "What blending follows: surface (by UV correspondence) or neighbour (in place).",
+        default=RunOptions.blending,
+    ),
+]
+Noise = Annotated[
+    str | None, flag(MOTION, "Start noise of the frames: shared, mixed:ALPHA or independent.", default=RunOptions.noise)
+]
+
+Preset = Annotated[
+    str | None, flag(LOOK, "Steps and guidance together: fast, balanced or best.", default=RunOptions.preset)
+]
+Steps = Annotated[int | None, flag(LOOK, "DDIM steps.")]
+Guidance = Annotated[float | None, flag(LOOK, "Classifier-free guidance scale; 1 is off.")]
+Seed = Annotated[int | None, flag(LOOK, "Seed of the start noise.", default=RunOptions.seed)]
+Background = Annotated[
+    str | None,
+    flag(
+        LOOK,
+        "generated, source, driving, transparent (.mov or .zip), #rrggbb, or the PATH of a file.",
+        default=RunOptions.background,
+    ),
+]
+PasteBack = Annotated[
+    bool | None,
+    flag(LOOK, "With --background driving: the whole driving frame at its size, not a crop.", "--paste-back"),
+]
+MinFaceSimilarity = Annotated[
+    float | None, flag(LOOK, "Make frames again whose face similarity (cosine) is lower than this.")
+]
+Retries = Annotated[
+    int | None,
+    flag(
+        LOOK, "Attempts at most: stronger face weight, then other noise, then more steps.", default=RunOptions.retries
+    ),
+]
+
+Output = Annotated[Path | None, flag(OUTPUT, "Result; named after the inputs if absent.", "--output", "-o")]
+SideBySide = Annotated[bool | None, flag(OUTPUT, "Show source and driving pose beside the result.", "--side-by-side")]
+Crf = Annotated[int | None, flag(OUTPUT, "H.264 quality, from 0 (lossless) to 51.", default=RunOptions.crf)]
+Overwrite = Annotated[bool | None, flag(OUTPUT, "Replace outputs that exist.", "--overwrite")]
+
+Model = Annotated[
+    str | None,
+    flag(SPEED, "auto, tiny (embedded), mcld-sd15 (pulled) or a FOLDER of weights.", default=RunOptions.model),
+]
+Face = Annotated[
+    str | None, flag(SPEED, "Face embedder: auto, tiny, insightface, dlib or none.", default=RunOptions.face)
+]
+Device = Annotated[str | None, flag(SPEED, "auto, cuda, mps or cpu.", default=RunOptions.device)]
+Dtype = Annotated[str | None, flag(SPEED, "auto, float32, bfloat16 or float16.", default=RunOptions.dtype)]
+BatchSize = Annotated[int | None, flag(SPEED, "Frames per network call.", default=RunOptions.batch_size)]
+
+
+def ran_with(summary: Mapping[str, Any]) -> str:
+    """The model and the estimators that were used, from the summary of a report."""
+    face = summary["face_backend"] or "none"
+    return f"model {summary['model']}, densepose {summary['densepose_backend']}, face {face}"

@@ -1,0 +1,44 @@
+"""Which frames of a video are used, and whom they show."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from mcld_anim.core.errors import UsageError
+from mcld_anim.options.checks import check_choice, check_range
+from mcld_anim.options.person import PersonChoice, parse_person
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClipOptions:
+    """The part of the options that `run` and `densepose` share."""
+
+    person: str | int = "largest"  # whom to follow: "largest", N (from the left, from 1) or "x,y" in pixels
+    fps: float | Literal["source"] = "source"  # frames per second; "source": the video's own rate
+    start: float = 0.0  # seconds of the video to skip
+    end: float | None = None  # second of the video to stop at; None: its end
+    max_frames: int | None = None  # largest number of frames; None: no limit
+
+    def check_clip(self) -> None:
+        """Refuse a range, a rate or a person that cannot be."""
+        if isinstance(self.fps, str):
+            check_choice("--fps", self.fps, ("source",), "or a number of frames per second")
+        else:
+            check_range("--fps", self.fps, 0.1, 240.0)
+        check_range("--start", self.start, 0.0, None)
+        check_range("--end", self.end, 0.0, None)
+        if self.end is not None and self.end <= self.start:
+            raise UsageError(f"--end {self.end:g} is not after --start {self.start:g}; both are seconds")
+        check_range("--max-frames", self.max_frames, 1, None)
+        parse_person(self.person)
+
+    @property
+    def person_choice(self) -> PersonChoice:
+        """The person that `--person` means; UsageError where it is not understood."""
+        return parse_person(self.person)
+
+    @property
+    def grid(self) -> tuple[float | Literal["source"], float, float | None, int | None]:
+        """fps, start, end and max_frames, as `video.read` takes them."""
+        return self.fps, self.start, self.end, self.max_frames

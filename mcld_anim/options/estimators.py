@@ -1,0 +1,48 @@
+"""Options of every verb that estimates poses or faces: one name, one set of choices, one default."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from mcld_anim.core.errors import UsageError
+from mcld_anim.options.checks import check_choice
+
+DeviceName = Literal["auto", "cuda", "mps", "cpu"]
+FaceName = Literal["auto", "tiny", "insightface", "dlib", "none"]
+
+DEVICES = ("auto", "cuda", "mps", "cpu")
+FACE_BACKENDS = ("auto", "tiny", "insightface", "dlib", "none")
+DENSEPOSE_BACKENDS = ("auto", "tiny", "detectron2", "torchscript")
+"""Names that `--densepose` understands; anything else is the path of a precomputed IUV sequence."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EstimatorOptions:
+    """What all verbs have in common that look at pictures of people and write files."""
+
+    output: Path | None = None  # None: named after the inputs, in the current folder
+    densepose: str = "auto"  # estimator, or the path of precomputed IUV; auto: see `model.choose`
+    device: DeviceName = "auto"  # auto: cuda, else mps, else cpu
+    overwrite: bool = False  # replace outputs that exist
+
+    def check_estimators(self) -> None:
+        """Refuse names that are not known."""
+        check_choice("--device", self.device, DEVICES)
+        if not self.densepose:
+            raise UsageError(
+                f"--densepose is empty; name a backend ({', '.join(DENSEPOSE_BACKENDS)}) or the path of an IUV file"
+            )
+
+    @property
+    def precomputed(self) -> Path | None:
+        """The IUV sequence that replaces estimating DensePose, if one was given."""
+        return None if self.densepose in DENSEPOSE_BACKENDS else Path(self.densepose).expanduser()
+
+    def check_not_precomputed(self, instead: str) -> None:
+        """Refuse a path where an estimator is meant; `instead` says what to do."""
+        if self.precomputed is not None:
+            raise UsageError(
+                f"--densepose {self.densepose} is not known: choose {', '.join(DENSEPOSE_BACKENDS)}; {instead}"
+            )

@@ -1,0 +1,53 @@
+"""Options of the verbs that need no diffusion model: `densepose`, `texture` and `report`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from mcld_anim.core.errors import UsageError
+from mcld_anim.options.checks import check_choice
+from mcld_anim.options.clip import ClipOptions
+from mcld_anim.options.estimators import FACE_BACKENDS, EstimatorOptions, FaceName
+
+
+@dataclass(frozen=True, kw_only=True)
+class DensePoseOptions(EstimatorOptions, ClipOptions):
+    """Options of `mcld-anim densepose`: a video or photo becomes an IUV sequence."""
+
+    input: Path  # video or photo; `output` is a .zip archive or a folder, for a photo also .png
+    weights: Path | None = None  # weights file of the estimator; None: the embedded or the pulled one
+
+    def __post_init__(self) -> None:
+        self.check_estimators()
+        self.check_not_precomputed("a file of IUV needs no estimator")
+        self.check_clip()
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextureOptions(EstimatorOptions):
+    """Options of `mcld-anim texture`: a photo becomes its UV texture."""
+
+    photo: Path  # photo of a person; `output` is a .png
+    iuv: Path | None = None  # IUV of the photo; None: estimated
+
+    def __post_init__(self) -> None:
+        self.check_estimators()
+        self.check_not_precomputed("give a file of IUV to --iuv")
+        if self.output is not None and self.output.suffix.lower() != ".png":
+            raise UsageError(f"--output {self.output} does not end in .png: that is the format which is written")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReportOptions(EstimatorOptions):
+    """Options of `mcld-anim report`: the report of any video of a person beside a photo."""
+
+    video: Path  # made by any program
+    source: Path  # photo of the person that it should show; `output` is the page, NAME.report.html
+    face: FaceName = "auto"  # face embedder; auto: insightface where it is here, else the embedded one; or "none"
+
+    def __post_init__(self) -> None:
+        self.check_estimators()
+        check_choice("--face", self.face, FACE_BACKENDS)
+        if self.output is not None and not self.output.name.endswith(".report.html"):
+            raise UsageError(f"--output {self.output} does not end in .report.html: name the page")

@@ -1,0 +1,24 @@
+"""`--preset`: defaults of options that trade speed for quality, in `configs/run/*.yaml`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+
+from mcld_anim.options.load import load_yaml
+
+PRESETS = ("fast", "balanced", "best")
+
+
+@dataclass(frozen=True)
+class PresetOptions:
+    """What a preset sets where the option itself is not given."""
+
+    step_scale: float = 1.0  # times the model's own number of steps
+    guidance: float | None = None  # classifier-free guidance scale; None: the model's own
+
+
+@cache
+def load_preset(name: str) -> PresetOptions:
+    """The bundled preset of that name."""
+    return load_yaml(PresetOptions, name, folder="run")

@@ -1,0 +1,125 @@
+"""The driving video of a run: the pose of every frame, on disk, and what part of each frame the result shows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+from mcld_anim.core.arrays import Box, Picture
+from mcld_anim.core.errors import PoseError
+from mcld_anim.core.events import Event
+from mcld_anim.core.stages import Stages
+from mcld_anim.pose.backends import PoseBackend
+from mcld_anim.pose.cleanup import RawPose
+from mcld_anim.pose.precomputed import PrecomputedPoses, precomputed_poses
+from mcld_anim.pose.sequence import PoseSequence, estimate_sequence
+from mcld_anim.pose.track import named_ranges, runs_of
+from mcld_anim.run.checks import RunPlan
+from mcld_anim.run.source import PERSON_MARGIN
+from mcld_anim.video.cuts import with_cuts
+from mcld_anim.video.framing import SteadyCrop, apply_iuv, full_crop, steady_crop, tracking_crops
+from mcld_anim.video.probe import frame_count
+from mcld_anim.video.read import frame_grid, read_frames
+
+DRIVING_STAGE = "driving poses"
+
+TRACK_SECONDS = 0.4
+"""Time over which the path of a following crop is smoothed, in seconds: like a camera on a shoulder."""
+
+
+@dataclass(frozen=True)
+class DrivingPoses:
+    """The poses of the chosen frames of a driving video, on disk, as large as its frames."""
+
+    poses: PoseSequence | PrecomputedPoses
+    fps: Fraction  # of the result
+    start: float  # seconds of the driving video at frame 0
+    boxes: tuple[Box | None, ...]  # around the person of each frame, None where nobody was found
+    cuts: tuple[bool, ...]  # where another scene begins
+
+    def __len__(self) -> int:
+        return len(self.poses)
+
+    def time(self, index: int) -> float:
+        """Seconds of the driving video at frame `index`."""
+        return float(self.start + index / self.fps)
+
+    def framed(self, size: tuple[int, int], framing: str = "fixed") -> Iterator[RawPose]:
+        """Each frame's IUV cropped to `size` (height, width), whether the person was found, and whether it is a cut."""
+        for index, crop in enumerate(self.crops(size, framing)):
+            yield apply_iuv(self.poses[index], crop, size), bool(self.poses.person_found[index]), self.cuts[index]
+
+    def crops(self, size: tuple[int, int], framing: str = "fixed") -> list[SteadyCrop]:
+        """What each frame of the result, of the shape of `size` (height, width), shows of its driving frame.
+
+        "fixed": one crop around the person in all frames; "track": one that follows; "full": the whole frame.
+        """
+        shape, aspect = (self.poses[0].shape[0], self.poses[0].shape[1]), size[1] / size[0]
+        if framing == "full":
+            return [full_crop(shape, aspect)] * len(self)
+        if framing == "track":
+            smoothing = TRACK_SECONDS * float(self.fps)
+            return tracking_crops(self.boxes, shape, aspect, smoothing, PERSON_MARGIN, self.cuts)
+        return [steady_crop(self.boxes, shape, aspect, PERSON_MARGIN)] * len(self)
+
+
+def encode_driving(plan: RunPlan, backend: PoseBackend, folder: Path, stages: Stages) -> DrivingPoses:
+    """The DensePose sequence of the driving video, estimated into `folder` or read from a precomputed one."""
+    options, info = plan.options, plan.info
+    grid, expected = frame_grid(info, *options.grid), frame_count(info, *options.grid)
+    poses: PoseSequence | PrecomputedPoses
+    with stages.timed(DRIVING_STAGE):
+        stages.progress(DRIVING_STAGE, 0, expected)
+        if options.precomputed is not None:
+            poses, cuts = _precomputed(plan, options.precomputed, stages)
+        else:
+            estimated = estimate_sequence(
+                read_frames(info, *options.grid, on_event=stages.emit),
+                backend,
+                folder,
+                grid.fps,
+                on_frame=lambda done: stages.progress(DRIVING_STAGE, done, expected),
+                person=options.person_choice,
+                on_event=stages.emit,
+            )
+            poses, cuts = estimated, tuple(bool(cut) for cut in estimated.cuts)
+        stages.progress(DRIVING_STAGE, len(poses), len(poses))
+        boxes = tuple(poses.box(index) for index in range(len(poses)))
+    if not any(boxes):
+        raise PoseError(f"no person is in any frame of --densepose {options.densepose}: give poses of a person")
+    driving = DrivingPoses(poses, grid.fps, float(grid.start), boxes, cuts)
+    _emit_gaps(driving, options.driving, stages)
+    return driving
+
+
+def driving_frames(plan: RunPlan, stages: Stages) -> Iterator[Picture]:
+    """The chosen frames of the driving video, as many and in the order of its poses."""
+    for frame in read_frames(plan.info, *plan.options.grid, on_event=stages.emit):
+        yield frame.picture
+
+
+def _precomputed(plan: RunPlan, file: Path, stages: Stages) -> tuple[PrecomputedPoses, tuple[bool, ...]]:
+    """Stored poses at the times of the chosen frames, and where the video itself cuts."""
+    frames = read_frames(plan.info, *plan.options.grid, on_event=stages.emit)
+    seen = [(frame.time, cut) for frame, cut in with_cuts(frames)]
+    poses = precomputed_poses(file, [time for time, _ in seen], (plan.info.height, plan.info.width))
+    for event in poses.events:
+        stages.emit(Event(event.kind, f"--densepose {plan.options.densepose}: {event.message}"))
+    return poses, tuple(cut for _, cut in seen)
+
+
+def _emit_gaps(driving: DrivingPoses, video: Path, stages: Stages) -> None:
+    """Report in which frames the person is missing, and where the video cuts."""
+    missing = ~driving.poses.person_found
+    if missing.any():
+        message = (
+            f"the person was not found in {int(missing.sum())} of {len(driving)} frames of {video} "
+            f"({named_ranges(runs_of(missing))}): they hold a neighbouring frame's pose and are marked in the report"
+        )
+        stages.emit(Event("person_missing", message))
+    if any(driving.cuts):
+        places = named_ranges([(index, index) for index, cut in enumerate(driving.cuts) if cut])
+        message = f"{video} cuts to another scene at {places}: nothing is smoothed over a cut"
+        stages.emit(Event("cuts", message))

@@ -1,0 +1,156 @@
+"""The frames of a result, one after another: synthesised by batches, put before their background, and measured."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass, replace
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+
+from mcld_anim.body.clip import ClipFrame, FramePose, clip_frames
+from mcld_anim.core.arrays import Iuv, Picture
+from mcld_anim.core.events import Event
+from mcld_anim.core.stages import Stages
+from mcld_anim.metrics.stability import StabilityMeter
+from mcld_anim.model.appearance import SourceAppearance
+from mcld_anim.model.load import LoadedModels
+from mcld_anim.options.run import RunOptions
+from mcld_anim.pose.cleanup import RawPose, cleaned
+from mcld_anim.pose.driving_change import driving_change
+from mcld_anim.pose.iuv_file import IuvWriter, iuv_writer, read_iuv_sequence
+from mcld_anim.pose.retarget import retargeted
+from mcld_anim.report.faces import FaceMeter
+from mcld_anim.report.frames import FrameRow, frame_row
+from mcld_anim.report.side_by_side import side_by_side
+from mcld_anim.run.cache import RunCache
+from mcld_anim.run.checks import RunPlan
+from mcld_anim.run.compositor import Compositor, compositor
+from mcld_anim.run.driving import DrivingPoses
+from mcld_anim.run.identity_guard import IdentityGuard
+from mcld_anim.sampling.frame_maker import FrameMaker, SamplingSettings, sampling_settings
+from mcld_anim.source.face import Face
+
+FRAMES_STAGE = "frames"
+
+
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """One finished frame of a result."""
+
+    picture: np.ndarray
+    """What the video shows, uint8 (H, W, 3) RGB; (H, W, 4) RGBA where `background="transparent"`."""
+    row: FrameRow
+    """Its row of the report."""
+    iuv: Iuv
+    """The pose it was made for."""
+    shown: Picture
+    """The person's crop for people to look at; transparency shows as a checkerboard."""
+    face: Face | None
+    """In `shown`; None where no face was found or looked for."""
+
+
+@dataclass(frozen=True, eq=False)
+class Clip:
+    """Everything that the frames of one result are made from."""
+
+    plan: RunPlan
+    models: LoadedModels
+    source: SourceAppearance
+    driving: DrivingPoses
+    settings: SamplingSettings
+    stages: Stages
+
+    @property
+    def options(self) -> RunOptions:
+        """The options of the run."""
+        return self.plan.options
+
+
+def open_clip(plan: RunPlan, cache: RunCache, stages: Stages) -> Clip:
+    """Load the models, encode the source and estimate the driving poses, or take them from the cache."""
+    models = cache.models(plan.options, stages)
+    source = cache.source(plan.options.source, models, stages)
+    driving = cache.driving(plan, models, stages)
+    return Clip(plan, models, source, driving, sampling_settings(plan.options, models.mcld.options), stages)
+
+
+def make_frames(clip: Clip, folder: Path) -> Generator[Frame]:
+    """Every frame in order; a batch is synthesised when its first frame is asked for. `folder` is for working files."""
+    options, stages, total, repaired = clip.options, clip.stages, len(clip.driving), 0
+    maker = FrameMaker(clip.models.mcld, clip.source, clip.settings)
+    finishing = _Finishing(clip, maker)
+    frames = clip_frames(_poses(clip, folder))
+    stages.progress(FRAMES_STAGE, 0, total)
+    while batch := list(islice(frames, options.batch_size)):
+        with stages.timed("synthesis"):
+            pictures = maker.make(batch)
+        for place, (frame, picture) in enumerate(zip(batch, pictures, strict=True)):
+            repaired += frame.pose.status in ("replaced", "filled")
+            yield finishing.finish(place, frame.showing(picture))
+        stages.progress(FRAMES_STAGE, batch[-1].index + 1, total)
+    finishing.guard.emit(stages)
+    if repaired:
+        message = f"the poses of {repaired} of {total} frames were repaired from their neighbours"
+        stages.emit(Event("poses_repaired", message))
+
+
+class _Finishing:
+    """From a synthesised picture to a finished frame; sees the frames in order, each right after its batch."""
+
+    def __init__(self, clip: Clip, maker: FrameMaker) -> None:
+        options = clip.options
+        self._clip, self._meter = clip, FaceMeter(clip.models.face_backend, clip.source.face)
+        self.guard = IdentityGuard(maker, self._meter, options.min_face_similarity, options.retries)
+        self._compositor: Compositor = compositor(clip.plan, clip.source, clip.driving, clip.stages)
+        self._stability = StabilityMeter()
+
+    def finish(self, place: int, frame: ClipFrame) -> Frame:
+        """The frame at `place` of the last batch."""
+        clip, stages, pose = self._clip, self._clip.stages, frame.pose
+        with stages.timed("identity guard"):
+            kept = self.guard.keep(place, frame)
+        with stages.timed("background"):
+            made = self._compositor.finish(frame.showing(kept.picture))
+        with stages.timed("face similarity"):
+            face, similarity = self._meter.measure(made.shown, frame.iuv)
+        with stages.timed("stability"):
+            change = self._stability.add(frame.showing(made.shown))
+        time = clip.driving.time(frame.index)
+        row = replace(
+            frame_row(frame.index, time, pose.person_found, face, similarity, change),
+            pose=pose.status,
+            cut=pose.cut,
+            tries=len(kept.similarities),
+            tried_similarities=kept.described,
+        )
+        picture = made.picture
+        if clip.options.side_by_side:
+            picture = side_by_side(clip.source.picture, frame.iuv, made.shown)
+        return Frame(picture, row, frame.iuv, made.shown, face)
+
+
+def _poses(clip: Clip, folder: Path) -> Iterator[FramePose]:
+    """Each frame's pose at the model's frame size: framed, cleaned up, and with the source's proportions."""
+    options, size = clip.options, clip.models.mcld.options.frame_size
+    framed = clip.driving.framed(size, options.framing)
+    if options.retarget == "off":
+        yield from cleaned(framed, options.pose_cleanup)
+        return
+    kept = folder / "framed"  # the whole clip is measured first, and is not to be decoded and cropped again
+    with iuv_writer(kept) as writer:
+        seen = _written(framed, writer)
+        change = driving_change(options.retarget, clip.source.iuv, seen, options.background == "driving", clip.stages)
+    sequence = read_iuv_sequence(kept)
+    raw = zip(sequence, map(bool, sequence.person_found), map(bool, sequence.cuts), strict=True)
+    for pose in cleaned(raw, options.pose_cleanup):
+        yield pose if change is None else replace(pose, iuv=retargeted(pose.iuv, change))
+
+
+def _written(poses: Iterator[RawPose], writer: IuvWriter) -> Iterator[Iuv]:
+    """The poses of frames in which the person was found; every pose is written on the way."""
+    for iuv, found, cut in poses:
+        writer.write(iuv, found, cut)
+        if found:
+            yield iuv

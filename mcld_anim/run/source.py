@@ -1,0 +1,63 @@
+"""The source photo of a run: read, framed around its largest person, and encoded once for any number of frames."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from mcld_anim.core.arrays import Box, Iuv, Picture
+from mcld_anim.core.errors import PoseError
+from mcld_anim.core.events import Event
+from mcld_anim.core.pictures import read_picture
+from mcld_anim.core.stages import Stages
+from mcld_anim.model.appearance import SourceAppearance, encode_source
+from mcld_anim.model.load import LoadedModels
+from mcld_anim.pose.backends import PoseEstimate
+from mcld_anim.pose.select import described
+from mcld_anim.video.framing import SteadyCrop, apply_iuv, apply_picture, steady_crop
+
+SOURCE_STAGE = "source"
+
+PERSON_MARGIN = 0.06
+"""Margin around the person, as a fraction of the box's longer side. A standing person then fills 0.89 of the frame's
+height, as in the embedded model's training pictures (0.85 to 0.92, `mcld_anim.synthetic.views`)."""
+
+
+def encode_photo(path: Path, models: LoadedModels, stages: Stages) -> SourceAppearance:
+    """The source photo, framed around its largest person and encoded; PoseError where it shows nobody."""
+    with stages.timed(SOURCE_STAGE):
+        stages.progress(SOURCE_STAGE, 0, 2)
+        picture = read_picture(path, "--source")
+        (people,) = models.pose_backend.estimate([picture])
+        if not people:
+            raise PoseError(
+                f"no person was found in --source {path} (densepose: {models.pose_backend.name}): give a "
+                "photo of one person, best in full length and from the front"
+            )
+        if len(people) > 1:
+            message = (
+                f"--source {path} shows {described(people)}: the largest is taken; cut the others off if it is wrong"
+            )
+            stages.emit(Event("several_people", message))
+        stages.progress(SOURCE_STAGE, 1, 2)
+        framed = frame_person(picture, people[0], models.mcld.options.frame_size)
+        appearance = encode_source(*framed, models.mcld, models.condition_backend)
+        if models.only_measures and models.face_backend is not None:  # frames are compared with what it sees
+            appearance = replace(appearance, face=models.face_backend.largest(*framed))
+        stages.progress(SOURCE_STAGE, 2, 2)
+    if models.face_backend is not None and appearance.face is None:
+        message = f"no face was found in --source {path}: the report has no face similarity"
+        stages.emit(Event("source_face_missing", message))
+    return appearance
+
+
+def frame_person(picture: Picture, estimate: PoseEstimate, size: tuple[int, int]) -> tuple[Picture, Iuv]:
+    """The person of a picture and the IUV, cropped alike at the aspect ratio of `size` (height, width) and scaled."""
+    crop = person_crop([estimate.box], estimate.iuv, size)
+    return apply_picture(picture, crop, size), apply_iuv(estimate.iuv, crop, size)
+
+
+def person_crop(boxes: Sequence[Box | None], iuv: Iuv, size: tuple[int, int]) -> SteadyCrop:
+    """The crop around the boxes in pictures as large as `iuv`, in the aspect ratio of `size` (height, width)."""
+    return steady_crop(boxes, (iuv.shape[0], iuv.shape[1]), size[1] / size[0], PERSON_MARGIN)

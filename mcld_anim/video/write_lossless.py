@@ -1,0 +1,46 @@
+"""Write working copies of frames without loss: FFV1 in Matroska. They are read again as any video is."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+
+import numpy as np
+
+from mcld_anim.core.arrays import Picture
+from mcld_anim.core.errors import OutputError
+from mcld_anim.video.container import ffmpeg_errors, pyav, reason
+from mcld_anim.video.rates import exact_rate
+
+
+class LosslessWriter:
+    """Writes RGB pictures of one size; readers give back the same bytes. Use it in a `with` block."""
+
+    def __init__(self, path: Path, size: tuple[int, int], fps: float | Fraction) -> None:
+        """`size` is (height, width)."""
+        self.path, self.size = path, size
+        self._out = pyav().open(f"file:{path.absolute()}", "w", format="matroska")
+        self._video = self._out.add_stream("ffv1", rate=exact_rate(fps, "fps"))
+        self._video.height, self._video.width, self._video.pix_fmt = *size, "bgr0"  # what FFV1 calls 8-bit RGB
+
+    def write(self, picture: Picture) -> None:
+        """Add one frame: uint8 (height, width, 3) RGB of the writer's size."""
+        self._encode(pyav().VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24"))
+
+    def __enter__(self) -> LosslessWriter:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is None:
+            self._encode(None)
+        self._out.close()
+
+    def _encode(self, frame: object) -> None:
+        try:
+            for packet in self._video.encode(frame):
+                self._out.mux(packet)
+        except ffmpeg_errors() as error:
+            raise OutputError(f"{self.path} could not be written ({reason(error)}); check the free space") from error
