@@ -23,7 +23,7 @@ from mcld_anim.run.transfer import transfer
 from mcld_anim.setup.convert import convert, network_file
 from mcld_anim.synthetic.person import Rendering
 from mcld_anim.weights.published import MODELS
-from mcld_anim.weights.store import Pulled, add_to_record
+from mcld_anim.weights.store import PulledFile, add_to_record
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
 TINY = find_model("tiny")
@@ -109,7 +109,7 @@ def test_the_estimators_checksums_are_known(present: set[str], tmp_path: Path, m
     for name, file in (("densepose-torchscript-r101", "densepose.torchscript"), ("antelopev2", "glintr100.onnx")):
         (tmp_path / "home" / name).mkdir(parents=True)
         more = {"scrfd.onnx": "c"} if name == "antelopev2" else {}
-        add_to_record(tmp_path / "home" / name, "part", Pulled(file, 5, "a", 5, "b", "x", more))
+        add_to_record(tmp_path / "home" / name, "part", PulledFile(file, 5, "a", 5, "b", "x", more))
     assert load.estimator_checksums("torchscript", "insightface") == {
         "densepose.torchscript": "a",
         "glintr100.onnx": "a",
