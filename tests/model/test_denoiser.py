@@ -1,4 +1,4 @@
-"""Properties of the denoiser: cached keys, guidance halves, rows, dropping and gradients."""
+"""Properties of the denoiser: cached keys and values, guidance, independent rows, condition dropout, gradients."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_cached_keys_equal_attention_to_the_features_themselves(mcld: Mcld) -> N
 
 
 def uncached_self_attention(reference: Tensor) -> Callable[..., Tensor]:
-    """Mutual self-attention as it is written in the paper: one projection of [own; reference] tokens."""
+    """Mutual self-attention as in the paper: one projection of [own; reference] tokens."""
 
     def call(attn: torch.nn.Module, states: Tensor, *, encoder_hidden_states: object, attention_mask: object) -> Tensor:
         return attend(attn, states, torch.cat([states, reference], dim=1))
@@ -72,15 +72,15 @@ def uncached_cross_attention(
 ) -> Callable[..., Tensor]:
     """Decoupled cross attention with explicit softmax products."""
 
-    def read(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+    def softmax_attention(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
         weights = (queries @ keys.transpose(-1, -2) / queries.shape[-1] ** 0.5).softmax(-1)
         return weights @ values
 
     def call(attn: torch.nn.Module, states: Tensor, *, encoder_hidden_states: object, attention_mask: object) -> Tensor:
         queries, heads = split_heads(attn.to_q(states), attn.heads), attn.heads
-        picture = read(queries, split_heads(attn.to_k(stage), heads), split_heads(attn.to_v(stage), heads))
-        faces = read(queries, split_heads(branch.to_k_ip(face), heads), split_heads(branch.to_v_ip(face), heads))
-        return project_out(attn, picture + scale * faces)
+        own = (split_heads(project(stage), heads) for project in (attn.to_k, attn.to_v))
+        of_face = (split_heads(project(face), heads) for project in (branch.to_k_ip, branch.to_v_ip))
+        return project_out(attn, softmax_attention(queries, *own) + scale * softmax_attention(queries, *of_face))
 
     return call
 
@@ -96,7 +96,7 @@ def test_guided_halves_equal_two_separate_calls(mcld: Mcld) -> None:
 
 
 @torch.no_grad()
-def test_the_unconditional_half_is_a_unet_that_sees_zeros(mcld: Mcld) -> None:
+def test_the_unconditional_half_is_a_unet_with_zero_tokens(mcld: Mcld) -> None:
     unconditional, _ = mcld.denoiser(*frames(), appearance(mcld, FRAMES), guided=True)
     nothing = torch.zeros(FRAMES, 1, 16)
     for layer, block in transformer_blocks(mcld.denoiser.unet):
@@ -142,7 +142,7 @@ def test_dropped_rows_are_unconditional_and_stay_in_place(mcld: Mcld, dropped: t
 
 
 @torch.no_grad()
-def test_rounding_the_handover_is_small_and_off_by_default(mcld: Mcld) -> None:
+def test_rounding_of_reference_features_is_small_and_off_by_default(mcld: Mcld) -> None:
     features, tokens = source(mcld, 1)
     exact = mcld.denoiser.project(features, tokens)
     rounded = mcld.denoiser.project(features, tokens, reference_dtype=torch.float16)
@@ -220,8 +220,8 @@ def test_gradients_reach_every_parameter(mcld: Mcld, checkpointing: bool) -> Non
         for name, parameter in mcld.get_submodule(part).named_parameters(prefix=part)
         if parameter.grad is None or parameter.grad.abs().max() < 1e-12
     }
-    # A single picture token leaves nothing to choose (softmax over one key is 1), so what makes queries and
-    # keys for it learns nothing: all of the ReferenceNet's, and the denoiser's picture keys down and up.
+    # With a single image token the softmax over one key is 1, so its query and key projections get no gradient:
+    # all of the ReferenceNet's, and the denoiser's image keys in the down and up blocks.
     expected = {
         f"{prefix}.{layer}.{name}"
         for prefix, names in (("reference_net.unet", QUERY_SIDE), ("denoiser.unet", ("attn2.to_k.weight",)))

@@ -1,4 +1,4 @@
-"""The harness passes on recorded data, and fails on everything that is not as recorded."""
+"""The harness passes on recorded data and fails on any deviation from it."""
 
 from __future__ import annotations
 
@@ -145,7 +145,7 @@ def test_an_incomplete_configuration_is_named(folder: Path) -> None:
 
 
 def test_other_picture_sizes_and_counts_are_taken_from_the_folder(folder: Path) -> None:
-    """A third sample and smaller pictures: the harness finds them, and says what the recording lacks."""
+    """A third sample and smaller pictures: the harness finds them and reports the mismatch with the recording."""
     for path in (folder / "cases").glob("b_pose_guider.pose_*.png"):
         Image.fromarray(np.zeros((64, 32, 3), np.uint8)).save(path)
     Image.fromarray(np.zeros((64, 32, 3), np.uint8)).save(folder / "cases" / "b_pose_guider.pose_2.png")
