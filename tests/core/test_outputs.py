@@ -1,4 +1,4 @@
-"""Names, checks and the life of unfinished files."""
+"""Names and checks of output files, and the working folder of unfinished ones."""
 
 from pathlib import Path
 
@@ -41,7 +41,7 @@ def test_finished_files_appear_and_the_working_folder_goes(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, SystemExit])
-def test_a_failure_takes_its_folders_along_but_no_other(tmp_path: Path, error: type[BaseException]) -> None:
+def test_a_failure_removes_its_own_folders_only(tmp_path: Path, error: type[BaseException]) -> None:
     (tmp_path / "old").mkdir()
     files = OutputFiles(tmp_path / "old" / "new" / "deep" / "x.mp4")
 
@@ -56,7 +56,7 @@ def test_a_failure_takes_its_folders_along_but_no_other(tmp_path: Path, error: t
     assert not list((tmp_path / "old").iterdir())
 
 
-def test_what_appeared_in_the_meantime_is_kept(tmp_path: Path) -> None:
+def test_a_file_that_appeared_meanwhile_is_kept(tmp_path: Path) -> None:
     files = OutputFiles(tmp_path / "x.mp4")
 
     def be_late() -> None:

@@ -1,4 +1,4 @@
-"""Stability on frames whose change is known, and on people that really move."""
+"""Stability on frames with a known change, and on a moving person."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def square(x: int, colour: int) -> tuple[np.ndarray, np.ndarray]:
     return picture, iuv
 
 
-def test_moving_alone_is_no_change() -> None:
+def test_motion_alone_is_no_change() -> None:
     meter = StabilityMeter()
     assert meter.add(*square(0, 70)) is None
     moved = meter.add(*square(90, 70))
@@ -50,7 +50,7 @@ def test_independent_noise_gives_its_expected_difference() -> None:
     assert found.warp_error == pytest.approx(2 * (deviation / 255) ** 2, rel=0.05)
 
 
-def test_nothing_in_common_has_no_change() -> None:
+def test_frames_without_a_common_texel_have_no_change() -> None:
     meter = StabilityMeter()
     meter.add(*square(0, 70))
     other = square(0, 70)
@@ -58,7 +58,7 @@ def test_nothing_in_common_has_no_change() -> None:
     assert meter.add(*other) is None
 
 
-def test_nothing_is_compared_over_a_cut() -> None:
+def test_no_comparison_crosses_a_cut() -> None:
     meter = StabilityMeter()
     meter.add(*square(0, 70))
     assert meter.add(*square(0, 90), cut=True) is None
@@ -79,7 +79,7 @@ def dance(count: int) -> list[Rendering]:
     ]
 
 
-def test_noise_of_its_own_in_every_frame_shows_on_a_real_dance() -> None:
+def test_independent_noise_per_frame_raises_the_change_of_a_dance() -> None:
     generator, frames = np.random.default_rng(0), dance(4)
 
     def mean_change(deviation: float) -> float:
