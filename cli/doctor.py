@@ -15,9 +15,9 @@ def command(
 ) -> None:
     """Look at Python, torch, codecs, packages, conflicts and weights; exit 1 if `run` could not work."""
     from mcld_anim.health import findings as report
-    from mcld_anim.health.doctor import examination
+    from mcld_anim.health.doctor import diagnose
 
-    found = examination()
+    found = diagnose()
     if as_json:
         typer.echo(json.dumps(report.as_json(found), indent=2))
     else:

@@ -27,25 +27,16 @@ def list_command() -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from mcld_anim.weights.published import MODELS
-    from mcld_anim.weights.store import model_folder, problem, read_record
-    from mcld_anim.weights.table import verify_embedded
+    from mcld_anim.weights.inventory import EMBEDDED_MODEL, inventory
 
     table = Table("model", "part", "MB", "licence", "from", "state", box=SIMPLE_HEAD, pad_edge=False)
-    table.columns[0].no_wrap = True  # what `pull` and `remove` want to be told
+    table.columns[0].no_wrap = True  # the argument of `pull` and `remove`
     for column in table.columns:
         column.overflow = "fold"  # nothing is cut off, however narrow the terminal
-    for result in verify_embedded():
-        row, state = result.row, result.problem or "present"
-        table.add_row("tiny", row.part, f"{row.bytes / 1e6:,.1f}", row.licence, "this package", state)
-    for model in MODELS:
-        folder = model_folder(model.name)
-        record = read_record(folder)
-        for file in model.files:
-            here = record.get(file.part)
-            state = "not pulled" if here is None else problem(folder, here, checksum=False) or "present"
-            size = f"{here.bytes / 1e6:,.0f}" if here else f"about {file.about_bytes / 1e6:,.0f}"
-            table.add_row(model.name, file.part, size, file.licence, file.origin.place, state)
+    for file in inventory(checksums=False):
+        digits = 1 if file.model == EMBEDDED_MODEL else 0
+        size = f"{'about ' if file.estimated else ''}{file.bytes / 1e6:,.{digits}f}"
+        table.add_row(file.model, file.part, size, file.licence, file.origin, file.problem or "present")
     Console().print(table)
 
 
@@ -85,25 +76,13 @@ def verify(
 
 def verify_checksums() -> None:
     """Compare every embedded file with the table of weights, and every pulled one with its record."""
-    from mcld_anim.weights.published import MODELS
-    from mcld_anim.weights.store import model_folder, problem, read_record
-    from mcld_anim.weights.table import verify_embedded
+    from mcld_anim.weights.inventory import inventory
 
-    failed, results = 0, verify_embedded()
-    for result in results:
-        if result.problem:
-            failed += 1
-            typer.echo(f"failed: {result.row.file}: {result.problem}; install mcld-anim again")
-    count = len(results)
-    for model in MODELS:
-        folder = model_folder(model.name)
-        for part, pulled in read_record(folder).items():
-            count += 1
-            wrong = problem(folder, pulled)
-            if wrong:
-                failed += 1
-                typer.echo(f"failed: {model.name} {part}: {wrong}; run `mcld-anim models pull {model.name}`")
-    typer.echo(f"{count} files, {failed} failed")
+    installed = [file for file in inventory(checksums=True) if file.installed]
+    failed = [file for file in installed if file.problem]
+    for file in failed:
+        typer.echo(f"failed: {file.label}: {file.problem}; {file.remedy}")
+    typer.echo(f"{len(installed)} files, {len(failed)} failed")
     if failed:
         raise typer.Exit(1)
 
@@ -113,17 +92,13 @@ def verify_random(name: str, dtype: str) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from mcld_anim.core.device import cpu_multiplies_bfloat16
-    from mcld_anim.setup.convert import check_saved_dtype
     from mcld_anim.setup.rehearsal import rehearse
 
-    if dtype == "auto":
-        dtype = "bfloat16" if cpu_multiplies_bfloat16() else "float32"
-    result = rehearse(name, check_saved_dtype(dtype), on_stage=lambda text: typer.echo(f"{text} ...", err=True))
+    result = rehearse(name, dtype, on_stage=lambda text: typer.echo(f"{text} ...", err=True))
     table = Table("part", "parameters", "in the table", "of these read", "verdict")
     for count in result.counts:
-        verdict = "pass" if count.agrees else "fail"
-        table.add_row(count.part, f"{count.written:,}", f"{count.table or 0:,}", f"{count.loaded:,}", verdict)
+        verdict = "pass" if count.matches else "fail"
+        table.add_row(count.part, f"{count.written:,}", f"{count.expected or 0:,}", f"{count.loaded:,}", verdict)
     console = Console()
     console.print(table)
     for stage, seconds in result.seconds.items():

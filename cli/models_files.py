@@ -29,16 +29,14 @@ def pull_command(
     """Fetch published weights, check them, and convert them once to safetensors; run again to go on."""
     from mcld_anim.model.choose import default_pulls
     from mcld_anim.setup.convert import check_saved_dtype
-    from mcld_anim.setup.pull import PullRequest, pull
-    from mcld_anim.weights.published import published_model
+    from mcld_anim.setup.pull import PullOptions, pull
 
-    kept = check_saved_dtype(dtype)
-    for name in names or []:
-        published_model(name)  # every name is checked before the first download
-    for name in names or default_pulls():
+    saved = check_saved_dtype(dtype)
+    # Every name is checked before the first download.
+    pulls = [PullOptions(name, saved, from_folder, accept_licences) for name in names or default_pulls()]
+    for options in pulls:
         with DownloadBar() as bar:
-            request = PullRequest(name, kept, from_folder, accept_licences)
-            folder = pull(request, confirm, on_file=bar.begin, progress=bar.update)
+            folder = pull(options, confirm, on_file=bar.begin, progress=bar.update)
         typer.echo(folder)
 
 
@@ -62,19 +60,19 @@ def convert_command(
     from mcld_anim.options.model import load_model_options
     from mcld_anim.setup.convert import check_saved_dtype, convert
 
-    options, kept = load_model_options(config), check_saved_dtype(dtype)
-    for path in convert(source, target, options, kept, lambda text: typer.echo(text, err=True)):
+    options, saved = load_model_options(config), check_saved_dtype(dtype)
+    for path in convert(source, target, options, saved, lambda text: typer.echo(text, err=True)):
         typer.echo(path)
 
 
 def confirm(text: str) -> bool:
-    """Show licences and ask; where nobody can answer, the answer is no."""
+    """Show licences and ask; the answer is no if stdin is no terminal."""
     typer.echo(text, err=True)
     return sys.stdin.isatty() and typer.confirm("Go on?", err=True)
 
 
 class DownloadBar:
-    """A bar of bytes per file on stderr; a context manager."""
+    """A progress bar on stderr in bytes, one per file; a context manager."""
 
     def __init__(self) -> None:
         from rich.console import Console
@@ -99,12 +97,12 @@ class DownloadBar:
         self._bars.stop()
 
     def begin(self, text: str) -> None:
-        """Name the file that comes next."""
+        """Announce the next file."""
         self._console.print(text, highlight=False, soft_wrap=True)
         self._task = None
 
     def update(self, done: int, total: int | None) -> None:
-        """So many bytes are here."""
+        """Set the bytes received so far."""
         if self._task is None:
             if self._console.is_terminal:
                 self._bars.start()

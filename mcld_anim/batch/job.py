@@ -18,7 +18,7 @@ from mcld_anim.core.checksums import Checksums
 from mcld_anim.core.durable import make_folders
 from mcld_anim.core.errors import ManifestError, McldAnimError, OutputError
 from mcld_anim.core.events import Event, EventSink, warn
-from mcld_anim.core.outputs import OutputFiles, check_free
+from mcld_anim.core.outputs import OutputFiles, check_writable
 from mcld_anim.core.stages import Progress, ignore_progress
 from mcld_anim.options.load import to_mapping
 
@@ -131,7 +131,7 @@ def _check_outputs(rows: list[Row], manifest: Path) -> None:
     errors = []
     for row in rows:
         try:
-            check_free(OutputFiles(_result(row)), row.options.overwrite)
+            check_writable(OutputFiles(_result(row)), row.options.overwrite)
         except OutputError as error:
             errors.append(f"{manifest.name} line {row.line}: {error}")
     if errors:

@@ -1,1 +1,1 @@
-"""What every room stands on: array legends, errors, events, progress, devices, durable files, pictures."""
+"""The basis of every room: array types, errors, events, progress, devices, durable files, pictures."""

@@ -1,4 +1,4 @@
-"""The legend of every array kind that passes between rooms: shape, dtype, range, channel order.
+"""The types of arrays that pass between rooms: shape, dtype, range, channel order.
 
 Pictures and maps are numpy, height first; network tensors are torch, channels first.
 """
@@ -13,19 +13,19 @@ Picture = UInt8[np.ndarray, "height width 3"]
 """RGB in 0..255, upright: EXIF or rotation metadata has been applied."""
 
 Iuv = UInt8[np.ndarray, "height width 3"]
-"""DensePose in the order I, U, V. I is the part in 0..24 (0 = background); U and V are round(coordinate * 255)."""
+"""DensePose output in the order I, U, V. I is the part in 0..24 (0 = background); U, V are round(coordinate * 255)."""
 
 Alpha = Float[np.ndarray, "height width"]
-"""A matte: float32, 1 where a pixel is all person, 0 where it is all background."""
+"""A matte: float32, 1 where a pixel is entirely person, 0 where it is entirely background."""
 
 Box = tuple[float, float, float, float]
-"""x0, y0, x1, y1 in pixels, x to the right and y down; x1 and y1 lie just outside."""
+"""x0, y0, x1, y1 in pixels, x to the right and y down; x1 and y1 are exclusive."""
 
 Atlas = UInt8[np.ndarray, "24 200 200 3"]
 """RGB texels of the 24 DensePose parts; part p of an IUV is index p - 1. Row = (1 - V), column = U, times 199."""
 
 AtlasMask = Bool[np.ndarray, "24 200 200"]
-"""True where an atlas texel holds a colour."""
+"""True where an atlas texel has a colour."""
 
 Texture = UInt8[np.ndarray, "512 512 3"]
 """RGB UV texture in the SMPL layout; texels that no chart covers are 0."""
@@ -37,9 +37,9 @@ PART_COUNT = 24
 ATLAS_SIZE = 200
 TEXTURE_SIZE = 512
 HEAD_PARTS = (23, 24)
-"""DensePose's right and left half of the head; together they are the face region of the face-focused loss."""
+"""DensePose parts of the right and left half of the head; together the face region of the face-focused loss."""
 MIRROR_PART = (1, 2, 4, 3, 6, 5, 8, 7, 10, 9, 12, 11, 14, 13, 16, 15, 18, 17, 20, 19, 22, 21, 24, 23)
-"""The left/right partner of parts 1..24; the two torso charts are their own."""
+"""Left-right partner of parts 1..24; each of the two torso charts is its own."""
 MIRRORED_V = (1, 2)
 MIRRORED_U = (3, 4, 5, 6, 23, 24)
-"""Charts that are turned over along V or U against their mirror partner's; the others lie the same way."""
+"""Parts whose chart is flipped along V or U relative to its partner's; the others have the same orientation."""

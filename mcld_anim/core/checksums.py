@@ -1,4 +1,4 @@
-"""SHA-256 of inputs: inputs are recognised by their content, not by their names."""
+"""SHA-256 of inputs, which identifies them by content instead of by name."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from mcld_anim.core.errors import InputError
 
 
 class Checksums:
-    """Reads each file once, as long as its size and time stay the same."""
+    """Caches checksums: a file is read once while its size and modification time stay the same."""
 
     def __init__(self) -> None:
         self._known: dict[tuple[str, int, int], str] = {}

@@ -1,4 +1,4 @@
-"""Which device and number format a run uses, and how much memory it took."""
+"""The device and dtype of a run, and its peak memory."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ def choose_device(name: str) -> torch.device:
 
 
 def choose_dtype(name: str, device: torch.device) -> torch.dtype:
-    """The number format called `name`; "auto" is the fastest on `device` that keeps the picture's quality.
+    """The dtype called `name`; "auto" is the fastest on `device` that keeps picture quality.
 
-    Half precision on accelerators (bfloat16 where CUDA has it, it cannot overflow); on a CPU bfloat16
-    only with AMX tiles or AVX-512 BF16 instructions: without them it is emulated, about 100 times slower than
-    float32 (measured on an AVX2 machine).
+    Accelerators use half precision: bfloat16 where CUDA supports it, since it cannot overflow, otherwise float16. A CPU
+    uses bfloat16 only with AMX tiles or AVX-512 BF16 instructions. Without them it is emulated, about 100 times slower
+    than float32 (measured on an AVX2 machine).
     """
     if name != "auto":
         if name == "float16" and device.type == "cpu":
@@ -48,7 +48,7 @@ def cpu_multiplies_bfloat16() -> bool:
 
 
 def peak_memory_bytes(device: torch.device) -> dict[str, int]:
-    """The most memory this process held at any time: main memory, and the accelerator's if there is one."""
+    """Peak memory of this process in bytes: main memory, and the accelerator's if there is one."""
     peaks = {"main": _peak_resident_bytes()}
     if device.type == "cuda":
         peaks["accelerator"] = torch.cuda.max_memory_allocated(device)

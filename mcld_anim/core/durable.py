@@ -1,4 +1,4 @@
-"""Files that appear under their name complete or not at all."""
+"""Atomic writes: a file appears under its name complete or not at all."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from pathlib import Path
 
 from mcld_anim.core.errors import OutputError
 
-LONGEST_NAME = 255
-"""Bytes a file name may have on the usual file systems."""
+MAX_NAME_BYTES = 255
+"""Limit in bytes of a file name on the usual file systems."""
 
 
 def check_output(path: str | os.PathLike[str], overwrite: bool = False) -> Path:
-    """Refuse an output that cannot be written, before any work starts and without leaving anything behind.
+    """Refuse an output that cannot be written, before any work starts and without leaving a trace.
 
-    The folder need not exist: then the nearest folder that does must be writable.
+    If its folder does not exist, the nearest existing parent must be writable.
     """
     path = Path(path)
     try:
@@ -30,8 +30,8 @@ def check_output(path: str | os.PathLike[str], overwrite: bool = False) -> Path:
             folder = folder.parent
     except OSError as error:
         raise OutputError(f"output {path} cannot be used as a file name: {error.strerror}") from error
-    if len(os.fsencode(path.name)) > LONGEST_NAME:
-        raise OutputError(f"output name is longer than {LONGEST_NAME} bytes: {path.name}; choose a shorter one")
+    if len(os.fsencode(path.name)) > MAX_NAME_BYTES:
+        raise OutputError(f"output name is longer than {MAX_NAME_BYTES} bytes: {path.name}; choose a shorter one")
     if not folder.is_dir():
         raise OutputError(f"output {path} cannot be written: {folder} is a file, not a folder; choose another path")
     try:
@@ -48,15 +48,15 @@ def check_output(path: str | os.PathLike[str], overwrite: bool = False) -> Path:
 def partial_name(path: Path) -> Path:
     """The temporary name of `path` in the same folder, so that the final rename never copies."""
     ending = f".partial-{os.getpid()}{path.suffix}"
-    stem = os.fsencode(path.stem)[: LONGEST_NAME - 1 - len(os.fsencode(ending))]
+    stem = os.fsencode(path.stem)[: MAX_NAME_BYTES - 1 - len(os.fsencode(ending))]
     return path.with_name("." + stem.decode(errors="ignore") + ending)
 
 
 @contextmanager
 def durable_file(path: str | os.PathLike[str], overwrite: bool = False) -> Iterator[Path]:
-    """Give a temporary path to write to; on success it is synced and renamed to `path`.
+    """Yield a temporary path to write to; on success it is synced and renamed to `path`.
 
-    On any exception, Ctrl-C included, the temporary file and the folders made for it are removed.
+    On any exception, including Ctrl-C, the temporary file and the folders created for it are removed.
     """
     path = check_output(path, overwrite)
     made = make_folders(path.absolute().parent)
@@ -74,7 +74,7 @@ def durable_file(path: str | os.PathLike[str], overwrite: bool = False) -> Itera
 
 
 def _publish(partial: Path, path: Path, overwrite: bool) -> None:
-    """Sync the finished file and give it its name."""
+    """Sync the finished file and rename it to its final name."""
     if path.exists() and not overwrite:
         raise OutputError(f"output {path} was made by something else meanwhile and was left as it is; choose another")
     try:
@@ -109,7 +109,7 @@ def make_folders(folder: Path) -> list[Path]:
 
 
 def sync(path: Path) -> None:
-    """Have the operating system put `path` (a file or a folder) on the disk now."""
+    """Flush `path` (a file or a folder) to disk."""
     try:
         handle = os.open(path, os.O_RDONLY)
     except PermissionError:  # Windows does not open folders

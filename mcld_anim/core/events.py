@@ -1,4 +1,4 @@
-"""What was lost, replaced or changed on the way, said once: the form in which rooms tell the report.
+"""Events: everything that a run lost, replaced or changed, each reported once.
 
 A room never prints. It calls an `EventSink`; the command line prints the events and the report stores them.
 """
@@ -12,10 +12,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Event:
-    """One thing the user should know although the work goes on."""
+    """Something the user should know that does not stop the run."""
 
     kind: str
-    """Short and stable, for machines, as in "audio_transcoded"."""
+    """A short, stable identifier for programs, e.g. "audio_transcoded"."""
     message: str
     """One line for people: what happened, to what, and what was done about it."""
 
@@ -27,5 +27,5 @@ EventSink = Callable[[Event], None]
 
 
 def warn(event: Event) -> None:
-    """The sink used where the caller gave none: nothing is silent, so an event becomes a Python warning."""
+    """The default sink: an event becomes a Python warning, so that nothing is silent."""
     warnings.warn(event.message, stacklevel=3)

@@ -1,6 +1,6 @@
-"""Where a run's files go: named, checked early, made in a working folder beside it, moved at the end.
+"""A run's output files: named, checked early, written in a working folder beside the result, moved at the end.
 
-Until `publish` nothing exists under a final name; a refused, failed or interrupted run leaves nothing behind.
+Before `publish` no final name exists; a refused, failed or interrupted run leaves nothing behind.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from mcld_anim.core.errors import OutputError, UsageError
 
 @dataclass(frozen=True)
 class OutputFiles:
-    """The result and the files beside it that describe it."""
+    """The result and the files beside it that document it."""
 
-    result: Path  # .mp4 of `run` (.mov or .zip where it is transparent), .png of `pose`
+    result: Path  # .mp4 of `run` (.mov or .zip if transparent), .png of `pose`
 
     @property
     def report_json(self) -> Path:
@@ -40,12 +40,12 @@ class OutputFiles:
 
     @property
     def report_html(self) -> Path:
-        """The report as a page; a single picture has none."""
+        """The report as an HTML page; a single picture has none."""
         return self.result.with_suffix(".report.html")
 
     @property
     def all(self) -> tuple[Path, ...]:
-        """Every file, the result last: where it is, the others are too."""
+        """All files, the result last: if it exists, the others do too."""
         page = () if self.result.suffix.lower() == ".png" else (self.report_html,)
         return (self.report_json, self.report_csv, *page, self.run_json, self.result)
 
@@ -55,7 +55,7 @@ class OutputFiles:
 
 
 def name_output(output: Path | None, first: Path, second: Path, *suffixes: str) -> OutputFiles:
-    """The files of a run: under `output`, or <first>_<second><first suffix> in the current folder."""
+    """The files of a run: named after `output`, by default <first>_<second><first suffix> in the current folder."""
     if output is None:
         output = Path(f"{first.stem}_{second.stem}{suffixes[0]}")
     output = output.expanduser()
@@ -66,8 +66,8 @@ def name_output(output: Path | None, first: Path, second: Path, *suffixes: str) 
     return OutputFiles(output)
 
 
-def check_free(outputs: OutputFiles, overwrite: bool) -> None:
-    """Refuse outputs that cannot be written, and to replace files unless asked to."""
+def check_writable(outputs: OutputFiles, overwrite: bool) -> None:
+    """Refuse outputs that cannot be written, and existing ones unless `overwrite`."""
     for path in reversed(outputs.all):
         check_output(path, overwrite)
 
@@ -76,7 +76,7 @@ def check_free(outputs: OutputFiles, overwrite: bool) -> None:
 def working_folder(outputs: OutputFiles) -> Iterator[Path]:
     """A folder for unfinished files beside the outputs, on the same disk; always removed at the end.
 
-    Makes the outputs' folder where it is missing, and takes it away again if the run does not get through.
+    The outputs' folder is created if missing, and removed again if the run fails.
     """
     parent = outputs.result.absolute().parent
     made = make_folders(parent)
@@ -91,18 +91,18 @@ def working_folder(outputs: OutputFiles) -> Iterator[Path]:
             shutil.rmtree(work, ignore_errors=True)
     except BaseException:
         for folder in reversed(made):
-            with suppress(OSError):  # not empty: someone else has begun to use it
+            with suppress(OSError):  # not empty: someone else uses it meanwhile
                 folder.rmdir()
         raise
 
 
 def publish(work: OutputFiles, outputs: OutputFiles, overwrite: bool) -> None:
-    """Move the finished files to their place, the result last; they are on the disk when this returns."""
+    """Move the finished files to their final names, the result last; on return they are flushed to disk."""
     publish_files(list(zip(work.all, outputs.all, strict=True)), overwrite)
 
 
 def publish_files(pairs: Sequence[tuple[Path, Path]], overwrite: bool) -> None:
-    """Move each finished file to its final place, in this order."""
+    """Move each finished file to its final name, in this order."""
     for _, final in reversed(pairs):
         check_output(final, overwrite)
     for finished, final in pairs:

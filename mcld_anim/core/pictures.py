@@ -1,4 +1,4 @@
-"""Read and write still pictures: upright RGB in, PNG out; what cannot be a photo is refused undecoded."""
+"""Read and write still pictures: upright RGB in, PNG out; files that cannot be a photo are refused before decoding."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from mcld_anim.core.arrays import Picture
 from mcld_anim.core.errors import PictureError
 
-LEAST_SIDE = 32
-"""Pixels. A person in fewer has no parts to tell apart: DensePose's own maps are 112 pixels wide."""
+MIN_SIDE = 32
+"""Shortest allowed side in pixels. Parts of a smaller person cannot be told apart: DensePose's maps are 112 wide."""
 
-MOST_PIXELS = 120_000_000
-"""Pixels in all. Larger than any camera's common mode; 360 MB as RGB, what one picture may cost in memory."""
+MAX_PIXELS = 120_000_000
+"""Largest allowed picture in pixels. Common camera modes are smaller; as RGB it takes 360 MB of memory."""
 
 PHOTO_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".heic", ".avif"})
-"""Anything else is taken for a video."""
+"""File suffixes of photos; any other file is treated as a video."""
 
 WORKING_SIDE = 2048
-"""Pixels. Longer sides are scaled down to this: a part's texture has 200 x 200 texels, a face crop 112."""
+"""Longer side in pixels to which larger pictures are scaled: a part's texture has 200 x 200 texels, a face crop 112."""
 
 
 def check_picture(path: Path, what: str = "picture") -> None:
-    """Refuse, from the header alone, what `read_picture` would refuse."""
+    """Refuse what `read_picture` would refuse, from the header alone."""
     with _open(path, what) as image:
         _check_size(image, path, what)
 
@@ -32,15 +32,15 @@ def check_picture(path: Path, what: str = "picture") -> None:
 def read_picture(path: Path, what: str = "picture") -> Picture:
     """The picture in `path`: uint8 (H, W, 3) RGB in 0..255, upright, its longer side at most `WORKING_SIDE`.
 
-    Transparency is laid on white. `what` is the option's name for error messages.
+    Transparent pixels are composited on white. `what` is the option's name in error messages.
     """
     with _open(path, what) as image:
         _check_size(image, path, what)
-        image.draft("RGB", (WORKING_SIDE, WORKING_SIDE))  # JPEG: decode at a fraction where that is enough
+        image.draft("RGB", (WORKING_SIDE, WORKING_SIDE))  # JPEG: decode at reduced size where that suffices
         try:
             upright = ImageOps.exif_transpose(image)
             picture = _as_rgb(upright)
-        except Exception as error:  # decoders of damaged files raise whatever they stumble over
+        except Exception as error:  # decoders raise many error types on damaged files
             reason = " ".join(str(error).split())
             raise PictureError(f"{what} {path} is damaged ({reason}): save it again as PNG or JPEG") from error
     if max(picture.size) > WORKING_SIDE:
@@ -77,19 +77,19 @@ def _open(path: Path, what: str) -> Image.Image:
 
 def _check_size(image: Image.Image, path: Path, what: str) -> None:
     width, height = image.size
-    if min(width, height) < LEAST_SIDE:
+    if min(width, height) < MIN_SIDE:
         raise PictureError(
-            f"{what} {path} has {width}x{height} pixels: at least {LEAST_SIDE} on each side are needed to see a person"
+            f"{what} {path} has {width}x{height} pixels: at least {MIN_SIDE} on each side are needed to see a person"
         )
-    if width * height > MOST_PIXELS:
+    if width * height > MAX_PIXELS:
         raise PictureError(
-            f"{what} {path} has {width}x{height} pixels, more than the {MOST_PIXELS // 10**6} million "
+            f"{what} {path} has {width}x{height} pixels, more than the {MAX_PIXELS // 10**6} million "
             f"that are read: scale it down, {WORKING_SIDE} pixels on the longer side are enough"
         )
 
 
 def _as_rgb(image: Image.Image) -> Image.Image:
-    """8-bit RGB; 16-bit grey is scaled (Pillow would clip it), transparency is laid on white."""
+    """Convert to 8-bit RGB: 16-bit grey is scaled (Pillow would clip it), transparency composited on white."""
     if image.mode.startswith("I;16") or image.mode == "I":
         grey = (np.asarray(image).astype(np.uint32) // 257).clip(0, 255).astype(np.uint8)
         return Image.fromarray(grey).convert("RGB")

@@ -1,4 +1,4 @@
-"""What a run tells while it works: progress of each stage, seconds per stage, and every event."""
+"""What a run reports while it works: the progress and seconds of each stage, and every event."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from contextlib import contextmanager
 from mcld_anim.core.events import Event, EventSink, warn
 
 Progress = Callable[[str, int, int | None], None]
-"""Called with (stage, done, total); total is None while it is not known."""
+"""Called with (stage, done, total); total is None while unknown."""
 
 
 def ignore_progress(_stage: str, _done: int, _total: int | None) -> None:
-    """For callers that show nothing."""
+    """A progress callback that shows nothing."""
 
 
 class Stages:
-    """Collects seconds and events of one run, and passes progress and events on as they come."""
+    """Collects a run's seconds and events, and forwards progress and events as they occur."""
 
     def __init__(self, progress: Progress = ignore_progress, on_event: EventSink = warn) -> None:
         self.seconds: dict[str, float] = {}
@@ -36,17 +36,17 @@ class Stages:
             self.seconds[stage] = self.seconds.get(stage, 0.0) + time.perf_counter() - began
 
     def progress(self, stage: str, done: int, total: int | None) -> None:
-        """Say how far a stage is."""
+        """Report the progress of a stage."""
         self._progress(stage, done, total)
 
     def emit(self, event: Event) -> None:
-        """Remember an event for the report and pass it on; the same one only once."""
+        """Record an event for the report and forward it; an equal event only once."""
         if event not in self.events:
             self.events.append(event)
             self._on_event(event)
 
-    def rounded(self) -> dict[str, float]:
-        """Seconds per stage and in all, to the millisecond."""
+    def rounded_seconds(self) -> dict[str, float]:
+        """Seconds per stage and in total, to the millisecond."""
         return {stage: round(seconds, 3) for stage, seconds in self.seconds.items()} | {
             "total": round(time.perf_counter() - self._began, 3)
         }

@@ -8,7 +8,7 @@ import numpy as np
 
 from mcld_anim.body.clip import ClipFrame, FramePose
 from mcld_anim.core.arrays import Picture
-from mcld_anim.metrics.faces import equal_error, pair_similarities
+from mcld_anim.metrics.faces import equal_error_rate, pair_similarities
 from mcld_anim.model.appearance import SourceAppearance, with_face
 from mcld_anim.model.build import Mcld
 from mcld_anim.sampling.frame_maker import FrameMaker, SamplingSettings
@@ -46,7 +46,7 @@ def accuracy_figures(backend: FaceBackend | None, first_seed: int, identities: i
             if face is not None:
                 embeddings.append(face.embedding)
                 people.append(seed)
-    accuracy, _ = equal_error(*pair_similarities(np.stack(embeddings), np.array(people)))
+    accuracy, _ = equal_error_rate(*pair_similarities(np.stack(embeddings), np.array(people)))
     return {"face_accuracy": accuracy}
 
 

@@ -1,1 +1,1 @@
-"""Whether this installation can work, and what mends it: `mcld-anim doctor`."""
+"""Checks of this installation, and the remedy for every problem: `mcld-anim doctor`."""

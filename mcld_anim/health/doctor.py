@@ -1,19 +1,22 @@
-"""Everything the doctor looks at, weights and the choices of a run included: `examination`."""
+"""All checks of `mcld-anim doctor`, including the weights and what a run would choose: `diagnose`."""
 
 from __future__ import annotations
 
 import importlib
+import itertools
 from collections.abc import Iterator
 
 from mcld_anim.core.errors import McldAnimError
-from mcld_anim.health.findings import Finding, examine
+from mcld_anim.health.findings import Finding, run_checks
 from mcld_anim.health.machine import REINSTALL, TORCH, check_codecs, check_system, check_torch
 from mcld_anim.health.packages import check_conflicts, check_optional, check_required
 
+REINSTALL_PACKAGE = "pip install --force-reinstall --no-deps mcld-anim"
 
-def examination() -> list[Finding]:
-    """All findings, in the order in which they matter; beside each check: what mends it where it fails itself."""
-    return examine(
+
+def diagnose() -> list[Finding]:
+    """All findings, most important first. Each check is paired with the remedy for a failure of the check itself."""
+    return run_checks(
         {
             "system": (check_system, REINSTALL),
             "packages": (check_required, REINSTALL),
@@ -22,14 +25,14 @@ def examination() -> list[Finding]:
             "video": (check_codecs, "pip install --force-reinstall --no-deps av"),
             "optional": (check_optional, REINSTALL),
             "conflicts": (check_conflicts, REINSTALL),
-            "weights": (check_weights, "pip install --force-reinstall --no-deps mcld-anim"),
+            "weights": (check_weights, REINSTALL_PACKAGE),
             "stages": (check_stages, "mcld-anim models list"),
         }
     )
 
 
 def check_networks() -> Iterator[Finding]:
-    """Whether all that the networks are built from can be imported; the check fails with what cannot."""
+    """Import everything the networks are built from; an import error fails the check."""
     import diffusers
     import transformers
 
@@ -40,31 +43,29 @@ def check_networks() -> Iterator[Finding]:
 
 
 def check_weights() -> Iterator[Finding]:
-    """The embedded files by their checksums, pulled ones by their sizes: `models verify` reads those in full."""
-    from mcld_anim.weights.published import MODELS
-    from mcld_anim.weights.store import model_folder, problem, read_record
-    from mcld_anim.weights.table import verify_embedded
+    """Embedded weights are verified by checksum, pulled ones by size; `models verify` reads those in full."""
+    from mcld_anim.weights.inventory import EMBEDDED_MODEL, inventory
+    from mcld_anim.weights.published import published_model
 
-    broken = [f"{one.row.file}: {one.problem}" for one in verify_embedded() if one.problem]
-    if broken:
-        remedy = "pip install --force-reinstall --no-deps mcld-anim"
-        yield Finding("weights", "tiny", "bad", "; ".join(broken), remedy, blocks=True)
-    else:
-        yield Finding("weights", "tiny", "ok", "embedded, checksums verified")
-    for model in MODELS:
-        folder, remedy = model_folder(model.name), f"mcld-anim models pull {model.name}"
-        record = read_record(folder)
-        wrong = [text for file in model.files if (text := problem(folder, record.get(file.part), checksum=False))]
-        if not record:
-            yield Finding("weights", model.name, "note", f"not pulled ({model.purpose})", remedy)
-        elif wrong:
-            yield Finding("weights", model.name, "bad", "; ".join(wrong), remedy)
+    for name, group in itertools.groupby(inventory(checksums=False), lambda state: state.model):
+        states = list(group)
+        broken = [state for state in states if state.problem]
+        remedy = f"mcld-anim models pull {name}"
+        if name == EMBEDDED_MODEL and broken:
+            text = "; ".join(f"{state.label}: {state.problem}" for state in broken)
+            yield Finding("weights", name, "bad", text, REINSTALL_PACKAGE, blocks=True)
+        elif name == EMBEDDED_MODEL:
+            yield Finding("weights", name, "ok", "embedded, checksums verified")
+        elif not any(state.installed for state in states):
+            yield Finding("weights", name, "note", f"not pulled ({published_model(name).purpose})", remedy)
+        elif broken:
+            yield Finding("weights", name, "bad", "; ".join(str(state.problem) for state in broken), remedy)
         else:
-            yield Finding("weights", model.name, "ok", "pulled, sizes verified")
+            yield Finding("weights", name, "ok", "pulled, sizes verified")
 
 
 def check_stages() -> Iterator[Finding]:
-    """What `mcld-anim run` would take for each stage where all is left to it."""
+    """What `mcld-anim run` chooses for each stage when every option is auto."""
     from mcld_anim.core.device import choose_device
     from mcld_anim.model.choose import choose_densepose, choose_face, choose_model, find_model, has_packages
 
@@ -86,7 +87,7 @@ def check_stages() -> Iterator[Finding]:
 
 
 def missing_for_faces() -> tuple[str, str] | None:
-    """What insightface lacks here and the command for it; None where it could run."""
+    """What insightface lacks here and the command that installs it; None if it can run."""
     from mcld_anim.source.insightface_backend import check_package, find_model_folder
 
     try:

@@ -1,4 +1,4 @@
-"""What the doctor says: one finding per thing looked at, and the whole as text for people or for machines."""
+"""The doctor's findings: one per item checked, and all of them as JSON."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 Level = Literal["ok", "note", "bad"]
-"""As it should be; something optional that is not here; something wrong, with the command that mends it."""
+"""ok: as it should be; note: something optional is missing; bad: something is wrong and has a remedy."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One line of the doctor's."""
+    """One line of the doctor's report."""
 
     section: str
     name: str
     level: Level
     text: str
     remedy: str = ""
-    """A command; every "bad" finding has one."""
+    """The command that fixes it; every "bad" finding has one."""
     blocks: bool = False
-    """Whether `mcld-anim run` cannot work like this."""
+    """Whether it keeps `mcld-anim run` from working."""
 
     def __post_init__(self) -> None:
         if self.level == "bad" and not self.remedy:
@@ -31,23 +31,23 @@ class Finding:
 Check = Callable[[], Iterator[Finding]]
 
 
-def examine(checks: dict[str, tuple[Check, str]]) -> list[Finding]:
-    """Every check's findings in order; one that fails itself is a finding with the remedy that stands beside it."""
+def run_checks(checks: dict[str, tuple[Check, str]]) -> list[Finding]:
+    """The findings of all checks in order; a check that raises becomes a finding with its paired remedy."""
     findings = []
     for section, (check, remedy) in checks.items():
         try:
             findings += list(check())
-        except Exception as error:  # a broken installation raises anything, and to say so is what this is for
+        except Exception as error:  # a broken installation raises anything, and reporting it is this function's job
             reason = " ".join(str(error).split())[:200] or type(error).__name__
             findings.append(Finding(section, section, "bad", reason, remedy, blocks=True))
     return findings
 
 
 def can_run(findings: list[Finding]) -> bool:
-    """Whether the main job could run."""
+    """Whether `mcld-anim run` works: no finding blocks it."""
     return not any(finding.blocks for finding in findings)
 
 
 def as_json(findings: list[Finding]) -> dict[str, Any]:
-    """For machines."""
+    """The findings as JSON-compatible data."""
     return {"can_run": can_run(findings), "findings": [asdict(finding) for finding in findings]}

@@ -1,4 +1,4 @@
-"""The machine and what no run can do without: Python, memory, disk, torch and its device, FFmpeg's codecs."""
+"""Checks of the machine and of what every run needs: Python, memory, disk, torch and its device, FFmpeg's codecs."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from mcld_anim.health.findings import Finding
 from mcld_anim.weights.store import models_folder
 
-LEAST_MEMORY = 2e9
-"""Bytes available; a run of the embedded model holds about 1.5 GB."""
+MIN_MEMORY = 2e9
+"""Available memory in bytes below which a run may fail; the embedded model needs about 1.5 GB."""
 TORCH = "'torch>=2.13,<2.14'"
 REINSTALL = "pip install --force-reinstall mcld-anim"
 
@@ -25,7 +25,7 @@ def check_system() -> Iterator[Finding]:
     yield Finding("system", "python", "ok", f"{platform.python_version()} on {platform.platform()}")
     memory = psutil.virtual_memory()
     text = f"{memory.available / 1e9:.1f} of {memory.total / 1e9:.1f} GB available"
-    if memory.available < LEAST_MEMORY:
+    if memory.available < MIN_MEMORY:
         remedy = "end other programs, or lower --batch-size"
         yield Finding("system", "memory", "bad", text, remedy)
     else:
@@ -37,7 +37,7 @@ def check_system() -> Iterator[Finding]:
 
 
 def check_torch() -> Iterator[Finding]:
-    """torch, the device and number format that `auto` takes, and whether a GPU lies idle."""
+    """torch, the device and dtype that `auto` chooses, and whether a GPU is unused."""
     import torch
 
     from mcld_anim.core.device import choose_device, choose_dtype

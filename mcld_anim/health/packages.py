@@ -1,4 +1,4 @@
-"""Installed packages: those that a run needs, those that are optional, and pairs that get in each other's way."""
+"""Checks of installed packages: required ones, optional ones, and pairs that conflict."""
 
 from __future__ import annotations
 
@@ -39,15 +39,15 @@ DISTRIBUTIONS = {
     "imageio_ffmpeg": ("imageio-ffmpeg",),
     "dlib": ("dlib", "dlib-bin"),
 }
-"""Module -> the names it may be installed under, where they differ."""
+"""Module -> the distributions that provide it, if named differently."""
 
 OPENCV = ("opencv-python", "opencv-contrib-python", "opencv-python-headless", "opencv-contrib-python-headless")
 TORCHVISION_OFFSET = 15
-"""torchvision 0.(n + 15) belongs to torch 2.n, since 2.0."""
+"""Difference of minor versions: torchvision 0.(n + 15) belongs to torch 2.n, since 2.0."""
 
 
 def check_required() -> Iterator[Finding]:
-    """Every dependency in a version that this package accepts."""
+    """Whether every dependency is installed in an accepted version."""
     wrong = []
     try:
         needed = requires("mcld-anim") or []
@@ -70,7 +70,7 @@ def check_required() -> Iterator[Finding]:
 
 
 def check_optional() -> Iterator[Finding]:
-    """What is here of the packages that some options need; not one of them is imported."""
+    """Which optional packages are installed; none of them is imported."""
     for module, (purpose, remedy) in OPTIONAL.items():
         if importlib.util.find_spec(module) is None:
             yield Finding("packages", module, "note", f"not installed ({purpose})", remedy)
@@ -81,7 +81,7 @@ def check_optional() -> Iterator[Finding]:
 
 
 def check_conflicts() -> Iterator[Finding]:
-    """Pairs of packages that share a folder or must match, and do not say so themselves."""
+    """Pairs of packages that share a folder or must match but do not declare it."""
     if installed("onnxruntime") and installed("onnxruntime-gpu"):
         kept = "onnxruntime-gpu" if shutil.which("nvidia-smi") else "onnxruntime"
         remedy = f"pip uninstall -y onnxruntime onnxruntime-gpu && pip install {kept}"
@@ -99,10 +99,10 @@ def check_conflicts() -> Iterator[Finding]:
 
 
 def check_torchvision() -> Iterator[Finding]:
-    """torchvision must be built for the very torch that is here; where it is not, importing it fails.
+    """Whether torchvision was built for the installed torch build; otherwise importing it fails.
 
-    transformers imports it where it is installed, and fails with it: then nothing runs (seen with torchvision 0.28.0
-    from PyPI beside torch 2.13.0+cpu).
+    transformers imports torchvision if it is installed, and fails with it: then nothing runs (seen with torchvision
+    0.28.0 from PyPI beside torch 2.13.0+cpu).
     """
     found, torch_version = installed("torchvision"), installed("torch")
     if found is None or torch_version is None:
@@ -112,10 +112,10 @@ def check_torchvision() -> Iterator[Finding]:
     matches = ".".join(found.split(".")[:2]) == wanted
     try:
         importlib.import_module("torchvision")
-    except Exception as error:  # an operator that is missing, a library that does not load
+    except Exception as error:  # a missing operator, a library that does not load
         reason = " ".join(str(error).split())[:120]
         text = f"torchvision {found} does not load beside torch {torch_version} ({reason})"
-        if matches:  # the right version, built for another torch: only the index that torch came from has the other
+        if matches:  # right version, built for another torch: the matching build is only on torch's own index
             remedy = "pip uninstall -y torchvision"
         yield Finding("conflicts", "torchvision", "bad", text, remedy, blocks=True)
     else:
@@ -125,7 +125,7 @@ def check_torchvision() -> Iterator[Finding]:
 
 
 def installed(name: str) -> str | None:
-    """The version of a distribution, None where it is not here."""
+    """The version of a distribution; None if it is not installed."""
     try:
         return version(name)
     except PackageNotFoundError:

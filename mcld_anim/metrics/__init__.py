@@ -1,2 +1,1 @@
-"""How good pictures are: PSNR, SSIM (plain and the two published variants), face similarity, Frechet
-distance."""
+"""Picture quality metrics: PSNR, SSIM (plain and the two published variants), face similarity, Frechet distance."""

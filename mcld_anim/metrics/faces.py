@@ -1,4 +1,4 @@
-"""Distances between face embeddings, as float vectors (E,) of any length scale."""
+"""Distances between face embeddings, float vectors (E,) of any norm."""
 
 from __future__ import annotations
 
@@ -16,26 +16,28 @@ def cosine_similarity(first: Embedding, second: Embedding) -> float:
 
 
 def euclidean_distance(first: Embedding, second: Embedding) -> float:
-    """|a - b| of the raw embeddings; it grows with their length, which the embedder does not normalise."""
+    """|a - b| of the raw embeddings; it scales with their norm, which the embedder does not normalise."""
     return float(np.linalg.norm(first.astype(np.float64) - second.astype(np.float64)))
 
 
-def equal_error(own: Float[np.ndarray, " pairs"], others: Float[np.ndarray, " pairs"]) -> tuple[float, float]:
-    """How well a threshold tells similarities of one person's pairs from those of two: (accuracy, threshold).
+def equal_error_rate(
+    genuine: Float[np.ndarray, " pairs"], impostor: Float[np.ndarray, " pairs"]
+) -> tuple[float, float]:
+    """Verification (accuracy, threshold) at the equal error rate, from similarities of genuine and impostor pairs.
 
-    The threshold (-1..1) is that of equal error, where as many own pairs are missed as other pairs are taken.
+    At this threshold (-1..1) the false rejection rate of genuine pairs equals the false acceptance rate of impostors.
     """
     thresholds = np.linspace(-1, 1, 801)
-    missed = np.searchsorted(np.sort(own), thresholds) / len(own)
-    taken = 1 - np.searchsorted(np.sort(others), thresholds) / len(others)
-    equal = int(np.abs(missed - taken).argmin())
-    return float(1 - (missed[equal] + taken[equal]) / 2), float(thresholds[equal])
+    rejected = np.searchsorted(np.sort(genuine), thresholds) / len(genuine)
+    accepted = 1 - np.searchsorted(np.sort(impostor), thresholds) / len(impostor)
+    equal = int(np.abs(rejected - accepted).argmin())
+    return float(1 - (rejected[equal] + accepted[equal]) / 2), float(thresholds[equal])
 
 
 def pair_similarities(
     embeddings: Float[np.ndarray, "faces dimensions"], people: Int[np.ndarray, " faces"]
-) -> tuple[Float[np.ndarray, " own"], Float[np.ndarray, " others"]]:
-    """Cosine similarities of all pairs of faces: those of one person, and those of two."""
+) -> tuple[Float[np.ndarray, " genuine"], Float[np.ndarray, " impostor"]]:
+    """Cosine similarities of all pairs of faces: genuine pairs (same person) and impostor pairs (two people)."""
     directions = embeddings / np.linalg.norm(embeddings, axis=1, keepdims=True)
     first, second = np.triu_indices(len(people), 1)
     cosines = np.einsum("pd,pd->p", directions[first], directions[second])

@@ -13,8 +13,8 @@ Features = Float[np.ndarray, "samples dimensions"]
 def frechet_distance(real: Features, generated: Features) -> float:
     """|m - m'|^2 + Tr(C + C' - 2 (C C')^(1/2)) of Gaussians fitted to both sets (sample covariance).
 
-    The trace of the square root is the sum of the square roots of the eigenvalues of C C', which are real and
-    not negative because C and C' are covariances; rounding below zero is cut off.
+    The trace of the square root is the sum of the square roots of the eigenvalues of C C'. They are real and
+    non-negative because C and C' are covariances; negative rounding errors are clipped to zero.
     """
     if real.ndim != 2 or generated.ndim != 2 or real.shape[1] != generated.shape[1]:
         raise UsageError(f"feature sets of shapes {real.shape} and {generated.shape}: expected (samples, dimensions)")

@@ -1,9 +1,9 @@
-"""PSNR and SSIM between pictures, also inside a mask.
+"""PSNR and SSIM between pictures, optionally inside a mask.
 
-Pictures are float arrays (H, W, 3) RGB in 0..1 unless said otherwise; uint8 pictures are divided by 255.
-SSIM is that of Wang et al. 2004 ("Image quality assessment", equation 13); the means over windows follow
-scikit-image: windows that reach over the border do not count. The published MCLD evaluation uses two variants
-with fixed peculiarities (`ssim_published`, `ssim_256_published`); they are kept so that numbers compare.
+Pictures are float arrays (H, W, 3) RGB in 0..1 unless stated otherwise; uint8 pictures are divided by 255. SSIM is that
+of Wang et al. 2004 ("Image quality assessment", equation 13). Means over windows follow scikit-image: windows that
+cross the border do not count. The published MCLD evaluation uses two variants with peculiarities (`ssim_published`,
+`ssim_256_published`), kept so that numbers are comparable.
 """
 
 from __future__ import annotations
@@ -56,8 +56,7 @@ def ssim_published(predicted: AnyPicture, truth: AnyPicture) -> float:
 
 
 def ssim_256_published(predicted: AnyPicture, truth: AnyPicture) -> float:
-    """The published table's "SSIM_256": Gaussian windows on 0..255, data range = the prediction's max -
-    min."""
+    """The published table's "SSIM_256": Gaussian windows on 0..255, data range = the prediction's max - min."""
     predicted, truth = _as_float(predicted) * 255, _as_float(truth) * 255
     _same_shape(predicted, truth)
     data_range = float(predicted.max() - predicted.min())
@@ -90,7 +89,7 @@ def _uniform(plane: np.ndarray) -> np.ndarray:
 
 
 def _inner_mean(similarity: np.ndarray, border: int, mask: Mask | None = None) -> float:
-    """Mean over the windows that lie inside the picture (and, with a mask, are centred in it)."""
+    """Mean over the windows that lie inside the picture and, with a mask, are centred in it."""
     height, width = similarity.shape[:2]
     if min(height, width) <= 2 * border:
         raise UsageError(

@@ -1,1 +1,1 @@
-"""The networks of MCLD, how they are built and loaded, and the encoded source."""
+"""The networks of MCLD, their construction and loading, and the encoded source."""

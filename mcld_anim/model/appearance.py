@@ -13,7 +13,7 @@ from torch import Tensor
 from mcld_anim.core.arrays import Atlas, AtlasMask, Iuv, Picture, Texture
 from mcld_anim.core.errors import PoseError, UsageError
 from mcld_anim.core.pixels import to_signed
-from mcld_anim.model.attention import AppearanceKeys
+from mcld_anim.model.attention import ProjectedAppearance
 from mcld_anim.model.build import Mcld
 from mcld_anim.model.focal import FocalTokens, route_tokens
 from mcld_anim.model.reference_net import ReferenceFeatures
@@ -45,7 +45,7 @@ class SourceAppearance:
     texture_embedding: Float[Tensor, "1 1 width"]
     tokens: FocalTokens
     reference: ReferenceFeatures
-    keys: AppearanceKeys
+    projected: ProjectedAppearance
     """Keys and values of reference and tokens, all that the denoiser needs."""
 
 
@@ -61,7 +61,7 @@ def encode_source(
 
     The photo is squashed to the model's frame size, as published: crop it to that aspect ratio before. Every
     network that sees the source runs once (CLIP twice: for photo and texture).
-    reference_dtype: see `Denoiser.project`.
+    reference_dtype: see `Denoiser.project_source`.
     """
     if not iuv[..., 0].any():
         raise PoseError(
@@ -90,7 +90,7 @@ def encode_source(
         texture_embedding=texture_embedding,
         tokens=tokens,
         reference=reference,
-        keys=mcld.denoiser.project(reference, tokens, reference_dtype),
+        projected=mcld.denoiser.project_source(reference, tokens, reference_dtype),
     )
 
 
@@ -100,7 +100,7 @@ def with_face(source: SourceAppearance, face: Face, mcld: Mcld) -> SourceAppeara
     options = mcld.options
     embeddings = source.image_embedding, source.texture_embedding
     tokens = route_tokens(*embeddings, encode_face(mcld, face), options.conditions, options.aggregation)
-    return replace(source, face=face, tokens=tokens, keys=mcld.denoiser.project(source.reference, tokens))
+    return replace(source, face=face, tokens=tokens, projected=mcld.denoiser.project_source(source.reference, tokens))
 
 
 def resized(picture: Picture, size: tuple[int, int]) -> Picture:

@@ -1,13 +1,11 @@
-"""The attention processors of the ReferenceNet and the denoiser, and what they are handed per call.
+"""The attention processors of the ReferenceNet and the denoiser, and their per-call contexts.
 
-MCLD's mutual self-attention (Cao et al. 2025, section 3.2, after Animate Anyone): a denoiser layer attends
-to its own tokens and to those that enter the same layer of the ReferenceNet, which live in one space:
-softmax(Q [K; K_ref]^T / sqrt(d)) [V; V_ref]. Its cross attention sees the tokens of its stage plus a separate
-face branch (IP-Adapter's decoupled cross attention): attention(Q, K, V) + scale * attention(Q, K_face,
-V_face).
+MCLD's mutual self-attention (Cao et al. 2025, section 3.2, after Animate Anyone): a denoiser layer attends to its own
+tokens and to the reference features that enter the same layer of the ReferenceNet, in one feature space:
+softmax(Q [K; K_ref]^T / sqrt(d)) [V; V_ref]. Its cross attention reads the tokens of its stage plus a separate face
+branch (IP-Adapter's decoupled cross attention): attention(Q, K, V) + scale * attention(Q, K_face, V_face).
 
-Nothing is kept in the modules: a call's inputs travel in the context object given as
-`cross_attention_kwargs`.
+The modules hold no state: a call's inputs travel in the context passed through `cross_attention_kwargs`.
 """
 
 from __future__ import annotations
@@ -22,7 +20,7 @@ from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 
 
-class KeysValues(NamedTuple):
+class KeyValues(NamedTuple):
     """Projected keys and values of one attention layer, each (rows, heads, tokens, head width)."""
 
     keys: Tensor
@@ -30,52 +28,51 @@ class KeysValues(NamedTuple):
 
 
 @dataclass(frozen=True)
-class AppearanceKeys:
-    """All that the denoiser reads of a source: keys and values per attention layer, projected once.
+class ProjectedAppearance:
+    """The source as the denoiser reads it: keys and values per attention layer, projected once.
 
-    `rows` is 1 (every frame shows this source) or the number of conditional frames. The maps go from the
-    name of a transformer block to its keys; a layer without an entry in `tokens` or `face` has nothing to
-    see there.
+    `rows` is 1 (every frame shows this source) or the number of conditional frames. The maps go from the name of a
+    transformer block to its keys and values; a layer without an entry in `tokens` or `face` reads nothing there.
     """
 
     rows: int
-    reference: Mapping[str, KeysValues]
-    tokens: Mapping[str, KeysValues]
-    face: Mapping[str, KeysValues]
+    reference: Mapping[str, KeyValues]
+    tokens: Mapping[str, KeyValues]
+    face: Mapping[str, KeyValues]
 
-    def with_face_weight(self, factor: float) -> AppearanceKeys:
-        """The face branch with `factor` times its weight: its output is linear in the values."""
+    def with_face_weight(self, factor: float) -> ProjectedAppearance:
+        """The same appearance with the face branch weighted by `factor`: its output is linear in the values."""
         if factor == 1:
             return self
-        face = {layer: KeysValues(kv.keys, kv.values * factor) for layer, kv in self.face.items()}
+        face = {layer: KeyValues(kv.keys, kv.values * factor) for layer, kv in self.face.items()}
         return replace(self, face=face)
 
-    def select(self, rows: Tensor) -> AppearanceKeys:
-        """The appearances of the given row numbers (int64, may repeat), e.g. one per frame of each source."""
+    def select(self, rows: Tensor) -> ProjectedAppearance:
+        """The given rows (int64 indices, may repeat), e.g. a source's row once per frame."""
 
-        def pick(layers: Mapping[str, KeysValues]) -> dict[str, KeysValues]:
-            return {layer: KeysValues(*(part.index_select(0, rows) for part in kv)) for layer, kv in layers.items()}
+        def pick(layers: Mapping[str, KeyValues]) -> dict[str, KeyValues]:
+            return {layer: KeyValues(*(part.index_select(0, rows) for part in kv)) for layer, kv in layers.items()}
 
-        return AppearanceKeys(len(rows), pick(self.reference), pick(self.tokens), pick(self.face))
+        return ProjectedAppearance(len(rows), pick(self.reference), pick(self.tokens), pick(self.face))
 
 
 @dataclass(frozen=True)
 class DenoiserContext:
-    """One denoiser call: rows [0, plain_rows) are unconditional, the rest see `appearance` in order."""
+    """One denoiser call: rows [0, unconditional_rows) are unconditional, the rest read `appearance` in order."""
 
-    appearance: AppearanceKeys
-    plain_rows: int
+    appearance: ProjectedAppearance
+    unconditional_rows: int
 
 
 @dataclass(frozen=True)
 class ReferenceContext:
-    """One ReferenceNet call; each layer puts what it hands over, (rows, tokens, channels), under its name."""
+    """One ReferenceNet call; each layer writes its features (rows, tokens, channels) under its name."""
 
     features: dict[str, Tensor] = field(default_factory=dict)
 
 
-class HandOver:
-    """Self attention of the ReferenceNet: hands over the states that enter it, then attends to them."""
+class ReferenceWriter:
+    """Self attention of the ReferenceNet: writes its input to the context as reference features, then attends to it."""
 
     def __init__(self, layer: str) -> None:
         self.layer = layer
@@ -94,7 +91,7 @@ class HandOver:
 
 
 class TokenCrossAttention:
-    """Cross attention of the ReferenceNet: the picture tokens given to the network as a whole."""
+    """Cross attention of the ReferenceNet: attends to the image tokens given to the network."""
 
     def __call__(
         self,
@@ -109,7 +106,7 @@ class TokenCrossAttention:
 
 
 class MutualSelfAttention:
-    """Self attention of the denoiser: plain rows see their own tokens, the others [own; reference]."""
+    """Self attention of the denoiser: unconditional rows attend to their own tokens, the rest to [own; reference]."""
 
     def __init__(self, layer: str) -> None:
         self.layer = layer
@@ -123,24 +120,24 @@ class MutualSelfAttention:
         *,
         context: DenoiserContext,
     ) -> Tensor:
-        plain = context.plain_rows
+        start = context.unconditional_rows
         queries = split_heads(attn.to_q(hidden_states), attn.heads)
-        own = project(attn.to_k, attn.to_v, hidden_states, attn.heads)
+        own = project_key_values(attn.to_k, attn.to_v, hidden_states, attn.heads)
         reference = context.appearance.reference[self.layer]
         parts = []
-        if plain:
-            parts.append(scaled_dot_product_attention(queries[:plain], own.keys[:plain], own.values[:plain]))
-        if plain < len(queries):
-            keys = _append_tokens(own.keys[plain:], reference.keys)
-            values = _append_tokens(own.values[plain:], reference.values)
-            parts.append(scaled_dot_product_attention(queries[plain:], keys, values))
-        return project_out(attn, _join_rows(parts))
+        if start:
+            parts.append(scaled_dot_product_attention(queries[:start], own.keys[:start], own.values[:start]))
+        if start < len(queries):
+            keys = _concat_tokens(own.keys[start:], reference.keys)
+            values = _concat_tokens(own.values[start:], reference.values)
+            parts.append(scaled_dot_product_attention(queries[start:], keys, values))
+        return project_out(attn, _concat_rows(parts))
 
 
 class FocalCrossAttention(nn.Module):
     """Cross attention of the denoiser: the tokens of its stage, plus `scale` times the face branch.
 
-    Plain rows have zero tokens. Keys and values have no bias, so what they would read is exactly zero.
+    Unconditional rows have zero tokens. The key and value projections have no bias, so their attention is exactly zero.
     """
 
     def __init__(self, layer: str, width: int, token_dim: int, scale: float) -> None:
@@ -159,28 +156,28 @@ class FocalCrossAttention(nn.Module):
         *,
         context: DenoiserContext,
     ) -> Tensor:
-        plain = context.plain_rows
-        queries = split_heads(attn.to_q(hidden_states[plain:]), attn.heads)
+        start = context.unconditional_rows
+        queries = split_heads(attn.to_q(hidden_states[start:]), attn.heads)
         tokens = context.appearance.tokens.get(self.layer)
         face = context.appearance.face.get(self.layer)
-        seen = torch.zeros_like(queries) if tokens is None else _read(queries, tokens)
+        states = torch.zeros_like(queries) if tokens is None else _attend(queries, tokens)
         if face is not None:
-            seen = seen + self.scale * _read(queries, face)
-        if plain:
-            nothing = seen.new_zeros((plain, *seen.shape[1:]))
-            seen = _join_rows([nothing, seen])
-        return project_out(attn, seen)
+            states = states + self.scale * _attend(queries, face)
+        if start:
+            unconditional = states.new_zeros((start, *states.shape[1:]))
+            states = _concat_rows([unconditional, states])
+        return project_out(attn, states)
 
 
 def attend(attn: Attention, hidden_states: Tensor, tokens: Tensor) -> Tensor:
-    """Ordinary attention of (B, N, C) states to (B, M, D) tokens with the layer's projections: (B, N, C)."""
+    """Ordinary attention of (B, N, C) states to (B, M, D) tokens with the layer's projections; returns (B, N, C)."""
     queries = split_heads(attn.to_q(hidden_states), attn.heads)
-    return project_out(attn, _read(queries, project(attn.to_k, attn.to_v, tokens, attn.heads)))
+    return project_out(attn, _attend(queries, project_key_values(attn.to_k, attn.to_v, tokens, attn.heads)))
 
 
-def project(to_keys: nn.Module, to_values: nn.Module, tokens: Tensor, heads: int) -> KeysValues:
-    """Keys and values of (B, N, D) tokens, each (B, heads, N, head width)."""
-    return KeysValues(split_heads(to_keys(tokens), heads), split_heads(to_values(tokens), heads))
+def project_key_values(to_keys: nn.Module, to_values: nn.Module, tokens: Tensor, heads: int) -> KeyValues:
+    """Project (B, N, D) tokens to keys and values, each (B, heads, N, head width)."""
+    return KeyValues(split_heads(to_keys(tokens), heads), split_heads(to_values(tokens), heads))
 
 
 def split_heads(states: Tensor, heads: int) -> Tensor:
@@ -196,17 +193,17 @@ def project_out(attn: Attention, states: Tensor) -> Tensor:
     return merged
 
 
-def _read(queries: Tensor, kv: KeysValues) -> Tensor:
-    return scaled_dot_product_attention(queries, _match_rows(kv.keys, queries), _match_rows(kv.values, queries))
+def _attend(queries: Tensor, kv: KeyValues) -> Tensor:
+    return scaled_dot_product_attention(queries, _expand_rows(kv.keys, queries), _expand_rows(kv.values, queries))
 
 
-def _append_tokens(own: Tensor, reference: Tensor) -> Tensor:
-    return torch.cat([own, _match_rows(reference, own)], dim=2)
+def _concat_tokens(own: Tensor, reference: Tensor) -> Tensor:
+    return torch.cat([own, _expand_rows(reference, own)], dim=2)
 
 
-def _match_rows(states: Tensor, like: Tensor) -> Tensor:
+def _expand_rows(states: Tensor, like: Tensor) -> Tensor:
     return states.expand(len(like), -1, -1, -1)
 
 
-def _join_rows(parts: list[Tensor]) -> Tensor:
+def _concat_rows(parts: list[Tensor]) -> Tensor:
     return parts[0] if len(parts) == 1 else torch.cat(parts)

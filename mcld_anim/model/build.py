@@ -40,9 +40,9 @@ class Mcld(nn.Module):
 
 
 def build_mcld(options: ModelOptions) -> Mcld:
-    """All networks with fresh weights, in training mode as torch builds them.
+    """All networks with newly initialised weights, in training mode (torch's default).
 
-    Under `torch.device("meta")` it takes no memory, which is enough to count.
+    Under `torch.device("meta")` it takes no memory, which suffices for counting parameters.
     """
     unet = options.unet
     return Mcld(
@@ -58,7 +58,7 @@ def build_mcld(options: ModelOptions) -> Mcld:
 
 
 def build_image_encoder(options: ImageEncoderOptions) -> CLIPVisionModelWithProjection:
-    """The CLIP picture encoder; `image_embeds` of (B, 3, S, S) normalised pixels are (B, D)."""
+    """The CLIP image encoder; `image_embeds` of (B, 3, S, S) normalised pixels are (B, D)."""
     return CLIPVisionModelWithProjection(
         CLIPVisionConfig(
             image_size=options.image_size,

@@ -1,69 +1,101 @@
-"""Which model runs, and which estimators go with it, where the user leaves that open."""
+"""The choice of the model and of matching estimators where the user leaves it open."""
 
 from __future__ import annotations
 
 import importlib.util
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import torch
-
-from mcld_anim.core.errors import WeightsError
+from mcld_anim.core.errors import UsageError, WeightsError
 from mcld_anim.options.model import ModelOptions, load_model_options
+from mcld_anim.options.run import MODEL_NAMES
+from mcld_anim.weights.inventory import EMBEDDED_MODEL
 from mcld_anim.weights.published import MODELS, published_model
 from mcld_anim.weights.store import first_pulled, is_pulled, model_folder
 from mcld_anim.weights.table import EMBEDDED_FOLDER
 
-TINY, PUBLISHED = "tiny", "mcld-sd15"
+if TYPE_CHECKING:
+    import torch  # annotations only: `check_model` runs before torch is imported
+
+TINY, PUBLISHED = EMBEDDED_MODEL, "mcld-sd15"
 CONFIGURATION_NAME = "model.yaml"
-"""In a user's own folder of weights: its architecture. Without it the published one is assumed."""
+"""Name of the architecture file in a user's folder of weights. Without it the published architecture is assumed."""
+MCLD_PARTS = ("vae", "image_encoder", "reference_net", "denoiser", "pose_guider", "face_tokens", "detail")
+"""Names of the networks of `Mcld` and of their files; "detail" is optional."""
 
 
 @dataclass(frozen=True)
 class ChosenModel:
-    """A diffusion model's architecture and where its files lie, one per network."""
+    """A diffusion model's architecture and the folder of its files, one per network."""
 
     name: str
     options: ModelOptions
     folder: Path
     embedder: str
-    """The face backend whose embeddings it was trained with; others mean nothing to it."""
+    """The face backend whose embeddings the model was trained with; it cannot interpret any other's."""
+
+
+def check_model(name: str) -> None:
+    """Raise UsageError if `--model` is neither a known name nor a folder with every file of a model.
+
+    Only file names and `model.yaml` are read. A known name whose weights are not pulled passes; `find_model` refuses
+    it.
+    """
+    if name in MODEL_NAMES:
+        return
+    folder = Path(name).expanduser()
+    if not folder.is_dir():
+        raise UsageError(f"--model {name} is not known; choose {', '.join(MODEL_NAMES)} or give a folder")
+    detail = folder_options(folder).detail is not None
+    files = [f"{part}.safetensors" for part in MCLD_PARTS if detail or part != "detail"]
+    missing = [file for file in files if not (folder / file).is_file()]
+    if missing:
+        raise UsageError(
+            f"--model {name} holds no model: {', '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing; "
+            "`mcld-anim models convert` writes such a folder"
+        )
+
+
+def folder_options(folder: Path) -> ModelOptions:
+    """The architecture of a user's folder of weights: its own, or the published one if it has no `model.yaml`."""
+    own = folder / CONFIGURATION_NAME
+    return load_model_options(own if own.is_file() else "mcld_sd15")
 
 
 def choose_model(name: str, device: torch.device) -> str:
-    """What `--model` means here: "auto" is the published model where it is pulled and an accelerator is present."""
+    """Resolve `--model`: "auto" is the published model if it is pulled and an accelerator is present, else tiny."""
     if name != "auto":
         return name
     return PUBLISHED if device.type != "cpu" and is_pulled(published_model(PUBLISHED)) else TINY
 
 
 def find_model(name: str) -> ChosenModel:
-    """The model called `name`, or in the folder of that name; WeightsError where it is not here."""
+    """The model called `name`, or in the folder of that name; raises WeightsError if it is not here."""
     if name == TINY:
         return ChosenModel(name, load_model_options(TINY), EMBEDDED_FOLDER, TINY)
     for model in MODELS:
         if model.use == "model" and model.name == name:
             if not is_pulled(model):
                 raise WeightsError(f"the model {name} is not complete here: run `mcld-anim models pull {name}`")
-            return _large(name, load_model_options(model.configuration), model_folder(name))
+            return _with_embedder(name, load_model_options(model.configuration), model_folder(name))
     folder = Path(name).expanduser()
     if not folder.is_dir():
         raise WeightsError(f"--model {name} is neither auto, tiny nor {PUBLISHED} nor a folder: give one of these")
-    own = folder / CONFIGURATION_NAME
-    return _large(str(folder), load_model_options(own if own.is_file() else "mcld_sd15"), folder)
+    return _with_embedder(str(folder), folder_options(folder), folder)
 
 
-def _large(name: str, options: ModelOptions, folder: Path) -> ChosenModel:
-    """Embeddings of 512 numbers are insightface's, of 128 the embedded embedder's."""
+def _with_embedder(name: str, options: ModelOptions, folder: Path) -> ChosenModel:
+    """Infer the embedder from the embedding size: 512 is insightface's, 128 the embedded embedder's."""
     small = options.face.embedding_dim == load_model_options(TINY).face.embedding_dim
     return ChosenModel(name, options, folder, TINY if small else "insightface")
 
 
 def choose_densepose(name: str, model: ChosenModel) -> str:
-    """What `--densepose` means here: "auto" is the best estimator present that fits the model.
+    """Resolve `--densepose`: "auto" is the best estimator present that fits the model.
 
-    The embedded model has learned from the embedded estimator's kind of people; that one sees nothing in photographs,
-    so it is never taken for another model unless it is asked for.
+    The embedded model and the embedded estimator were trained on the same kind of rendered people. The latter detects
+    nothing in photographs, so "auto" never chooses it for another model.
     """
     if name != "auto":
         return name
@@ -80,18 +112,18 @@ def choose_densepose(name: str, model: ChosenModel) -> str:
 
 
 def best_densepose() -> str | None:
-    """The best estimator of photographs that could run here, None where there is none."""
+    """The best estimator for photographs that can run here; None if there is none."""
     if has_packages("detectron2", "densepose") and first_pulled("densepose"):
         return "detectron2"
     return "torchscript" if first_pulled("torchscript") else None
 
 
-def choose_alone(name: str) -> str:
-    """What `--densepose` means where no diffusion model follows."""
+def choose_standalone_densepose(name: str) -> str:
+    """Resolve `--densepose` for commands without a diffusion model."""
     return best_densepose() or TINY if name == "auto" else name
 
 
-def choose_face_alone(name: str) -> str:
+def choose_standalone_face(name: str) -> str:
     """What `--face` means where no diffusion model follows."""
     if name != "auto":
         return name
@@ -99,17 +131,17 @@ def choose_face_alone(name: str) -> str:
 
 
 def choose_face(name: str, model: ChosenModel) -> str:
-    """What `--face` means here: "auto" is the embedder that the model was trained with."""
+    """Resolve `--face`: "auto" is the embedder the model was trained with."""
     return model.embedder if name == "auto" else name
 
 
 def has_packages(*names: str) -> bool:
-    """Whether these packages are installed; they are not imported. A mere folder of that name is none."""
+    """Whether these packages are installed; they are not imported. A folder without `__init__.py` does not count."""
     specs = [importlib.util.find_spec(name) for name in names]
     return all(spec is not None and spec.origin is not None for spec in specs)
 
 
 def default_pulls() -> tuple[str, ...]:
-    """What `models pull` fetches without a name: all that a first frame of the published model needs here."""
+    """What `models pull` fetches without a name: everything the published model needs to make a frame here."""
     with_detectron2 = has_packages("detectron2", "densepose")
     return PUBLISHED, "densepose-r101" if with_detectron2 else "densepose-torchscript-r101", "antelopev2"

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from mcld_anim.model.attention import AppearanceKeys, DenoiserContext, KeysValues, project
+from mcld_anim.model.attention import DenoiserContext, KeyValues, ProjectedAppearance, project_key_values
 from mcld_anim.model.focal import FocalTokens
 from mcld_anim.model.reference_net import ReferenceFeatures
 from mcld_anim.model.unet import build_denoising_unet, transformer_blocks
@@ -14,50 +14,50 @@ from mcld_anim.options.model import UNetOptions
 
 
 class Denoiser(nn.Module):
-    """A Stable Diffusion UNet with the attention of `model.attention`: mutual to the reference, and focal."""
+    """A Stable Diffusion UNet with mutual self-attention and focal cross attention, see `model.attention`."""
 
     def __init__(self, options: UNetOptions, face_scale: float) -> None:
         super().__init__()
         self.unet = build_denoising_unet(options, face_scale)
 
     def enable_gradient_checkpointing(self) -> None:
-        """Trade time for memory in training: recompute each block in the backward pass."""
+        """Recompute each block in the backward pass: training takes less memory and more time."""
         self.unet.enable_gradient_checkpointing()
 
-    def project(
+    def project_source(
         self, reference: ReferenceFeatures, tokens: FocalTokens, reference_dtype: torch.dtype | None = None
-    ) -> AppearanceKeys:
+    ) -> ProjectedAppearance:
         """Project a source to keys and values, once for all frames and steps.
 
-        reference_dtype: round the reference features to this precision first. The published code hands them
-        over in float16 whatever it computes in; None (no rounding) is more exact.
+        reference_dtype: the precision to which reference features are rounded first. The published code stores them
+        in float16 whatever its compute dtype; None (no rounding) is more exact.
         """
-        by_layer: dict[str, KeysValues] = {}
-        token_keys: dict[str, KeysValues] = {}
-        face_keys: dict[str, KeysValues] = {}
+        reference_kv: dict[str, KeyValues] = {}
+        token_kv: dict[str, KeyValues] = {}
+        face_kv: dict[str, KeyValues] = {}
         for layer, block in transformer_blocks(self.unet):
             own, cross = block.attn1, block.attn2
             features = reference[layer]
             if reference_dtype is not None:
                 features = features.to(reference_dtype).to(features.dtype)
-            by_layer[layer] = project(own.to_k, own.to_v, features, own.heads)
+            reference_kv[layer] = project_key_values(own.to_k, own.to_v, features, own.heads)
             stage = tokens.stage(layer)
             if stage is not None:
-                token_keys[layer] = project(cross.to_k, cross.to_v, stage, cross.heads)
+                token_kv[layer] = project_key_values(cross.to_k, cross.to_v, stage, cross.heads)
             if tokens.face is not None:
                 branch = cross.processor
-                face_keys[layer] = project(branch.to_k_ip, branch.to_v_ip, tokens.face, cross.heads)
+                face_kv[layer] = project_key_values(branch.to_k_ip, branch.to_v_ip, tokens.face, cross.heads)
         rows = len(next(iter(reference.values())))
         if tokens.rows not in (None, rows):
             raise ValueError(f"{rows} sources in the reference features, but {tokens.rows} in the tokens")
-        return AppearanceKeys(rows, by_layer, token_keys, face_keys)
+        return ProjectedAppearance(rows, reference_kv, token_kv, face_kv)
 
     def forward(
         self,
         latents: Float[Tensor, "batch channels h w"],
         timestep: int | Tensor,
         pose_features: Float[Tensor, "poses c0 h w"],
-        appearance: AppearanceKeys,
+        appearance: ProjectedAppearance,
         guided: bool = False,
         dropped: Bool[Tensor, " batch"] | None = None,
     ) -> Tensor | tuple[Tensor, Tensor]:
@@ -65,10 +65,10 @@ class Denoiser(nn.Module):
 
         latents: (B, C, h, w) noisy latents, one frame per row.
         timestep: one for all rows, or (B,).
-        pose_features: (B, C0, h, w) or (1, C0, h, w) from the Pose Guider; both guidance halves see them.
+        pose_features: (B, C0, h, w) or (1, C0, h, w) from the Pose Guider; both halves of the pair read them.
         appearance: from `project`, of one source for all rows or of B sources.
-        dropped: (B,) bool, training only: rows that see neither reference nor tokens. Best left on the CPU, which
-        reads it: it would have to wait for another device.
+        dropped: (B,) bool, training only: rows trained unconditionally, without reference features and tokens. Keep it
+        on the CPU, which reads it: reading it from another device would synchronise.
         """
         frames = len(latents)
         timesteps = torch.as_tensor(timestep, device=latents.device).expand(frames)
@@ -78,31 +78,31 @@ class Denoiser(nn.Module):
         if guided:
             if dropped is not None:
                 raise ValueError("guided and dropped exclude each other: dropping belongs to training")
-            context = DenoiserContext(appearance, plain_rows=frames)
+            context = DenoiserContext(appearance, unconditional_rows=frames)
             unconditional, conditional = self._predict(
                 torch.cat([inputs, inputs]), torch.cat([timesteps, timesteps]), context
             ).chunk(2)
             return unconditional, conditional
         if dropped is None or not bool(dropped.any()):
-            return self._predict(inputs, timesteps, DenoiserContext(appearance, plain_rows=0))
+            return self._predict(inputs, timesteps, DenoiserContext(appearance, unconditional_rows=0))
         return self._predict_dropped(inputs, timesteps, appearance, dropped)
 
     def _predict_dropped(
-        self, inputs: Tensor, timesteps: Tensor, appearance: AppearanceKeys, dropped: Tensor
+        self, inputs: Tensor, timesteps: Tensor, appearance: ProjectedAppearance, dropped: Tensor
     ) -> Tensor:
-        """Sort the dropped rows to the front, predict, and put the rows back in their order."""
+        """Sort the dropped rows to the front, predict, and restore the order."""
         order = torch.argsort((~dropped).to(torch.uint8), stable=True)
         order = order.to(inputs.device, non_blocking=inputs.is_cuda)  # see `train.diffusion_batch`
-        plain = int(dropped.sum())
-        seen = appearance if appearance.rows == 1 else appearance.select(order[plain:])
-        sorted_rows = self._predict(inputs[order], timesteps[order], DenoiserContext(seen, plain))
+        unconditional = int(dropped.sum())
+        conditional = appearance if appearance.rows == 1 else appearance.select(order[unconditional:])
+        sorted_rows = self._predict(inputs[order], timesteps[order], DenoiserContext(conditional, unconditional))
         return sorted_rows[torch.argsort(order)]
 
     def _predict(self, inputs: Tensor, timesteps: Tensor, context: DenoiserContext) -> Tensor:
         return self.unet(
             inputs,
             timesteps,
-            encoder_hidden_states=None,  # every token travels in the context, already projected
+            encoder_hidden_states=None,  # the tokens travel in the context, already projected
             cross_attention_kwargs={"context": context},
             return_dict=False,
         )[0]

@@ -1,8 +1,8 @@
-"""The detail decoder: puts back into a decoded frame what its latents could not hold and the hint picture shows.
+"""The detail decoder: restores detail that a frame's latents cannot hold from the hint picture.
 
-Eyes, prints and seams of a small model are finer than its latents. As in an asymmetric autoencoder (Zhu et al. 2023,
-arXiv 2306.04632) the decoder's end therefore also sees the known pixels: the source's colours in the target's pose.
-It chooses per pixel between them and the decoded frame, and adds a correction. The published model has none.
+Eyes, prints and seams are finer than a small model's latents. As in an asymmetric autoencoder (Zhu et al. 2023, arXiv
+2306.04632), the decoder's end therefore also reads known pixels: the source's colours in the target's pose. It blends
+them with the decoded frame by a gate per pixel and adds a correction. The published model has none.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from torch.nn import functional
 from mcld_anim.options.model import DetailOptions
 
 PATCH = 2
-"""Side of the pixel blocks that one cell of the finest level stands for."""
+"""Side in pixels of the block under one cell of the finest level."""
 INPUT_CHANNELS = 8
-"""Decoded frame (3), hint (3), validity (1), person (1)."""
-FIRST_GATE = -2.0
-"""Logit of the share of the hint before training: a little, so that the decoded frame comes first."""
+"""Channels per pixel: decoded frame (3), hint (3), validity (1), person (1)."""
+INITIAL_GATE_LOGIT = -2.0
+"""Logit of the hint's weight before training; it is small, so that the decoded frame dominates."""
 
 
 class DetailDecoder(nn.Module):
-    """A U-Net on blocks of 2x2 pixels; the identity on decoded frames, up to `FIRST_GATE`, until it is trained."""
+    """A U-Net on blocks of 2x2 pixels; before training the identity on decoded frames, up to `INITIAL_GATE_LOGIT`."""
 
     def __init__(self, options: DetailOptions) -> None:
         super().__init__()
@@ -41,7 +41,7 @@ class DetailDecoder(nn.Module):
             nn.init.zeros_(self.leave.weight)
             assert self.leave.bias is not None
             self.leave.bias.zero_()
-            self.leave.bias[3 * PATCH**2 :] = FIRST_GATE
+            self.leave.bias[3 * PATCH**2 :] = INITIAL_GATE_LOGIT
 
     def forward(
         self,
@@ -50,29 +50,29 @@ class DetailDecoder(nn.Module):
         validity: Float[Tensor, "batch 1 height width"],
         person: Float[Tensor, "batch 1 height width"],
     ) -> Float[Tensor, "batch 3 height width"]:
-        """The finished frames in [-1, 1], not clamped.
+        """The final frames in [-1, 1], not clamped.
 
         decoded, hint: pictures (B, 3, H, W) in [-1, 1]; H and W multiples of 8.
-        validity: (B, 1, H, W), 1 where the hint's colour was seen in the source photo.
+        validity: (B, 1, H, W), 1 where the hint's colour is visible in the source photo.
         person: (B, 1, H, W), 1 inside the target's IUV.
         """
         inputs = torch.cat([decoded, hint, 2 * validity - 1, 2 * person - 1], dim=1)
         features = self.enter(functional.pixel_unshuffle(inputs, PATCH))
-        passed = []
+        skips = []
         for level, blocks in enumerate(self.down):
             features = blocks(features)
             if level < len(self.shrink):
-                passed.append(features)
+                skips.append(features)
                 features = self.shrink[level](features)
         for level in reversed(range(len(self.grow))):
-            features = self.up[level](self.grow[level](features) + passed[level])
-        changes = functional.pixel_shuffle(self.leave(features), PATCH)
-        correction, gate = changes[:, :3], torch.sigmoid(changes[:, 3:])
+            features = self.up[level](self.grow[level](features) + skips[level])
+        outputs = functional.pixel_shuffle(self.leave(features), PATCH)
+        correction, gate = outputs[:, :3], torch.sigmoid(outputs[:, 3:])
         return decoded + gate * (hint - decoded) + correction
 
 
 class _Residual(nn.Module):
-    """x + two convolutions of x."""
+    """A residual block: x plus two convolutions of x."""
 
     def __init__(self, width: int) -> None:
         super().__init__()

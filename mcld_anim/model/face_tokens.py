@@ -1,6 +1,6 @@
 """Face tokens: a Perceiver Resampler from one face embedding to the tokens of the denoiser's face branch.
 
-The layout of the parameters is IP-Adapter's, which the published checkpoint has.
+Parameter names follow IP-Adapter, as in the published checkpoint.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ class PerceiverAttention(nn.Module):
         tokens, latents = self.norm1(tokens), self.norm2(latents)
         keys, values = self.to_kv(torch.cat([tokens, latents], dim=1)).chunk(2, dim=-1)
         queries, keys, values = (split_heads(part, self.heads) for part in (self.to_q(latents), keys, values))
-        seen = scaled_dot_product_attention(queries, keys, values)
-        return self.to_out(seen.transpose(1, 2).flatten(2))
+        states = scaled_dot_product_attention(queries, keys, values)
+        return self.to_out(states.transpose(1, 2).flatten(2))
 
 
 class Resampler(nn.Module):
@@ -59,7 +59,7 @@ class Resampler(nn.Module):
         self.norm_out = nn.LayerNorm(output_dim)
 
     def forward(self, embedding: Float[Tensor, "batch 1 embedding"]) -> Float[Tensor, "batch tokens dim"]:
-        """Tokens of one face per row. No face is the embedding 0, whose tokens are not zero."""
+        """Tokens of one face per row. A missing face is the zero embedding, whose tokens are not zero."""
         latents = self.latents.expand(len(embedding), -1, -1)
         tokens = self.proj_in(embedding)
         for layer in self.layers:

@@ -1,7 +1,7 @@
-"""Multi-condition feature aggregation (MFCA): which tokens each stage of the denoiser's cross attention sees.
+"""Multi-condition feature aggregation (MFCA): which tokens each stage of the denoiser's cross attention reads.
 
-Cao et al. 2025, section 3.3: the source picture's embedding guides the down blocks, the UV texture's the up
-blocks, both the middle block; face tokens are seen everywhere, through their own keys and values.
+Cao et al. 2025, section 3.3: the source picture's embedding guides the down blocks, the UV texture's the up blocks,
+and both guide the middle block. Every block reads the face tokens, through their own key and value projections.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from mcld_anim.options.model import Aggregation, Condition
 
 @dataclass(frozen=True)
 class FocalTokens:
-    """Tokens (B, tokens, D) of the three stages and of the face branch; None where there is nothing to see.
+    """Tokens (B, tokens, D) of the three stages and of the face branch; None where a condition is left out.
 
-    Unconditional rows are not among them: to those every token is zero, which the denoiser does by itself.
+    They have no unconditional rows: for those every token is zero, which the denoiser handles itself.
     """
 
     down: Tensor | None
@@ -28,7 +28,7 @@ class FocalTokens:
     face: Tensor | None
 
     def stage(self, layer: str) -> Tensor | None:
-        """The tokens of the stage that a layer such as "down_blocks.0.attentions.0..." belongs to."""
+        """The tokens of a layer's stage; the layer's name is as in "down_blocks.0.attentions.0..."."""
         return {"down": self.down, "mid": self.mid, "up": self.up}[layer.split("_")[0]]
 
     @property
@@ -47,19 +47,20 @@ def route_tokens(
     """Choose the tokens of each stage.
 
     image, texture: (B, n, D) tokens of the source picture and of its UV texture; CLIP embeddings have n = 1.
-    face: (B, T, D) face tokens. A condition that is not in `conditions` is left out, not replaced by zeros.
+    face: (B, T, D) face tokens.
+    A condition that is not in `conditions` is left out, not replaced by zeros.
     """
-    seen_image = image if "image" in conditions else None
-    seen_texture = texture if "texture" in conditions else None
-    both = _join(seen_image, seen_texture)
+    image = image if "image" in conditions else None
+    texture = texture if "texture" in conditions else None
+    both = _concat(image, texture)
     return FocalTokens(
-        down=both if aggregation == "concat" else seen_image,
+        down=both if aggregation == "concat" else image,
         mid=both,
-        up=both if aggregation == "concat" else seen_texture,
+        up=both if aggregation == "concat" else texture,
         face=face if "face" in conditions else None,
     )
 
 
-def _join(*tokens: Tensor | None) -> Tensor | None:
+def _concat(*tokens: Tensor | None) -> Tensor | None:
     present = [part for part in tokens if part is not None]
     return torch.cat(present, dim=1) if present else None

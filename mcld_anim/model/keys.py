@@ -1,4 +1,4 @@
-"""Checkpoint keys: the published layout on our networks, and strict loading that names what does not fit."""
+"""Checkpoint keys: the mapping from the published layout to our networks, and strict loading."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from mcld_anim.core.errors import WeightsError
 from mcld_anim.model.build import Mcld
 from mcld_anim.model.reference_net import ReferenceNet
-from mcld_anim.weights.strict import fitting
+from mcld_anim.weights.strict import checked_state
 
 PUBLISHED_NETWORKS = {
     "denoising_unet": "denoiser.unet",
@@ -19,15 +19,15 @@ PUBLISHED_NETWORKS = {
     "vae": "vae",
     "image_encoder": "image_encoder",
 }
-"""The published files' names without suffix -> the network of `Mcld` that each fills."""
+"""Stem of a published file's name -> the network of `Mcld` that it fills."""
 
 PUBLISHED_PARTS = tuple(PUBLISHED_NETWORKS)
 
 _VAE_ATTENTION_RENAMES = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_out.0"}
-"""Older autoencoder files (sd-vae-ft-mse) name the projections of the middle attention like this."""
+"""Names of the middle attention's projections in older autoencoder files (sd-vae-ft-mse) -> current names."""
 
 _IMAGE_ENCODER_UNUSED = ("vision_model.embeddings.position_ids",)
-"""A constant that older transformers versions wrote into the file."""
+"""Keys of a constant that older transformers versions saved."""
 
 
 def load_published(mcld: Mcld, part: str, state: Mapping[str, Tensor]) -> None:
@@ -40,9 +40,9 @@ def load_published(mcld: Mcld, part: str, state: Mapping[str, Tensor]) -> None:
 
 
 def published_state(mcld: Mcld, part: str, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """One published part under the keys of its network: renamed, checked both ways, without what nothing reads.
+    """One published part under its network's keys: renamed, checked both ways, without keys that are never read.
 
-    `mcld` may lie on the meta device. Raises WeightsError as `load_published` does.
+    `mcld` may be on the meta device. Raises WeightsError as `load_published` does.
     """
     unused: tuple[str, ...] = ()
     if part == "reference_unet":
@@ -51,7 +51,7 @@ def published_state(mcld: Mcld, part: str, state: Mapping[str, Tensor]) -> dict[
         unused = _IMAGE_ENCODER_UNUSED
     elif part == "vae":
         state = {_rename_vae_key(key): value for key, value in state.items()}
-    return fitting(_published_network(mcld, part), state, part, unused)
+    return checked_state(_published_network(mcld, part), state, part, unused)
 
 
 def _published_network(mcld: Mcld, part: str) -> nn.Module:
@@ -61,7 +61,7 @@ def _published_network(mcld: Mcld, part: str) -> nn.Module:
 
 
 def unread_reference_keys(reference_net: ReferenceNet) -> tuple[str, ...]:
-    """Patterns of the published keys behind the ReferenceNet's last norm1: nothing reads them."""
+    """Patterns of the published keys after the ReferenceNet's last norm1, whose outputs are never read."""
     last = reference_net.last_layer
     attention = last.removesuffix(".transformer_blocks.0")
     inside = ("attn1", "norm2", "attn2", "norm3", "ff")

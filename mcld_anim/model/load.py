@@ -14,66 +14,63 @@ from mcld_anim.core.checksums import file_sha256
 from mcld_anim.core.errors import MissingDependencyError, WeightsError
 from mcld_anim.core.events import Event, EventSink, warn
 from mcld_anim.model.build import Mcld, build_mcld
-from mcld_anim.model.choose import ChosenModel, choose_densepose, choose_face, find_model
+from mcld_anim.model.choose import MCLD_PARTS, ChosenModel, choose_densepose, choose_face, find_model
 from mcld_anim.pose.backends import PoseBackend, load_pose_backend
 from mcld_anim.source.face import FaceBackend, load_face_backend
 from mcld_anim.weights.store import first_pulled, model_folder, read_record, recorded_checksum
-from mcld_anim.weights.strict import adopt_strictly
+from mcld_anim.weights.strict import assign_strictly
 from mcld_anim.weights.table import EMBEDDED_FOLDER
-
-MCLD_PARTS = ("vae", "image_encoder", "reference_net", "denoiser", "pose_guider", "face_tokens", "detail")
-"""Attributes of `Mcld`, and the names of their files; a model need not have the last."""
 
 
 @dataclass(frozen=True)
 class LoadedModels:
-    """Everything with weights that a run needs, ready on its device."""
+    """All models that a run needs, loaded on its device."""
 
     mcld: Mcld
     pose_backend: PoseBackend
-    face_backend: FaceBackend | None  # measures faces; None: no face condition and no face similarity were asked for
+    face_backend: FaceBackend | None  # measures face similarity; None: neither condition nor similarity is wanted
     checksums: Mapping[str, str]  # file name -> SHA-256 of the weights that were read
     name: str = "tiny"  # as in `--model`
-    only_measures: bool = False  # whether `face_backend` embeds faces in a way that this model does not know
-    own_embedder: FaceBackend | None = None  # then: the one it knows; None where that is not here
+    measures_only: bool = False  # whether the model was trained with another embedder than `face_backend`
+    native_embedder: FaceBackend | None = None  # if `measures_only`: the model's embedder; None: not installed
 
     @property
     def condition_backend(self) -> FaceBackend | None:
-        """Who embeds the source's face for the model."""
-        return self.own_embedder if self.only_measures else self.face_backend
+        """The embedder of the source's face for the model's face condition."""
+        return self.native_embedder if self.measures_only else self.face_backend
 
     @property
     def device(self) -> torch.device:
-        """Where the networks compute."""
+        """The device of the networks."""
         return next(self.mcld.denoiser.parameters()).device
 
     @property
     def dtype(self) -> torch.dtype:
-        """What the networks compute in."""
+        """The dtype of the networks."""
         return next(self.mcld.denoiser.parameters()).dtype
 
 
 def load_models(
     model: str, device: torch.device, dtype: torch.dtype, densepose: str, face: str, on_event: EventSink = warn
 ) -> LoadedModels:
-    """Load a model ("tiny", "mcld-sd15" or a folder) with a DensePose and a face backend ("auto": what fits it)."""
+    """Load a model ("tiny", "mcld-sd15" or a folder) with a DensePose and a face backend ("auto": the matching one)."""
     chosen = find_model(model)
     pose_name, face_name = choose_densepose(densepose, chosen), choose_face(face, chosen)
-    # The estimators first: they are quick to refuse what is not installed.
+    # Estimators first: a missing package fails there within moments.
     pose_backend = load_pose_backend(pose_name, device)
     face_backend = load_face_backend(face_name, device, on_event=on_event)
-    only_measures = face_name not in ("none", chosen.embedder)
-    embedder = load_embedder(chosen, device, on_event) if only_measures else None
+    measures_only = face_name not in ("none", chosen.embedder)
+    embedder = load_embedder(chosen, device, on_event) if measures_only else None
     mcld, used = load_mcld(chosen, device, dtype)
     tiny = (("densepose", pose_name == "tiny"), ("face", "tiny" in (face_name, embedder and embedder.name)))
     used += [EMBEDDED_FOLDER / f"{part}.safetensors" for part, read in tiny if read]
     checksums = {path.name: recorded_checksum(path) or file_sha256(path) for path in used}
     checksums |= estimator_checksums(pose_name, face_name)
-    return LoadedModels(mcld, pose_backend, face_backend, checksums, chosen.name, only_measures, embedder)
+    return LoadedModels(mcld, pose_backend, face_backend, checksums, chosen.name, measures_only, embedder)
 
 
 def estimator_checksums(densepose: str, face: str) -> dict[str, str]:
-    """Of the pulled files that these estimators read, as they were recorded."""
+    """The recorded checksums of the pulled files that these estimators read, by file name."""
     uses = {"detectron2": "densepose", "torchscript": "torchscript", "insightface": "faces"}
     found: dict[str, str] = {}
     for use in (uses[name] for name in (densepose, face) if name in uses):
@@ -84,7 +81,7 @@ def estimator_checksums(densepose: str, face: str) -> dict[str, str]:
 
 
 def load_embedder(chosen: ChosenModel, device: torch.device, on_event: EventSink) -> FaceBackend | None:
-    """The embedder that the model was trained with, beside another one that measures; None where it is not here."""
+    """The embedder the model was trained with, when another one measures; None, with an event, if it is missing."""
     try:
         return load_face_backend(chosen.embedder, device, on_event=on_event)
     except (MissingDependencyError, WeightsError) as error:
@@ -101,7 +98,7 @@ def load_embedder(chosen: ChosenModel, device: torch.device, on_event: EventSink
 def load_mcld(chosen: ChosenModel, device: torch.device, dtype: torch.dtype) -> tuple[Mcld, list[Path]]:
     """All networks of a model, and the files they were read from.
 
-    Nothing is computed or held twice: the networks are built without memory, and each file's tensors become theirs.
+    No weight is initialised or held twice: the networks are built on the meta device and assigned each file's tensors.
     """
     with torch.device("meta"):
         mcld = build_mcld(chosen.options)
@@ -113,14 +110,14 @@ def load_mcld(chosen: ChosenModel, device: torch.device, dtype: torch.dtype) -> 
         path = chosen.folder / f"{part}.safetensors"
         if not path.is_file():
             raise WeightsError(f"the weights {path} are missing: {_remedy(chosen)}")
-        adopt_strictly(network, load_file(path), part, _remedy(chosen), device, dtype)
+        assign_strictly(network, load_file(path), part, _remedy(chosen), device, dtype)
         used.append(path)
     restore_constants(mcld, device)
     return mcld.requires_grad_(False).eval(), used
 
 
 def restore_constants(mcld: Mcld, device: torch.device) -> None:
-    """Make what no file holds: the numbers of CLIP's patches. Anything else without memory is an error here."""
+    """Create CLIP's position ids, which no file holds; any other tensor still on the meta device is an error."""
     embeddings = mcld.image_encoder.vision_model.embeddings
     embeddings.position_ids = torch.arange(embeddings.num_positions, device=device).expand((1, -1))
     empty = [name for name, t in itertools.chain(mcld.named_parameters(), mcld.named_buffers()) if t.is_meta]

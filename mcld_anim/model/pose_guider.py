@@ -1,4 +1,4 @@
-"""The Pose Guider: from the pose condition at picture size to features added after the UNet's conv_in."""
+"""The Pose Guider: encodes the pose condition at picture size to features added after the UNet's conv_in."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from mcld_anim.options.model import PoseGuiderOptions
 
 
 class PoseGuider(nn.Module):
-    """Eight 3x3 convolutions, three of stride 2; the last one starts at zero (as ControlNet's hint encoder).
+    """Eight 3x3 convolutions, three of stride 2; the last is zero-initialised, as in ControlNet's hint encoder.
 
-    With a hint, one more convolution reads [latents of the hint picture (C); validity (1)] and is added.
+    With a hint, the output of one more convolution on [latents of the hint picture (C); validity (1)] is added.
     """
 
     def __init__(self, options: PoseGuiderOptions, width: int, latent_channels: int) -> None:
@@ -38,8 +38,8 @@ class PoseGuider(nn.Module):
         """Pose features (B, C0, h, w) at an eighth of the picture's size.
 
         condition: (B, K, H, W), see `mcld_anim.pose.condition`.
-        hint: (B, C + 1, h, w) latents of the hint picture and its validity in [0, 1]; needed if the options
-        say so.
+        hint: (B, C + 1, h, w) latents of the hint picture and its validity in [0, 1]; required exactly if the options
+        have a hint.
         """
         if (hint is None) != (self.hint_in is None):
             raise ValueError(f"hint is {'missing' if hint is None else 'given'}, but this pose guider says otherwise")

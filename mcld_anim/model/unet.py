@@ -1,4 +1,4 @@
-"""The two Stable Diffusion UNets: diffusers' own class with our attention processors, nothing patched."""
+"""The two Stable Diffusion UNets: diffusers' own class with our attention processors, without patches."""
 
 from __future__ import annotations
 
@@ -11,18 +11,19 @@ from torch import Tensor, nn
 
 from mcld_anim.model.attention import (
     FocalCrossAttention,
-    HandOver,
     MutualSelfAttention,
     ReferenceContext,
+    ReferenceWriter,
     TokenCrossAttention,
 )
 from mcld_anim.options.model import UNetOptions
 
 
 class PoseConditionedConv(nn.Conv2d):
-    """A UNet's first convolution: input is (B, latent channels + C0, h, w) = [latents; pose features].
+    """A UNet's first convolution with pose features added: (B, latent channels + C0, h, w) -> (B, C0, h, w).
 
-    Returns conv(latents) + pose features, (B, C0, h, w). Same weights as the convolution it stands for.
+    The input is [latents; pose features], the output conv(latents) + pose features. Its weights are those of the
+    convolution it replaces.
     """
 
     def forward(self, latents_and_pose: Tensor) -> Tensor:
@@ -30,8 +31,8 @@ class PoseConditionedConv(nn.Conv2d):
         return super().forward(latents) + pose
 
 
-class LastHandOver(nn.Module):
-    """The last transformer block of the ReferenceNet; nothing reads what follows its norm1."""
+class LastReferenceWriter(nn.Module):
+    """The last transformer block of the ReferenceNet: only its norm1, since nothing after it is read."""
 
     def __init__(self, layer: str, norm1: nn.LayerNorm) -> None:
         super().__init__()
@@ -48,14 +49,14 @@ class LastHandOver(nn.Module):
         cross_attention_kwargs: dict[str, ReferenceContext] | None = None,
         class_labels: Tensor | None = None,
     ) -> Tensor:
-        """(B, N, C) -> the same, unchanged; the signature is that of the block it stands for."""
+        """Return the (B, N, C) states unchanged; the signature is that of the block it replaces."""
         assert cross_attention_kwargs is not None
         cross_attention_kwargs["context"].features[self.layer] = self.norm1(hidden_states)
         return hidden_states
 
 
 def build_denoising_unet(options: UNetOptions, face_scale: float) -> UNet2DConditionModel:
-    """The denoiser's UNet: pose features enter after conv_in, attention reads a DenoiserContext."""
+    """The denoiser's UNet: pose features are added after conv_in, attention reads a DenoiserContext."""
     unet = _build_unet(options)
     conv_in = unet.conv_in
     unet.conv_in = PoseConditionedConv(
@@ -65,7 +66,7 @@ def build_denoising_unet(options: UNetOptions, face_scale: float) -> UNet2DCondi
     for layer, block in transformer_blocks(unet):
         width = block.attn2.to_k.out_features
         focal = FocalCrossAttention(layer, width, options.cross_attention_dim, face_scale)
-        with torch.no_grad():  # IP-Adapter starts from the text branch
+        with torch.no_grad():  # initialised from the text branch, as in IP-Adapter
             focal.to_k_ip.weight.copy_(block.attn2.to_k.weight)
             focal.to_v_ip.weight.copy_(block.attn2.to_v.weight)
         block.attn1.set_processor(MutualSelfAttention(layer))
@@ -74,15 +75,15 @@ def build_denoising_unet(options: UNetOptions, face_scale: float) -> UNet2DCondi
 
 
 def build_reference_unet(options: UNetOptions) -> UNet2DConditionModel:
-    """The ReferenceNet's UNet: attention fills a ReferenceContext; layers that nothing reads are left out."""
+    """The ReferenceNet's UNet: attention writes a ReferenceContext; layers that are never read are left out."""
     unet = _build_unet(options)
     for layer, block in transformer_blocks(unet):
-        block.attn1.set_processor(HandOver(layer))
+        block.attn1.set_processor(ReferenceWriter(layer))
         block.attn2.set_processor(TokenCrossAttention())
     last = [layer for layer, _ in transformer_blocks(unet) if layer.startswith("up_blocks.")][-1]
     block = unet.get_submodule(last)
     attention = unet.get_submodule(last.removesuffix(".transformer_blocks.0"))
-    attention.transformer_blocks[0] = LastHandOver(last, block.norm1)
+    attention.transformer_blocks[0] = LastReferenceWriter(last, block.norm1)
     attention.proj_out = nn.Identity()
     unet.conv_norm_out = None
     unet.conv_out = nn.Identity()
@@ -102,7 +103,7 @@ def _build_unet(options: UNetOptions) -> UNet2DConditionModel:
         down_block_types=options.down_block_types,
         up_block_types=options.up_block_types,
         layers_per_block=options.layers_per_block,
-        attention_head_dim=options.heads,  # diffusers takes the NUMBER of heads under this name
+        attention_head_dim=options.heads,  # diffusers' name for the NUMBER of heads
         cross_attention_dim=options.cross_attention_dim,
         norm_num_groups=options.norm_num_groups,
     )

@@ -1,9 +1,9 @@
-"""The latent autoencoder: diffusers' AutoencoderKL behind a pixel-unshuffle, so that a small one stays fast.
+"""The latent autoencoder: diffusers' AutoencoderKL behind a pixel-unshuffle, which keeps a small one fast.
 
-With patch size 1 it is the published VAE with the published keys; with patch size 4 the convolutions run at a
-quarter of the picture's resolution on 48 channels, which costs a sixteenth. A linear code of the 8x8 patches may run
-beside the networks ("residual autoencoding", DC-AE, Chen et al. 2024, arXiv 2410.10733): a small autoencoder then
-starts from the best linear one, the principal components, in place of from nothing.
+With patch size 1 it is the published VAE with the published keys. With patch size 4 the convolutions run at a quarter
+of the picture's resolution on 48 channels, at a sixteenth of the cost. An optional linear shortcut encodes 8x8 patches
+in parallel ("residual autoencoding", DC-AE, Chen et al. 2024, arXiv 2410.10733): a small autoencoder then starts from
+the best linear one, the principal components, instead of from scratch.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ Pictures = Float[Tensor, "batch 3 height width"]
 LatentMaps = Float[Tensor, "batch channels height_8 width_8"]
 
 
-FIRST_LOG_VARIANCE = -6.0
-"""Of the posterior before training from a linear code: a deviation of 0.05, so that latents of 1 are read well."""
+INITIAL_LOG_VARIANCE = -6.0
+"""Log variance of the posterior before training from a linear code: deviation 0.05, little noise on unit latents."""
 
 
 class LatentAutoencoder(nn.Module):
@@ -31,7 +31,7 @@ class LatentAutoencoder(nn.Module):
 
     def __init__(self, network: AutoencoderKL, options: VaeOptions) -> None:
         super().__init__()
-        # The parts, not the whole: the keys are then the published ones.
+        # The submodules, not the network itself: the keys are then the published ones.
         self.encoder, self.decoder = network.encoder, network.decoder
         self.quant_conv, self.post_quant_conv = network.quant_conv, network.post_quant_conv
         self.patch_size = options.patch_size
@@ -46,11 +46,11 @@ class LatentAutoencoder(nn.Module):
             self.linear_decoder = nn.ConvTranspose2d(self.latent_channels, 3, stride, stride).requires_grad_(False)
 
     def encode(self, pictures: Pictures) -> LatentMaps:
-        """The posterior's mean, shifted and scaled: (mean - shift) * scaling_factor."""
+        """Scaled latents from the posterior's mean: (mean - shift) * scaling_factor."""
         return (self.encode_posterior(pictures).mode() - self.shift) * self.scaling_factor
 
     def encode_posterior(self, pictures: Pictures) -> DiagonalGaussianDistribution:
-        """The posterior before shift and scale, as training and parity need it."""
+        """The posterior before shift and scale, for training and parity."""
         height, width = pictures.shape[-2:]
         if height % LATENT_STRIDE or width % LATENT_STRIDE:
             raise UsageError(
@@ -68,16 +68,17 @@ class LatentAutoencoder(nn.Module):
         return self.decode_raw(latents / self.scaling_factor + self.shift)
 
     def decode_raw(self, latents: LatentMaps) -> Pictures:
-        """Pictures from latents before shift and scale (a posterior's sample); not clamped."""
+        """Pictures from latents before shift and scale (a posterior sample); not clamped."""
         code = self.post_quant_conv(latents)
         pictures = functional.pixel_shuffle(self.decoder(code), self.patch_size)
         return pictures if self.linear_decoder is None else pictures + self.linear_decoder(code)
 
     @torch.no_grad()
     def set_linear_code(self, basis: Tensor, mean: Tensor) -> None:
-        """Make the shortcut a given linear code, and the whole autoencoder equal to it until it is trained.
+        """Set the shortcut to a linear code and the other weights so that the untrained autoencoder equals it.
 
-        basis: (C, 3, 8, 8), orthogonal rows of any length; a latent is the product with a patch less `mean`, (3,).
+        basis: (C, 3, 8, 8), orthogonal rows of any norm; a latent is a row's dot product with (patch - mean).
+        mean: (3,).
         """
         assert self.linear_encoder is not None
         assert self.linear_decoder is not None
@@ -96,11 +97,11 @@ class LatentAutoencoder(nn.Module):
             convolution.bias.zero_()
         self.quant_conv.weight.copy_(torch.eye(2 * channels)[..., None, None])
         self.post_quant_conv.weight.copy_(torch.eye(channels)[..., None, None])
-        self.encoder.conv_out.bias[channels:] = FIRST_LOG_VARIANCE
+        self.encoder.conv_out.bias[channels:] = INITIAL_LOG_VARIANCE
 
 
 def build_vae(options: VaeOptions) -> LatentAutoencoder:
-    """An autoencoder with random weights."""
+    """A latent autoencoder with random weights."""
     levels, channels = len(options.block_out_channels), 3 * options.patch_size**2
     network = AutoencoderKL(
         in_channels=channels,

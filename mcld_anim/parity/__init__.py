@@ -1,1 +1,1 @@
-"""Replays recorded runs of the published MCLD code: does this implementation compute the same?"""
+"""Replay recorded runs of the published MCLD code and check that this implementation computes the same."""

@@ -1,4 +1,4 @@
-"""Cases j and k: metrics, and what happens to a generated picture before it is measured."""
+"""Cases j and k: metrics, and the preprocessing of a generated picture before it is measured."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ DIFFERING_SHARE = 1e-3
 
 @replays("j_metrics*.safetensors", also=["j_metrics*.json", "j_metrics*.png"])
 def metrics(golden: Golden, case: str) -> Iterator[Comparison]:
-    """PSNR and both SSIM variants per size, face distances, Frechet distance, the Inception input."""
+    """PSNR and both SSIM variants per size, face distances, the Frechet distance, the Inception input."""
     data, recorded = golden.tensors(case), golden.json(case)
     for size, expected in recorded.items():
         if not (isinstance(expected, dict) and "psnr" in expected):
@@ -32,7 +32,7 @@ def metrics(golden: Golden, case: str) -> Iterator[Comparison]:
         for name, metric in (("psnr", psnr), ("ssim", ssim_published), ("ssim_256", ssim_256_published)):
             yield _value(f"{name} {size}", metric(predicted, truth), expected[name], PICTURE_METRICS)
             same = float(expected["identical_pictures"][name])
-            yield Comparison(f"{name} of equal pictures", _gap(metric(truth, truth), same), PICTURE_METRICS)
+            yield Comparison(f"{name} of equal pictures", _difference(metric(truth, truth), same), PICTURE_METRICS)
     first, second = data["face_a"].numpy(), data["face_b"].numpy()
     face = recorded["face"]
     yield _value("face cosine", cosine_similarity(first, second), face["cosine"], COSINE)
@@ -46,7 +46,7 @@ def metrics(golden: Golden, case: str) -> Iterator[Comparison]:
 
 @replays("k_postprocess*.safetensors", also=["k_postprocess*.json", "k_postprocess*.png"])
 def postprocess(golden: Golden, case: str) -> Iterator[Comparison]:
-    """From the pipeline's output to the saved bytes at each size."""
+    """The pipeline's output as saved bytes, at each size."""
     image = golden.tensors(case)["image"]
     prefix = f"{case}.out_"
     for file in sorted(path.stem for path in golden.cases.glob(f"{prefix}*.png")):
@@ -58,14 +58,14 @@ def postprocess(golden: Golden, case: str) -> Iterator[Comparison]:
         yield Comparison(f"share of differing values {size}", float((difference > 0).float().mean()), DIFFERING_SHARE)
 
 
-def _value(what: str, ours: float, theirs: float, tolerance: float) -> Comparison:
-    return Comparison(what, _gap(ours, theirs), tolerance)
+def _value(quantity: str, ours: float, theirs: float, tolerance: float) -> Comparison:
+    return Comparison(quantity, _difference(ours, theirs), tolerance)
 
 
-def _relative(what: str, ours: float, theirs: float) -> Comparison:
-    return Comparison(f"{what}, relative", _gap(ours, theirs) / abs(theirs), RELATIVE)
+def _relative(quantity: str, ours: float, theirs: float) -> Comparison:
+    return Comparison(f"{quantity}, relative", _difference(ours, theirs) / abs(theirs), RELATIVE)
 
 
-def _gap(ours: float, theirs: float) -> float:
-    """|difference|; two infinities (the PSNR of equal pictures) do not differ."""
+def _difference(ours: float, theirs: float) -> float:
+    """|ours - theirs|; 0 for two infinities (the PSNR of identical pictures)."""
     return 0.0 if ours == theirs else abs(ours - theirs) if abs(theirs) != inf else inf

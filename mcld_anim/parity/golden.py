@@ -1,19 +1,18 @@
-"""Replay every case of a golden folder and compare with what the published code computed.
+"""Replay every case of a golden folder and compare with the published code's results.
 
 A golden folder holds `config.json`, `weights/*.safetensors` in the published layout and `cases/*`. A
 replayer is a generator in any module of this package named `*_cases.py`:
 
-    @replays("a_resampler*.safetensors")                     # one replay per file that matches
+    @replays("a_resampler*.safetensors")                     # one replay per matching file
     def resampler(golden: Golden, case: str) -> Iterator[Comparison]:
         data = golden.tensors(case)                          # case = the matching file's name without suffix
         with torch.no_grad():
             yield compare("tokens", golden.mcld.face_tokens(data["face_emb"]), data["tokens"], 1e-5)
 
-    @replays("f_pipeline_*.safetensors", also=["f_pipeline_*.json", "f_pipeline_*_inputs.*.png"])  # reads
+    @replays("f_pipeline_*.safetensors", also=["f_pipeline_*.json", "f_pipeline_*_inputs.*.png"])  # also reads
 
-A replayer takes all sizes from the folder. A file that no replayer claims, a replayer without a file, a file
-that `SHA256SUMS` lists and that is missing or changed, and a replayer that raises are failures like a
-difference.
+A replayer takes all sizes from the folder. These are failures, as a difference is: a file that no replayer claims, a
+replayer without a file, a missing or changed file listed in `SHA256SUMS`, and a replayer that raises.
 """
 
 from __future__ import annotations
@@ -43,21 +42,21 @@ from mcld_anim.options.model import ModelOptions
 from mcld_anim.parity.published_config import model_options
 
 NOTES = ("float32_noise_floor.json", "sensitivity.json")
-"""Files among the cases that describe the published code's own numbers; nothing in them is to be replayed."""
+"""Case files that describe the published code's own numbers; they are not replayed."""
 
 
 @dataclass(frozen=True)
 class Comparison:
     """One compared quantity of a case; NaN or infinity in `max_difference` fails."""
 
-    what: str
+    quantity: str
     max_difference: float
     tolerance: float
 
 
 @dataclass(frozen=True)
 class CaseResult:
-    """One line of the verdict."""
+    """One line of the report."""
 
     case: str
     max_difference: float | None
@@ -71,14 +70,14 @@ Replay = Callable[["Golden", str], Iterable[Comparison]]
 
 @dataclass(frozen=True)
 class Replayer:
-    """A replay function, the files it is run for, and the other files it reads."""
+    """A replay function, the pattern of the files it runs for, and the patterns of other files it reads."""
 
     replay: Replay
     anchor: str
     also: tuple[str, ...]
 
     def claims(self, file: str) -> bool:
-        """Whether this replayer answers for the case file of that name."""
+        """Whether this replayer covers the case file of that name."""
         return any(fnmatchcase(file, pattern) for pattern in (self.anchor, *self.also))
 
 
@@ -86,7 +85,7 @@ _REPLAYERS: list[Replayer] = []
 
 
 def replays(anchor: str, also: Sequence[str] = ()) -> Callable[[Replay], Replay]:
-    """Register a replayer for every case file whose name matches `anchor`; `also` are files it reads too."""
+    """Register a replayer for every case file that matches `anchor`; `also` are patterns of other files it reads."""
 
     def register(replay: Replay) -> Replay:
         _REPLAYERS.append(Replayer(replay, anchor, tuple(also)))
@@ -95,21 +94,21 @@ def replays(anchor: str, also: Sequence[str] = ()) -> Callable[[Replay], Replay]
     return register
 
 
-def compare(what: str, ours: Tensor | np.ndarray, theirs: Tensor | np.ndarray, tolerance: float) -> Comparison:
-    """Largest absolute difference; another shape differs infinitely."""
+def compare(quantity: str, ours: Tensor | np.ndarray, theirs: Tensor | np.ndarray, tolerance: float) -> Comparison:
+    """Compare by the largest absolute difference, which is infinite if the shapes differ."""
     ours, theirs = (
         (torch.tensor(side) if isinstance(side, np.ndarray) else side.detach()).to(torch.float64)
         for side in (ours, theirs)
     )
     if ours.shape != theirs.shape:
-        return Comparison(f"{what} {tuple(ours.shape)} for {tuple(theirs.shape)}", float("inf"), tolerance)
+        return Comparison(f"{quantity} {tuple(ours.shape)} for {tuple(theirs.shape)}", float("inf"), tolerance)
     difference = float((ours - theirs).abs().max()) if ours.numel() else 0.0
-    return Comparison(what, difference, tolerance)
+    return Comparison(quantity, difference, tolerance)
 
 
 @dataclass(frozen=True, eq=False)
 class Golden:
-    """A golden folder. What is read from it more than once is read or built once."""
+    """A golden folder; configuration and networks are cached."""
 
     folder: Path
 
@@ -120,23 +119,23 @@ class Golden:
 
     @cached_property
     def config(self) -> dict[str, Any]:
-        """`config.json` as it is."""
+        """The content of `config.json`."""
         return json.loads((self.folder / "config.json").read_text("utf-8"))
 
     @cached_property
     def options(self) -> ModelOptions:
-        """The networks' sizes as our options."""
+        """The architecture as our options."""
         return model_options(self.config)
 
     def weights(self, part: str) -> dict[str, Tensor]:
-        """The tensors of one published part, see `PUBLISHED_PARTS`."""
+        """The tensors of one published part (a name of `PUBLISHED_PARTS`)."""
         path = self.folder / "weights" / f"{part}.safetensors"
         if not path.is_file():
             raise ParityError(f"weights/{path.name} is missing: the folder is not complete")
         return load_file(path)
 
     def networks(self, *parts: str) -> Mcld:
-        """All networks in evaluation mode; at least those of the given published parts hold weights."""
+        """All networks in evaluation mode; at least the given published parts have their weights loaded."""
         for part in parts:
             if part not in self._loaded:
                 load_published(self._mcld, part, self.weights(part))
@@ -165,12 +164,12 @@ class Golden:
         return json.loads((self.cases / f"{case}.json").read_text("utf-8"))
 
     def picture(self, name: str) -> Picture:
-        """One PNG of the cases; its planes in the file's order."""
+        """One PNG of the cases, with its planes in the file's order."""
         with Image.open(self.cases / f"{name}.png") as picture:
-            return np.array(picture.convert("RGB"))  # a copy: torch wants it writable
+            return np.array(picture.convert("RGB"))  # a copy: torch needs writable memory
 
     def pictures(self, prefix: str) -> list[Picture]:
-        """The pictures `<prefix>0.png`, `<prefix>1.png`, ... in that order; at least one."""
+        """The pictures `<prefix>0.png`, `<prefix>1.png`, ... in that order; raises ParityError if there is none."""
         found: list[Picture] = []
         while (self.cases / f"{prefix}{len(found)}.png").is_file():
             found.append(self.picture(f"{prefix}{len(found)}"))
@@ -186,7 +185,7 @@ class Golden:
 def verify_golden(folder: Path, only: str = "*") -> list[CaseResult]:
     """Replay all cases of a folder, or those whose name matches `only`; one result per compared quantity.
 
-    Raises InputError if the folder is not a golden folder at all; everything else is a result.
+    Raises InputError if the folder is no golden folder; any other failure is a result.
     """
     golden = Golden(Path(folder))
     if not golden.cases.is_dir() or not (golden.folder / "config.json").is_file():
@@ -224,8 +223,8 @@ def _run(golden: Golden, replayer: Replayer, case: str) -> Iterator[CaseResult]:
         for found in replayer.replay(golden, case):
             compared += 1
             passed = found.max_difference <= found.tolerance  # false for NaN
-            yield CaseResult(f"{case}: {found.what}", found.max_difference, found.tolerance, passed)
-    except Exception as error:  # whatever stops a replay is a verdict about that case, not the end of the others
+            yield CaseResult(f"{case}: {found.quantity}", found.max_difference, found.tolerance, passed)
+    except Exception as error:  # an error fails its own case only; the other cases still run
         yield _failure(case, f"{type(error).__name__}: {' '.join(str(error).split())}")
         return
     if not compared:
@@ -233,7 +232,7 @@ def _run(golden: Golden, replayer: Replayer, case: str) -> Iterator[CaseResult]:
 
 
 def _check_files(golden: Golden, files: list[str], only: str) -> Iterator[CaseResult]:
-    """Failures for files that the folder's own list of checksums names and that are missing or changed."""
+    """Failures for missing or changed files in the folder's own list of checksums."""
     sums = golden.folder / "SHA256SUMS"
     if not sums.is_file():
         return

@@ -13,11 +13,11 @@ from torch import Tensor, nn
 from mcld_anim.core.arrays import Picture
 from mcld_anim.core.errors import ParityError
 from mcld_anim.model.attention import (
-    AppearanceKeys,
     DenoiserContext,
     MutualSelfAttention,
+    ProjectedAppearance,
     attend,
-    project,
+    project_key_values,
 )
 from mcld_anim.model.build import Mcld
 from mcld_anim.model.focal import FocalTokens, route_tokens
@@ -33,7 +33,7 @@ ONE_PASS_FLOAT16_FEATURES = 5e-4
 @replays("a_resampler*.safetensors")
 @torch.no_grad()
 def resampler(golden: Golden, case: str) -> Iterator[Comparison]:
-    """Face embeddings to face tokens, the embedding 0 of a missing face among them."""
+    """Face embeddings to face tokens, including the zero embedding of a missing face."""
     data = golden.tensors(case)
     tokens = golden.networks("image_proj_model").face_tokens(data["face_emb"])
     yield compare("tokens", tokens, data["tokens"], SINGLE_NETWORK)
@@ -42,7 +42,7 @@ def resampler(golden: Golden, case: str) -> Iterator[Comparison]:
 @replays("b_pose_guider*.safetensors", also=["b_pose_guider*.png"])
 @torch.no_grad()
 def pose_guider(golden: Golden, case: str) -> Iterator[Comparison]:
-    """Pose pictures to pose features, as a batch and as frames; every frame is encoded on its own."""
+    """Pose pictures to pose features, as a batch and as frames; every frame is encoded independently."""
     data = golden.tensors(case)
     guider = golden.networks("pose_guider").pose_guider
     batch = guider(unit_planes(golden.pictures(f"{case}.pose_")))
@@ -54,7 +54,7 @@ def pose_guider(golden: Golden, case: str) -> Iterator[Comparison]:
 @replays("c_ip_attention*.safetensors")
 @torch.no_grad()
 def attention_layers(golden: Golden, case: str) -> Iterator[Comparison]:
-    """Single layers: cross attention of each stage with its face branch, self attention with more keys."""
+    """Single layers: cross attention of each stage with its face branch, self attention with additional keys."""
     data = golden.tensors(case)
     unet = golden.networks("denoising_unet").denoiser.unet
     face_count = golden.options.face.num_tokens
@@ -62,13 +62,13 @@ def attention_layers(golden: Golden, case: str) -> Iterator[Comparison]:
         cross = unet.get_submodule(layer).attn2
         picture, face = data[f"{stage}_tokens"].split([data[f"{stage}_tokens"].shape[1] - face_count, face_count], 1)
         branch = cross.processor
-        seen = AppearanceKeys(
+        appearance = ProjectedAppearance(
             rows=len(picture),
             reference={},
-            tokens={layer: project(cross.to_k, cross.to_v, picture, cross.heads)},
-            face={layer: project(branch.to_k_ip, branch.to_v_ip, face, cross.heads)},
+            tokens={layer: project_key_values(cross.to_k, cross.to_v, picture, cross.heads)},
+            face={layer: project_key_values(branch.to_k_ip, branch.to_v_ip, face, cross.heads)},
         )
-        out = cross(data[f"{stage}_hidden"], context=DenoiserContext(seen, plain_rows=0))
+        out = cross(data[f"{stage}_hidden"], context=DenoiserContext(appearance, unconditional_rows=0))
         yield compare(stage, out, data[f"{stage}_out"], SINGLE_NETWORK)
     yield from _self_attention(unet.get_submodule(_self_layer(golden)).attn1, data)
 
@@ -80,7 +80,7 @@ def _self_attention(own: nn.Module, data: dict[str, Tensor]) -> Iterator[Compari
 
 
 def _focal_layers(golden: Golden) -> dict[str, str]:
-    """The layers of the case: down block 1's first, the middle one, and the last of the last up block."""
+    """The recorded layers: the first of down block 1, the middle block's, and the last of the last up block."""
     options = golden.options.unet
     block, attention = len(options.up_block_types) - 1, options.layers_per_block
     return {
@@ -97,7 +97,7 @@ def _self_layer(golden: Golden) -> str:
 @replays("d_reference_bank*.safetensors")
 @torch.no_grad()
 def reference_features(golden: Golden, case: str) -> Iterator[Comparison]:
-    """What every layer of the ReferenceNet hands over."""
+    """The reference features of every layer of the ReferenceNet."""
     data = golden.tensors(case)
     net = golden.networks("reference_unet").reference_net
     features = net(data["latents"], data["encoder_hidden_states"])
@@ -110,7 +110,7 @@ def reference_features(golden: Golden, case: str) -> Iterator[Comparison]:
 
 @replays("d_pairing*.json")
 def pairing(golden: Golden, case: str) -> Iterator[Comparison]:
-    """Every reader of reference features reads the recorded writer, and all layers are there."""
+    """Every denoiser layer reads the recorded layer's reference features, and no layer is missing."""
     recorded = golden.json(case)
     mcld = golden.networks()
     readers = {
@@ -125,7 +125,7 @@ def pairing(golden: Golden, case: str) -> Iterator[Comparison]:
 @replays("e_unet_cfg*.safetensors")
 @torch.no_grad()
 def guided_pass(golden: Golden, case: str) -> Iterator[Comparison]:
-    """One guided pass from reference latents and tokens, with and without the published float16 rounding."""
+    """One pass with classifier-free guidance, with and without the published float16 rounding of reference features."""
     data = golden.tensors(case)
     mcld = golden.networks("denoising_unet", "reference_unet")
     count = len(data["latents"])
@@ -146,10 +146,10 @@ def guided_pass(golden: Golden, case: str) -> Iterator[Comparison]:
 @replays("e2_unet_frames*.safetensors")
 @torch.no_grad()
 def several_frames(golden: Golden, case: str) -> Iterator[Comparison]:
-    """Frames of a sample: ours are rows of a batch; the published forward shares GroupNorm statistics."""
+    """Frames of a sample: batch rows here, while the published forward shares GroupNorm statistics among frames."""
     data = golden.tensors(case)
     mcld = golden.networks("denoising_unet", "reference_unet")
-    appearance = _appearance(mcld, _one(golden, "e_unet_cfg*.safetensors"), None)
+    appearance = _appearance(mcld, _single_case(golden, "e_unet_cfg*.safetensors"), None)
     samples, _, frames = data["latents"].shape[:3]
     per_frame = appearance.select(torch.arange(samples).repeat_interleave(frames))
     latents = data["latents"].transpose(1, 2).flatten(0, 1)
@@ -178,23 +178,23 @@ def autoencoder(golden: Golden, case: str) -> Iterator[Comparison]:
 
 
 def unit_planes(pictures: list[Picture]) -> Tensor:
-    """PNG planes 0..255 of B pictures of one size -> float32 (B, 3, H, W) in 0..1, planes in their order.
+    """PNG planes 0..255 of B pictures of one size -> float32 (B, 3, H, W) in 0..1, in the same plane order.
 
-    Contiguous, as the published code had them: GroupNorm is ten times less exact on channels-last memory.
+    Contiguous, as in the published code: GroupNorm is ten times less exact on channels-last memory.
     """
     return torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).float().contiguous() / 255
 
 
-def _appearance(mcld: Mcld, data: dict[str, Tensor], dtype: torch.dtype | None) -> AppearanceKeys:
-    """The appearance of case e: reference latents and the conditional rows' tokens."""
+def _appearance(mcld: Mcld, data: dict[str, Tensor], dtype: torch.dtype | None) -> ProjectedAppearance:
+    """The appearance of case e, from reference latents and the conditional rows' tokens."""
     tokens = route_tokens(data["image_embeds"], data["texture_embeds"], data["face_tokens"])
     _check_routing(tokens, data)
     features = mcld.reference_net(data["ref_latents"], data["image_embeds"])
-    return mcld.denoiser.project(features, tokens, reference_dtype=dtype)
+    return mcld.denoiser.project_source(features, tokens, reference_dtype=dtype)
 
 
 def _check_routing(tokens: FocalTokens, data: dict[str, Tensor]) -> None:
-    """The published sequences of a stage end in the face tokens; their conditional rows are our routing."""
+    """Compare with the published token sequences: their conditional rows are our stage tokens, then face tokens."""
     for stage, ours in (("down", tokens.down), ("mid", tokens.mid), ("up", tokens.up)):
         assert ours is not None
         assert tokens.face is not None
@@ -203,8 +203,8 @@ def _check_routing(tokens: FocalTokens, data: dict[str, Tensor]) -> None:
             raise ParityError(f"the tokens of the {stage} blocks are routed differently")
 
 
-def _one(golden: Golden, pattern: str) -> dict[str, Tensor]:
-    """The tensors of the single case that matches."""
+def _single_case(golden: Golden, pattern: str) -> dict[str, Tensor]:
+    """The tensors of the only matching case."""
     found = [file for file in golden.files() if fnmatchcase(file, pattern)]
     if len(found) != 1:
         raise ParityError(f"{len(found)} files match {pattern}, expected one: this case takes its inputs from there")
@@ -213,7 +213,7 @@ def _one(golden: Golden, pattern: str) -> dict[str, Tensor]:
 
 @contextmanager
 def _block_outputs(unet: nn.Module, data: dict[str, Tensor]) -> Iterator[dict[str, Tensor]]:
-    """Collect the outputs of the blocks that the case recorded, for finding where a difference starts."""
+    """Collect the outputs of the recorded blocks, to locate the start of a difference."""
     outputs: dict[str, Tensor] = {}
 
     def keep(name: str) -> Callable[..., None]:
@@ -233,10 +233,10 @@ def _block_outputs(unet: nn.Module, data: dict[str, Tensor]) -> Iterator[dict[st
 
 @contextmanager
 def _frames_share_group_norm(unet: nn.Module, frames: int) -> Iterator[None]:
-    """Within: GroupNorm of residual blocks and of the output sees all frames of a sample together.
+    """Let GroupNorm of residual blocks and of the output normalise all frames of a sample together.
 
-    That is the published network's behaviour for several frames in one forward. It makes a frame depend on
-    its neighbours, so the project does not offer it; the harness only shows that nothing else differs.
+    The published network does so for several frames in one forward pass. A frame then depends on its neighbours, so
+    the project does not offer it; the harness only shows that nothing else differs.
     """
     handles = []
 

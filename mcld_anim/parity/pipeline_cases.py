@@ -1,4 +1,4 @@
-"""Case f: the whole published pipeline, from PNG pictures and start noise to decoded pictures."""
+"""Case f: the whole published pipeline, from PNG pictures and initial noise to decoded pictures."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from torch import Tensor
 
 from mcld_anim.core.arrays import Picture
 from mcld_anim.core.errors import ParityError
-from mcld_anim.model.attention import AppearanceKeys
+from mcld_anim.model.attention import ProjectedAppearance
 from mcld_anim.model.build import Mcld
 from mcld_anim.model.focal import route_tokens
 from mcld_anim.parity.golden import Comparison, Golden, compare, replays
@@ -30,7 +30,7 @@ DECODED = 1e-3
 
 @dataclass(frozen=True)
 class Encoded:
-    """What the pipeline knows before the first step, one row per picture."""
+    """The pipeline's encoded inputs, one row per picture."""
 
     image_tokens: Tensor
     texture_tokens: Tensor
@@ -42,24 +42,24 @@ class Encoded:
 @replays("f_pipeline*.safetensors", also=["f_pipeline*.json", "f_pipeline*_inputs.*.png"])
 @torch.no_grad()
 def pipeline(golden: Golden, case: str) -> Iterator[Comparison]:
-    """One run of the published pipeline with its settings; latents after each step, then the pictures."""
+    """One run of the published pipeline with its settings: latents after each step, then the pictures."""
     data, settings = golden.tensors(case), golden.json(case)
     mcld = golden.mcld
     encoded = _encode(golden, settings)
     guided = settings["guidance_scale"] > 1
     yield from _compare_encoded(encoded, data, guided)
 
-    def appearance(dtype: torch.dtype | None) -> AppearanceKeys:
+    def appearance(dtype: torch.dtype | None) -> ProjectedAppearance:
         tokens = route_tokens(encoded.image_tokens, encoded.texture_tokens, encoded.face_tokens)
         features = mcld.reference_net(encoded.texture_latents, encoded.image_tokens)
-        return mcld.denoiser.project(features, tokens, reference_dtype=dtype)
+        return mcld.denoiser.project_source(features, tokens, reference_dtype=dtype)
 
     exact = _Run(mcld, golden, settings, encoded.pose_features, appearance(None))
     exact.sample(data["start_latents"])
     yield compare("latents, bank float32", exact.latents, data["latents_bank_float32"], LATENTS)
     rounded = _Run(mcld, golden, settings, encoded.pose_features, appearance(torch.float16))
     last = rounded.sample(data["start_latents"])
-    yield Comparison("timesteps that differ", rounded.timesteps_missed(data["timesteps"]), 0)
+    yield Comparison("timesteps that differ", rounded.count_wrong_timesteps(data["timesteps"]), 0)
     if "noise_pred" in data:
         predictions = torch.stack(rounded.predictions)[:, :, :, None]
         yield compare("predictions, bank float16", predictions, data["noise_pred"], LATENTS_FLOAT16_FEATURES)
@@ -69,7 +69,7 @@ def pipeline(golden: Golden, case: str) -> Iterator[Comparison]:
 
 
 def _compare_encoded(encoded: Encoded, data: dict[str, Tensor], guided: bool) -> Iterator[Comparison]:
-    """Intermediate results; runs that share their inputs with another run do not record them again."""
+    """Compare the encoded inputs; a run that shares its inputs with another does not record them again."""
     if "image_embeds" not in data:
         return
     rows = len(encoded.image_tokens)
@@ -85,7 +85,7 @@ def _compare_encoded(encoded: Encoded, data: dict[str, Tensor], guided: bool) ->
 
 
 class _Run:
-    """Samples with `mcld_anim.sampling.denoise` and keeps what the case recorded of every step."""
+    """Samples with `mcld_anim.sampling.denoise` and keeps every step's latents, timestep and prediction."""
 
     def __init__(
         self,
@@ -93,7 +93,7 @@ class _Run:
         golden: Golden,
         settings: dict[str, Any],
         pose_features: Tensor,
-        appearance: AppearanceKeys,
+        appearance: ProjectedAppearance,
     ) -> None:
         schedule = replace(golden.options.schedule, beta_schedule=settings["beta_schedule"])
         self.scheduler = make_scheduler(schedule)
@@ -110,11 +110,11 @@ class _Run:
 
     @property
     def latents(self) -> Tensor:
-        """After each step: (steps, B, C, 1, h, w)."""
+        """Latents after each step: (steps, B, C, 1, h, w)."""
         return torch.stack(self._latents)[:, :, :, None]
 
-    def timesteps_missed(self, recorded: Tensor) -> int:
-        """How many of the timesteps are others than the recorded ones."""
+    def count_wrong_timesteps(self, recorded: Tensor) -> int:
+        """How many timesteps differ from the recorded ones."""
         ours = torch.tensor(self.timesteps)
         return int((ours != recorded).sum()) if ours.shape == recorded.shape else max(len(ours), len(recorded))
 
@@ -135,7 +135,7 @@ def _encode(golden: Golden, settings: dict[str, Any]) -> Encoded:
     prefix = settings["input_pictures"].partition("{")[0]
     sources, textures, poses = (golden.pictures(f"{prefix}{kind}_") for kind in ("source", "texture", "pose"))
     inputs = golden.tensors(settings["other_inputs_file"].removesuffix(".safetensors"))
-    if "PIL" in settings["given_as"]:  # the published pipeline then resizes to the size it was asked for
+    if "PIL" in settings["given_as"]:  # the published pipeline then resizes to the requested size
         size = settings["height"], settings["width"]
         textures, poses = ([_resized(picture, size) for picture in given] for given in (textures, poses))
         raw_textures = golden.pictures(f"{prefix}texture_")
@@ -156,5 +156,5 @@ def _encode(golden: Golden, settings: dict[str, Any]) -> Encoded:
 
 
 def _resized(picture: Picture, size: tuple[int, int]) -> Picture:
-    """To (height, width) as diffusers' VaeImageProcessor resizes PIL pictures."""
+    """Resize to (height, width) as diffusers' VaeImageProcessor resizes PIL pictures."""
     return np.asarray(Image.fromarray(picture).resize((size[1], size[0]), Image.Resampling.LANCZOS))

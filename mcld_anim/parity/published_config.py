@@ -1,4 +1,4 @@
-"""A golden folder's `config.json` (the published code's constructor arguments) as our options."""
+"""Convert a golden folder's `config.json` (the published code's constructor arguments) to our options."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def model_options(config: Mapping[str, Any]) -> ModelOptions:
 
 
 def schedule_options(published: Mapping[str, Any]) -> ScheduleOptions:
-    """A diffusers scheduler's arguments as ours."""
+    """Convert a diffusers scheduler's arguments to our options."""
     return ScheduleOptions(
         beta_schedule=published["beta_schedule"],
         beta_start=published["beta_start"],
@@ -62,7 +62,7 @@ def schedule_options(published: Mapping[str, Any]) -> ScheduleOptions:
 
 
 def _unet_options(published: Mapping[str, Any]) -> UNetOptions:
-    heads = published["attention_head_dim"]  # the number of heads goes under this name
+    heads = published["attention_head_dim"]  # diffusers' name for the number of heads
     return UNetOptions(
         in_channels=published["in_channels"],
         out_channels=published["out_channels"],

@@ -18,8 +18,7 @@ SCHEDULE = 1e-5
 
 @replays("s_scheduler*.safetensors", also=["s_scheduler*.json"])
 def scheduler(golden: Golden, case: str) -> Iterator[Comparison]:
-    """alphas_cumprod exactly as recorded, timesteps of every step count, traces under a constant net
-    output."""
+    """alphas_cumprod, the timesteps of every step count, and DDIM traces under a constant network output."""
     data = golden.tensors(case)
     for name, recorded in golden.json(case).items():
         ours = make_scheduler(schedule_options(recorded))
@@ -32,7 +31,7 @@ def scheduler(golden: Golden, case: str) -> Iterator[Comparison]:
 
 
 def _trace(data: dict[str, Tensor], name: str, steps: int, options: ScheduleOptions) -> Tensor:
-    """The samples after each step of the project's own sampling loop."""
+    """The latents after each step of this project's sampling loop."""
     kept: list[Tensor] = []
 
     def keep(latents: Tensor, _step: int) -> Tensor:

@@ -1,4 +1,4 @@
-"""What is made of pictures before any network: UV texture, pose picture, CLIP input."""
+"""Cases h and i: preprocessing of pictures before any network: UV texture, pose picture, CLIP input."""
 
 from __future__ import annotations
 
@@ -20,42 +20,42 @@ from mcld_anim.source.clip import clip_crop, clip_pixels
 from mcld_anim.source.texture import atlas_from_picture, smpl_texture
 
 DIFFERING_SHARE = 0.005
-"""Of values; OpenCV 5 inpaints a few texels otherwise than the version that made the golden pictures."""
+"""Allowed fraction of differing values: OpenCV 5 inpaints a few texels unlike the version behind the golden data."""
 
 MEAN_DIFFERENCE = 0.1
-"""Grey levels."""
+"""Allowed mean difference in grey levels."""
 
 
 @replays("h_island_masks*.safetensors")
 def islands(golden: Golden, case: str) -> Iterator[Comparison]:
-    """The islands of the charts, texel by texel."""
+    """The islands of the UV charts, texel by texel."""
     packed = golden.tensors(case)["masks_packed"].numpy()
     yield compare("islands", chart_islands().astype(np.uint8), np.unpackbits(packed, axis=-1), 0)
 
 
 @replays(
     "h_texture_*.smpl_island_mask.png",
-    # Those named smpl.png were made with the published island picture, which has no licence.
+    # smpl.png files are made with the published island picture, which has no licence.
     also=[
         *(f"h_texture_*.{kind}.png" for kind in ("source", "iuv", "atlas_island_mask", "smpl")),
         "h_texture*.json",
     ],
 )
 def texture(golden: Golden, case: str) -> Iterator[Comparison]:
-    """Atlas and SMPL texture of one photo. Planes are in the order in which the published code held them."""
+    """Atlas and SMPL texture of one photo, with planes in the published code's order."""
     name = case.rsplit(".", 1)[0]
     atlas, _ = atlas_from_picture(golden.picture(f"{name}.source"), golden.picture(f"{name}.iuv"))
     expected = golden.picture(case)
-    yield from _alike("smpl", smpl_texture(atlas), expected)
+    yield from _compare_pictures("smpl", smpl_texture(atlas), expected)
     if (golden.cases / f"{name}.atlas_island_mask.png").is_file():
         tiles = _untile(golden.picture(f"{name}.atlas_island_mask"))
-        yield from _alike("atlas", atlas, tiles)
+        yield from _compare_pictures("atlas", atlas, tiles)
         yield compare("smpl of the golden atlas", smpl_texture(tiles), expected, 0)
 
 
 @replays("h_pose_file*.iuv.png", also=["h_pose_file*.png", "h_pose_file*.json"])
 def pose_file(golden: Golden, case: str) -> Iterator[Comparison]:
-    """Order of the planes in a pose picture's file, and its resizing."""
+    """Plane order of a pose picture's file, and its resizing."""
     name = case.rsplit(".", 1)[0]
     iuv, as_rgb = golden.picture(case), golden.picture(f"{name}.pil_rgb")
     written = encode_iuv(iuv)
@@ -74,7 +74,7 @@ def pose_file(golden: Golden, case: str) -> Iterator[Comparison]:
 @replays("i_clip_preprocess*.json", also=["i_clip_preprocess*.safetensors", "i_clip_preprocess*.png"])
 @torch.no_grad()
 def clip_input(golden: Golden, case: str) -> Iterator[Comparison]:
-    """CLIP's pixels, bit by bit but for the resizing's rounding, and the embedding of them."""
+    """CLIP's input bytes up to rounding in the resize, its pixels, and their embedding."""
     notes, pixels, embeds = golden.json(case), golden.tensors(case), golden.tensors(f"{case}_embeds")
     settings = notes["processor"]
     options = replace(
@@ -96,18 +96,18 @@ def clip_input(golden: Golden, case: str) -> Iterator[Comparison]:
         yield compare(f"{size} embedding", encoder(ours).image_embeds, embeds[f"image_embeds_{size}"], 1e-4)
 
 
-def _alike(what: str, ours: np.ndarray, theirs: np.ndarray) -> Iterator[Comparison]:
-    """Share of differing values and mean difference; a shape of its own differs infinitely."""
+def _compare_pictures(quantity: str, ours: np.ndarray, theirs: np.ndarray) -> Iterator[Comparison]:
+    """Fraction of differing values and mean difference; different shapes differ infinitely."""
     if ours.shape != theirs.shape:
-        yield compare(what, ours, theirs, 0)
+        yield compare(quantity, ours, theirs, 0)
         return
     difference = np.abs(ours.astype(np.int16) - theirs)
-    yield Comparison(f"{what} differing share", float((difference > 0).mean()), DIFFERING_SHARE)
-    yield Comparison(f"{what} mean difference", float(difference.mean()), MEAN_DIFFERENCE)
+    yield Comparison(f"{quantity} differing share", float((difference > 0).mean()), DIFFERING_SHARE)
+    yield Comparison(f"{quantity} mean difference", float(difference.mean()), MEAN_DIFFERENCE)
 
 
 def _untile(grid: Picture) -> Atlas:
-    """The (24, 200, 200, 3) atlas of a 1200x800 grid: part p (from 0) in column p // 6, row p % 6."""
+    """The (24, 200, 200, 3) atlas from a 1200x800 grid, with part p (from 0) in column p // 6, row p % 6."""
     columns = PART_COUNT // 6
     tiles = grid.reshape(6, ATLAS_SIZE, columns, ATLAS_SIZE, 3)
     return tiles.transpose(2, 0, 1, 3, 4).reshape(PART_COUNT, ATLAS_SIZE, ATLAS_SIZE, 3)

@@ -30,18 +30,18 @@ _NETWORKS = {
     "pose_guider": "pose_guider",
     "image_proj_model": "face_tokens",
 }
-"""Published name of every trained network -> ours inside `Mcld`."""
+"""Published name of every trained network -> its name in `Mcld`."""
 
 
 @dataclass(frozen=True)
 class Step:
-    """The inputs of one step as our functions take them: one frame per row."""
+    """The inputs of one step for our functions: one frame per row."""
 
     data: dict[str, Tensor]
     poses: Tensor
-    face: Tensor
+    face_mask: Tensor
     snr: Tensor
-    noisy: Tensor
+    noisy_latents: Tensor
     target: Tensor
     options: LossOptions
 
@@ -53,7 +53,7 @@ def training_step(golden: Golden, case: str) -> Iterator[Comparison]:
     step = _step(golden, case, data, recorded)
     yield from _compare_inputs(golden, case, step, recorded)
     mcld = golden.mcld
-    mcld.zero_grad(set_to_none=True)  # the other cases share these networks
+    mcld.zero_grad(set_to_none=True)  # other cases share these networks
     with torch.no_grad():
         yield compare(
             "model_pred, bank float32",
@@ -76,13 +76,13 @@ def _step(golden: Golden, case: str, data: dict[str, Tensor], recorded: dict[str
     alphas = make_scheduler(schedule).alphas_cumprod
     latents, noise = _frames(data, "latents"), _frames(data, "noise")
     poses = unit_planes(golden.pictures(f"{case}_inputs.pose_"))
-    labels = (poses[:, 2] * 255).round().to(torch.uint8)  # plane 2 is the part, resized like a picture
+    labels = (poses[:, 2] * 255).round().to(torch.uint8)  # plane 2 is the part index, resized as a picture
     return Step(
         data=data,
         poses=poses,
-        face=face_cells(labels, (latents.shape[2], latents.shape[3])),
+        face_mask=face_cells(labels, (latents.shape[2], latents.shape[3])),
         snr=signal_to_noise(alphas, data["timesteps"]),
-        noisy=add_noise(latents, noise, data["timesteps"], alphas),
+        noisy_latents=add_noise(latents, noise, data["timesteps"], alphas),
         target=velocity(latents, noise, data["timesteps"], alphas),
         options=LossOptions(snr_gamma=recorded["snr_gamma"]),
     )
@@ -94,16 +94,16 @@ def _compare_inputs(golden: Golden, case: str, step: Step, recorded: dict[str, A
     for number, iuv in enumerate(iuvs):
         resized = pose_image(iuv, (step.poses.shape[2], step.poses.shape[3]))
         yield compare(f"pose picture {number}", resized, step.poses[number], 0)
-    yield compare("face_mask", step.face, data["face_mask"], 0)
-    cells = torch.tensor([int(mask.sum()) for mask in step.face])
+    yield compare("face_mask", step.face_mask, data["face_mask"], 0)
+    cells = torch.tensor([int(mask.sum()) for mask in step.face_mask])
     yield compare("face_mask_cells", cells, torch.tensor(recorded["face_mask_cells"]), 0)
     yield compare("snr, relative", step.snr / data["snr"].clamp(min=1e-9), (data["snr"] > 0).float(), LOSS)
-    yield compare("noisy_latents", step.noisy[:1], _frames(data, "noisy_latents_sample_0"), NOISY)
+    yield compare("noisy_latents", step.noisy_latents[:1], _frames(data, "noisy_latents_sample_0"), NOISY)
     yield compare("target", step.target[:1], _frames(data, "target_sample_0"), NOISY)
 
 
 def _compare_without_reference(mcld: Mcld, step: Step, recorded: dict[str, Any]) -> Iterator[Comparison]:
-    """The published dropped step: no reference features, while all tokens stay."""
+    """The published step with condition dropout: no reference features, but all tokens."""
     predicted = _predict(mcld, step, None, reference=False)
     expected = _frames(step.data, "model_pred_uncond_sample_0")
     yield compare("model_pred without reference", predicted[:1], expected, PREDICTION)
@@ -120,7 +120,7 @@ def _compare_losses(terms: LossTerms, data: dict[str, Tensor], recorded: dict[st
 
 
 def _compare_gradients(mcld: Mcld, data: dict[str, Tensor], recorded: dict[str, Any]) -> Iterator[Comparison]:
-    """Recorded gradients, the norm per network, and which parameters the loss does not reach."""
+    """Recorded gradients, the gradient norm per network, and the parameters without a gradient."""
     for published, ours in _NETWORKS.items():
         network = mcld.get_submodule(ours)
         reached = {name: p.grad for name, p in network.named_parameters() if p.grad is not None}
@@ -133,26 +133,26 @@ def _compare_gradients(mcld: Mcld, data: dict[str, Tensor], recorded: dict[str, 
         yield _relative(f"gradient norm {published}", norm, recorded["gradient_norm"][published], GRADIENT)
         without = {name for name, _ in network.named_parameters()} - reached.keys()
         expected_without = set(recorded["gradient_norm"][f"{published}_parameters_without_gradient"])
-        # Ours has no module at all where the published one has parameters that nothing reads.
+        # Where the published network has parameters that are never read, ours has no module.
         yield Comparison(f"parameters without gradient {published}", len(without - expected_without), 0)
         yield Comparison(f"unread parameters {published}", len(expected_without & reached.keys()), 0)
 
 
 def _predict(mcld: Mcld, step: Step, dtype: torch.dtype | None, reference: bool = True) -> Tensor:
-    """v of all samples; without `reference` every layer reads zero tokens of it."""
+    """v of all samples; without `reference`, every layer reads zero reference tokens."""
     data = step.data
     image = data["image_embeds"]
     tokens = route_tokens(image, data["texture_embeds"], mcld.face_tokens(data["face_emb"]))
     features = mcld.reference_net(data["ref_latents"], image)
     if not reference:
         features = {layer: states[:, :0] for layer, states in features.items()}
-    appearance = mcld.denoiser.project(features, tokens, reference_dtype=dtype)
+    appearance = mcld.denoiser.project_source(features, tokens, reference_dtype=dtype)
     pose_features = mcld.pose_guider(step.poses)
-    return cast("Tensor", mcld.denoiser(step.noisy, data["timesteps"], pose_features, appearance))
+    return cast("Tensor", mcld.denoiser(step.noisy_latents, data["timesteps"], pose_features, appearance))
 
 
 def _loss(step: Step, predicted: Tensor) -> LossTerms:
-    return denoising_loss(predicted, step.target, step.snr, step.face, step.options)
+    return denoising_loss(predicted, step.target, step.snr, step.face_mask, step.options)
 
 
 def _frames(data: dict[str, Tensor], key: str) -> Tensor:
@@ -161,13 +161,13 @@ def _frames(data: dict[str, Tensor], key: str) -> Tensor:
 
 
 def _pictures(golden: Golden, prefix: str) -> Iterator[tuple[str, Iuv]]:
-    """The recorded part pictures, as I, U, V; there may be fewer than samples."""
+    """The recorded part pictures in the order I, U, V; there may be fewer than samples."""
     for path in sorted(golden.cases.glob(f"{prefix}*.png")):
         yield path.stem, golden.picture(path.stem)
 
 
-def _relative(what: str, ours: Tensor, theirs: Tensor | float, tolerance: float = LOSS) -> Comparison:
-    """Largest difference relative to the recorded value."""
+def _relative(quantity: str, ours: Tensor, theirs: Tensor | float, tolerance: float = LOSS) -> Comparison:
+    """Compare by the largest difference relative to the recorded value."""
     expected = torch.as_tensor(theirs, dtype=torch.float64)
     gap = (ours.detach().double() - expected).abs() / expected.abs().clamp(min=1e-12)
-    return Comparison(f"{what}, relative", float(gap.max()), tolerance)
+    return Comparison(f"{quantity}, relative", float(gap.max()), tolerance)

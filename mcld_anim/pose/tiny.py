@@ -25,7 +25,7 @@ from mcld_anim.pose.tiny_network import (
     chosen_uv,
     seen_both_ways,
 )
-from mcld_anim.weights.strict import adopt_strictly
+from mcld_anim.weights.strict import assign_strictly
 from mcld_anim.weights.table import EMBEDDED_FOLDER
 from mcld_anim.weights.trained import read_weights
 
@@ -176,7 +176,7 @@ def load_tiny_pose_backend(device: torch.device | str = "cpu", weights: Path | N
             network = TinyDensePose(TinyDensePoseOptions(**header["options"]))  # type: ignore[arg-type]
     except (KeyError, TypeError) as error:
         raise WeightsError(f"{path} does not hold this DensePose network: {' '.join(str(error).split())}") from None
-    adopt_strictly(network, tensors, str(path), "give a DensePose network, as `mcld-anim train densepose` writes it")
+    assign_strictly(network, tensors, str(path), "give a DensePose network, as `mcld-anim train densepose` writes it")
     return TinyDensePoseBackend(network, device)
 
 

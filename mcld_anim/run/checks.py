@@ -7,10 +7,11 @@ from pathlib import Path
 
 from mcld_anim.background.backdrop import check_file
 from mcld_anim.core.errors import PictureError, PoseError, UsageError, VideoError
-from mcld_anim.core.outputs import OutputFiles, check_free, name_output
+from mcld_anim.core.outputs import OutputFiles, check_writable, name_output
 from mcld_anim.core.pictures import check_picture
+from mcld_anim.model.choose import check_model
 from mcld_anim.options.estimators import DENSEPOSE_BACKENDS
-from mcld_anim.options.run import MODEL_NAMES, PoseOptions, RunOptions, SynthesisOptions
+from mcld_anim.options.run import PoseOptions, RunOptions
 from mcld_anim.video.container import open_input
 from mcld_anim.video.probe import VideoInfo, probe
 from mcld_anim.video.read import frame_grid
@@ -26,7 +27,7 @@ class RunPlan:
 
 def check_run(options: RunOptions) -> RunPlan:
     """Refuse, in a moment, inputs that no frame can be made from."""
-    _check_model(options)
+    check_model(options.model)
     check_picture(options.source, "--source")
     info = probe(options.driving)
     options.person_choice.check_inside(info.width, info.height, str(options.driving))
@@ -50,7 +51,7 @@ def check_run(options: RunOptions) -> RunPlan:
 
 def check_pose(options: PoseOptions) -> None:
     """Refuse, in a moment, inputs that no picture can be made from."""
-    _check_model(options)
+    check_model(options.model)
     check_picture(options.source, "--source")
     if not options.pose.exists():
         raise PictureError(f"--pose {options.pose} does not exist: check the path")
@@ -64,7 +65,7 @@ def check_outputs(options: RunOptions | PoseOptions) -> OutputFiles:
         outputs = name_output(options.output, options.source, options.driving, *options.suffixes)
     else:
         outputs = name_output(options.output, options.source, options.pose, ".png")
-    check_free(outputs, options.overwrite)
+    check_writable(outputs, options.overwrite)
     for path in outputs.all:
         for given in options.inputs:
             if path.exists() and given.exists() and path.samefile(given):
@@ -75,8 +76,3 @@ def check_outputs(options: RunOptions | PoseOptions) -> OutputFiles:
 def is_sequence(path: Path) -> bool:
     """Whether a pose is given as an IUV folder or archive, not as a picture file."""
     return path.is_dir() or path.suffix.lower() == ".zip"
-
-
-def _check_model(options: SynthesisOptions) -> None:
-    if options.model not in MODEL_NAMES and not Path(options.model).expanduser().is_dir():
-        raise UsageError(f"--model {options.model} is not known; choose {', '.join(MODEL_NAMES)} or give a folder")

@@ -10,7 +10,7 @@ from mcld_anim.core.errors import PoseError, UsageError
 from mcld_anim.core.events import Event, EventSink, warn
 from mcld_anim.core.pictures import PHOTO_SUFFIXES, check_picture, read_picture
 from mcld_anim.core.stages import Progress, ignore_progress
-from mcld_anim.model.choose import choose_alone
+from mcld_anim.model.choose import choose_standalone_densepose
 from mcld_anim.options.extract import DensePoseOptions
 from mcld_anim.pose.backends import PoseBackend, load_pose_backend
 from mcld_anim.pose.iuv_file import read_iuv_sequence, write_iuv_sequence
@@ -89,4 +89,6 @@ def _photo(options: DensePoseOptions, output: Path, on_event: EventSink) -> Dens
 
 
 def _backend(options: DensePoseOptions) -> PoseBackend:
-    return load_pose_backend(choose_alone(options.densepose), choose_device(options.device), options.weights)
+    return load_pose_backend(
+        choose_standalone_densepose(options.densepose), choose_device(options.device), options.weights
+    )

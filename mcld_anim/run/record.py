@@ -63,7 +63,7 @@ def describe_run(
         "versions": versions(),
         "weights": dict(models.checksums),
         "inputs": {str(path): checksums.of(path) for path in options.inputs},
-        "seconds": stages.rounded(),
+        "seconds": stages.rounded_seconds(),
         "peak_memory_bytes": peak_memory_bytes(models.device),
         "events": describe_events(stages),
     }

@@ -18,7 +18,7 @@ from mcld_anim.core.outputs import OutputFiles, publish_files, working_folder
 from mcld_anim.core.pictures import check_picture, read_picture
 from mcld_anim.core.stages import Progress, Stages, ignore_progress
 from mcld_anim.metrics.stability import StabilityMeter
-from mcld_anim.model.choose import choose_alone, choose_face_alone
+from mcld_anim.model.choose import choose_standalone_densepose, choose_standalone_face
 from mcld_anim.options.estimators import DENSEPOSE_BACKENDS
 from mcld_anim.options.extract import ReportOptions
 from mcld_anim.pose.backends import PoseBackend, estimate_of, load_pose_backend
@@ -57,10 +57,9 @@ class Estimators:
 def load_estimators(options: ReportOptions) -> Estimators:
     """The estimators that the options ask for."""
     device = choose_device(options.device)
-    densepose = "auto" if options.precomputed is not None else options.densepose
-    return Estimators(
-        load_pose_backend(choose_alone(densepose), device), load_face_backend(choose_face_alone(options.face), device)
-    )
+    densepose = choose_standalone_densepose("auto" if options.precomputed is not None else options.densepose)
+    face = choose_standalone_face(options.face)
+    return Estimators(load_pose_backend(densepose, device), load_face_backend(face, device))
 
 
 def report(

@@ -43,7 +43,7 @@ def encode_photo(path: Path, models: LoadedModels, stages: Stages) -> SourceAppe
         stages.progress(SOURCE_STAGE, 1, 2)
         framed = frame_person(picture, people[0], models.mcld.options.frame_size)
         appearance = encode_source(*framed, models.mcld, models.condition_backend)
-        if models.only_measures and models.face_backend is not None:  # frames are compared with what it sees
+        if models.measures_only and models.face_backend is not None:  # frames are compared with what it sees
             appearance = replace(appearance, face=models.face_backend.largest(*framed))
         stages.progress(SOURCE_STAGE, 2, 2)
     if models.face_backend is not None and appearance.face is None:

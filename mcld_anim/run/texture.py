@@ -6,7 +6,7 @@ from mcld_anim.core.device import choose_device
 from mcld_anim.core.durable import check_output, durable_file
 from mcld_anim.core.errors import PoseError
 from mcld_anim.core.pictures import check_picture, read_picture, write_picture
-from mcld_anim.model.choose import choose_alone
+from mcld_anim.model.choose import choose_standalone_densepose
 from mcld_anim.options.extract import TextureOptions
 from mcld_anim.pose.backends import largest_iuv, load_pose_backend
 from mcld_anim.pose.precomputed import precomputed_iuv
@@ -26,7 +26,7 @@ def texture(options: TextureOptions) -> TextureResult:
         if not found[..., 0].any():
             raise PoseError(f"{options.iuv} shows no person: give another IUV file")
     else:
-        name = choose_alone(options.densepose)
+        name = choose_standalone_densepose(options.densepose)
         found = largest_iuv(load_pose_backend(name, choose_device(options.device)), picture)
         if not found[..., 0].any():
             raise no_person(options.photo, name)

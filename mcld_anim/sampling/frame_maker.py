@@ -141,7 +141,7 @@ class FrameMaker:
 
     def _predictor(self, pose_features: Tensor, face_weight: float) -> Callable[[Tensor, int], Prediction]:
         """v of latents kept in float32, computed in the networks' dtype."""
-        guided, keys = self.settings.guidance > 1, self.source.keys.with_face_weight(face_weight)
+        guided, keys = self.settings.guidance > 1, self.source.projected.with_face_weight(face_weight)
 
         def predict(latents: Tensor, timestep: int) -> Prediction:
             inputs = latents.to(self._weights.dtype)

@@ -1,1 +1,1 @@
-"""Bringing weights here: fetch, pull, convert, install, rehearse."""
+"""Obtaining weights: fetch, pull, convert, install, rehearse."""

@@ -1,4 +1,4 @@
-"""Published weights become this project's files: keys checked both ways, written once as safetensors."""
+"""Convert published weights to this project's files: keys checked both ways, written once as safetensors."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ from mcld_anim.weights.published import MODELS, PublishedFile, PublishedModel
 
 SavedDtype = Literal["float32", "float16", "bfloat16"]
 BYTES_PER_NUMBER: Mapping[str, int] = {"float32": 4, "float16": 2, "bfloat16": 2}
-MOST_ONNX_BYTES = 2_000_000_000
-"""Of one unpacked file; more in an archive of face models is an attack or damage."""
-COMMON_NAMES = ("model", "pytorch_model", "diffusion_pytorch_model")
-"""Files of every hub repository are called like this: the folder must say which one it is."""
+MAX_ONNX_BYTES = 2_000_000_000
+"""Size limit in bytes of one unpacked file; a larger one in an archive of face models is an attack or damage."""
+GENERIC_NAMES = ("model", "pytorch_model", "diffusion_pytorch_model")
+"""File stems that every hub repository uses; the folder must tell which network it is."""
 
 
 def check_saved_dtype(dtype: str) -> SavedDtype:
-    """Refuse a number format that weights are not written in."""
+    """Return `dtype` if weights can be saved in it; raise UsageError otherwise."""
     for known in get_args(SavedDtype):
         if dtype == known:
             return known
@@ -41,7 +41,7 @@ def check_saved_dtype(dtype: str) -> SavedDtype:
 
 
 def network_file(part: str) -> str:
-    """The file of a published part here: that of the network it fills, as the embedded model's are named."""
+    """The file name of a published part in this project: that of the network it fills, as in the embedded model."""
     return f"{PUBLISHED_NETWORKS[part].partition('.')[0]}.safetensors"
 
 
@@ -52,7 +52,7 @@ def convert(
     dtype: SavedDtype = "float32",
     on_file: Callable[[str], None] = lambda text: None,
 ) -> list[Path]:
-    """A folder in the published layout, or one file of another network, as files of this project."""
+    """Convert a folder in the published layout, or one file of another network; return the files written."""
     if source.is_dir():
         return convert_model(source, target, options, dtype, on_file)
     if not source.is_file():
@@ -68,9 +68,9 @@ def convert(
 def convert_model(
     source: Path, target: Path, options: ModelOptions, dtype: SavedDtype, on_file: Callable[[str], None]
 ) -> list[Path]:
-    """The six checkpoints of a published or self-trained model into a folder that `--model` takes."""
+    """Convert the six checkpoints of a published or self-trained model into a folder for `--model`."""
     published = next(model for model in MODELS if model.use == "model")
-    found = {file.part: find_given(file, published, source) for file in published.files}
+    found = {file.part: find_local(file, published, source) for file in published.files}
     written = []
     for part, path in found.items():
         on_file(f"{part} from {path}")
@@ -81,12 +81,12 @@ def convert_model(
     return written
 
 
-def find_given(file: PublishedFile, model: PublishedModel, folder: Path) -> Path:
-    """The file of a part among the user's own, by any of its published names, in the folder or below it."""
+def find_local(file: PublishedFile, model: PublishedModel, folder: Path) -> Path:
+    """Find a part among the user's files by any of its published names, in the folder or below it."""
     for name in file.origin.names:
         base = name.rsplit("/", 1)[-1]
         candidates = [folder / name, folder / file.part / base]
-        if base.partition(".")[0] not in COMMON_NAMES:
+        if base.partition(".")[0] not in GENERIC_NAMES:
             candidates += [folder / base, *sorted(folder.glob(f"**/{base}"))]
         for path in candidates:
             if path.is_file():
@@ -102,27 +102,27 @@ def find_given(file: PublishedFile, model: PublishedModel, folder: Path) -> Path
 
 
 def convert_part(source: Path, part: str, options: ModelOptions, target: Path, dtype: SavedDtype = "float32") -> None:
-    """Read one published checkpoint, check its keys against the model's, and write it as `target`."""
-    state = published_state(_outline(options), part, read_tensors(source))
+    """Read one published checkpoint, check its keys against the model's, and write it to `target`."""
+    state = published_state(_meta_model(options), part, read_tensors(source))
     inner = PUBLISHED_NETWORKS[part].partition(".")[2]
     prefix = f"{inner}." if inner else ""
     write_tensors(target, {prefix + key: value for key, value in state.items()}, dtype)
 
 
 @lru_cache(maxsize=1)
-def _outline(options: ModelOptions) -> Mcld:
-    """The networks without memory: their keys and shapes."""
+def _meta_model(options: ModelOptions) -> Mcld:
+    """The networks on the meta device: keys and shapes without memory."""
     with torch.device("meta"):
         return build_mcld(options)
 
 
 def convert_arrays(source: Path, target: Path, dtype: SavedDtype = "float32") -> None:
-    """A weights file of another network (DensePose's pickle) as safetensors, its keys as they are."""
+    """Convert a weights file of another network (DensePose's pickle) to safetensors with unchanged keys."""
     write_tensors(target, read_tensors(source), dtype)
 
 
 def write_tensors(target: Path, tensors: Mapping[str, Tensor], dtype: SavedDtype) -> None:
-    """Write tensors as safetensors under a temporary name; floating ones in `dtype`."""
+    """Write tensors as safetensors, atomically; floating-point ones in `dtype`."""
     wanted = getattr(torch, dtype)
     packed = {name: _packed(value, wanted) for name, value in tensors.items()}
     for name, value in packed.items():
@@ -133,16 +133,16 @@ def write_tensors(target: Path, tensors: Mapping[str, Tensor], dtype: SavedDtype
 
 
 def _packed(value: Tensor, wanted: torch.dtype) -> Tensor:
-    """In the wanted format, alone in its storage: safetensors writes no views."""
+    """A contiguous tensor in the wanted dtype that owns its storage: safetensors writes no views."""
     value = (value.to(wanted) if value.is_floating_point() else value).contiguous()
     whole = value.untyped_storage().nbytes() == value.nbytes
     return value if whole else value.clone()
 
 
 def unpack_faces(source: Path, folder: Path) -> list[Path]:
-    """The ONNX files of an insightface archive or folder, laid flat into `folder`.
+    """Unpack the ONNX files of an insightface archive or folder flat into `folder`.
 
-    The published archive of antelopev2 is nested once too often for insightface.
+    The published archive of antelopev2 has one folder level too many for insightface.
     """
     if source.is_dir():
         written = [folder / path.name for path in sorted(source.glob("*.onnx"))]
@@ -162,8 +162,8 @@ def unpack_faces(source: Path, folder: Path) -> list[Path]:
 
 
 def _unpack(zipped: zipfile.ZipFile, entry: zipfile.ZipInfo, folder: Path) -> Path:
-    """One file of an archive under its last name: what else its name says could lead out of the folder."""
-    if entry.file_size > MOST_ONNX_BYTES:
+    """Unpack one archive entry under its base name only: its path could lead outside the folder."""
+    if entry.file_size > MAX_ONNX_BYTES:
         raise WeightsError(f"{zipped.filename} holds {entry.filename} of {entry.file_size} bytes: it is not unpacked")
     target = folder / PurePosixPath(entry.filename).name
     with durable_file(target, overwrite=True) as path, zipped.open(entry) as packed, path.open("wb") as file:

@@ -1,7 +1,7 @@
-"""Download one file, from the hub or from an address of its own: it goes on where it broke off, and is checked.
+"""Download one file from the hub or a URL, resumable across processes and verified.
 
-huggingface_hub says where a hub file lies and brings its HTTP client, which keeps the user's settings: HF_ENDPOINT,
-HF_HOME, HF_HUB_OFFLINE, HF_TOKEN, proxies. Its own download starts anew in every process; this one does not.
+huggingface_hub resolves a hub file's URL and provides its HTTP client, which honours the user's settings: HF_ENDPOINT,
+HF_HOME, HF_HUB_OFFLINE, HF_TOKEN, proxies. Its own download restarts in every process; this one resumes.
 """
 
 from __future__ import annotations
@@ -18,44 +18,45 @@ from mcld_anim.core.errors import WeightsError
 from mcld_anim.weights.published import HubFile, UrlFile
 
 Progress = Callable[[int, int | None], None]
-"""Told how many bytes are there, and how many there will be where that is known."""
+"""Called with the bytes received and the total, None if unknown."""
 
 ATTEMPTS = 5
-"""Connections in a row that may break before a download is given up for now."""
-PAUSE = 0.5
-"""Seconds before the second attempt; twice as long before each next one."""
+"""Consecutive failed connections after which a download is abandoned."""
+FIRST_DELAY = 0.5
+"""Seconds before the second attempt; doubled before each further one."""
 TIMEOUT = 60.0
-AS_STORED = {"Accept-Encoding": "identity"}
-"""Sizes and ranges then count the file's own bytes."""
+"""Seconds of an HTTP request."""
+IDENTITY_ENCODING = {"Accept-Encoding": "identity"}
+"""Request header without compression; sizes and ranges then count the file's own bytes."""
 SHA256_DIGITS = 64
-BUSY = (408, 429)
-"""Refusals (request timeout, too many requests) that mean "later"."""
+RETRY_STATUSES = (408, 429)
+"""Client-error statuses worth a retry: request timeout, too many requests."""
 
 
-class _Changed(Exception):
-    """What is here of a file does not belong to what the server has now."""
+class _ContentChanged(Exception):
+    """The partial file does not belong to the server's current content."""
 
 
 @dataclass(frozen=True)
-class _Place:
-    """Where a file's bytes are to be had, and what is known of them."""
+class _RemoteFile:
+    """A file on a server and its metadata."""
 
     name: str
     url: str
     headers: dict[str, str]
-    tag: str  # changes with the content; empty: not known. The hub's is the SHA-256 of a large file.
-    size: int | None
+    tag: str  # ETag or Last-Modified; empty: unknown. The hub's ETag of a large file is its SHA-256.
+    size: int | None  # bytes; None: unknown
 
 
 def fetch(origin: HubFile | UrlFile, folder: Path, progress: Progress = lambda done, total: None) -> Path:
-    """The file: from the hub's cache where it is there already, else downloaded into `folder`."""
+    """Return the file's path in the hub's cache if it is there, otherwise download it into `folder`."""
     if isinstance(origin, HubFile):
-        return cached(origin) or _download(lambda: _find_on_hub(origin), folder, str(origin), progress)
-    return _download(lambda: _find_at(origin), folder, str(origin), progress)
+        return find_cached(origin) or _download(lambda: _find_on_hub(origin), folder, str(origin), progress)
+    return _download(lambda: _find_at_url(origin), folder, str(origin), progress)
 
 
-def cached(origin: HubFile) -> Path | None:
-    """The file in the hub's cache (HF_HOME), where another program has fetched it before."""
+def find_cached(origin: HubFile) -> Path | None:
+    """The file in the hub's cache (HF_HOME) if another program has fetched it; otherwise None."""
     from huggingface_hub import try_to_load_from_cache
 
     for name in origin.files:
@@ -65,8 +66,8 @@ def cached(origin: HubFile) -> Path | None:
     return None
 
 
-def _find_on_hub(origin: HubFile) -> _Place:
-    """The first of the file's names that the hub knows."""
+def _find_on_hub(origin: HubFile) -> _RemoteFile:
+    """The first of the file's names that exists on the hub."""
     from huggingface_hub import get_hf_file_metadata, hf_hub_url
     from huggingface_hub.errors import HfHubHTTPError, RepositoryNotFoundError
     from huggingface_hub.utils import build_hf_headers
@@ -77,7 +78,7 @@ def _find_on_hub(origin: HubFile) -> _Place:
             found = get_hf_file_metadata(url, timeout=TIMEOUT)
         except HfHubHTTPError as error:
             status = error.response.status_code
-            if isinstance(error, RepositoryNotFoundError) or status == 401:  # gated ones are a kind of these
+            if isinstance(error, RepositoryNotFoundError) or status == 401:  # GatedRepoError is a subclass
                 raise WeightsError(
                     f"the hub does not give {origin.repository} (HTTP {status}): if it asks for a login, run "
                     "`hf auth login` or set HF_TOKEN, and accept its terms on its page"
@@ -86,41 +87,41 @@ def _find_on_hub(origin: HubFile) -> _Place:
                 continue
             raise
         location = found.location or url
-        local = _host(location) == _host(url)  # a token is for the hub only, not for where its files lie
-        headers = build_hf_headers() if local else build_hf_headers(token=False)
-        return _Place(name, location, headers, found.etag or "", found.size)
+        on_hub = _host(location) == _host(url)  # the token goes to the hub only, never to its storage host
+        headers = build_hf_headers() if on_hub else build_hf_headers(token=False)
+        return _RemoteFile(name, location, headers, found.etag or "", found.size)
     raise WeightsError(
         f"{origin.repository} has none of {', '.join(origin.files)}: its files were renamed; download them and "
         "give their folder with --from DIR"
     )
 
 
-def _find_at(origin: UrlFile) -> _Place:
+def _find_at_url(origin: UrlFile) -> _RemoteFile:
     from huggingface_hub import get_session
     from huggingface_hub.utils import hf_raise_for_status
 
-    answer = get_session().head(origin.url, headers=AS_STORED, timeout=TIMEOUT, follow_redirects=True)
+    answer = get_session().head(origin.url, headers=IDENTITY_ENCODING, timeout=TIMEOUT, follow_redirects=True)
     hf_raise_for_status(answer)
     length = answer.headers.get("Content-Length")
     tag = answer.headers.get("ETag") or answer.headers.get("Last-Modified") or ""
-    return _Place(origin.names[0], str(answer.url), {}, tag, None if length is None else int(length))
+    return _RemoteFile(origin.names[0], str(answer.url), {}, tag, None if length is None else int(length))
 
 
-def _download(find: Callable[[], _Place], folder: Path, what: str, progress: Progress) -> Path:
-    """Try until all of it is here, as long as connections bring something that was not here before."""
+def _download(find: Callable[[], _RemoteFile], folder: Path, what: str, progress: Progress) -> Path:
+    """Retry until the file is complete; attempts that make progress reset the failure count."""
     folder.mkdir(parents=True, exist_ok=True)
     failures, most = 0, _bytes_in(folder)
     while True:
         try:
-            place = find()
-            path = folder / place.name.rsplit("/", 1)[-1]
-            _continue(place, path.with_name(path.name + ".incomplete"), progress)
-            return _finish(place, path, what)
+            remote = find()
+            path = folder / remote.name.rsplit("/", 1)[-1]
+            _resume(remote, path.with_name(path.name + ".incomplete"), progress)
+            return _finish(remote, path, what)
         except WeightsError:
             raise
-        except _Changed:
-            failures += 1  # what was here is gone: once more from the beginning
-        except Exception as error:  # which exceptions there are is known to the client's HTTP library only
+        except _ContentChanged:
+            failures += 1  # the partial file is deleted: restart from the beginning
+        except Exception as error:  # the exception types are the HTTP library's own
             _raise_if_final(error, what, folder)
             failures = 1 if _bytes_in(folder) > most else failures + 1
             most = max(most, _bytes_in(folder))
@@ -129,54 +130,54 @@ def _download(find: Callable[[], _Place], folder: Path, what: str, progress: Pro
                     f"the download of {what} broke off {ATTEMPTS} times ({_reason(error)}): check the connection and "
                     "run the same command again, it goes on where it stopped"
                 ) from error
-            time.sleep(PAUSE * 2 ** (failures - 1))
+            time.sleep(FIRST_DELAY * 2 ** (failures - 1))
         if failures >= ATTEMPTS:
             raise WeightsError(f"{what} changes while it is downloaded: try later, or give your copy with --from DIR")
 
 
-def _continue(place: _Place, partial: Path, progress: Progress) -> None:
-    """Ask for what is missing of `partial` and append it; from the beginning where it is of another content."""
+def _resume(remote: _RemoteFile, partial: Path, progress: Progress) -> None:
+    """Request the missing rest of `partial` and append it; restart if the content has changed."""
     from huggingface_hub import get_session
     from huggingface_hub.utils import hf_raise_for_status
 
     stamp = partial.with_name(partial.name + ".tag")
     known = stamp.read_text(encoding="utf-8") if stamp.exists() else None
-    if known != place.tag or not place.tag:
+    if known != remote.tag or not remote.tag:
         partial.unlink(missing_ok=True)
-    stamp.write_text(place.tag, encoding="utf-8")
+    stamp.write_text(remote.tag, encoding="utf-8")
     done = partial.stat().st_size if partial.exists() else 0
-    if done and done == place.size:
+    if done and done == remote.size:
         return
-    headers = {**place.headers, **AS_STORED}
+    headers = {**remote.headers, **IDENTITY_ENCODING}
     if done:
         headers["Range"] = f"bytes={done}-"
-    with get_session().stream("GET", place.url, headers=headers, timeout=TIMEOUT, follow_redirects=True) as answer:
+    with get_session().stream("GET", remote.url, headers=headers, timeout=TIMEOUT, follow_redirects=True) as answer:
         if answer.status_code == 416:  # longer than the file
             partial.unlink()
-            raise _Changed
+            raise _ContentChanged
         hf_raise_for_status(answer)
         if answer.status_code != 206:
             done = 0
         with partial.open("ab" if done else "wb") as file:
-            for block in answer.iter_raw():  # as it comes: what came before a break is kept
+            for block in answer.iter_raw():  # as received: bytes before a break are kept
                 file.write(block)
                 done += len(block)
-                progress(done, place.size)
+                progress(done, remote.size)
             file.flush()
             os.fsync(file.fileno())
 
 
-def _finish(place: _Place, path: Path, what: str) -> Path:
-    """Give the whole file its name, if it is what the server said it would be."""
+def _finish(remote: _RemoteFile, path: Path, what: str) -> Path:
+    """Rename the complete file to its final name once its size and checksum match the server's."""
     partial = path.with_name(path.name + ".incomplete")
     size = partial.stat().st_size
-    if place.size is not None and size < place.size:
-        raise ConnectionError(f"{size} of {place.size} bytes came")
-    wrong = place.size is not None and size != place.size
-    digest = len(place.tag) == SHA256_DIGITS and set(place.tag) <= set("0123456789abcdef")
-    if wrong or (digest and file_sha256(partial) != place.tag):
+    if remote.size is not None and size < remote.size:
+        raise ConnectionError(f"{size} of {remote.size} bytes came")
+    wrong = remote.size is not None and size != remote.size
+    digest = len(remote.tag) == SHA256_DIGITS and set(remote.tag) <= set("0123456789abcdef")
+    if wrong or (digest and file_sha256(partial) != remote.tag):
         partial.unlink()
-        problem = f"{size} bytes instead of {place.size}" if wrong else "its checksum is not the one the hub states"
+        problem = f"{size} bytes instead of {remote.size}" if wrong else "its checksum is not the one the hub states"
         raise WeightsError(f"{what} arrived damaged ({problem}) and was deleted: run the same command again")
     os.replace(partial, path)
     partial.with_name(partial.name + ".tag").unlink(missing_ok=True)
@@ -184,7 +185,7 @@ def _finish(place: _Place, path: Path, what: str) -> Path:
 
 
 def _raise_if_final(error: Exception, what: str, folder: Path) -> None:
-    """WeightsError for what another attempt does not mend: offline, a refusal, a full disk."""
+    """Raise WeightsError for errors that a retry cannot fix: offline mode, a refusal, a full disk."""
     from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
 
     if isinstance(error, OfflineModeIsEnabled):
@@ -192,7 +193,7 @@ def _raise_if_final(error: Exception, what: str, folder: Path) -> None:
             f"{what} is not here and HF_HUB_OFFLINE is set: unset it, or give files you have with --from DIR"
         ) from error
     status = error.response.status_code if isinstance(error, HfHubHTTPError) else 0
-    if 400 <= status < 500 and status not in BUSY:
+    if 400 <= status < 500 and status not in RETRY_STATUSES:
         raise WeightsError(
             f"{what} is refused (HTTP {status}): check access to it, or "
             "download it yourself and give its folder with --from DIR"

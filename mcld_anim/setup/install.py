@@ -1,7 +1,7 @@
-"""Put an export of the training into the package as the embedded model: `python -m mcld_anim.setup.install DIR`.
+"""Install a training export into the package as the embedded model: `python -m mcld_anim.setup.install DIR`.
 
-For this project's developers. Each file is checked to hold half-precision tensors only, copied, and entered in the
-table with its checksum; the whole must stay below the size that a package may reasonably carry.
+For this project's developers. Each file must hold half-precision tensors only; it is copied and entered in the table
+with its checksum. The total stays within `MAX_BYTES`, a reasonable size for a package.
 """
 
 from __future__ import annotations
@@ -18,18 +18,19 @@ from mcld_anim.core.checksums import file_sha256
 from mcld_anim.core.errors import WeightsError
 from mcld_anim.weights.table import EMBEDDED_FOLDER, PARTS, TABLE_NAME
 
-MOST_BYTES = 40_000_000  # of all embedded files together
+MAX_BYTES = 40_000_000
+"""Size limit in bytes of all embedded files together."""
 
 
 def install(export: Path) -> int:
-    """Copy `export/<part>.safetensors` into the package and rewrite the table; returns the total size in bytes."""
+    """Copy `export/<part>.safetensors` into the package and rewrite the table; return the total size in bytes."""
     sources = {part: export / f"{part}.safetensors" for part in PARTS}
     missing = [path.name for path in sources.values() if not path.is_file()]
     if missing:
         raise WeightsError(f"{export} lacks {', '.join(missing)}: export those parts from their trainings first")
     total = sum(path.stat().st_size for path in sources.values())
-    if total > MOST_BYTES:
-        raise WeightsError(f"the parts in {export} hold {total} bytes, at most {MOST_BYTES} may be embedded")
+    if total > MAX_BYTES:
+        raise WeightsError(f"the parts in {export} hold {total} bytes, at most {MAX_BYTES} may be embedded")
     rows = [_row(part, path) for part, path in sources.items()]
     EMBEDDED_FOLDER.mkdir(exist_ok=True)
     for path in sources.values():

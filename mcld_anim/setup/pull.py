@@ -16,66 +16,69 @@ from mcld_anim.setup.convert import (
     SavedDtype,
     convert_arrays,
     convert_part,
-    find_given,
+    find_local,
     network_file,
     unpack_faces,
 )
-from mcld_anim.setup.fetch import Progress, cached, fetch
+from mcld_anim.setup.fetch import Progress, fetch, find_cached
 from mcld_anim.weights.published import HubFile, PublishedFile, PublishedModel, published_model
-from mcld_anim.weights.store import Pulled, add_to_record, model_folder, need_space, problem, read_record
+from mcld_anim.weights.store import PulledFile, add_to_record, check_free_space, find_problem, model_folder, read_record
 
 DOWNLOADS = "downloads"
-"""Below a model's folder: what is being fetched. A file is deleted there once it is converted."""
+"""Subfolder of a model's folder for files being downloaded. Each is deleted once it is converted."""
 EMBEDDER = "glintr100.onnx"
-"""Of antelopev2, the file that makes the embeddings."""
+"""The file of antelopev2 that computes embeddings."""
 
 
 @dataclass(frozen=True)
-class PullRequest:
-    """What is to be fetched, and how it is kept."""
+class PullOptions:
+    """What to fetch and how to store it."""
 
     name: str
     dtype: SavedDtype = "float32"  # of the converted diffusion model
-    from_folder: Path | None = None  # files the user has already, instead of downloads
+    from_folder: Path | None = None  # files the user already has, instead of downloads
     accept_licences: bool = False
-    options: ModelOptions | None = None  # the architecture, where it is not the name's own
-    folder: Path | None = None  # where it is kept, where that is not its own place
+    architecture: ModelOptions | None = None  # None: the published model's own
+    folder: Path | None = None  # where to store the model; None: its folder in `models_folder()`
+
+    def __post_init__(self) -> None:
+        published_model(self.name)
 
 
 Confirm = Callable[[str], bool]
-"""Shows the licences that forbid commercial use and asks whether to go on."""
+"""Shows the licences that do not grant commercial use and asks whether to proceed."""
 
 
 def pull(
-    request: PullRequest,
+    options: PullOptions,
     confirm: Confirm,
     on_file: Callable[[str], None] = lambda text: None,
     progress: Progress = lambda done, total: None,
 ) -> Path:
-    """Fetch and convert what is missing; returns the model's folder. Files that are there and whole stay."""
-    model = published_model(request.name)
-    folder = request.folder or model_folder(model.name)
+    """Fetch and convert missing or damaged files; return the model's folder. Intact files are kept."""
+    model = published_model(options.name)
+    folder = options.folder or model_folder(model.name)
     record = read_record(folder)
-    missing = [file for file in model.files if problem(folder, record.get(file.part))]
+    missing = [file for file in model.files if find_problem(folder, record.get(file.part))]
     if not missing:
         on_file(f"{model.name} is complete in {folder}")
         return folder
-    given = _given(missing, model, request.from_folder)
-    ask_for_licences(model, missing, request.accept_licences, confirm)
-    need_space(folder, space_needed(missing, given, request.dtype) - _downloaded(folder), model.name)
+    local = _local_files(missing, model, options.from_folder)
+    confirm_licences(model, missing, options.accept_licences, confirm)
+    check_free_space(folder, space_needed(missing, local, options.dtype) - _downloaded(folder), model.name)
     for file in missing:
-        source = given.get(file.part)
+        source = local.get(file.part)
         on_file(f"{file.part} from {source or file.origin}")
         path = source or fetch(file.origin, folder / DOWNLOADS / file.part, progress)
-        keep(file, path, folder, request, record.get(file.part))
+        convert_and_record(file, path, folder, options, record.get(file.part))
         if source is None:
             shutil.rmtree(folder / DOWNLOADS / file.part, ignore_errors=True)
     shutil.rmtree(folder / DOWNLOADS, ignore_errors=True)
     return folder
 
 
-def ask_for_licences(model: PublishedModel, files: Sequence[PublishedFile], accepted: bool, confirm: Confirm) -> None:
-    """Show what may not be used commercially; UsageError where the user does not agree."""
+def confirm_licences(model: PublishedModel, files: Sequence[PublishedFile], accepted: bool, confirm: Confirm) -> None:
+    """Show the files that may not be used commercially; raise UsageError if the user declines."""
     lines = [f"  {file.part}: {file.licence} ({file.origin})" for file in files if not file.commercial]
     if not lines or accepted:
         return
@@ -84,30 +87,32 @@ def ask_for_licences(model: PublishedModel, files: Sequence[PublishedFile], acce
         raise UsageError(f"{model.name} was not fetched: agree, or give --accept-licences if you have read them")
 
 
-def _given(files: Sequence[PublishedFile], model: PublishedModel, folder: Path | None) -> dict[str, Path]:
-    """What need not be downloaded, by part: the user's own files, else what the hub's cache holds."""
+def _local_files(files: Sequence[PublishedFile], model: PublishedModel, folder: Path | None) -> dict[str, Path]:
+    """Files that need no download, by part: the user's own, or those in the hub's cache."""
     if folder is not None:
         if not folder.is_dir():
             raise UsageError(f"--from {folder} is not a folder: give the one that holds the downloaded files")
-        return {file.part: find_given(file, model, folder) for file in files}
-    found = {file.part: cached(file.origin) for file in files if isinstance(file.origin, HubFile)}
+        return {file.part: find_local(file, model, folder) for file in files}
+    found = {file.part: find_cached(file.origin) for file in files if isinstance(file.origin, HubFile)}
     return {part: path for part, path in found.items() if path is not None}
 
 
-def space_needed(files: Sequence[PublishedFile], given: dict[str, Path], dtype: SavedDtype) -> int:
-    """Bytes for all converted files and for the largest download: each is deleted once it is converted."""
-    largest = max((file.about_bytes for file in files if file.part not in given), default=0)
-    kept = sum(file.parameters * BYTES_PER_NUMBER[dtype] or file.about_bytes for file in files)
+def space_needed(files: Sequence[PublishedFile], local: dict[str, Path], dtype: SavedDtype) -> int:
+    """Bytes for all converted files and the largest download: each download is deleted once it is converted."""
+    largest = max((file.estimated_bytes for file in files if file.part not in local), default=0)
+    kept = sum(file.parameters * BYTES_PER_NUMBER[dtype] or file.estimated_bytes for file in files)
     return largest + kept
 
 
 def _downloaded(folder: Path) -> int:
-    """Bytes that an earlier pull has left of its last file."""
+    """Bytes of unfinished downloads that an earlier pull left behind."""
     return sum(path.stat().st_size for path in (folder / DOWNLOADS).rglob("*") if path.is_file())
 
 
-def keep(file: PublishedFile, source: Path, folder: Path, request: PullRequest, known: Pulled | None) -> None:
-    """Check a file against what is known of it, convert it into `folder`, and record it."""
+def convert_and_record(
+    file: PublishedFile, source: Path, folder: Path, options: PullOptions, known: PulledFile | None
+) -> None:
+    """Check a file against the table and its record (`known`), convert it into `folder`, and record it."""
     size, checksum = _size(source), Checksums().of(source)
     if file.sha256 is not None and checksum != file.sha256:
         raise WeightsError(
@@ -118,26 +123,26 @@ def keep(file: PublishedFile, source: Path, folder: Path, request: PullRequest, 
         raise WeightsError(
             f"{file.part}: {source} is not the file that was pulled before ({size} bytes, SHA-256 "
             f"{checksum[:16]}..., expected {known.source_bytes} bytes, {known.source_sha256[:16]}...): if it was "
-            f"published anew, run `mcld-anim models remove {request.name}` first"
+            f"published anew, run `mcld-anim models remove {options.name}` first"
         )
-    written = write_files(file, source, folder, request)
+    written = write_files(file, source, folder, options)
     target = _main_file(written)
     more = {path.name: Checksums().of(path) for path in written if path != target}
     digest = Checksums().of(target)
     add_to_record(
         folder,
         file.part,
-        Pulled(target.name, target.stat().st_size, digest, size, checksum, str(file.origin), more),
+        PulledFile(target.name, target.stat().st_size, digest, size, checksum, str(file.origin), more),
     )
 
 
-def write_files(file: PublishedFile, source: Path, folder: Path, request: PullRequest) -> list[Path]:
-    """A published file as this project keeps it."""
-    model = published_model(request.name)
+def write_files(file: PublishedFile, source: Path, folder: Path, options: PullOptions) -> list[Path]:
+    """Convert a published file to this project's format; return the files written."""
+    model = published_model(options.name)
     if model.use == "model":
         target = folder / network_file(file.part)
-        options = request.options or load_model_options(model.configuration)
-        convert_part(source, file.part, options, target, request.dtype)
+        architecture = options.architecture or load_model_options(model.configuration)
+        convert_part(source, file.part, architecture, target, options.dtype)
         return [target]
     if model.use == "faces":
         return unpack_faces(source, folder)
@@ -156,7 +161,7 @@ def _copy(source: Path, target: Path) -> Path:
 
 
 def _main_file(written: Sequence[Path]) -> Path:
-    """The embedder of face models, otherwise the only file."""
+    """The file whose size and checksum head the record: a face model's embedder, otherwise the only file."""
     return next((path for path in written if path.name == EMBEDDER), written[0])
 
 

@@ -1,4 +1,4 @@
-"""A rehearsal at full size: random weights in the published layout, pulled, loaded strictly and run once on the CPU."""
+"""A full-size rehearsal: random weights in the published layout, pulled, loaded strictly and run once on the CPU."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from torch import Tensor
 
 from mcld_anim.body.clip import ClipFrame, FramePose
 from mcld_anim.core.arrays import Iuv, Picture
-from mcld_anim.core.device import peak_memory_bytes
+from mcld_anim.core.device import cpu_multiplies_bfloat16, peak_memory_bytes
 from mcld_anim.core.errors import UsageError
 from mcld_anim.model.appearance import encode_source
 from mcld_anim.model.build import build_mcld
@@ -25,93 +25,97 @@ from mcld_anim.model.keys import PUBLISHED_NETWORKS
 from mcld_anim.model.load import load_mcld
 from mcld_anim.options.model import ModelOptions, load_model_options
 from mcld_anim.sampling.frame_maker import FrameMaker, SamplingSettings
-from mcld_anim.setup.convert import BYTES_PER_NUMBER, COMMON_NAMES, SavedDtype
-from mcld_anim.setup.pull import PullRequest, pull
+from mcld_anim.setup.convert import BYTES_PER_NUMBER, GENERIC_NAMES, check_saved_dtype
+from mcld_anim.setup.pull import PullOptions, pull
 from mcld_anim.weights.published import BYTES_PER_PARAMETER, PublishedModel, published_model
-from mcld_anim.weights.store import models_folder, need_space
+from mcld_anim.weights.store import check_free_space, models_folder
 
 MEMORY_LIMITS: Mapping[str, float] = {"float32": 20e9, "bfloat16": 11e9}
-"""Bytes of main memory within which the published size must run on a CPU."""
+"""Main memory in bytes within which the published model must run on a CPU, by dtype."""
 
 Layout = Mapping[str, Mapping[str, tuple[int, ...]]]
 """Published part -> key -> shape."""
 
 
 @dataclass(frozen=True)
-class Counted:
-    """Parameters of one published file."""
+class ParameterCount:
+    """Parameter counts of one published file."""
 
     part: str
     written: int  # in the file
-    loaded: int  # of these, in our network: nothing reads the others
-    table: int | None  # what the table of published weights says; None: not to be compared
+    loaded: int  # of these, in our network; the others are never read
+    expected: int | None  # in the table of published weights; None: not compared
 
     @property
-    def agrees(self) -> bool:
-        """Whether the table is right."""
-        return self.table in (None, self.written)
+    def matches(self) -> bool:
+        """Whether the file has as many parameters as the table says."""
+        return self.expected in (None, self.written)
 
 
 @dataclass
 class Rehearsal:
-    """What a rehearsal found."""
+    """The result of a rehearsal."""
 
     name: str
     dtype: str
-    counts: list[Counted] = field(default_factory=list)
+    counts: list[ParameterCount] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
     peak_bytes: int = 0
-    finite: bool = False  # whether the picture was computed from numbers, not from NaN
+    finite: bool = False  # whether all reference features are finite and the picture is not uniform
 
     @property
     def limit_bytes(self) -> float | None:
-        """The promise for this format, None where there is none."""
+        """The memory limit for this dtype; None if it has none."""
         return MEMORY_LIMITS.get(self.dtype)
 
     @property
     def passed(self) -> bool:
-        """Whether all of it is as it should be."""
+        """Whether the numbers are finite, memory stays within its limit and all counts match."""
         within = self.limit_bytes is None or self.peak_bytes <= self.limit_bytes
-        return self.finite and within and all(count.agrees for count in self.counts)
+        return self.finite and within and all(count.matches for count in self.counts)
 
 
 def rehearse(
     name: str,
-    dtype: SavedDtype,
+    dtype: str = "auto",
     options: ModelOptions | None = None,
     on_stage: Callable[[str], None] = lambda text: None,
 ) -> Rehearsal:
-    """Write a published model with random weights, pull it from there, load it, and make one picture of one step.
+    """Write a published model with random weights, pull it from there, load it, and make one picture in one step.
 
-    `options` puts another architecture in the place of the model's own.
+    dtype: float32, float16 or bfloat16; "auto" is the faster of float32 and bfloat16 on this CPU.
+    options: another architecture in place of the model's own.
     """
+    if dtype == "auto":
+        dtype = "bfloat16" if cpu_multiplies_bfloat16() else "float32"
+    saved = check_saved_dtype(dtype)
     model = published_model(name)
     if model.use != "model":
         raise UsageError(f"--random {name} has no networks of this program: give the name of a diffusion model")
     architecture = options or load_model_options(model.configuration)
     layout, loaded = published_layout(architecture), loaded_counts(architecture)
-    result = Rehearsal(name, dtype)
+    result = Rehearsal(name, saved)
     for part, shapes in layout.items():
         written = sum(int(np.prod(shape)) for key, shape in shapes.items() if not key.endswith("position_ids"))
-        table = model.file(part).parameters if options is None else None
-        result.counts.append(Counted(part, written, loaded[part], table))
+        expected = model.file(part).parameters if options is None else None
+        result.counts.append(ParameterCount(part, written, loaded[part], expected))
     total = sum(count.written for count in result.counts)
-    need_space(models_folder(), total * (BYTES_PER_PARAMETER + BYTES_PER_NUMBER[dtype]), f"the rehearsal of {name}")
+    needed = total * (BYTES_PER_PARAMETER + BYTES_PER_NUMBER[saved])
+    check_free_space(models_folder(), needed, f"the rehearsal of {name}")
     models_folder().mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="rehearsal-", dir=models_folder()) as work:
         source, folder = Path(work) / "published", Path(work) / name
         with _timed(result, "write the published files", on_stage):
             write_published(layout, model, source)
         with _timed(result, "pull and convert", on_stage):
-            request = PullRequest(name, dtype, source, True, architecture, folder)
-            pull(request, confirm=lambda text: True)
+            pull(PullOptions(name, saved, source, True, architecture, folder), confirm=lambda text: True)
         run_once(ChosenModel(name, architecture, folder, "insightface"), result, on_stage)
     result.peak_bytes = peak_memory_bytes(torch.device("cpu"))["main"]
     return result
 
 
 def published_layout(options: ModelOptions) -> Layout:
-    """Every published part's keys and shapes, with those that nothing reads and under their older names."""
+    """Keys and shapes of every published part, including keys that are never read and older key names."""
     with torch.device("meta"):
         mcld = build_mcld(options)
     layout = {
@@ -135,7 +139,7 @@ def published_layout(options: ModelOptions) -> Layout:
 
 
 def loaded_counts(options: ModelOptions) -> dict[str, int]:
-    """Parameters of our networks by published part."""
+    """Parameter counts of our networks, by published part."""
     with torch.device("meta"):
         mcld = build_mcld(options)
     return {
@@ -145,11 +149,11 @@ def loaded_counts(options: ModelOptions) -> dict[str, int]:
 
 
 def write_published(layout: Layout, model: PublishedModel, folder: Path, seed: int = 0) -> None:
-    """Random weights under the published names; one network is in memory at a time."""
+    """Write random weights under the published file names; one network is in memory at a time."""
     for part, shapes in layout.items():
-        # The last of its names: the projector is then called as in the published README, not as in its code.
+        # The last name: the projector's file is then named as in the published README, not as in its code.
         name = model.file(part).origin.names[-1]
-        path = folder / part / name if name.startswith(COMMON_NAMES) else folder / name
+        path = folder / part / name if name.startswith(GENERIC_NAMES) else folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         generator = torch.Generator().manual_seed(seed)
         state = {key: random_tensor(key, shape, generator) for key, shape in shapes.items()}
@@ -160,7 +164,7 @@ def write_published(layout: Layout, model: PublishedModel, folder: Path, seed: i
 
 
 def random_tensor(key: str, shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
-    """Weights that keep the size of what passes through them: a picture of finite numbers comes out."""
+    """Random weights that preserve the scale of activations, so that the output is finite."""
     if key.endswith("position_ids"):
         return torch.arange(shape[1])[None]
     if len(shape) < 2:
@@ -170,7 +174,7 @@ def random_tensor(key: str, shape: tuple[int, ...], generator: torch.Generator) 
 
 @torch.inference_mode()
 def run_once(chosen: ChosenModel, result: Rehearsal, on_stage: Callable[[str], None]) -> None:
-    """Load strictly, encode a source (VAE, CLIP, ReferenceNet) and make one frame with one guided step."""
+    """Load strictly, encode a source (VAE, CLIP, ReferenceNet) and make one frame in one guided step."""
     with _timed(result, "load", on_stage):
         mcld, _ = load_mcld(chosen, torch.device("cpu"), getattr(torch, result.dtype))
     picture, iuv = block_person(chosen.options.frame_size)
@@ -185,7 +189,7 @@ def run_once(chosen: ChosenModel, result: Rehearsal, on_stage: Callable[[str], N
 
 
 def block_person(size: tuple[int, int]) -> tuple[Picture, Iuv]:
-    """A picture of noise and an IUV of two blocks, a head and a torso: enough for every network to have work."""
+    """A noise picture and an IUV of two blocks, a head and a torso; every network then has an input."""
     height, width = size
     picture = np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
     iuv = np.zeros((height, width, 3), np.uint8)

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from mcld_anim.core.arrays import HEAD_PARTS, Iuv
 from mcld_anim.core.errors import UsageError
-from mcld_anim.model.attention import AppearanceKeys
+from mcld_anim.model.attention import ProjectedAppearance
 from mcld_anim.model.build import Mcld, build_mcld
 from mcld_anim.model.focal import route_tokens
 from mcld_anim.model.vae import LatentAutoencoder
@@ -273,7 +273,9 @@ def load_examples(
     raise UsageError("give --data and --prepared for rendered people, or --pairs and --images for a list of pairs")
 
 
-def encode_appearance(mcld: Mcld, batch: Batch, embedding_noise: Float[Tensor, "sources 1 width"]) -> AppearanceKeys:
+def encode_appearance(
+    mcld: Mcld, batch: Batch, embedding_noise: Float[Tensor, "sources 1 width"]
+) -> ProjectedAppearance:
     """The P sources of an encoded batch as keys and values, with gradient; the noise is added to the photos' CLIP
     embeddings."""
     image = mcld.image_encoder(pixel_values=batch.photo_pixels).image_embeds[:, None]
@@ -282,7 +284,7 @@ def encode_appearance(mcld: Mcld, batch: Batch, embedding_noise: Float[Tensor, "
     face = mcld.face_tokens(batch.faces)
     model = mcld.options
     tokens = route_tokens(image, texture, face, model.conditions, model.aggregation)
-    return mcld.denoiser.project(mcld.reference_net(batch.textures, image), tokens)
+    return mcld.denoiser.project_source(mcld.reference_net(batch.textures, image), tokens)
 
 
 def start_from_hint(mcld: Mcld) -> None:

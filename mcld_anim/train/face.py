@@ -18,7 +18,7 @@ from torch.nn import functional
 from mcld_anim.core.arrays import Picture
 from mcld_anim.core.errors import InputError
 from mcld_anim.core.pixels import to_signed
-from mcld_anim.metrics.faces import equal_error, pair_similarities
+from mcld_anim.metrics.faces import equal_error_rate, pair_similarities
 from mcld_anim.source.tiny_face import CROP_SIZE, EMBEDDING_SIZE, FaceEmbedder, face_box, face_crop
 from mcld_anim.synthetic.dataset import SyntheticShards
 from mcld_anim.train.loop import LoopOptions, device_of
@@ -137,7 +137,7 @@ def verification(embedder: FaceEmbedder, people: list[list[Picture]]) -> tuple[f
     with torch.no_grad():
         crops = to_crops([crop for person in people for crop in person])
         embeddings = torch.cat([embedder(part) for part in crops.to(device_of(embedder)).split(128)]).cpu().numpy()
-    return equal_error(*pair_similarities(embeddings, numbers))
+    return equal_error_rate(*pair_similarities(embeddings, numbers))
 
 
 def to_crops(crops: list[Picture]) -> Tensor:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from mcld_anim.core.arrays import Latents
 from mcld_anim.core.pixels import to_levels
 from mcld_anim.metrics.pictures import psnr
-from mcld_anim.model.attention import AppearanceKeys
+from mcld_anim.model.attention import ProjectedAppearance
 from mcld_anim.model.denoiser import Denoiser
 from mcld_anim.model.focal import route_tokens
 from mcld_anim.model.vae import LatentAutoencoder
@@ -102,14 +102,16 @@ def to_pictures(pixels: Tensor) -> np.ndarray:
     return to_levels(pixels).permute(0, 2, 3, 1).cpu().numpy()
 
 
-def _appearance(networks: nn.ModuleDict, model: ModelOptions, person: PreparedPerson, source: int) -> AppearanceKeys:
+def _appearance(
+    networks: nn.ModuleDict, model: ModelOptions, person: PreparedPerson, source: int
+) -> ProjectedAppearance:
     encoder, row, device = networks["image_encoder"], slice(source, source + 1), device_of(networks)
     image = encoder(pixel_values=_floats(person.photo_pixels[row], device)).image_embeds[:, None]
     texture = encoder(pixel_values=_floats(person.texture_pixels[row], device)).image_embeds[:, None]
     face = networks["face_tokens"](_floats(person.faces[row], device)[:, None])
     tokens = route_tokens(image, texture, face, model.conditions, model.aggregation)
     denoiser = cast("Denoiser", networks["denoiser"])
-    return denoiser.project(networks["reference_net"](_floats(person.textures[row], device), image), tokens)
+    return denoiser.project_source(networks["reference_net"](_floats(person.textures[row], device), image), tokens)
 
 
 def _hints(model: ModelOptions, person: PreparedPerson, views: list[int], device: torch.device) -> Tensor | None:

@@ -1,1 +1,1 @@
-"""The tables of weights, where they lie, and reading them strictly."""
+"""The tables of weights, their storage and strict loading."""

@@ -1,4 +1,4 @@
-"""Weights files as others publish them, read as data: nothing in them is ever run."""
+"""Read third-party weights files as data; code in them is never executed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from mcld_anim.core.errors import WeightsError
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
-    """The tensors by name in a `.safetensors`, `.pth`/`.bin`/`.pt` (torch's format) or `.pkl` (numpy arrays) file."""
+    """Tensors by name, from a `.safetensors`, `.pth`/`.bin`/`.pt` (torch's format) or `.pkl` (numpy arrays) file."""
     try:
         if path.suffix == ".safetensors":
             return load_file(path)
@@ -33,7 +33,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
 
 
 def _read_torch(path: Path) -> dict[str, Tensor]:
-    """torch's own format without unpickling code; large files stay on disk until a tensor is used."""
+    """Read torch's own format without unpickling code; zip-format files are memory-mapped."""
     state = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
     for key in ("state_dict", "model"):
         if isinstance(state, dict) and isinstance(state.get(key), dict):
@@ -51,7 +51,7 @@ def _read_arrays(path: Path) -> dict[str, Tensor]:
 
 
 class ArrayUnpickler(pickle.Unpickler):
-    """Unpickles numpy arrays and plain containers; a pickle that names anything else is refused."""
+    """Unpickles numpy arrays and plain containers only; a pickle that names anything else is refused."""
 
     _ALLOWED = frozenset(
         (module, name)

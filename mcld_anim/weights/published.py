@@ -1,7 +1,7 @@
-"""The table of weights that others publish: where each file lies, what it may be used for, and what it is for here.
+"""The table of third-party weights: the source, licence and purpose of each file.
 
-Sizes are what the files should about have (parameters times four bytes). Where no checksum is written here, size and
-checksum of each file are recorded at its first pull and enforced after (`weights.store`).
+Sizes are estimates (parameters times four bytes). Without a checksum in the table, a file's size and checksum are
+recorded at its first pull and enforced from then on (`weights.store`).
 """
 
 from __future__ import annotations
@@ -11,15 +11,15 @@ from typing import Literal
 
 from mcld_anim.core.errors import UsageError
 
-BYTES_PER_PARAMETER = 4  # as published, float32
+BYTES_PER_PARAMETER = 4  # published weights are float32
 
 Use = Literal["model", "densepose", "torchscript", "faces"]
-"""What a published model is: networks of `Mcld`, DensePose weights for detectron2 or as TorchScript, face models."""
+"""Kind of a published model: networks of `Mcld`, DensePose weights for detectron2 or as TorchScript, face models."""
 
 
 @dataclass(frozen=True)
 class HubFile:
-    """A file of a repository on the hub; `files` are the names it may have there, the first that exists counts."""
+    """A file in a hub repository; `files` are its possible names, of which the first that exists is used."""
 
     repository: str
     files: tuple[str, ...]
@@ -27,12 +27,12 @@ class HubFile:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """What the file may be called."""
+        """Its possible names."""
         return self.files
 
     @property
-    def place(self) -> str:
-        """Where it is published."""
+    def host(self) -> str:
+        """The repository or host that publishes it."""
         return self.repository
 
     def __str__(self) -> str:
@@ -41,18 +41,18 @@ class HubFile:
 
 @dataclass(frozen=True)
 class UrlFile:
-    """A file at an address of its own."""
+    """A file at a URL."""
 
     url: str
 
     @property
     def names(self) -> tuple[str, ...]:
-        """What the file may be called."""
+        """Its possible names."""
         return (self.url.rsplit("/", 1)[-1],)
 
     @property
-    def place(self) -> str:
-        """Where it is published."""
+    def host(self) -> str:
+        """The repository or host that publishes it."""
         return self.url.split("/")[2]
 
     def __str__(self) -> str:
@@ -63,34 +63,34 @@ class UrlFile:
 class PublishedFile:
     """One file of a published model."""
 
-    part: str  # its name here; of a "model", a name of `model.keys.PUBLISHED_PARTS`
+    part: str  # its name here; for use "model", one of `model.keys.PUBLISHED_PARTS`
     origin: HubFile | UrlFile
-    parameters: int  # numbers in it; 0: not known
+    parameters: int  # parameter count; 0: unknown
     licence: str
-    commercial: bool  # whether its licence allows commercial use; False also where none is stated
-    about_bytes: int = 0  # of the download, within a few percent
-    sha256: str | None = None  # where it is known in advance
+    commercial: bool  # whether the licence allows commercial use; False if none is stated
+    estimated_bytes: int = 0  # download size, within a few percent
+    sha256: str | None = None  # if known in advance
 
 
 @dataclass(frozen=True)
 class PublishedModel:
-    """What `models pull NAME` fetches."""
+    """A model that `models pull NAME` fetches."""
 
     name: str
     purpose: str
     use: Use
     files: tuple[PublishedFile, ...]
-    configuration: str = ""  # of a "model": its name in configs/model
-    depth: int = 0  # of DensePose weights: layers of the ResNet
-    channels: Literal["BGR", "RGB"] = "BGR"  # order in which a "torchscript" module takes colours
+    configuration: str = ""  # for use "model": its name in configs/model
+    depth: int = 0  # for DensePose weights: layers of the ResNet
+    channels: Literal["BGR", "RGB"] = "BGR"  # input channel order of a "torchscript" module
 
     @property
-    def about_bytes(self) -> int:
-        """Of all downloads together."""
-        return sum(file.about_bytes for file in self.files)
+    def estimated_bytes(self) -> int:
+        """Size of all downloads together."""
+        return sum(file.estimated_bytes for file in self.files)
 
     def file(self, part: str) -> PublishedFile:
-        """The file of one of its parts."""
+        """The file of a part."""
         return next(file for file in self.files if file.part == part)
 
 
@@ -114,17 +114,17 @@ def _file(part: str, origin: HubFile | UrlFile, parameters: int, licence: str, c
     return PublishedFile(part, origin, parameters, licence, commercial, BYTES_PER_PARAMETER * parameters)
 
 
-def _densepose(depth: int, address: str, about_bytes: int) -> PublishedModel:
+def _densepose(depth: int, address: str, estimated_bytes: int) -> PublishedModel:
     name, part = f"densepose-r{depth}", f"densepose_r{depth}"
-    file = PublishedFile(part, UrlFile(f"{DENSEPOSE}/{address}"), 0, DENSEPOSE_LICENCE, True, about_bytes)
+    file = PublishedFile(part, UrlFile(f"{DENSEPOSE}/{address}"), 0, DENSEPOSE_LICENCE, True, estimated_bytes)
     return PublishedModel(name, f"R_{depth}_FPN_DL_s1x, --densepose detectron2", "densepose", (file,), depth=depth)
 
 
-def _torchscript(depth: int, about_bytes: int) -> PublishedModel:
+def _torchscript(depth: int, estimated_bytes: int) -> PublishedModel:
     name = f"densepose-torchscript-r{depth}"
     origin = HubFile(TORCHSCRIPT, (f"densepose_r{depth}_fpn_dl.torchscript",))
-    file = PublishedFile("densepose", origin, 0, DENSEPOSE_LICENCE, True, about_bytes)
-    # The exporter's own program hands over what OpenCV reads: BGR. Not tried here with the published file.
+    file = PublishedFile("densepose", origin, 0, DENSEPOSE_LICENCE, True, estimated_bytes)
+    # BGR: the exporter's own program passes pictures as OpenCV reads them. Untested with the published file.
     return PublishedModel(name, f"R_{depth}_FPN_DL, --densepose torchscript", "torchscript", (file,), channels="BGR")
 
 
@@ -166,11 +166,11 @@ MODELS = (
         (PublishedFile("antelopev2", UrlFile(ANTELOPE), 0, "non-commercial research only", False, 361_000_000),),
     ),
 )
-"""Every published model, in the order in which a user wants them. Sizes of DensePose and antelopev2 are estimates."""
+"""Every published model, most wanted first. Sizes of DensePose and antelopev2 are estimates."""
 
 
 def published_model(name: str) -> PublishedModel:
-    """The model of that name; UsageError where there is none."""
+    """The model of that name; raises UsageError if there is none."""
     for model in MODELS:
         if model.name == name:
             return model

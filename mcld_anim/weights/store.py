@@ -1,4 +1,4 @@
-"""Where pulled weights lie, and the record of what was pulled: size, checksum and origin of every file."""
+"""Storage of pulled weights, and the record of every pulled file's size, checksum and origin."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ RECORD_NAME = "record.json"
 
 
 @dataclass(frozen=True)
-class Pulled:
-    """What is known of one file since its first pull."""
+class PulledFile:
+    """One file as recorded at its first pull."""
 
     file: str  # its name in the model's folder
     bytes: int
     sha256: str
-    source_bytes: int  # of the file as published, before it was converted
+    source_bytes: int  # size of the published file, before conversion
     source_sha256: str
     origin: str
-    more: Mapping[str, str]  # other files that came with it -> their SHA-256
+    more: Mapping[str, str]  # other files from the same download -> their SHA-256
 
 
 def models_folder() -> Path:
-    """`$MCLD_ANIM_HOME`; else `mcld-anim` in `$HF_HOME`, where large files go; else in the user's cache."""
+    """`$MCLD_ANIM_HOME`; otherwise `mcld-anim` in `$HF_HOME`, where large files go, or in the user's cache."""
     home = os.environ.get("MCLD_ANIM_HOME")
     if home:
         return Path(home).expanduser()
@@ -40,31 +40,31 @@ def models_folder() -> Path:
 
 
 def model_folder(name: str) -> Path:
-    """Where the files of a published model lie once they are pulled."""
+    """The folder of a pulled model's files."""
     return models_folder() / name
 
 
-def read_record(folder: Path) -> dict[str, Pulled]:
-    """The pulled files of a folder by part; nothing where none was pulled."""
+def read_record(folder: Path) -> dict[str, PulledFile]:
+    """The pulled files of a folder by part; empty if none was pulled."""
     path = folder / RECORD_NAME
     if not path.is_file():
         return {}
     try:
         rows = json.loads(path.read_text(encoding="utf-8"))
-        return {part: Pulled(**row) for part, row in rows.items()}
+        return {part: PulledFile(**row) for part, row in rows.items()}
     except (ValueError, TypeError, AttributeError) as error:
         raise WeightsError(f"{path} is damaged ({error}): remove {folder} and pull the model again") from error
 
 
-def add_to_record(folder: Path, part: str, pulled: Pulled) -> None:
-    """Enter one file, replacing what was known of it."""
+def add_to_record(folder: Path, part: str, pulled: PulledFile) -> None:
+    """Record one file, replacing its earlier entry."""
     rows = {name: asdict(row) for name, row in {**read_record(folder), part: pulled}.items()}
     with durable_file(folder / RECORD_NAME, overwrite=True) as path:
         path.write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
 
 
-def problem(folder: Path, pulled: Pulled | None, checksum: bool = True) -> str | None:
-    """What is wrong with a pulled file, by its size and, if wanted, its SHA-256; None if it is as it was."""
+def find_problem(folder: Path, pulled: PulledFile | None, checksum: bool = True) -> str | None:
+    """What is wrong with a pulled file, by its size and, with `checksum`, its SHA-256; None if it is intact."""
     if pulled is None:
         return "not pulled"
     for name, digest in {pulled.file: pulled.sha256, **pulled.more}.items():
@@ -79,19 +79,19 @@ def problem(folder: Path, pulled: Pulled | None, checksum: bool = True) -> str |
 
 
 def is_pulled(model: PublishedModel) -> bool:
-    """Whether every file of a published model is here in its recorded size."""
+    """Whether every file of a published model is here with its recorded size."""
     folder = model_folder(model.name)
     record = read_record(folder)
-    return all(problem(folder, record.get(file.part), checksum=False) is None for file in model.files)
+    return all(find_problem(folder, record.get(file.part), checksum=False) is None for file in model.files)
 
 
 def first_pulled(use: str) -> PublishedModel | None:
-    """The first of the table's models of that use that is complete here: the best comes first in the table."""
+    """The first complete model of that use; the table lists the best first."""
     return next((model for model in MODELS if model.use == use and is_pulled(model)), None)
 
 
 def recorded_checksum(path: Path) -> str | None:
-    """A pulled file's SHA-256 from its record, if the file is still of that size: gigabytes need not be read again."""
+    """A pulled file's SHA-256 from its record if its size still matches; gigabytes need not be read again."""
     for pulled in read_record(path.parent).values():
         if pulled.file == path.name and path.stat().st_size == pulled.bytes:
             return pulled.sha256
@@ -99,7 +99,7 @@ def recorded_checksum(path: Path) -> str | None:
 
 
 def remove(name: str) -> int:
-    """Delete a pulled model's folder, with what is known of its checksums; returns how many bytes that freed."""
+    """Delete a pulled model's folder, including its recorded checksums; return the bytes freed."""
     folder = model_folder(name)
     if not folder.is_dir():
         raise WeightsError(f"{name} is not here: {folder} does not exist")
@@ -108,8 +108,8 @@ def remove(name: str) -> int:
     return freed
 
 
-def need_space(folder: Path, needed: int, what: str) -> None:
-    """WeightsError where the disk of `folder` has less than `needed` bytes left."""
+def check_free_space(folder: Path, needed: int, what: str) -> None:
+    """Raise WeightsError if the disk of `folder` has fewer than `needed` bytes free."""
     existing = folder.absolute()
     while not existing.exists():
         existing = existing.parent

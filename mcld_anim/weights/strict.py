@@ -1,4 +1,4 @@
-"""Strict loading of weights: every key once, every shape as the network is built."""
+"""Strict loading of weights: keys and shapes must be exactly the network's."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from mcld_anim.core.errors import WeightsError
 
-BELONG_TOGETHER = "use the file and the model configuration that belong together"
+DEFAULT_REMEDY = "use the file and the model configuration that belong together"
 
 
 def load_strictly(
@@ -18,42 +18,41 @@ def load_strictly(
     state: Mapping[str, Tensor],
     name: str,
     unused: tuple[str, ...] = (),
-    remedy: str = BELONG_TOGETHER,
+    remedy: str = DEFAULT_REMEDY,
 ) -> None:
-    """Copy `state` into the network's own parameters and buffers; raises as `fitting` does."""
-    network.load_state_dict(fitting(network, state, name, unused, remedy))
+    """Copy `state` into the network's own parameters and buffers; raises as `checked_state` does."""
+    network.load_state_dict(checked_state(network, state, name, unused, remedy))
 
 
-def adopt_strictly(
+def assign_strictly(
     network: nn.Module,
     state: Mapping[str, Tensor],
     name: str,
-    remedy: str = BELONG_TOGETHER,
+    remedy: str = DEFAULT_REMEDY,
     device: torch.device | str = "cpu",
     dtype: torch.dtype | None = None,
 ) -> None:
-    """Make the tensors of `state` the network's own, on `device` and, where floating, in `dtype` (None: their own).
+    """Assign the tensors of `state` to the network, on `device` and, if floating-point, in `dtype` (None: their own).
 
-    Nothing is copied that lies there already, and the network may have been built without memory
-    (`torch.device("meta")`); raises as `fitting` does.
+    Tensors already there are not copied, and the network may be on the meta device; raises as `checked_state` does.
     """
     placed = {
         key: tensor.to(device, dtype if tensor.is_floating_point() else None)
-        for key, tensor in fitting(network, state, name, remedy=remedy).items()
+        for key, tensor in checked_state(network, state, name, remedy=remedy).items()
     }
     network.load_state_dict(placed, assign=True)
 
 
-def fitting(
+def checked_state(
     network: nn.Module,
     state: Mapping[str, Tensor],
     name: str,
     unused: tuple[str, ...] = (),
-    remedy: str = BELONG_TOGETHER,
+    remedy: str = DEFAULT_REMEDY,
 ) -> dict[str, Tensor]:
-    """`state` without keys that match a pattern of `unused`, if it has exactly the keys and shapes of the network.
+    """`state` without the keys that match a pattern in `unused`, checked against the network's keys and shapes.
 
-    Raises WeightsError naming every missing, unexpected or wrongly shaped key; its message ends with `remedy`.
+    Raises WeightsError naming every missing, unexpected or wrongly shaped key; the message ends with `remedy`.
     """
     wanted = network.state_dict()
     state = {key: value for key, value in state.items() if key in wanted or not _matches_any(key, unused)}

@@ -1,7 +1,6 @@
-"""The table of weights: what each file is for, its size, checksum, licence and origin.
+"""The table of embedded weights: each file's part, size, checksum, licence and origin.
 
-The embedded model's rows lie beside its files in `embedded/table.yaml`, written by `install.py` from an export of
-the training; this module only reads and checks them.
+`setup.install` writes the rows to `embedded/table.yaml` from a training export; this module reads and verifies them.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ PARTS = (
     "densepose",
     "face",
 )
-"""Every part of the embedded model; each is one safetensors file of that name."""
+"""The parts of the embedded model; each is one safetensors file of that name."""
 
 
 @dataclass(frozen=True)
@@ -60,10 +59,10 @@ def embedded_table() -> tuple[WeightFile, ...]:
 
 @dataclass(frozen=True)
 class Verification:
-    """What checking one weight file against its row of the table found."""
+    """The result of checking one weight file against its row of the table."""
 
     row: WeightFile
-    problem: str | None  # None: present, and its bytes are the recorded ones
+    problem: str | None  # None: present with the recorded bytes
 
 
 def verify_embedded() -> tuple[Verification, ...]:

@@ -1,4 +1,4 @@
-"""Files that this project's trainings write: half-precision tensors, and how they came to be."""
+"""Weights files of this project's trainings: half-precision tensors and their provenance."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from torch import Tensor
 from mcld_anim.core.errors import WeightsError
 
 HEADER_KEY = "mcld_anim"
-"""The key of the file's header under which its description stands, as JSON."""
+"""Key in the file's header of its description, as JSON."""
 
 
 def read_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, object]]:
-    """Tensors of a weights file, half precision widened to float32, and what its header says."""
+    """The tensors of a weights file, half precision widened to float32, and its header's description."""
     if not path.is_file():
         raise WeightsError(f"the weights {path} do not exist: check the path, or install mcld-anim again")
     try:

@@ -15,14 +15,14 @@ from typer.testing import CliRunner
 from mcld_anim.cli.main import app as main_app
 from mcld_anim.cli.models import app
 from mcld_anim.setup import rehearsal
-from mcld_anim.setup.rehearsal import Counted, Rehearsal
+from mcld_anim.setup.rehearsal import ParameterCount, Rehearsal
 from mcld_anim.weights import published, table
 from mcld_anim.weights.table import PARTS
 
 
 @pytest.fixture(autouse=True)
 def empty_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """What the user of this machine has pulled does not count."""
+    """Keep models that are pulled on this machine out of the tests."""
     monkeypatch.setenv("MCLD_ANIM_HOME", str(tmp_path / "home"))
 
 
@@ -30,7 +30,7 @@ RECORDED = Path(__file__).parent.parent / "golden"
 
 
 def verify(*arguments: str) -> tuple[int, str]:
-    """Exit code and output of the verb."""
+    """Exit code and output of the command."""
     result = CliRunner().invoke(app, ["verify", "--golden", str(RECORDED), *arguments])
     return result.exit_code, result.output
 
@@ -77,7 +77,7 @@ def test_a_damaged_embedded_file_fails(tmp_path: Path, monkeypatch: pytest.Monke
 
 @pytest.fixture
 def home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    """An empty folder of pulled models, and a table with one model of one file in a folder of the user's."""
+    """An empty models folder, and a table with one model whose only file is in the user's folder `mine`."""
     monkeypatch.setenv("MCLD_ANIM_HOME", str(tmp_path / "home"))
     origin = published.UrlFile("https://example.org/model_final.pkl")
     file = published.PublishedFile("weights", origin, 0, "for friends only", False, 1000)
@@ -138,7 +138,7 @@ def test_convert_writes_one_file(home: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("good", "code"), [(True, 0), (False, 1)])
 def test_the_rehearsal_prints_counts_seconds_and_memory(monkeypatch: pytest.MonkeyPatch, good: bool, code: int) -> None:
-    counts = [Counted("pose_guider", 1_086_480, 1_086_480, 1_086_480 if good else 1)]
+    counts = [ParameterCount("pose_guider", 1_086_480, 1_086_480, 1_086_480 if good else 1)]
     found = Rehearsal("mcld-sd15", "bfloat16", counts, {"load": 1.25}, int(7.5e9), True)
     monkeypatch.setattr(rehearsal, "rehearse", lambda *_, **__: found)
     returned, out, _ = call("verify", "--random", "mcld-sd15")

@@ -1,11 +1,11 @@
-"""Names, checks and the life of unfinished files."""
+"""Names and checks of output files, and the working folder of unfinished ones."""
 
 from pathlib import Path
 
 import pytest
 
 from mcld_anim.core.errors import OutputError, UsageError
-from mcld_anim.core.outputs import OutputFiles, check_free, name_output, publish, working_folder
+from mcld_anim.core.outputs import OutputFiles, check_writable, name_output, publish, working_folder
 
 
 def test_names() -> None:
@@ -26,8 +26,8 @@ def test_none_of_the_five_files_is_replaced(tmp_path: Path, taken: int) -> None:
     files = OutputFiles(tmp_path / "x.mp4")
     files.all[taken].write_text("precious")
     with pytest.raises(OutputError, match="--overwrite"):
-        check_free(files, overwrite=False)
-    check_free(files, overwrite=True)
+        check_writable(files, overwrite=False)
+    check_writable(files, overwrite=True)
 
 
 def test_finished_files_appear_and_the_working_folder_goes(tmp_path: Path) -> None:
@@ -41,7 +41,7 @@ def test_finished_files_appear_and_the_working_folder_goes(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, SystemExit])
-def test_a_failure_takes_its_folders_along_but_no_other(tmp_path: Path, error: type[BaseException]) -> None:
+def test_a_failure_removes_its_own_folders_only(tmp_path: Path, error: type[BaseException]) -> None:
     (tmp_path / "old").mkdir()
     files = OutputFiles(tmp_path / "old" / "new" / "deep" / "x.mp4")
 
@@ -56,7 +56,7 @@ def test_a_failure_takes_its_folders_along_but_no_other(tmp_path: Path, error: t
     assert not list((tmp_path / "old").iterdir())
 
 
-def test_what_appeared_in_the_meantime_is_kept(tmp_path: Path) -> None:
+def test_a_file_that_appeared_meanwhile_is_kept(tmp_path: Path) -> None:
     files = OutputFiles(tmp_path / "x.mp4")
 
     def be_late() -> None:

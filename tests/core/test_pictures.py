@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from mcld_anim.core.errors import PictureError
-from mcld_anim.core.pictures import LEAST_SIDE, WORKING_SIDE, check_picture, read_picture, write_picture
+from mcld_anim.core.pictures import MIN_SIDE, WORKING_SIDE, check_picture, read_picture, write_picture
 
 
 @pytest.fixture
@@ -43,7 +43,7 @@ def test_exif_orientation_is_applied(tmp_path: Path, colours: np.ndarray, orient
     assert np.array_equal(read_picture(tmp_path / "a.png"), colours)
 
 
-def test_transparency_lies_on_white(tmp_path: Path, colours: np.ndarray) -> None:
+def test_transparency_is_composited_on_white(tmp_path: Path, colours: np.ndarray) -> None:
     alpha = np.zeros((40, 60, 1), np.uint8)
     alpha[:20] = 255
     Image.fromarray(np.concatenate([colours, alpha], 2)).save(tmp_path / "a.png")
@@ -72,7 +72,7 @@ def test_large_pictures_are_scaled_down(tmp_path: Path) -> None:
     assert read_picture(tmp_path / "a.jpg").shape == (WORKING_SIDE // 2, WORKING_SIDE, 3)
 
 
-@pytest.mark.parametrize("size", [(1, 1), (LEAST_SIDE - 1, 500), (20_000, 20_000)])
+@pytest.mark.parametrize("size", [(1, 1), (MIN_SIDE - 1, 500), (20_000, 20_000)])
 def test_sizes_out_of_range_are_refused_from_the_header(tmp_path: Path, size: tuple[int, int]) -> None:
     Image.new("1", size).save(tmp_path / "a.png")
     for refuse in (check_picture, read_picture):
@@ -80,7 +80,7 @@ def test_sizes_out_of_range_are_refused_from_the_header(tmp_path: Path, size: tu
             refuse(tmp_path / "a.png")
 
 
-def test_damage_is_told(tmp_path: Path, colours: np.ndarray) -> None:
+def test_damage_is_reported(tmp_path: Path, colours: np.ndarray) -> None:
     for name in ("a.png", "a.jpg"):
         Image.fromarray(colours).save(tmp_path / name)
         content = (tmp_path / name).read_bytes()

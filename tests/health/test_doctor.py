@@ -1,4 +1,4 @@
-"""The whole examination, on this machine and with things missing; `mcld-anim doctor` at the command line."""
+"""All checks on this machine and with parts missing; `mcld-anim doctor` on the command line."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import json
 import sys
 from collections import namedtuple
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 import torch
@@ -22,7 +21,7 @@ from mcld_anim.model.choose import find_model
 from mcld_anim.source import insightface_backend
 from mcld_anim.weights import published, store, table
 from mcld_anim.weights.published import PublishedFile, PublishedModel, UrlFile
-from mcld_anim.weights.store import Pulled, add_to_record
+from mcld_anim.weights.store import PulledFile, add_to_record
 
 
 @pytest.fixture(autouse=True)
@@ -53,7 +52,7 @@ def test_the_screen_shows_the_command_and_the_exit_code_says_whether_run_works(m
         Finding("torch", "torch", "ok", "2.13 [cpu]"),
         Finding("conflicts", "opencv", "bad", "two of them", "pip uninstall one"),
     ]
-    monkeypatch.setattr(doctor, "examination", lambda: findings)
+    monkeypatch.setattr(doctor, "diagnose", lambda: findings)
     result = CliRunner().invoke(app, ["doctor"])
     assert result.exit_code == 0
     assert "2.13 [cpu]" in result.stdout
@@ -65,7 +64,7 @@ def test_the_screen_shows_the_command_and_the_exit_code_says_whether_run_works(m
     assert "mcld-anim cannot run; 2 to mend" in result.stdout
 
 
-def test_a_package_that_does_not_load_sends_to_the_doctor(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_broken_package_points_to_the_doctor(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setitem(sys.modules, "mcld_anim.setup.rehearsal", None)  # importing it fails
     result = CliRunner().invoke(app, ["models", "verify", "--random", "mcld-sd15"])
     assert result.exit_code == 1
@@ -74,21 +73,21 @@ def test_a_package_that_does_not_load_sends_to_the_doctor(monkeypatch: pytest.Mo
 
 
 def test_damaged_embedded_weights_block(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    row = SimpleNamespace(file="vae.safetensors")
-    monkeypatch.setattr(table, "verify_embedded", lambda: [SimpleNamespace(row=row, problem="checksum differs")])
+    row = next(row for row in table.embedded_table() if row.part == "vae")
+    monkeypatch.setattr(table, "verify_embedded", lambda: [table.Verification(row, "checksum differs")])
     found = by_name(doctor.check_weights())["tiny"]
     assert found.blocks
     assert found.text == "vae.safetensors: checksum differs"
 
 
-def test_pulled_weights_are_looked_at(monkeypatch: pytest.MonkeyPatch, empty_home: Path) -> None:
+def test_pulled_weights_are_checked(monkeypatch: pytest.MonkeyPatch, empty_home: Path) -> None:
     file = PublishedFile("part", UrlFile("https://example.org/a.pkl"), 0, "MIT", True, 10)
     model = PublishedModel("own", "test", "densepose", (file,))
     monkeypatch.setattr(published, "MODELS", (model,))
     assert by_name(doctor.check_weights())["own"].level == "note"
     (empty_home / "own").mkdir(parents=True)
     (empty_home / "own" / "a.safetensors").write_bytes(b"12345")
-    add_to_record(empty_home / "own", "part", Pulled("a.safetensors", 5, "0" * 64, 5, "0" * 64, "x", {}))
+    add_to_record(empty_home / "own", "part", PulledFile("a.safetensors", 5, "0" * 64, 5, "0" * 64, "x", {}))
     assert by_name(doctor.check_weights())["own"].text == "pulled, sizes verified"
     (empty_home / "own" / "a.safetensors").write_bytes(b"1234")
     found = by_name(doctor.check_weights())["own"]
@@ -111,7 +110,7 @@ def test_a_gpu_with_the_published_model_needs_its_estimators(monkeypatch: pytest
     assert (found["densepose"].text, found["face"].text) == ("torchscript", "insightface")
 
 
-def test_what_faces_need_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_requirements_of_faces_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     def no_package() -> None:
         raise MissingDependencyError("needs insightface")
 
@@ -127,7 +126,7 @@ def test_what_faces_need_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     assert doctor.missing_for_faces() is None
 
 
-def test_little_memory_a_foreign_torch_and_an_unused_gpu_are_said(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_low_memory_another_torch_and_an_unused_gpu_are_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     memory = namedtuple("memory", "total available")
     monkeypatch.setattr("psutil.virtual_memory", lambda: memory(8e9, 1e9))
     assert by_name(machine.check_system())["memory"].level == "bad"
@@ -148,6 +147,6 @@ def test_a_missing_encoder_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "missing: av1" in found["decoders"].text
 
 
-def test_the_folder_of_models_need_not_exist(empty_home: Path) -> None:
+def test_the_models_folder_need_not_exist(empty_home: Path) -> None:
     assert str(empty_home) in by_name(machine.check_system())["models folder"].text
     assert store.models_folder() == empty_home

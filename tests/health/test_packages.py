@@ -1,4 +1,4 @@
-"""Packages that are missing, too old, or in each other's way."""
+"""Packages that are missing, too old, or in conflict."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from mcld_anim.health.findings import Finding
 
 @pytest.fixture
 def versions(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
-    """What is installed, by distribution."""
+    """Installed versions by distribution."""
     found: dict[str, str] = {"torch": "2.13.0+cpu"}
     monkeypatch.setattr(room, "installed", found.get)
     return found
@@ -23,7 +23,7 @@ def conflicts() -> dict[str, Finding]:
     return {one.name: one for one in room.check_conflicts()}
 
 
-def test_no_conflict_no_finding(versions: dict[str, str]) -> None:
+def test_without_a_conflict_there_is_no_finding(versions: dict[str, str]) -> None:
     versions |= {"onnxruntime": "1.32", "opencv-python-headless": "5.0", "decord": "0.6"}
     assert conflicts() == {}
 
@@ -69,12 +69,12 @@ def test_torchvision_must_belong_to_torch(versions: dict[str, str], monkeypatch:
     assert conflicts()["torchvision"].remedy == "pip uninstall -y torchvision"
 
 
-def test_what_is_required_is_here() -> None:
+def test_required_packages_are_installed() -> None:
     (found,) = room.check_required()
     assert (found.level, found.blocks) == ("ok", False)
 
 
-def test_what_is_missing_or_too_old_blocks(versions: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_or_outdated_package_blocks(versions: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
     needed = [
         "torch<2.14,>=2.13",
         "einops>=0.8",

@@ -1,4 +1,4 @@
-"""Face distances and the Frechet distance, on cases with a known answer."""
+"""Face distances and the Frechet distance on cases with known results."""
 
 import numpy as np
 import pytest
@@ -42,7 +42,7 @@ def test_frechet_with_fewer_samples_than_dimensions() -> None:
     assert np.isfinite(frechet_distance(first, second))
 
 
-def test_frechet_refuses_what_it_cannot_use() -> None:
+def test_frechet_refuses_too_few_samples_and_other_shapes() -> None:
     with pytest.raises(UsageError, match="at least 2"):
         frechet_distance(np.zeros((1, 3)), np.zeros((5, 3)))
     with pytest.raises(UsageError, match="shapes"):

@@ -1,4 +1,4 @@
-"""PSNR and SSIM: hand-computed values, scikit-image as a second opinion, masks."""
+"""PSNR and SSIM: hand-computed values, agreement with scikit-image, masks."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Stability on frames whose change is known, and on people that really move."""
+"""Stability on frames with a known change, and on a moving person."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def dance(count: int) -> list[Rendering]:
     ]
 
 
-def test_noise_of_its_own_in_every_frame_shows_on_a_real_dance() -> None:
+def test_independent_noise_per_frame_raises_the_change_of_a_dance() -> None:
     generator, frames = np.random.default_rng(0), dance(4)
 
     def mean_change(deviation: float) -> float:

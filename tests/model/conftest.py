@@ -1,4 +1,4 @@
-"""A network of the real structure at the smallest size, with every weight at work."""
+"""A network of the real structure at the smallest size, in which every weight matters."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from mcld_anim.options.model import ModelOptions
 
 @pytest.fixture
 def mcld(small_options: ModelOptions) -> Mcld:
-    """Random weights; biases and the zero-initialised layers are random too, so that a missing term shows."""
+    """Random weights, including biases and zero-initialised layers, so that a missing term changes the output."""
     options = dataclasses.replace(small_options, face=dataclasses.replace(small_options.face, embedding_dim=8))
     torch.manual_seed(0)
     built = build_mcld(options).eval()

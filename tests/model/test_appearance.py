@@ -82,7 +82,7 @@ def count_calls(mcld: Mcld, monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
         ("image_encoder", mcld.image_encoder, "forward"),
         ("face_tokens", mcld.face_tokens, "forward"),
         ("vae", mcld.vae, "encode"),
-        ("project", mcld.denoiser, "project"),
+        ("project_source", mcld.denoiser, "project_source"),
     ):
         real = getattr(owner, method)
 
@@ -105,7 +105,7 @@ def test_every_network_sees_the_source_once(
         for frame in range(frames):
             latents = torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(frame))
             mcld.denoiser(latents, 500, torch.zeros(1, 8, 8, 8), appearance.keys, guided=True)
-    assert calls == {"reference_net": 1, "image_encoder": 2, "face_tokens": 1, "vae": 1, "project": 1}
+    assert calls == {"reference_net": 1, "image_encoder": 2, "face_tokens": 1, "vae": 1, "project_source": 1}
     assert faces.calls == 1
 
 

@@ -1,4 +1,4 @@
-"""The two bundled models have the sizes they should have."""
+"""The two bundled models have the expected sizes."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from mcld_anim.model.unet import transformer_blocks
 from mcld_anim.options.model import load_model_options
 
 UNREAD_REFERENCE_WEIGHTS = 2_442_240
-"""Of the published ReferenceNet: everything behind the last norm1, which has no influence on any output."""
+"""Parameters of the published ReferenceNet after its last norm1, which influence no output."""
 
 
 def count(module: nn.Module) -> int:
-    """All parameters of a module."""
+    """The parameter count of a module."""
     return sum(parameter.numel() for parameter in module.parameters())
 
 
@@ -58,7 +58,7 @@ def test_the_tiny_model_runs_from_pixels_to_pixels() -> None:
         assert mcld.vae.decode(latents).shape == (1, 3, *options.frame_size)
 
 
-def test_writer_and_reader_layers_have_the_same_names_at_every_size() -> None:
+def test_reference_net_and_denoiser_layers_have_the_same_names_at_every_size() -> None:
     for name in ("tiny", "mcld_sd15"):
         mcld = on_no_memory(name)
         readers = [layer for layer, _ in transformer_blocks(mcld.denoiser.unet)]

@@ -1,9 +1,12 @@
-"""What "auto" means: the embedded model on a plain installation, the best that is present otherwise."""
+"""What "auto" chooses: the embedded model on a plain installation, otherwise the best available."""
 
 from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
+from importlib import resources
 from pathlib import Path
 
 import pytest
@@ -13,17 +16,17 @@ from PIL import Image
 from mcld_anim.core.errors import MissingDependencyError, UsageError, WeightsError
 from mcld_anim.core.events import Event
 from mcld_anim.model import choose, load
-from mcld_anim.model.choose import ChosenModel, choose_densepose, choose_face, choose_model, find_model
+from mcld_anim.model.choose import ChosenModel, check_model, choose_densepose, choose_face, choose_model, find_model
 from mcld_anim.model.load import load_models
 from mcld_anim.options.model import ModelOptions, load_model_options
-from mcld_anim.options.run import PoseOptions
+from mcld_anim.options.run import MODEL_NAMES, PoseOptions
 from mcld_anim.pose.iuv_file import write_iuv_sequence
 from mcld_anim.run.checks import check_pose
 from mcld_anim.run.transfer import transfer
 from mcld_anim.setup.convert import convert, network_file
 from mcld_anim.synthetic.person import Rendering
 from mcld_anim.weights.published import MODELS
-from mcld_anim.weights.store import Pulled, add_to_record
+from mcld_anim.weights.store import PulledFile, add_to_record
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
 TINY = find_model("tiny")
@@ -37,7 +40,7 @@ def empty_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 @pytest.fixture
 def present(monkeypatch: pytest.MonkeyPatch) -> set[str]:
-    """Uses of published models that are pulled, and packages that are installed."""
+    """The uses of the pulled models, and the installed packages; tests add to it."""
     things: set[str] = set()
     monkeypatch.setattr(choose, "is_pulled", lambda model: model.use in things)
     monkeypatch.setattr(choose, "first_pulled", lambda use: use in things or None)
@@ -45,19 +48,19 @@ def present(monkeypatch: pytest.MonkeyPatch) -> set[str]:
     return things
 
 
-def test_a_plain_installation_takes_what_is_embedded() -> None:
+def test_a_plain_installation_uses_the_embedded_models() -> None:
     assert choose_model("auto", CPU) == choose_model("auto", CUDA) == "tiny"
     assert choose_densepose("auto", TINY) == choose_face("auto", TINY) == "tiny"
 
 
-def test_the_published_model_is_taken_where_it_is_pulled_and_an_accelerator_is(present: set[str]) -> None:
+def test_the_published_model_is_chosen_if_pulled_and_an_accelerator_is_present(present: set[str]) -> None:
     present.add("model")
     assert choose_model("auto", CUDA) == "mcld-sd15"
     assert choose_model("auto", CPU) == "tiny"
     assert choose_model("tiny", CUDA) == "tiny"
 
 
-def test_the_best_estimator_present_is_taken_for_the_published_model(present: set[str]) -> None:
+def test_the_best_estimator_present_is_chosen_for_the_published_model(present: set[str]) -> None:
     with pytest.raises(WeightsError, match=r"models pull densepose-torchscript-r101.*--densepose tiny"):
         choose_densepose("auto", LARGE)
     present.add("torchscript")
@@ -72,14 +75,14 @@ def test_the_best_estimator_present_is_taken_for_the_published_model(present: se
     assert choose_face("none", LARGE) == "none"
 
 
-def test_the_densepose_command_takes_the_best_estimator_whatever_the_model(present: set[str]) -> None:
-    assert choose.choose_alone("auto") == "tiny"
+def test_the_densepose_command_chooses_the_best_estimator_for_any_model(present: set[str]) -> None:
+    assert choose.choose_standalone_densepose("auto") == "tiny"
     present.add("torchscript")
-    assert choose.choose_alone("auto") == "torchscript"
-    assert choose.choose_alone("detectron2") == "detectron2"
+    assert choose.choose_standalone_densepose("auto") == "torchscript"
+    assert choose.choose_standalone_densepose("detectron2") == "detectron2"
 
 
-def test_pulling_without_a_name_fetches_what_a_first_frame_needs(present: set[str]) -> None:
+def test_pulling_without_a_name_fetches_everything_for_a_first_frame(present: set[str]) -> None:
     assert choose.default_pulls() == ("mcld-sd15", "densepose-torchscript-r101", "antelopev2")
     present |= {"detectron2", "densepose"}
     assert choose.default_pulls() == ("mcld-sd15", "densepose-r101", "antelopev2")
@@ -94,6 +97,54 @@ def test_a_model_that_is_not_here_names_the_command() -> None:
         check_pose(PoseOptions(source=Path("a.png"), pose=Path("b.png"), model="huge"))
 
 
+def test_known_names_and_complete_folders_pass_the_check(
+    published_files: Path, small: ModelOptions, tmp_path: Path
+) -> None:
+    for name in MODEL_NAMES:
+        check_model(name)
+    convert(published_files, tmp_path / "mine", small)
+    check_model(str(tmp_path / "mine"))
+
+
+def test_a_folder_without_a_model_names_the_missing_files(
+    published_files: Path, small: ModelOptions, tmp_path: Path
+) -> None:
+    with pytest.raises(UsageError, match="--model huge is not known; choose auto, tiny, mcld-sd15 or give a folder"):
+        check_model("huge")
+    (tmp_path / "file").touch()
+    with pytest.raises(UsageError, match="is not known"):
+        check_model(str(tmp_path / "file"))
+    with pytest.raises(UsageError, match=r"holds no model: vae\.safetensors, .*are missing; .*models convert") as error:
+        check_model(str(tmp_path))
+    assert error.value.exit_code == 2
+    assert "detail" not in str(error.value)  # the published architecture has none
+    convert(published_files, tmp_path / "mine", small)
+    (tmp_path / "mine" / "denoiser.safetensors").unlink()
+    with pytest.raises(UsageError, match=r"mine holds no model: denoiser\.safetensors is missing;"):
+        check_model(str(tmp_path / "mine"))
+
+
+def test_the_detail_decoder_is_needed_only_where_the_architecture_has_one(tmp_path: Path) -> None:
+    for part in choose.MCLD_PARTS:
+        (tmp_path / f"{part}.safetensors").touch()
+    configuration = resources.files("mcld_anim.configs") / "model" / "tiny.yaml"
+    (tmp_path / choose.CONFIGURATION_NAME).write_text(configuration.read_text())
+    check_model(str(tmp_path))
+    (tmp_path / "detail.safetensors").unlink()
+    with pytest.raises(UsageError, match=r"holds no model: detail\.safetensors is missing"):
+        check_model(str(tmp_path))
+    (tmp_path / choose.CONFIGURATION_NAME).unlink()
+    check_model(str(tmp_path))
+
+
+def test_the_check_does_not_import_torch(tmp_path: Path) -> None:
+    code = (
+        "import sys; from mcld_anim.model.choose import check_model; check_model('tiny'); print('torch' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
+
+
 def test_a_folder_is_no_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "detectron2_of_mine").mkdir()
     monkeypatch.syspath_prepend(str(tmp_path))
@@ -102,14 +153,16 @@ def test_a_folder_is_no_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert choose.has_packages("detectron2_of_mine", "torch")
 
 
-def test_the_estimators_checksums_are_known(present: set[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_estimators_checksums_come_from_the_record(
+    present: set[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert load.estimator_checksums("detectron2", "insightface") == {}
     present |= {"torchscript", "faces"}
     monkeypatch.setattr(load, "first_pulled", lambda use: next(m for m in MODELS if m.use == use))
     for name, file in (("densepose-torchscript-r101", "densepose.torchscript"), ("antelopev2", "glintr100.onnx")):
         (tmp_path / "home" / name).mkdir(parents=True)
         more = {"scrfd.onnx": "c"} if name == "antelopev2" else {}
-        add_to_record(tmp_path / "home" / name, "part", Pulled(file, 5, "a", 5, "b", "x", more))
+        add_to_record(tmp_path / "home" / name, "part", PulledFile(file, 5, "a", 5, "b", "x", more))
     assert load.estimator_checksums("torchscript", "insightface") == {
         "densepose.torchscript": "a",
         "glintr100.onnx": "a",
@@ -130,8 +183,8 @@ def test_a_folder_that_convert_wrote_is_a_model(published_files: Path, small: Mo
     models = load_models(str(tmp_path / "mine"), CPU, torch.float32, "tiny", "tiny", events.append)
     assert (models.name, models.pose_backend.name) == (str(tmp_path / "mine"), "tiny")
     assert set(models.checksums) == {path.name for path in written} | {"densepose.safetensors", "face.safetensors"}
-    # Its embedder (8 numbers) is neither of ours: the tiny one measures only, and that is said.
-    assert models.only_measures
+    # No known embedder has 8 numbers: the tiny one only measures, which is reported.
+    assert models.measures_only
     assert models.condition_backend is None
     assert [event.kind for event in events] == ["face_condition_missing"]
     (tmp_path / "mine" / "denoiser.safetensors").unlink()
@@ -139,7 +192,7 @@ def test_a_folder_that_convert_wrote_is_a_model(published_files: Path, small: Mo
         load_models(str(tmp_path / "mine"), CPU, torch.float32, "tiny", "none")
 
 
-def test_the_embedded_model_is_told_the_face_by_its_own_embedder(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_embedded_model_is_conditioned_by_its_own_embedder(monkeypatch: pytest.MonkeyPatch) -> None:
     class Other:
         name, scale, threshold = "dlib", "its own", 0.4
 
@@ -169,7 +222,7 @@ def test_single_files_are_converted_too(tmp_path: Path, published_files: Path, s
     assert not (tmp_path / "new").exists()
 
 
-def test_missing_packages_are_no_reason_to_stop_where_another_measures(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_embedder_does_not_stop_a_run_where_another_measures(monkeypatch: pytest.MonkeyPatch) -> None:
     def missing(*_: object, **__: object) -> None:
         raise MissingDependencyError("needs a package")
 

@@ -1,4 +1,4 @@
-"""The Pose Guider, its place in the denoiser, and the face tokens."""
+"""The Pose Guider, its features in the denoiser, and the face tokens."""
 
 from __future__ import annotations
 

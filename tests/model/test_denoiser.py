@@ -1,4 +1,4 @@
-"""Properties of the denoiser: cached keys, guidance halves, rows, dropping and gradients."""
+"""Properties of the denoiser: cached keys and values, guidance, independent rows, condition dropout, gradients."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from mcld_anim.model.attention import AppearanceKeys, attend, project_out, split_heads
+from mcld_anim.model.attention import ProjectedAppearance, attend, project_out, split_heads
 from mcld_anim.model.build import Mcld
 from mcld_anim.model.focal import FocalTokens, route_tokens
 from mcld_anim.model.reference_net import ReferenceFeatures
@@ -28,9 +28,9 @@ def source(mcld: Mcld, rows: int, seed: int = 1) -> tuple[ReferenceFeatures, Foc
     return features, route_tokens(image, texture, face)
 
 
-def appearance(mcld: Mcld, rows: int, seed: int = 1) -> AppearanceKeys:
+def appearance(mcld: Mcld, rows: int, seed: int = 1) -> ProjectedAppearance:
     """Keys and values of `rows` random sources."""
-    return mcld.denoiser.project(*source(mcld, rows, seed))
+    return mcld.denoiser.project_source(*source(mcld, rows, seed))
 
 
 def frames(seed: int = 2) -> tuple[Tensor, Tensor, Tensor]:
@@ -43,7 +43,7 @@ def frames(seed: int = 2) -> tuple[Tensor, Tensor, Tensor]:
 @torch.no_grad()
 def test_cached_keys_equal_attention_to_the_features_themselves(mcld: Mcld) -> None:
     features, tokens = source(mcld, FRAMES)
-    seen = mcld.denoiser.project(features, tokens)
+    seen = mcld.denoiser.project_source(features, tokens)
     cached = mcld.denoiser(*frames(), seen)
     for layer, block in transformer_blocks(mcld.denoiser.unet):
         block.attn1.set_processor(uncached_self_attention(features[layer]))
@@ -59,7 +59,7 @@ def test_cached_keys_equal_attention_to_the_features_themselves(mcld: Mcld) -> N
 
 
 def uncached_self_attention(reference: Tensor) -> Callable[..., Tensor]:
-    """Mutual self-attention as it is written in the paper: one projection of [own; reference] tokens."""
+    """Mutual self-attention as in the paper: one projection of [own; reference] tokens."""
 
     def call(attn: torch.nn.Module, states: Tensor, *, encoder_hidden_states: object, attention_mask: object) -> Tensor:
         return attend(attn, states, torch.cat([states, reference], dim=1))
@@ -72,15 +72,15 @@ def uncached_cross_attention(
 ) -> Callable[..., Tensor]:
     """Decoupled cross attention with explicit softmax products."""
 
-    def read(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+    def softmax_attention(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
         weights = (queries @ keys.transpose(-1, -2) / queries.shape[-1] ** 0.5).softmax(-1)
         return weights @ values
 
     def call(attn: torch.nn.Module, states: Tensor, *, encoder_hidden_states: object, attention_mask: object) -> Tensor:
         queries, heads = split_heads(attn.to_q(states), attn.heads), attn.heads
-        picture = read(queries, split_heads(attn.to_k(stage), heads), split_heads(attn.to_v(stage), heads))
-        faces = read(queries, split_heads(branch.to_k_ip(face), heads), split_heads(branch.to_v_ip(face), heads))
-        return project_out(attn, picture + scale * faces)
+        own = (split_heads(project(stage), heads) for project in (attn.to_k, attn.to_v))
+        of_face = (split_heads(project(face), heads) for project in (branch.to_k_ip, branch.to_v_ip))
+        return project_out(attn, softmax_attention(queries, *own) + scale * softmax_attention(queries, *of_face))
 
     return call
 
@@ -96,7 +96,7 @@ def test_guided_halves_equal_two_separate_calls(mcld: Mcld) -> None:
 
 
 @torch.no_grad()
-def test_the_unconditional_half_is_a_unet_that_sees_zeros(mcld: Mcld) -> None:
+def test_the_unconditional_half_is_a_unet_with_zero_tokens(mcld: Mcld) -> None:
     unconditional, _ = mcld.denoiser(*frames(), appearance(mcld, FRAMES), guided=True)
     nothing = torch.zeros(FRAMES, 1, 16)
     for layer, block in transformer_blocks(mcld.denoiser.unet):
@@ -142,11 +142,11 @@ def test_dropped_rows_are_unconditional_and_stay_in_place(mcld: Mcld, dropped: t
 
 
 @torch.no_grad()
-def test_rounding_the_handover_is_small_and_off_by_default(mcld: Mcld) -> None:
+def test_rounding_of_reference_features_is_small_and_off_by_default(mcld: Mcld) -> None:
     features, tokens = source(mcld, 1)
-    exact = mcld.denoiser.project(features, tokens)
-    rounded = mcld.denoiser.project(features, tokens, reference_dtype=torch.float16)
-    by_hand = mcld.denoiser.project({key: value.half().float() for key, value in features.items()}, tokens)
+    exact = mcld.denoiser.project_source(features, tokens)
+    rounded = mcld.denoiser.project_source(features, tokens, reference_dtype=torch.float16)
+    by_hand = mcld.denoiser.project_source({key: value.half().float() for key, value in features.items()}, tokens)
     layer = mcld.reference_net.last_layer
     torch.testing.assert_close(rounded.reference[layer].keys, by_hand.reference[layer].keys)
     assert not torch.equal(rounded.reference[layer].keys, exact.reference[layer].keys)
@@ -164,9 +164,9 @@ def test_any_latent_size_runs(mcld: Mcld) -> None:
 def test_left_out_conditions_read_nothing(mcld: Mcld) -> None:
     features, tokens = source(mcld, 1)
     nothing = FocalTokens(None, None, None, None)
-    without = mcld.denoiser(*frames(), mcld.denoiser.project(features, nothing))
+    without = mcld.denoiser(*frames(), mcld.denoiser.project_source(features, nothing))
     assert without.isfinite().all()
-    assert (without - mcld.denoiser(*frames(), mcld.denoiser.project(features, tokens))).abs().max() > 1e-3
+    assert (without - mcld.denoiser(*frames(), mcld.denoiser.project_source(features, tokens))).abs().max() > 1e-3
 
 
 def test_wrong_numbers_of_sources_are_refused(mcld: Mcld) -> None:
@@ -175,19 +175,19 @@ def test_wrong_numbers_of_sources_are_refused(mcld: Mcld) -> None:
     features, _ = source(mcld, 2)
     _, tokens = source(mcld, 1)
     with pytest.raises(ValueError, match="2 sources in the reference features, but 1 in the tokens"):
-        mcld.denoiser.project(features, tokens)
+        mcld.denoiser.project_source(features, tokens)
     with pytest.raises(ValueError, match="exclude each other"):
         mcld.denoiser(*frames(), appearance(mcld, 3), guided=True, dropped=torch.tensor([True] * 3))
 
 
-def backward(mcld: Mcld) -> AppearanceKeys:
+def backward(mcld: Mcld) -> ProjectedAppearance:
     """Gradients of one training forward through every network."""
     torch.manual_seed(1)
     latents, timesteps, _ = frames()
     pixels = torch.randn(FRAMES, 3, 32, 32)
     image, texture = (mcld.image_encoder(pixels * factor).image_embeds[:, None] for factor in (1, 2))
     tokens = route_tokens(image, texture, mcld.face_tokens(torch.randn(FRAMES, 1, 8)))
-    seen = mcld.denoiser.project(mcld.reference_net(torch.randn(FRAMES, 4, 8, 8), image), tokens)
+    seen = mcld.denoiser.project_source(mcld.reference_net(torch.randn(FRAMES, 4, 8, 8), image), tokens)
     pose = mcld.pose_guider(torch.randn(FRAMES, 27, 64, 64), torch.randn(FRAMES, 5, 8, 8))
     v = mcld.denoiser(latents, timesteps, pose, seen, dropped=torch.tensor([False, True, False]))
     v.square().mean().backward()
@@ -220,8 +220,8 @@ def test_gradients_reach_every_parameter(mcld: Mcld, checkpointing: bool) -> Non
         for name, parameter in mcld.get_submodule(part).named_parameters(prefix=part)
         if parameter.grad is None or parameter.grad.abs().max() < 1e-12
     }
-    # A single picture token leaves nothing to choose (softmax over one key is 1), so what makes queries and
-    # keys for it learns nothing: all of the ReferenceNet's, and the denoiser's picture keys down and up.
+    # With a single image token the softmax over one key is 1, so its query and key projections get no gradient:
+    # all of the ReferenceNet's, and the denoiser's image keys in the down and up blocks.
     expected = {
         f"{prefix}.{layer}.{name}"
         for prefix, names in (("reference_net.unet", QUERY_SIDE), ("denoiser.unet", ("attn2.to_k.weight",)))

@@ -1,11 +1,11 @@
-"""The detail decoder: what it does before training, what it can see, and where a model may have one."""
+"""The detail decoder: its output before training, its inputs, and the models that may have one."""
 
 from __future__ import annotations
 
 import pytest
 import torch
 
-from mcld_anim.model.detail import FIRST_GATE, DetailDecoder
+from mcld_anim.model.detail import INITIAL_GATE_LOGIT, DetailDecoder
 from mcld_anim.options.model import DetailOptions, ModelOptions
 
 
@@ -13,10 +13,10 @@ def pictures(seed: int, channels: int = 3) -> torch.Tensor:
     return torch.rand((2, channels, 32, 48), generator=torch.Generator().manual_seed(seed)) * 2 - 1
 
 
-def test_before_training_it_mixes_in_a_little_of_the_hint() -> None:
+def test_before_training_the_hint_has_a_small_weight() -> None:
     decoder = DetailDecoder(DetailOptions((8, 8, 16)))
     decoded, hint, ones = pictures(0), pictures(1), torch.ones(2, 1, 32, 48)
-    share = torch.sigmoid(torch.tensor(FIRST_GATE))
+    share = torch.sigmoid(torch.tensor(INITIAL_GATE_LOGIT))
     torch.testing.assert_close(decoder(decoded, hint, ones, ones), decoded + share * (hint - decoded))
 
 
@@ -30,7 +30,7 @@ def test_every_input_counts(which: int) -> None:
     assert (decoder(*inputs) - before).abs().max() > 1e-3
 
 
-def test_a_gate_that_is_wide_open_returns_the_hint() -> None:
+def test_a_fully_open_gate_returns_the_hint() -> None:
     decoder = DetailDecoder(DetailOptions((8,)))
     assert decoder.leave.bias is not None
     with torch.no_grad():

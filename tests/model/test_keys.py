@@ -1,4 +1,4 @@
-"""Checkpoints load strictly: what is missing, unexpected or of another size is named."""
+"""Checkpoints load strictly: missing, unexpected and wrongly shaped keys are named."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The ReferenceNet hands over what enters the self attention of an ordinary UNet with the same weights."""
+"""Reference features are the self attention inputs of an ordinary UNet with the same weights."""
 
 from __future__ import annotations
 

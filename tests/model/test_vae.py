@@ -1,4 +1,4 @@
-"""The latent autoencoder: published layout at patch size 1, and the folds that keep latents near unit deviation."""
+"""The latent autoencoder: the published layout at patch size 1, and standardised latents of unit deviation."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 from diffusers import AutoencoderKL
 
 from mcld_anim.core.errors import UsageError
-from mcld_anim.model.vae import FIRST_LOG_VARIANCE, LatentAutoencoder, build_vae
+from mcld_anim.model.vae import INITIAL_LOG_VARIANCE, LatentAutoencoder, build_vae
 from mcld_anim.options.model import VaeOptions
 from mcld_anim.train.autoencoder import standardised
 
@@ -64,7 +64,7 @@ def test_a_size_that_does_not_fit_is_named(size: tuple[int, int]) -> None:
         random_vae(SMALL).encode(torch.zeros(1, 3, *size))
 
 
-def test_the_linear_code_is_the_whole_network_at_first(pictures: torch.Tensor) -> None:
+def test_the_untrained_network_equals_its_linear_code(pictures: torch.Tensor) -> None:
     vae = random_vae(dataclasses.replace(SMALL, scaling_factor=1.0, shift=0.0, linear_shortcut=True))
     generator = torch.Generator().manual_seed(2)
     orthonormal = torch.linalg.qr(torch.randn(192, 6, generator=generator))[0].T
@@ -75,7 +75,7 @@ def test_the_linear_code_is_the_whole_network_at_first(pictures: torch.Tensor) -
     projected = orthonormal.T @ orthonormal @ patches
     expected = torch.nn.functional.fold(projected, pictures.shape[-2:], 8, stride=8) + mean[None, :, None, None]
     assert torch.allclose(vae.decode(vae.encode(pictures)), expected, atol=1e-4)
-    assert torch.allclose(vae.encode_posterior(pictures).logvar, torch.tensor(FIRST_LOG_VARIANCE))
+    assert torch.allclose(vae.encode_posterior(pictures).logvar, torch.tensor(INITIAL_LOG_VARIANCE))
 
 
 @pytest.mark.parametrize("shortcut", [False, True])

@@ -1,4 +1,4 @@
-"""The harness passes on recorded data, and fails on everything that is not as recorded."""
+"""The harness passes on recorded data and fails on any deviation from it."""
 
 from __future__ import annotations
 
@@ -54,10 +54,10 @@ def test_a_guided_pass_computes_the_published_numbers() -> None:
     denoiser = golden.networks("denoising_unet").denoiser
     tokens = route_tokens(data["image_embeds"], data["texture_embeds"], data["face_tokens"])
     latents, pose = data["latents"][:, :, 0], data["pose_features"][:2, :, 0]
-    exact = denoiser.project(features, tokens)
+    exact = denoiser.project_source(features, tokens)
     halves = denoiser(latents, data["timestep"], pose, exact, guided=True)
     torch.testing.assert_close(torch.cat(halves), data["noise_pred_bank_float32"][:, :, 0], atol=2e-4, rtol=0)
-    rounded = denoiser.project(features, tokens, reference_dtype=torch.float16)
+    rounded = denoiser.project_source(features, tokens, reference_dtype=torch.float16)
     alone = denoiser(latents, data["timestep"], pose, rounded)
     torch.testing.assert_close(alone, data["noise_pred_unguided"][:, :, 0], atol=5e-4, rtol=0)
 
@@ -145,7 +145,7 @@ def test_an_incomplete_configuration_is_named(folder: Path) -> None:
 
 
 def test_other_picture_sizes_and_counts_are_taken_from_the_folder(folder: Path) -> None:
-    """A third sample and smaller pictures: the harness finds them, and says what the recording lacks."""
+    """A third sample and smaller pictures: the harness finds them and reports the mismatch with the recording."""
     for path in (folder / "cases").glob("b_pose_guider.pose_*.png"):
         Image.fromarray(np.zeros((64, 32, 3), np.uint8)).save(path)
     Image.fromarray(np.zeros((64, 32, 3), np.uint8)).save(folder / "cases" / "b_pose_guider.pose_2.png")

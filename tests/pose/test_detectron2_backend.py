@@ -19,7 +19,7 @@ from mcld_anim.core.errors import MissingDependencyError, WeightsError
 from mcld_anim.pose.assemble import assemble_iuv
 from mcld_anim.pose.backends import load_pose_backend
 from mcld_anim.pose.detectron2_backend import SETTINGS, check_packages, load_weights
-from mcld_anim.setup.pull import PullRequest, pull
+from mcld_anim.setup.pull import PullOptions, pull
 from mcld_anim.weights import published, store
 from mcld_anim.weights.published import PublishedFile, PublishedModel, UrlFile
 
@@ -231,7 +231,7 @@ def test_pulled_weights_are_found_and_missing_ones_name_the_command(
     monkeypatch.setattr(store, "MODELS", (model,))
     (tmp_path / "mine").mkdir()
     weights_file(tmp_path / "mine" / "model_final.pkl", 50)
-    pull(PullRequest("densepose-r50", from_folder=tmp_path / "mine"), lambda _: True)
+    pull(PullOptions("densepose-r50", from_folder=tmp_path / "mine"), lambda _: True)
     load_pose_backend("detectron2")
     assert detectron2["settings"]["MODEL.RESNETS.DEPTH"] == 50
 

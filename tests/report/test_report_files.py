@@ -72,4 +72,4 @@ def test_stages_add_up_and_events_come_once() -> None:
             pass
         stages.emit(Event("kind", "text"))
     assert told == stages.events == [Event("kind", "text")]
-    assert set(stages.rounded()) == {"a", "total"}
+    assert set(stages.rounded_seconds()) == {"a", "total"}

@@ -131,8 +131,8 @@ def test_the_source_is_encoded_once_whatever_the_number_of_frames(
 
         getattr(mcld, part).register_forward_hook(count)
     projections = []
-    project = mcld.denoiser.project
-    monkeypatch.setattr(mcld.denoiser, "project", lambda *given: projections.append(1) or project(*given))
+    project = mcld.denoiser.project_source
+    monkeypatch.setattr(mcld.denoiser, "project_source", lambda *given: projections.append(1) or project(*given))
     run(batch_size=2)
     assert calls["reference_net"] == calls["face_tokens"] == len(projections) == 1
     assert calls["image_encoder"] == 2  # photo and texture

@@ -116,6 +116,7 @@ TABLE = {
     "wrong type": ([*RUN, "--config", "wrong.yaml"], 2, "steps: got 'many'"),
     "broken yaml": ([*RUN, "--config", "broken.yaml"], 2, "not readable as YAML"),
     "missing yaml": ([*RUN, "--config", "none.yaml"], 2, "no such file"),
+    "folder without a model": ([*RUN, "--model", "."], 2, "--model . holds no model: vae.safetensors"),
     "unknown preset": ([*RUN, "--preset", "ultra"], 2, "--preset ultra"),
     "unknown noise": ([*RUN, "--noise", "pink"], 2, "--noise pink"),
     "no steps": ([*RUN, "--steps", "0"], 2, "--steps 0"),

@@ -108,6 +108,6 @@ def test_half_precision_goes_all_the_way_and_stays_close(small_models: LoadedMod
     for dtype in (torch.float32, torch.bfloat16):
         mcld = small_models.mcld.to(dtype)
         source = encode_source(picture, iuv, mcld, small_models.face_backend)
-        assert source.keys.reference[next(iter(source.keys.reference))].keys.dtype is dtype
+        assert source.projected.reference[next(iter(source.projected.reference))].keys.dtype is dtype
         frames.append(FrameMaker(mcld, source, settings).make([ClipFrame(0, FramePose(iuv))])[0].astype(int))
     assert np.abs(frames[0] - frames[1]).mean() < 4

@@ -1,4 +1,4 @@
-"""A small model of the published layout, its files, and a server on this machine that speaks the hub's protocol."""
+"""A local server that speaks the hub's protocol, with faults on request."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ from mcld_anim.setup import fetch
 
 @dataclass
 class Faults:
-    """What goes wrong on the server, each so many times."""
+    """The server's faults and how often each occurs."""
 
-    cuts: int = 0  # connections that break in the middle of the content
-    busy: int = 0  # answers 503
-    refuse: int = 0  # the status of every answer; 0: none is refused
+    cuts: int = 0  # connections that break halfway through the content
+    busy: int = 0  # responses with status 503
+    refuse: int = 0  # the error status of every response; 0: none
     gated: bool = False  # with `refuse`: the error code of a gated repository
-    short: int = 0  # bytes that are promised too many
-    ranges: bool = True  # whether it can go on in the middle
+    short: int = 0  # bytes by which the announced size exceeds the content
+    ranges: bool = True  # whether range requests are supported
 
 
 @dataclass
 class Hub:
-    """Files by "repository/name", and what was asked for."""
+    """The published files by path, and the requests received."""
 
     address: str = ""
-    store: str = ""  # the address of the content, another host than the hub's
+    store: str = ""  # the address of the content, on another host than the hub
     files: dict[str, bytes] = field(default_factory=dict)
     faults: Faults = field(default_factory=Faults)
     asked: list[tuple[str, str, str]] = field(default_factory=list)  # method, path, Range
@@ -42,18 +42,18 @@ class Hub:
     served: int = 0  # bytes of content
 
     def add(self, repository: str, name: str, content: bytes) -> str:
-        """Publish a file; its SHA-256."""
+        """Publish a file and return its SHA-256."""
         self.files[f"{repository}/resolve/main/{name}"] = content
         return hashlib.sha256(content).hexdigest()
 
     def gets(self) -> list[str]:
-        """The ranges of all requests for content."""
+        """The ranges of all GET requests."""
         return [asked for method, _, asked in self.asked if method == "GET"]
 
 
 @pytest.fixture
 def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Hub]:
-    """The server, set as the hub's endpoint, with an empty cache and an empty folder of models."""
+    """The server, set as the hub's endpoint, with an empty cache and an empty models folder."""
     state = Hub()
 
     class Handler(_Handler):
@@ -71,7 +71,7 @@ def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Hub]:
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
     monkeypatch.setenv("HF_TOKEN", "hf_secret")
     monkeypatch.setenv("MCLD_ANIM_HOME", str(tmp_path / "home"))
-    monkeypatch.setattr(fetch, "PAUSE", 0.0)
+    monkeypatch.setattr(fetch, "FIRST_DELAY", 0.0)
     close_session()
     yield state
     close_session()
@@ -102,7 +102,7 @@ class _Handler(BaseHTTPRequestHandler):
             code = {"X-Error-Code": "GatedRepo"} if faults.gated else {}
             return self.head(faults.refuse, {"Content-Length": "0", **code})
         by_sum = {hashlib.sha256(content).hexdigest(): content for content in hub.files.values()}
-        name = urlsplit(self.path).path.lstrip("/")  # a proxy is asked for the whole address
+        name = urlsplit(self.path).path.lstrip("/")  # a proxy receives the whole URL
         if name.startswith("content/"):
             return self.content(by_sum[name.removeprefix("content/")], with_content)
         if name not in hub.files:

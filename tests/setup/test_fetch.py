@@ -1,4 +1,4 @@
-"""Downloads from a real server: redirects, going on after a break, refusals, damage, and the user's settings."""
+"""Downloads from a real server: redirects, resuming, refusals, damage, and the user's settings."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ CONTENT = bytes(range(256)) * 5000
 ORIGIN = HubFile("someone/model", ("weights.pth", "older.pth"))
 
 
-def test_a_hub_file_comes_through_the_redirect_and_the_token_stays_at_the_hub(hub, tmp_path: Path) -> None:
+def test_a_hub_file_follows_the_redirect_and_the_token_goes_to_the_hub_only(hub, tmp_path: Path) -> None:
     hub.add("someone/model", "weights.pth", CONTENT)
     seen: list[tuple[int, int | None]] = []
     path = fetch(ORIGIN, tmp_path / "new", lambda done, total: seen.append((done, total)))
@@ -33,18 +33,18 @@ def test_a_hub_file_comes_through_the_redirect_and_the_token_stays_at_the_hub(hu
     assert {token for path, token in hub.tokens if path.startswith("/content/")} == {""}
 
 
-def test_the_second_name_is_taken_where_the_first_does_not_exist(hub, tmp_path: Path) -> None:
+def test_the_second_name_is_used_if_the_first_does_not_exist(hub, tmp_path: Path) -> None:
     hub.add("someone/model", "older.pth", CONTENT)
     assert fetch(ORIGIN, tmp_path).name == "older.pth"
 
 
-def test_no_name_at_all_lists_them(hub, tmp_path: Path) -> None:
+def test_a_file_without_any_of_its_names_lists_them(hub, tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match=r"has none of weights\.pth, older\.pth.*--from DIR"):
         fetch(ORIGIN, tmp_path)
 
 
 @pytest.mark.parametrize("by_address", [False, True])
-def test_a_cut_connection_goes_on_where_it_broke(hub, tmp_path: Path, by_address: bool) -> None:
+def test_a_broken_download_resumes(hub, tmp_path: Path, by_address: bool) -> None:
     hub.add("someone/model", "weights.pth", CONTENT)
     hub.files["plain/weights.pth"] = CONTENT
     origin = UrlFile(f"{hub.address}/plain/weights.pth") if by_address else ORIGIN
@@ -55,9 +55,7 @@ def test_a_cut_connection_goes_on_where_it_broke(hub, tmp_path: Path, by_address
     assert hub.served == len(CONTENT)
 
 
-def test_a_new_process_goes_on_with_what_an_earlier_one_left(
-    hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_new_process_resumes_an_earlier_download(hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     hub.add("someone/model", "weights.pth", CONTENT)
     monkeypatch.setattr(room, "ATTEMPTS", 1)
     hub.faults.cuts = 1
@@ -68,7 +66,7 @@ def test_a_new_process_goes_on_with_what_an_earlier_one_left(
     assert hub.served == len(CONTENT)
 
 
-def test_a_file_that_changed_meanwhile_is_fetched_anew(hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_that_changed_meanwhile_is_fetched_again(hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     hub.files["plain/weights.pth"] = CONTENT
     origin = UrlFile(f"{hub.address}/plain/weights.pth")
     monkeypatch.setattr(room, "ATTEMPTS", 1)
@@ -81,14 +79,14 @@ def test_a_file_that_changed_meanwhile_is_fetched_anew(hub, tmp_path: Path, monk
     assert hub.gets() == ["", ""]
 
 
-def test_a_server_without_ranges_starts_anew(hub, tmp_path: Path) -> None:
+def test_a_server_without_ranges_restarts(hub, tmp_path: Path) -> None:
     hub.add("someone/model", "weights.pth", CONTENT)
     hub.faults.cuts, hub.faults.ranges = 1, False
     assert fetch(ORIGIN, tmp_path).read_bytes() == CONTENT
     assert hub.served == len(CONTENT) // 2 + len(CONTENT)
 
 
-def test_a_connection_that_brings_nothing_is_given_up(hub, tmp_path: Path) -> None:
+def test_a_connection_without_progress_is_abandoned(hub, tmp_path: Path) -> None:
     hub.add("someone/model", "weights.pth", CONTENT)
     hub.faults.busy = 99
     with pytest.raises(WeightsError, match=f"broke off {room.ATTEMPTS} times.*503"):
@@ -97,17 +95,15 @@ def test_a_connection_that_brings_nothing_is_given_up(hub, tmp_path: Path) -> No
     assert fetch(ORIGIN, tmp_path).read_bytes() == CONTENT
 
 
-def test_what_does_not_have_the_stated_checksum_is_deleted(
-    hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_download_with_a_wrong_checksum_is_deleted(hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     hub.add("someone/model", "weights.pth", CONTENT)
     damaged = b"\1" + CONTENT[1:]
     find = room._find_on_hub
 
-    def elsewhere(origin: HubFile) -> room._Place:
-        place = find(origin)
+    def elsewhere(origin: HubFile) -> room._RemoteFile:
+        remote = find(origin)
         hub.files["plain/damaged"] = damaged
-        return room._Place(place.name, f"{hub.address}/plain/damaged", {}, place.tag, place.size)
+        return room._RemoteFile(remote.name, f"{hub.address}/plain/damaged", {}, remote.tag, remote.size)
 
     monkeypatch.setattr(room, "_find_on_hub", elsewhere)
     with pytest.raises(WeightsError, match="checksum is not the one the hub states"):
@@ -116,7 +112,7 @@ def test_what_does_not_have_the_stated_checksum_is_deleted(
     assert not (tmp_path / "weights.pth.incomplete").exists()
 
 
-def test_a_file_shorter_or_longer_than_stated_never_gets_its_name(hub, tmp_path: Path) -> None:
+def test_a_file_shorter_or_longer_than_announced_never_gets_its_name(hub, tmp_path: Path) -> None:
     hub.add("someone/model", "weights.pth", CONTENT)
     hub.faults.short = 7
     with pytest.raises(WeightsError, match=r"broke off|changes while"):
@@ -149,7 +145,9 @@ def test_an_address_that_does_not_exist_is_refused(hub, tmp_path: Path) -> None:
         fetch(UrlFile(f"{hub.address}/gone.pkl"), tmp_path)
 
 
-def test_a_full_disk_keeps_what_came_and_says_so(hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_keeps_the_partial_file_and_is_reported(
+    hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     hub.add("someone/model", "weights.pth", CONTENT)
 
     def full(_handle: int) -> None:
@@ -162,7 +160,7 @@ def test_a_full_disk_keeps_what_came_and_says_so(hub, tmp_path: Path, monkeypatc
     assert (tmp_path / "weights.pth.incomplete").stat().st_size == len(CONTENT)
 
 
-def test_offline_says_which_setting_it_is(hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_offline_mode_names_its_setting(hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     hub.add("someone/model", "weights.pth", CONTENT)
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     for origin in (ORIGIN, UrlFile(f"{hub.address}/plain.pkl")):
@@ -171,17 +169,17 @@ def test_offline_says_which_setting_it_is(hub, tmp_path: Path, monkeypatch: pyte
     assert hub.asked == []
 
 
-def test_a_proxy_is_asked_where_one_is_set(hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_configured_proxy_is_used(hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     hub.files["plain/weights.pth"] = CONTENT
     for name in ("HTTP_PROXY", "http_proxy"):
         monkeypatch.setenv(name, hub.address)
-    close_session()  # the client reads its proxies when it is made
+    close_session()  # the client reads its proxies when it is created
     origin = UrlFile("http://weights.invalid/plain/weights.pth")
     assert fetch(origin, tmp_path).read_bytes() == CONTENT
     assert {path for _, path, _ in hub.asked} == {origin.url}
 
 
-def test_what_the_hubs_cache_holds_is_not_fetched_again(hub, tmp_path: Path) -> None:
+def test_a_file_in_the_hubs_cache_is_not_fetched_again(hub, tmp_path: Path) -> None:
     snapshot = Path(constants.HF_HUB_CACHE) / "models--someone--model" / "snapshots" / ("c" * 40)
     snapshot.mkdir(parents=True)
     (snapshot / "older.pth").write_bytes(CONTENT)

@@ -1,4 +1,4 @@
-"""Weights files are data: arrays come out of them, programs never run."""
+"""Weights files are data: arrays are read, code never runs."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from mcld_anim.weights.pickles import read_tensors
 
 
 class Evil:
-    """A pickle of it makes a file when it is loaded by Python's own unpickler."""
+    """An object whose pickle creates a file when Python's own unpickler loads it."""
 
     def __reduce__(self) -> tuple:
         return os.system, ("touch hacked",)
 
 
 class Indirect:
-    """The same through a function that looks harmless: numpy's own loader of pickles."""
+    """The same through a harmless-looking function: numpy's own pickle loader."""
 
     def __reduce__(self) -> tuple:
         return np.load, ("hacked.npy",)
@@ -32,7 +32,7 @@ class Indirect:
 
 @pytest.mark.parametrize("evil", [Evil(), Indirect()])
 @pytest.mark.parametrize("suffix", [".pkl", ".pth", ".bin"])
-def test_a_pickle_that_runs_something_is_refused(
+def test_a_pickle_that_runs_code_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str, evil: object
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -46,7 +46,7 @@ def test_a_pickle_that_runs_something_is_refused(
     assert not (tmp_path / "hacked").exists()
 
 
-def test_the_test_pickle_would_really_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_evil_pickle_really_runs_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     pickle.loads(pickle.dumps(Evil()))
     assert (tmp_path / "hacked").exists()
