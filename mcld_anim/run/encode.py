@@ -166,11 +166,11 @@ def _tell_gaps(driving: DrivingPoses, video: Path, stages: Stages) -> None:
         stages.tell(Event("cuts", message))
 
 
-def driving_frames(plan: RunPlan, stages: Stages) -> Iterator[Picture]:
-    """The chosen frames of the driving video, as many and in the order of its poses."""
+def driving_frames(plan: RunPlan, stages: Stages, every: int = 1) -> Iterator[Picture]:
+    """Each `every`-th of the chosen frames of the driving video, which are as many as its poses."""
     options = plan.options
     chosen = (options.fps, options.start, options.end, options.max_frames)
-    for frame in read_frames(plan.info, *chosen, on_event=stages.tell):
+    for frame in read_frames(plan.info, *chosen, on_event=stages.tell, every=every):
         yield frame.picture
 
 
