@@ -31,15 +31,13 @@ Shown = tuple[Picture, Iuv]
 class CleanPlate:
     """What is behind the person, seen in other frames where the camera stands still, else guessed from around."""
 
-    def __init__(self, frames: Callable[[], Iterator[Shown]], count: int, on_event: EventSink) -> None:
-        """Looks at the whole video once; `frames` gives its `count` frames each time it is called."""
+    def __init__(self, frames: Callable[[int], Iterator[Shown]], count: int, on_event: EventSink) -> None:
+        """Looks at the video once; `frames(n)` gives each n-th of its `count` frames, beginning with the first."""
         self._frames = frames
         total: np.ndarray | None = None
         squares = seen = np.zeros(0)
         step = max(1, count // MOST_SAMPLES)
-        for index, (picture, iuv) in enumerate(frames()):
-            if index % step:
-                continue
+        for picture, iuv in frames(step):
             free = (~person_mask(iuv, MARGIN)).astype(np.float32)
             if total is None:
                 total, squares, seen = np.zeros(picture.shape, np.float32), np.zeros_like(free), np.zeros_like(free)
@@ -61,7 +59,7 @@ class CleanPlate:
 
     def frames(self) -> Iterator[Picture]:
         """Every frame, without its person."""
-        for picture, iuv in self._frames():
+        for picture, iuv in self._frames(1):
             yield self._filled(picture, iuv)
 
     def _filled(self, picture: Picture, iuv: Iuv) -> Picture:

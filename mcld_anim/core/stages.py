@@ -22,6 +22,8 @@ class Stages:
     def __init__(self, progress: Progress = ignore_progress, on_event: EventSink = warn) -> None:
         self.seconds: dict[str, float] = {}
         self.events: list[Event] = []
+        self.readers: dict[str, str] = {}
+        """Which library decoded the driving video, by purpose."""
         self._began = time.perf_counter()
         self._progress = progress
         self._on_event = on_event

@@ -82,8 +82,9 @@ def check_stages() -> Iterator[Finding]:
         yield Finding("stages", "face", "ok", face)
     else:
         yield Finding("stages", "face", "bad", *missing, blocks=True)
-    reader = "decord or PyAV, whichever fits the file" if has_packages("decord") else "PyAV"
-    yield Finding("stages", "video", "ok", f"read by {reader}, written by PyAV")
+    sparse = "decord, where it gives the same pixels" if has_packages("decord") else "PyAV"
+    mapped = "tone-mapped by imageio-ffmpeg" if has_packages("imageio_ffmpeg") else "not tone-mapped"
+    yield Finding("stages", "video", "ok", f"read and written by PyAV; sparse frames read by {sparse}; HDR {mapped}")
 
 
 def missing_for_faces() -> tuple[str, str] | None:

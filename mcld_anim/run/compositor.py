@@ -96,9 +96,9 @@ def _driving(
     """The frames of the driving video without its person, and what the poses show of each."""
     total = len(driving)
 
-    def frames() -> Iterator[tuple[Picture, Iuv]]:
-        for index, picture in enumerate(driving_frames(plan, stages)):
-            yield picture, driving.poses[index]
+    def frames(every: int) -> Iterator[tuple[Picture, Iuv]]:
+        for index, picture in enumerate(driving_frames(plan, stages, every)):
+            yield picture, driving.poses[index * every]
 
     with stages.timed(BACKGROUND_STAGE):
         stages.progress(BACKGROUND_STAGE, 0, total)

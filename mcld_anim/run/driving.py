@@ -21,7 +21,7 @@ from mcld_anim.run.source import PERSON_MARGIN
 from mcld_anim.video.cuts import with_cuts
 from mcld_anim.video.framing import SteadyCrop, apply_iuv, full_crop, steady_crop, tracking_crops
 from mcld_anim.video.probe import frame_count
-from mcld_anim.video.read import frame_grid, read_frames
+from mcld_anim.video.read import VideoFrame, frame_grid, read_frames
 
 DRIVING_STAGE = "driving poses"
 
@@ -38,6 +38,7 @@ class DrivingPoses:
     start: float  # seconds of the driving video at frame 0
     boxes: tuple[Box | None, ...]  # around the person of each frame, None where nobody was found
     cuts: tuple[bool, ...]  # where another scene begins
+    reader: str  # what decoded the video: "pyav" or "decord"
 
     def __len__(self) -> int:
         return len(self.poses)
@@ -70,13 +71,14 @@ def encode_driving(plan: RunPlan, backend: PoseBackend, folder: Path, stages: St
     options, info = plan.options, plan.info
     grid, expected = frame_grid(info, *options.grid), frame_count(info, *options.grid)
     poses: PoseSequence | PrecomputedPoses
+    readers: set[str] = set()
     with stages.timed(DRIVING_STAGE):
         stages.progress(DRIVING_STAGE, 0, expected)
         if options.precomputed is not None:
-            poses, cuts = _precomputed(plan, options.precomputed, stages)
+            poses, cuts = _precomputed(plan, options.precomputed, readers, stages)
         else:
             estimated = estimate_sequence(
-                read_frames(info, *options.grid, on_event=stages.emit),
+                _noted(read_frames(info, *options.grid, on_event=stages.emit), readers),
                 backend,
                 folder,
                 grid.fps,
@@ -89,20 +91,31 @@ def encode_driving(plan: RunPlan, backend: PoseBackend, folder: Path, stages: St
         boxes = tuple(poses.box(index) for index in range(len(poses)))
     if not any(boxes):
         raise PoseError(f"no person is in any frame of --densepose {options.densepose}: give poses of a person")
-    driving = DrivingPoses(poses, grid.fps, float(grid.start), boxes, cuts)
+    driving = DrivingPoses(poses, grid.fps, float(grid.start), boxes, cuts, " and ".join(sorted(readers)))
     _emit_gaps(driving, options.driving, stages)
     return driving
 
 
-def driving_frames(plan: RunPlan, stages: Stages) -> Iterator[Picture]:
-    """The chosen frames of the driving video, as many and in the order of its poses."""
-    for frame in read_frames(plan.info, *plan.options.grid, on_event=stages.emit):
+def driving_frames(plan: RunPlan, stages: Stages, every: int = 1) -> Iterator[Picture]:
+    """The chosen frames of the driving video, or every n-th of them, in the order of its poses."""
+    purpose = "background samples" if every > 1 else "background"
+    for frame in read_frames(plan.info, *plan.options.grid, on_event=stages.emit, every=every):
+        stages.readers[purpose] = frame.reader
         yield frame.picture
 
 
-def _precomputed(plan: RunPlan, file: Path, stages: Stages) -> tuple[PrecomputedPoses, tuple[bool, ...]]:
+def _noted(frames: Iterator[VideoFrame], readers: set[str]) -> Iterator[VideoFrame]:
+    """The same frames; who decoded them is entered in `readers`."""
+    for frame in frames:
+        readers.add(frame.reader)
+        yield frame
+
+
+def _precomputed(
+    plan: RunPlan, file: Path, readers: set[str], stages: Stages
+) -> tuple[PrecomputedPoses, tuple[bool, ...]]:
     """Stored poses at the times of the chosen frames, and where the video itself cuts."""
-    frames = read_frames(plan.info, *plan.options.grid, on_event=stages.emit)
+    frames = _noted(read_frames(plan.info, *plan.options.grid, on_event=stages.emit), readers)
     seen = [(frame.time, cut) for frame, cut in with_cuts(frames)]
     poses = precomputed_poses(file, [time for time, _ in seen], (plan.info.height, plan.info.width))
     for event in poses.events:

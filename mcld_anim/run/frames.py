@@ -73,6 +73,7 @@ def open_clip(plan: RunPlan, cache: RunCache, stages: Stages) -> Clip:
     models = cache.models(plan.options, stages)
     source = cache.source(plan.options.source, models, stages)
     driving = cache.driving(plan, models, stages)
+    stages.readers["driving poses"] = driving.reader
     return Clip(plan, models, source, driving, sampling_settings(plan.options, models.mcld.options), stages)
 
 

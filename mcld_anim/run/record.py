@@ -20,7 +20,10 @@ from mcld_anim.options.preset import load_preset
 from mcld_anim.options.run import SynthesisOptions
 from mcld_anim.sampling.frame_maker import SamplingSettings
 
-RECORDED_PACKAGES = ("torch", "diffusers", "transformers", "numpy", "av", "opencv-python-headless", "pillow")
+RECORDED_PACKAGES = (
+    *("torch", "diffusers", "transformers", "numpy", "av", "opencv-python-headless", "pillow"),
+    *("decord", "imageio-ffmpeg"),
+)
 
 
 def versions() -> dict[str, str]:
@@ -62,6 +65,7 @@ def describe_run(
         "options": resolved,
         "versions": versions(),
         "weights": dict(models.checksums),
+        "reader": dict(stages.readers),
         "inputs": {str(path): checksums.of(path) for path in options.inputs},
         "seconds": stages.rounded_seconds(),
         "peak_memory_bytes": peak_memory_bytes(models.device),

@@ -56,6 +56,7 @@ class VideoInfo:
     pixel_format: str
     container: str
     hdr: str | None  # "PQ" or "HLG", else None
+    primaries: int  # ITU-T H.273, ColourPrimaries; 2 where the file does not say
     interlaced: bool
     audio_codec: str | None
     audio_streams: int
@@ -110,6 +111,7 @@ def probe(path: str | os.PathLike[str]) -> VideoInfo:
             pixel_format=frame.format.name,
             container=container.format.name,
             hdr=HDR_TRANSFERS.get(int(frame.color_trc)),
+            primaries=int(frame.color_primaries),
             interlaced=bool(frame.interlaced_frame),
             audio_codec=None if audio is None else codec_name(audio),
             audio_streams=len(container.streams.audio),

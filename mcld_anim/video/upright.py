@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 HD_HEIGHT = 720
 """Rows from which a video without colour tags is BT.709, and BT.601 below: what players assume."""
 
-UNSPECIFIED_MATRIX = 2
-"""ITU-T H.273, MatrixCoefficients: the stream does not say."""
+UNSPECIFIED = 2
+"""ITU-T H.273, MatrixCoefficients and ColourPrimaries: the stream does not say."""
 
 HDR_TRANSFERS = {16: "PQ", 18: "HLG"}
 """ITU-T H.273, TransferCharacteristics of high dynamic range."""
@@ -86,7 +86,7 @@ def to_rgb(frame: StoredFrame) -> Picture:
     """
     colorspaces = pyav().video.reformatter.Colorspace
     source = None  # what the frame says
-    if frame.colorspace == UNSPECIFIED_MATRIX:
+    if frame.colorspace == UNSPECIFIED:
         source = colorspaces.ITU709 if frame.height >= HD_HEIGHT else colorspaces.ITU601
     # One thread: the same rows are converted the same way on every machine
     return frame.reformat(format="rgb24", src_colorspace=source, threads=1).to_ndarray()

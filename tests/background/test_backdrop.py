@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from fractions import Fraction
+from importlib.util import find_spec
 from itertools import islice
 from pathlib import Path
+from typing import Literal
 
+import av
 import numpy as np
 import pytest
 
+from mcld_anim.background import clean_background
 from mcld_anim.background.backdrop import check_file, checkerboard, cover, from_file, one_colour
 from mcld_anim.background.clean_background import CleanPlate
 from mcld_anim.core.errors import InputError
 from mcld_anim.core.events import Event
+from mcld_anim.video.read import SPARSE, read_frames
 
 
 def test_a_colour_and_a_board() -> None:
@@ -64,7 +70,7 @@ def walker(count: int, pan: int = 0) -> list[tuple[np.ndarray, np.ndarray]]:
 def test_a_still_camera_shows_what_was_behind() -> None:
     clip = walker(10)
     told: list[Event] = []
-    plate = CleanPlate(lambda: iter(clip), len(clip), told.append)
+    plate = CleanPlate(lambda every: iter(clip[::every]), len(clip), told.append)
     assert plate.still
     assert not told
     empty = np.random.default_rng(3).integers(0, 255, (8, 40, 3)).astype(np.uint8).repeat(8, 0).repeat(8, 1)[:, :96]
@@ -72,10 +78,39 @@ def test_a_still_camera_shows_what_was_behind() -> None:
         assert np.abs(frame.astype(int) - empty).max() <= 1  # the room itself, not a guess
 
 
+@pytest.mark.skipif(find_spec("decord") is None, reason="decord has no build for this machine")
+def test_a_long_video_is_looked_at_through_decord_and_looks_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    count = 4 * SPARSE
+    monkeypatch.setattr(clean_background, "MOST_SAMPLES", 4)
+    clip = walker(count)
+    with av.open(str(tmp_path / "long.mp4"), "w") as out:
+        stream = out.add_stream("libx264", rate=25, options={"g": "15"})
+        stream.width, stream.height, stream.pix_fmt = 96, 64, "yuv420p"
+        for picture, _ in clip:
+            out.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        out.mux(stream.encode(None))
+    readers: set[str] = set()
+
+    def plate(backend: Literal["auto", "pyav"]) -> CleanPlate:
+        def frames(every: int) -> Iterator[clean_background.Shown]:
+            for frame in read_frames(tmp_path / "long.mp4", backend=backend, every=every):
+                readers.add(frame.reader)
+                yield frame.picture, clip[frame.index][1]
+
+        return CleanPlate(frames, count, lambda event: None)
+
+    first, second = plate("pyav"), plate("auto")
+    assert readers == {"pyav", "decord"}
+    for one, other in zip(first.frames(), second.frames(), strict=True):
+        assert np.array_equal(one, other)
+
+
 def test_a_moving_camera_is_noticed() -> None:
     clip = walker(10, pan=5)
     told: list[Event] = []
-    plate = CleanPlate(lambda: iter(clip), len(clip), told.append)
+    plate = CleanPlate(lambda every: iter(clip[::every]), len(clip), told.append)
     assert [event.kind for event in told] == ["background_moves"]
     frames = list(plate.frames())
     assert len(frames) == 10

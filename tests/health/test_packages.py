@@ -93,8 +93,8 @@ def test_a_missing_or_outdated_package_blocks(versions: dict[str, str], monkeypa
 
 
 def test_optional_packages_are_found_but_not_imported(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(room.importlib.util, "find_spec", lambda name: None if name == "ray" else object())
+    monkeypatch.setattr(room.importlib.util, "find_spec", lambda name: None if name == "dlib" else object())
     found = {one.name: one for one in room.check_optional()}
-    assert (found["ray"].level, found["ray"].remedy) == ("note", "pip install ray")
-    assert all(one.level == "ok" for name, one in found.items() if name != "ray")
+    assert (found["dlib"].level, found["dlib"].remedy) == ("note", "pip install 'mcld-anim[dlib]'")
+    assert all(one.level == "ok" for name, one in found.items() if name != "dlib")
     assert set(found) == set(room.OPTIONAL)

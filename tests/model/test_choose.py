@@ -13,6 +13,7 @@ import pytest
 import torch
 from PIL import Image
 
+from mcld_anim import Animator
 from mcld_anim.core.errors import MissingDependencyError, UsageError, WeightsError
 from mcld_anim.core.events import Event
 from mcld_anim.model import choose, load
@@ -22,7 +23,6 @@ from mcld_anim.options.model import ModelOptions, load_model_options
 from mcld_anim.options.run import MODEL_NAMES, PoseOptions
 from mcld_anim.pose.iuv_file import write_iuv_sequence
 from mcld_anim.run.checks import check_pose
-from mcld_anim.run.transfer import transfer
 from mcld_anim.setup.convert import convert, network_file
 from mcld_anim.synthetic.person import Rendering
 from mcld_anim.weights.published import MODELS
@@ -249,7 +249,7 @@ def test_a_converted_model_makes_a_picture_and_the_record_names_it(
         face="none",
         steps=1,
     )
-    summary = transfer(options, on_event=lambda _: None).summary
+    summary = Animator().run(options, on_event=lambda _: None).summary
     assert (summary["model"], summary["densepose_backend"]) == (str(tmp_path / "mine"), "tiny")
     record = json.loads((tmp_path / "out.run.json").read_text())
     assert record["options"]["model"] == str(tmp_path / "mine")

@@ -108,6 +108,10 @@ def test_the_record_says_how_it_was_made(run: Run, tmp_path: Path, media: Path) 
     assert {"mcld-anim", "python", "torch", "diffusers", "transformers", "av"} <= set(record["versions"])
     assert {"source", "driving poses", "synthesis", "video", "total"} <= set(record["seconds"])
     assert record["peak_memory_bytes"]["main"] > 50_000_000
+    assert record["reader"] == {"driving poses": "pyav"}
+    run("scene.mp4", background="driving")
+    readers = json.loads((tmp_path / "scene.run.json").read_text())["reader"]
+    assert readers == {"driving poses": "pyav", "background": "pyav"}
 
 
 @pytest.mark.parametrize("noise", ["shared", "mixed:1", "independent"])
