@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from mcld_anim.core.arrays import HEAD_PARTS, Iuv, Picture
 from mcld_anim.pose.tiny_network import INPUT_SIZE
-from mcld_anim.synthetic.backdrops import Floats, blurred, random_colour, random_cut, smooth_noise
+from mcld_anim.synthetic.backdrops import Floats, blurred, random_colour, random_crop, smooth_noise
 from mcld_anim.train.dress import dressed
 
 
@@ -192,6 +192,6 @@ def _background(backgrounds: list[Picture], rng: np.random.Generator) -> Picture
     """One of the prepared backgrounds, shifted, mirrored, its colours exchanged; or one plain colour."""
     if rng.random() < 0.15:
         return np.broadcast_to(rng.integers(0, 256, 3, dtype=np.uint8), (INPUT_SIZE, INPUT_SIZE, 3))
-    cut = random_cut(backgrounds, rng, INPUT_SIZE)
+    cut = random_crop(backgrounds, rng, INPUT_SIZE)
     cut = cut[:, ::-1] if rng.random() < 0.5 else cut
     return cut[..., rng.permutation(3)]

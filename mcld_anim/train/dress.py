@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from mcld_anim.body.part_labels import LOWER_ARM, TORSO_BACK, TORSO_FRONT, UPPER_ARM
 from mcld_anim.core.arrays import Iuv, Picture
-from mcld_anim.synthetic.backdrops import Floats, random_colour, random_cut
+from mcld_anim.synthetic.backdrops import Floats, random_colour, random_crop
 
 UPPER_ARMS = (*UPPER_ARM["L"], *UPPER_ARM["R"])
 LOWER_ARMS = (*LOWER_ARM["L"], *LOWER_ARM["R"])
@@ -86,7 +86,7 @@ def _material(rng: np.random.Generator, pictures: list[Picture]) -> Material:
         return _plain(rng.uniform(5, 75) + rng.normal(0, 8, 3))
     if kind < 0.7 or not pictures:
         return _plain(random_colour(rng))
-    return random_cut(pictures, rng, 256)
+    return random_crop(pictures, rng, 256)
 
 
 def _plain(colour: NDArray[np.floating]) -> Material:
