@@ -91,7 +91,7 @@ def run_ablation(
             describe=description(variant),
             on_log=lambda line, name=name: on_log(f"{name} {line}"),  # type: ignore[misc]
         )
-        found = evaluate(load_variant(model, vae, result.weights, device_of(task.network)), measured)
+        found = evaluate(measured, load_variant(model, vae, result.weights, device_of(task.network)))
         figures[name] = {figure: found[figure] for figure in FIGURES if figure in found}
     return figures
 
