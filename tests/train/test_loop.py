@@ -218,8 +218,8 @@ def test_two_processes_compute_what_one_with_two_batches_does(tmp_path: Path) ->
         "train(Regression(statistics=False), options, Path(sys.argv[1]), on_log=print)\n"
     )
     launch = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parent), "OMP_NUM_THREADS": "1"}
-    environment |= {"ACCELERATE_USE_CPU": "true"}
+    path = os.pathsep.join([str(Path(__file__).parent), *sys.path])  # the same package as here
+    environment = os.environ | {"PYTHONPATH": path, "OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"}
     command = [sys.executable, *launch, str(script), str(tmp_path / "two")]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
