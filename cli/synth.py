@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -13,9 +16,11 @@ app = typer.Typer(help="Synthetic people with exact DensePose IUV.", no_args_is_
 OutputFolder = Annotated[
     Path, typer.Option("--output", help="Folder to write into; an unfinished data set is resumed.")
 ]
-People = Annotated[int, typer.Option("--people", min=1, help="How many persons.")]
+People = Annotated[int, typer.Option("--people", min=1, help="Number of people.")]
 Seed = Annotated[int, typer.Option("--seed", min=0, help="Seed of the first person.")]
-Workers = Annotated[int, typer.Option("--workers", min=1, help="Processes that render.")]
+Workers = Annotated[int, typer.Option("--workers", min=1, help="Number of rendering processes.")]
+HeldOutSeed = Annotated[int, typer.Option("--seed", help="Seed of the first person, 900000 or more.")]
+Json = Annotated[Path | None, typer.Option("--json", help="Also write the metrics to this JSON file.")]
 
 
 @app.command()
@@ -30,9 +35,8 @@ def data(
     """Render whole bodies into shards."""
     from mcld_anim.synthetic.dataset import write_shards
 
-    with Progress() as progress:
-        task = progress.add_task("people", total=people)
-        write_shards(output, seed, people, views, size, workers, lambda done, _: progress.update(task, completed=done))
+    with _bar("people", people) as on_person:
+        write_shards(output, seed, people, views, size, workers, on_person)
 
 
 @app.command()
@@ -47,11 +51,8 @@ def faces(
     """Render close-ups of heads into shards, for the face embedder."""
     from mcld_anim.synthetic.dataset import write_face_shards
 
-    with Progress() as progress:
-        task = progress.add_task("people", total=people)
-        write_face_shards(
-            output, seed, people, views, size, workers, lambda done, _: progress.update(task, completed=done)
-        )
+    with _bar("people", people) as on_person:
+        write_face_shards(output, seed, people, views, size, workers, on_person)
 
 
 @app.command()
@@ -77,108 +78,89 @@ def preview(
 
 @app.command("eval")
 def evaluate_command(
-    people: Annotated[int, typer.Option("--people", min=2, help="Held-out persons.")] = 8,
-    poses: Annotated[int, typer.Option("--poses", min=1, help="Held-out poses of each.")] = 16,
-    seed: Annotated[int, typer.Option("--seed", help="Seed of the first person, 900000 or more.")] = 900_000,
-    json_path: Annotated[Path | None, typer.Option("--json", help="Write the figures here as well.")] = None,
+    people: Annotated[int, typer.Option("--people", min=2, help="Number of held-out people.")] = 8,
+    poses: Annotated[int, typer.Option("--poses", min=1, help="Held-out poses per person.")] = 16,
+    seed: HeldOutSeed = 900_000,
+    json_path: Json = None,
 ) -> None:
-    """Measure the embedded model against rendered truth, beside naive predictors and the raw UV copy."""
-    import torch
-
+    """Measure the embedded model against rendered truth, next to naive predictors and the raw UV copy."""
     from mcld_anim.evaluate.held_out import EvaluationOptions, evaluate
-    from mcld_anim.model.load import load_models
 
     options = EvaluationOptions(people, poses, seed)
-    models = load_models("tiny", torch.device("cpu"), torch.float32, "tiny", "tiny")
-    with Progress() as progress:
-        task = progress.add_task("frames", total=people * poses)
-        figures = evaluate(models, options, lambda done, _: progress.update(task, completed=done))
-    _tell(figures, json_path)
+    with _bar("frames", people * poses) as on_frame:
+        metrics = evaluate(options, on_frame=on_frame)
+    _print_metrics(metrics, json_path)
 
 
 @app.command("stability")
 def stability_command(
-    people: Annotated[int, typer.Option("--people", min=1, help="Held-out persons who dance.")] = 8,
-    frames: Annotated[int, typer.Option("--frames", min=2, help="Frames of each dance.")] = 48,
-    seed: Annotated[int, typer.Option("--seed", help="Seed of the first person, 900000 or more.")] = 900_000,
-    json_path: Annotated[Path | None, typer.Option("--json", help="Write the figures here as well.")] = None,
+    people: Annotated[int, typer.Option("--people", min=1, help="Number of held-out people who dance.")] = 8,
+    frames: Annotated[int, typer.Option("--frames", min=2, help="Frames per dance.")] = 48,
+    seed: HeldOutSeed = 900_000,
+    json_path: Json = None,
 ) -> None:
-    """Measure how steady the embedded model's dances are, with and without blending, beside rendered truth."""
-    import torch
+    """Measure the temporal stability of the embedded model's dances, with and without blending, and of the truth."""
+    from mcld_anim.evaluate.stability import StabilityEvaluationOptions, stability_metrics
 
-    from mcld_anim.evaluate.stability import clip_figures
-    from mcld_anim.model.load import load_models
-    from mcld_anim.synthetic.identity import check_held_out
-
-    check_held_out(seed)
-    models = load_models("tiny", torch.device("cpu"), torch.float32, "tiny", "tiny")
-    with Progress() as progress:
-        task = progress.add_task("people", total=people)
-        figures = clip_figures(
-            models.mcld,
-            models.face_backend,
-            seed,
-            people,
-            frames,
-            lambda done, _: progress.update(task, completed=done),
-        )
-    _tell(figures, json_path)
+    options = StabilityEvaluationOptions(people, frames, seed)
+    with _bar("people", people) as on_person:
+        metrics = stability_metrics(options, on_person=on_person)
+    _print_metrics(metrics, json_path)
 
 
 @app.command("densepose")
 def densepose_command(
-    people: Annotated[int, typer.Option("--people", min=1, help="Held-out persons.")] = 16,
-    views: Annotated[int, typer.Option("--views", min=1, help="Pictures of each.")] = 24,
-    scenes: Annotated[int, typer.Option("--scenes", min=0, help="Scenes without anybody, of each kind.")] = 60,
+    people: Annotated[int, typer.Option("--people", min=1, help="Number of held-out people.")] = 16,
+    views: Annotated[int, typer.Option("--views", min=1, help="Pictures per person.")] = 24,
+    scenes: Annotated[int, typer.Option("--scenes", min=0, help="Empty scenes of each kind.")] = 60,
     backgrounds: Annotated[
-        Path | None, typer.Option("--backgrounds", help="Folder of pictures without people: cuts of them are scenes.")
+        Path | None,
+        typer.Option("--backgrounds", help="Folder of photographs without people; crops of them are empty scenes too."),
     ] = None,
-    seed: Annotated[int, typer.Option("--seed", help="Seed of the first person, 900000 or more.")] = 900_000,
+    seed: HeldOutSeed = 900_000,
     weights: Annotated[
-        Path | None, typer.Option("--weights", help="Of a training (train densepose), instead of the embedded ones.")
+        Path | None, typer.Option("--weights", help="Weights of `train densepose`, instead of the embedded ones.")
     ] = None,
-    json_path: Annotated[Path | None, typer.Option("--json", help="Write the figures here as well.")] = None,
+    json_path: Json = None,
 ) -> None:
-    """Measure the embedded DensePose estimator on held-out people and on scenes without anybody."""
-    from mcld_anim.evaluate.densepose import empty_scenes, estimator_figures
-    from mcld_anim.pose.tiny import load_tiny_pose_backend
-    from mcld_anim.synthetic.identity import check_held_out
+    """Measure the embedded DensePose estimator on held-out people and on empty scenes."""
+    from mcld_anim.evaluate.densepose import EstimatorEvaluationOptions, estimator_metrics
 
-    check_held_out(seed)
-    backend, empty = load_tiny_pose_backend(weights=weights), empty_scenes(scenes, seed, backgrounds)
-    with Progress() as progress:
-        task = progress.add_task("people", total=people)
-        figures = estimator_figures(
-            backend, seed, people, views, empty, on_person=lambda done, _: progress.update(task, completed=done)
-        )
-    _tell(figures, json_path)
+    options = EstimatorEvaluationOptions(people, views, scenes, backgrounds, seed, weights)
+    with _bar("people", people) as on_person:
+        metrics = estimator_metrics(options, on_person=on_person)
+    _print_metrics(metrics, json_path)
 
 
 @app.command("retarget")
 def retarget_command(
-    people: Annotated[int, typer.Option("--people", min=2, help="Held-out persons, each driven by the next.")] = 8,
-    frames: Annotated[int, typer.Option("--frames", min=1, help="Frames of each dance.")] = 12,
-    seed: Annotated[int, typer.Option("--seed", help="Seed of the first person, 900000 or more.")] = 900_000,
-    json_path: Annotated[Path | None, typer.Option("--json", help="Write the figures here as well.")] = None,
+    people: Annotated[
+        int, typer.Option("--people", min=2, help="Number of held-out people, each driven by the next.")
+    ] = 8,
+    frames: Annotated[int, typer.Option("--frames", min=1, help="Frames per dance.")] = 12,
+    seed: HeldOutSeed = 900_000,
+    json_path: Json = None,
 ) -> None:
     """Measure --retarget off, scale and limbs between people of different builds, against rendered truth."""
-    import torch
+    from mcld_anim.evaluate.retarget import RetargetEvaluationOptions, retarget_metrics
 
-    from mcld_anim.evaluate.retarget import retarget_figures
-    from mcld_anim.model.load import load_models
+    options = RetargetEvaluationOptions(people, frames, seed)
+    with _bar("people", people) as on_person:
+        metrics = retarget_metrics(options, on_person=on_person)
+    _print_metrics(metrics, json_path)
 
-    models = load_models("tiny", torch.device("cpu"), torch.float32, "tiny", "tiny")
+
+@contextmanager
+def _bar(name: str, total: int) -> Iterator[Callable[[int, int], None]]:
+    """Show a progress bar; the callback yielded moves it."""
     with Progress() as progress:
-        task = progress.add_task("people", total=people)
-        figures = retarget_figures(models, seed, people, frames, lambda done, _: progress.update(task, completed=done))
-    _tell(figures, json_path)
+        task = progress.add_task(name, total=total)
+        yield lambda done, _total: progress.update(task, completed=done)
 
 
-def _tell(figures: dict[str, float], json_path: Path | None) -> None:
-    """Print the figures, and write them where asked to."""
-    import json
-
-    for name, value in figures.items():
+def _print_metrics(metrics: Mapping[str, float], json_path: Path | None) -> None:
+    """Print the metrics, and write them to a file if given."""
+    for name, value in metrics.items():
         typer.echo(f"{name:28s} {value:.4f}")
     if json_path is not None:
-        json_path.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+        json_path.write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")

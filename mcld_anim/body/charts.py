@@ -1,10 +1,9 @@
-"""U, V for every triangle corner of our body, fitted to DensePose's official chart outlines. Used only at
-build time.
+"""U, V of every triangle corner of our body, fitted to DensePose's official chart outlines; build time only.
 
-For the 20 parts that are neither hands nor feet: the outline is pinned to the official outline segment by
-segment (a segment borders one neighbouring part) by arc length, the inside follows by a harmonic map with
-cotangent weights, and a smooth warp moves eyes and ears onto their official places. Hands are mapped by their
-fingertips; feet are cut open and then pinned like the others (`feet.py`).
+For the 20 parts other than hands and feet, the outline is pinned to the official one by arc length, segment by segment
+(a segment borders one neighbouring part). The inside follows from a harmonic map with cotangent weights, and a smooth
+warp moves eyes and ears to their official positions. Hands are mapped by their fingertips. Feet are cut open and then
+pinned like the other parts (`feet.py`).
 """
 
 from __future__ import annotations
@@ -38,10 +37,11 @@ from mcld_anim.body.rig import FloatArray, IntArray
 from mcld_anim.core.errors import McldAnimError
 
 HARMONIC_PARTS = (1, 2, *range(7, 25))
-# Tried in order until the cyclic order of neighbours is the official one: small contacts differ between
-# meshes.
 THRESHOLDS = (0.035, 0.0, 0.01, 0.02, 0.05, 0.07, 0.09, 0.12)
-LANDMARK_WARP = 0.16  # radius, in chart units, of the warp that moves a landmark into place
+"""Thresholds of `compress_loop`, tried in order until the cyclic order of neighbours is the official one: small
+contacts differ between meshes."""
+LANDMARK_WARP = 0.16
+"""Radius of the warp that moves a landmark into place, chart units."""
 
 
 def fit_charts(
@@ -52,7 +52,7 @@ def fit_charts(
     bones: tuple[str, ...],
     eyes: np.ndarray,
 ) -> tuple[IntArray, FloatArray]:
-    """Part (faces,) 1..24 and U, V (faces, 3, 2) in [0, 1] of every triangle corner."""
+    """Part (faces,) 1..24 of every triangle, and U, V (faces, 3, 2) in [0, 1] of its corners."""
     skeleton = Skeleton(vertices, weights, joints, bones)
     official = load_official_charts()
     labels = label_faces(skeleton, faces)
@@ -80,7 +80,7 @@ def map_part(
     official: OfficialCharts,
     eyes: np.ndarray,
 ) -> FloatArray:
-    """(vertices, 2): U, V on the chart of `part`, NaN for vertices that are not on it."""
+    """U, V (vertices, 2) on the chart of `part`; NaN for vertices that are not on it."""
     head = part in (HEAD_RIGHT, HEAD_LEFT)
     other_half = HEAD_RIGHT + HEAD_LEFT - part
     rename = {OPEN_EDGE: UNNAMED, SEAM: other_half} if head else {OPEN_EDGE: UNNAMED}
@@ -99,7 +99,7 @@ def map_part(
     for segment, wanted in zip(ours, target, strict=True):
         pairs = [(segment.vertices, wanted.vertices)]
         if head and segment.neighbour == other_half:
-            # The midline is pinned at the tip of the nose too; both meshes have it there.
+            # The midline is also pinned at the tip of the nose, which both meshes have on it.
             smpl = official.smpl[wanted.vertices].tolist()
             if nose in segment.vertices and SMPL_LANDMARKS["nose"] in smpl:
                 i, j = segment.vertices.index(nose), smpl.index(SMPL_LANDMARKS["nose"])
@@ -123,7 +123,7 @@ def match_outline(
     rename: dict[int, int],
     target: list[Segment],
 ) -> list[Segment]:
-    """Our outline in the official order of neighbours, beginning where the official one begins."""
+    """Our outline in the official order of neighbours, from the official starting point."""
     wanted = [segment.neighbour for segment in target]
     for threshold in THRESHOLDS:
         ours = compress_loop(loop, positions, rename, threshold)
@@ -137,7 +137,7 @@ def match_outline(
 def head_landmarks(
     part: int, skeleton: Skeleton, faces: IntArray, official: OfficialCharts
 ) -> tuple[list[int], list[FloatArray]]:
-    """Our eye and ear vertices on half a head, and where the official chart has them."""
+    """Our eye and ear vertices on half a head, and their positions on the official chart."""
     side = "R" if part == HEAD_RIGHT else "L"
     used = np.unique(faces)
     places = skeleton.vertices[used]
@@ -148,10 +148,10 @@ def head_landmarks(
 
 
 def warp_landmarks(uv: FloatArray, outline: FloatArray, landmarks: list[int], goals: list[FloatArray]) -> None:
-    """Move `landmarks` onto `goals` in place by Gaussian bumps that fade to nothing at the outline."""
+    """Move `landmarks` to `goals`, in place, by Gaussian displacements that vanish at the outline."""
     inside = np.flatnonzero(~np.isnan(uv[:, 0]))
     border = cKDTree(outline)
-    for _ in range(8):  # small steps keep the map one to one
+    for _ in range(8):  # small steps keep the map injective
         for vertex, goal in zip(landmarks, goals, strict=True):
             missing = goal - uv[vertex]
             distance, _ = border.query(uv[inside])
@@ -163,8 +163,8 @@ def warp_landmarks(uv: FloatArray, outline: FloatArray, landmarks: list[int], go
 def map_hand(
     uv: FloatArray, skeleton: Skeleton, faces: IntArray, labels: IntArray, official: OfficialCharts, side: str
 ) -> None:
-    """Back and palm side by side: an affine map from four fingertips and the wrist, mirrored for the palm. In
-    place."""
+    """Map back and palm side by side, in place, by an affine map from four fingertips and the wrist, mirrored for the
+    palm."""
     part, vertices = HAND[side], skeleton.vertices
     inside = np.flatnonzero(labels == part)
     wrist = skeleton.joint(f"hand.{side}")
@@ -200,7 +200,7 @@ def map_hand(
 
 
 def map_eyeballs(uv: FloatArray, labels: IntArray, vertices: FloatArray, faces: IntArray, eyes: np.ndarray) -> None:
-    """Eyeballs take U, V of the nearest skin on their half of the head, in place."""
+    """Give eyeballs the U, V of the nearest skin on their half of the head, in place."""
     ball = eyes[faces[:, 0]]
     labels[ball] = np.where(vertices[faces[ball]].mean(1)[:, 0] < 0, HEAD_RIGHT, HEAD_LEFT)
     for part in (HEAD_RIGHT, HEAD_LEFT):

@@ -1,8 +1,7 @@
-"""The charts of the feet: our foot is cut open where the official one is, then mapped like the other parts.
+"""The charts of the feet: our foot is cut open like the official one, then mapped like the other parts.
 
-The official chart unrolls a foot around its length. The cut runs from the back of the ankle down to the heel,
-along the outer edge of the sole to the small toe and over the tips of the toes to the big toe. Used only when
-the asset is built.
+The official chart unrolls a foot around its long axis. The cut runs from the back of the ankle down to the heel, along
+the outer edge of the sole to the small toe, and over the tips of the toes to the big toe. Used only at build time.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ from mcld_anim.body.part_labels import FOOT, LOWER_LEG, unit
 from mcld_anim.body.rig import FloatArray, IntArray, incidence, vertex_normals
 from mcld_anim.core.errors import McldAnimError
 
-TOE_SPACING = 0.007  # metres: nearer local tips belong to one toe
+TOE_SPACING = 0.007  # sideways distance below which two local tips belong to one toe, metres
 
 
 def foot_path(vertices: FloatArray, faces: IntArray, ankle: int, side: str) -> list[list[int]]:
@@ -52,7 +51,7 @@ def foot_path(vertices: FloatArray, faces: IntArray, ankle: int, side: str) -> l
 
 
 def toe_tips(vertices: FloatArray, faces: IntArray, outward: float) -> list[int]:
-    """The foremost vertex of each toe, from the small toe to the big one."""
+    """The foremost vertex of each toe, from the small toe to the big toe."""
     used = np.unique(faces)
     forward = -vertices[:, 1]
     length = np.ptp(forward[used])
@@ -81,7 +80,7 @@ def cheapest_path(
     stops: list[int],
     taken: list[int],
 ) -> list[int]:
-    """A path along edges through `stops` that keeps to surface facing `direction` and off the vertices
+    """The cheapest path along edges through `stops` that prefers surfaces facing `direction` and avoids the vertices
     `taken`."""
     a, b = (
         np.concatenate([faces[:, k] for k in range(3)]),
@@ -103,8 +102,7 @@ def cheapest_path(
 
 
 def cut_open(faces: IntArray, path: list[int], vertices: int) -> tuple[IntArray, IntArray]:
-    """Cut along `path`, whose last vertex stays whole. Returns new faces and the old vertex of each new
-    one."""
+    """Cut along `path`, whose last vertex is not split. Returns the new faces, and the old vertex of each new one."""
     cut = {frozenset(edge) for edge in itertools.pairwise(path)}
     faces, origin = faces.copy(), list(range(vertices))
     around = defaultdict(list)
@@ -163,7 +161,7 @@ def map_foot(
 
 
 def split_outline(loop: list[tuple[int, int, int]], origin: IntArray, corners: list[int]) -> list[list[int]]:
-    """Boundary of the opened foot as runs of vertices: leg segments, then between the corners of the cut."""
+    """The boundary of the opened foot as runs of vertices: leg segments, then the runs between the cut's corners."""
     start = next(k for k, (_, _, name) in enumerate(loop) if name != SEAM and loop[k - 1][2] == SEAM)
     loop = loop[start:] + loop[:start]
     return split_runs([(a, b, name) for a, b, name in loop], lambda vertex: int(origin[vertex]) in corners)
@@ -175,7 +173,7 @@ def split_official(segments: list[Segment], smpl: IntArray, corners: list[int]) 
     start = next(k for k, (_, _, name) in enumerate(edges) if name != SEAM and edges[k - 1][2] == SEAM)
     runs = split_runs(edges[start:] + edges[:start], lambda point: int(smpl[point]) in corners)
     toes = next(k for k, run in enumerate(runs) if smpl[run[0]] == smpl[run[-1]] == corners[1])
-    middle = len(runs[toes]) // 2  # both sides of the cut have the same vertices, so it ends in the middle
+    middle = len(runs[toes]) // 2  # both sides of the cut have the same vertices, so the cut ends in the middle
     return [*runs[:toes], runs[toes][: middle + 1], runs[toes][middle:], *runs[toes + 1 :]]
 
 

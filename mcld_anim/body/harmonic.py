@@ -1,4 +1,4 @@
-"""Harmonic maps of a part onto a chart with a pinned outline. Used only when the asset is built."""
+"""Harmonic maps of a part onto a chart with a pinned outline; build time only."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from mcld_anim.body.rig import FloatArray, IntArray
 def pin_by_arc_length(
     pinned: dict[int, FloatArray], vertices: list[int], positions: FloatArray, points: FloatArray
 ) -> None:
-    """Pin a run of boundary vertices to the polyline `points` (n, 2), each at its share of the length."""
+    """Pin a run of boundary vertices to the polyline `points` (n, 2) by relative arc length."""
 
     def shares(line: FloatArray) -> FloatArray:
         length = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(line, axis=0), axis=1))])
@@ -27,7 +27,7 @@ def pin_by_arc_length(
 
 
 def harmonic_map(vertices: FloatArray, faces: IntArray, pinned: dict[int, FloatArray]) -> FloatArray:
-    """Harmonic U, V (vertices, 2) with cotangent weights, NaN off the part."""
+    """Harmonic U, V (vertices, 2) with cotangent weights; NaN outside the part."""
     used = np.unique(faces)
     local = np.searchsorted(used, faces)
     rows, columns, values = [], [], []

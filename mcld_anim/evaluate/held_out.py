@@ -1,8 +1,8 @@
 """`mcld-anim synth eval`: the embedded model against rendered truth, on people that training never sees.
 
-Every person is drawn from a seed of the reserved range. Its first view is the photo; its other views, in poses,
-framings and turns of their own, are the truth that the model must make from the photo and the exact IUV. Beside the
-model stand the predictors that any figure must beat, and the autoencoder's own ceiling.
+Every person comes from a seed in the reserved range. The first view is the photo. The other views, each with its own
+pose, framing and turn, are the ground truth that the model must generate from the photo and the exact IUV. The same
+metrics are computed for naive predictors, as a lower bound, and for the autoencoder alone, as an upper bound.
 """
 
 from __future__ import annotations
@@ -17,9 +17,10 @@ from mcld_anim.body.clip import ClipFrame, FramePose
 from mcld_anim.core.arrays import Picture
 from mcld_anim.core.errors import UsageError
 from mcld_anim.core.pixels import to_signed
-from mcld_anim.evaluate.densepose import densepose_figures
-from mcld_anim.evaluate.faces import SwapMeter, accuracy_figures, face_figures
-from mcld_anim.evaluate.stability import clip_figures
+from mcld_anim.evaluate.densepose import densepose_metrics
+from mcld_anim.evaluate.embedded import load_embedded_models
+from mcld_anim.evaluate.faces import SwapMeter, face_metrics, verification_metrics
+from mcld_anim.evaluate.stability import StabilityEvaluationOptions, stability_metrics
 from mcld_anim.metrics.pictures import psnr, ssim
 from mcld_anim.model.appearance import SourceAppearance, encode_source
 from mcld_anim.model.build import Mcld
@@ -30,35 +31,33 @@ from mcld_anim.synthetic.identity import FIRST_EVALUATION_SEED, check_held_out
 from mcld_anim.synthetic.person import Person, Rendering, render
 from mcld_anim.synthetic.views import SOURCE_VIEWS, Shot, draw_shots, person_background
 
-Progress = Callable[[int, int], None]
-
 
 @dataclass(frozen=True)
 class EvaluationOptions:
-    """What is measured."""
+    """What `synth eval` measures."""
 
     people: int = 8
-    poses: int = 16
+    poses: int = 16  # of each person
     first_seed: int = FIRST_EVALUATION_SEED
-    identities: int = 60  # held-out heads whose close-ups the face embedder must tell apart
-    clips: int = 4  # people who dance, for the stability figures
-    clip_frames: int = 48  # of each dance
+    identities: int = 60  # held-out heads whose close-ups the face embedder verifies
+    clips: int = 4  # people whose dances give the stability metrics
+    clip_frames: int = 48  # frames of each dance
     settings: SamplingSettings | None = None  # None: the model's default steps and guidance, noise seed 0, no blending
 
     def __post_init__(self) -> None:
         check_held_out(self.first_seed)
         if self.people < 2 or self.poses < 1:
-            raise UsageError("--people must be 2 or more (a person is told from the others), --poses 1 or more")
+            raise UsageError("--people must be 2 or more (each is compared with the others), --poses 1 or more")
 
 
 @dataclass
-class Figures:
-    """Means under construction: every figure is the mean over the frames that have it."""
+class Metrics:
+    """Collects values per metric; each mean is over the frames that have the metric."""
 
     values: dict[str, list[float]] = field(default_factory=dict)
 
-    def add(self, **figures: float) -> None:
-        for name, value in figures.items():
+    def add(self, **metrics: float) -> None:
+        for name, value in metrics.items():
             self.values.setdefault(name, []).append(value)
 
     def means(self) -> dict[str, float]:
@@ -67,7 +66,7 @@ class Figures:
 
 @dataclass(frozen=True)
 class Subject:
-    """One held-out person: the photo, the shots that follow, and what they truly look like."""
+    """One held-out person: the photo, the other shots, and their ground-truth renderings."""
 
     person: Person
     photo: Rendering
@@ -75,73 +74,79 @@ class Subject:
     truths: list[Rendering]
 
 
-def evaluate(models: LoadedModels, options: EvaluationOptions, progress: Progress | None = None) -> dict[str, float]:
-    """Figures by name, means over all people x poses; pictures are square of the model's frame height.
+def evaluate(
+    options: EvaluationOptions,
+    models: LoadedModels | None = None,
+    on_frame: Callable[[int, int], None] = lambda done, total: None,
+) -> dict[str, float]:
+    """Metrics by name, means over all people x poses. Frames are squares of the model's frame height.
 
-    psnr, ssim: the whole frame. person_*: inside the truth's person mask (from its IUV). baseline_*: the source's UV
-    texture re-rendered by the target IUV, holes filled. grey_, mean_colour_: a constant grey, and the mean colour of
-    the person in the photo. vae_: the truth through the autoencoder. right_person_rate: the share of frames that are
-    closer, by mean colour error over the person mask, to their own person than to every other one in the same shot.
-    densepose_*: see `evaluate.densepose.compare_iuv`. face_*: see `evaluate.faces`.
-    texture_change*: see `evaluate.stability`.
+    `models` replaces the embedded models.
+
+    psnr, ssim: over the whole frame. person_*: inside the truth's person mask (from its IUV). baseline_*: the source's
+    UV texture re-rendered by the target IUV, holes filled. grey_, mean_colour_: a constant grey, and the mean colour of
+    the person in the photo. vae_: the truth through the autoencoder. right_person_rate: share of the frames whose mean
+    colour error over the person mask is smaller against their own person than against every other person in the same
+    shot. densepose_*: see `evaluate.densepose.compare_iuv`. face_*: see `evaluate.faces`. texture_change*: see
+    `evaluate.stability`.
     """
+    models = models or load_embedded_models()
     size = models.mcld.options.frame_size[0]
     subjects = [draw_subject(options.first_seed + k, options.poses, size) for k in range(options.people)]
     settings = options.settings or default_settings(models.mcld)
     swap = SwapMeter(models.mcld, models.face_backend, settings)
-    figures = Figures()
+    metrics = Metrics()
     done, total = 0, options.people * options.poses
     for number, subject in enumerate(subjects):
         source = encode_source(subject.photo.picture, subject.photo.iuv, models.mcld, models.face_backend)
         swap.add(number, source, subjects[number - 1].photo, subject.truths)
         others = [other.person for other in subjects if other is not subject]
-        for _index, (shot, truth, made) in enumerate(generated(models.mcld, source, subject, settings)):
+        for shot, truth, made in generate_frames(models.mcld, source, subject, settings):
             mask = truth.iuv[..., 0] > 0
-            figures.add(
-                **frame_figures(made, truth, mask),
-                **naive_figures(subject.photo, truth, mask),
-                **baseline_figures(source, truth, mask),
-                **ceiling_figures(models.mcld, truth, mask),
-                **densepose_figures(models.pose_backend, truth),
-                **face_figures(models.face_backend, source, made, truth),
+            metrics.add(
+                **frame_metrics(made, truth, mask),
+                **naive_metrics(subject.photo, truth, mask),
+                **baseline_metrics(source, truth, mask),
+                **autoencoder_metrics(models.mcld, truth, mask),
+                **densepose_metrics(models.pose_backend, truth),
+                **face_metrics(models.face_backend, source, made, truth),
                 right_person_rate=float(is_right_person(made, subject, shot, others, mask)),
             )
             done += 1
-            if progress:
-                progress(done, total)
-    faces = accuracy_figures(models.face_backend, options.first_seed, options.identities)
-    clips = clip_figures(models.mcld, models.face_backend, options.first_seed, options.clips, options.clip_frames)
-    return figures.means() | swap.figures() | faces | clips
+            on_frame(done, total)
+    faces = verification_metrics(models.face_backend, options.first_seed, options.identities)
+    clips = StabilityEvaluationOptions(options.clips, options.clip_frames, options.first_seed)
+    return metrics.means() | swap.metrics() | faces | stability_metrics(clips, models)
 
 
 def default_settings(mcld: Mcld) -> SamplingSettings:
-    """The model's own steps and guidance; every frame by itself, from the noise of seed 0."""
+    """The model's default steps and guidance; frames are independent and share the noise of seed 0."""
     defaults = mcld.options.sampling
     return SamplingSettings(defaults.steps, defaults.guidance, seed=0, noise="shared", blend=0.0)
 
 
 def draw_subject(seed: int, poses: int, size: int) -> Subject:
-    """The held-out person of `seed` with its photo (view 0) and `poses` views that are not source views."""
+    """The held-out person of `seed` with its photo (view 0) and `poses` views from after the source views."""
     person = Person.from_seed(seed)
     (first,) = draw_shots(person, 0, 1)
     shots = draw_shots(person, SOURCE_VIEWS, poses)
     return Subject(
         person,
-        picture_of(person, person, first, size),
+        render_shot(person, person, first, size),
         shots,
-        [picture_of(person, person, s, size) for s in shots],
+        [render_shot(person, person, s, size) for s in shots],
     )
 
 
-def picture_of(shown: Person, owner: Person, shot: Shot, size: int) -> Rendering:
-    """`shown` in a shot of `owner`, before the owner's background."""
+def render_shot(shown: Person, owner: Person, shot: Shot, size: int) -> Rendering:
+    """`shown` in a shot of `owner`, in front of the owner's background."""
     return render(shown, shot.pose, shot.view, shot.light, person_background(owner, size), size)
 
 
-def generated(
+def generate_frames(
     mcld: Mcld, source: SourceAppearance, subject: Subject, settings: SamplingSettings, batch: int = 4
 ) -> Iterable[tuple[Shot, Rendering, Picture]]:
-    """Each shot with its truth and what the model makes of it."""
+    """Each shot with its truth and the generated frame."""
     maker = FrameMaker(mcld, source, settings)
     for start in range(0, len(subject.shots), batch):
         indices = range(start, min(start + batch, len(subject.shots)))
@@ -149,7 +154,7 @@ def generated(
         yield from ((subject.shots[i], subject.truths[i], picture) for i, picture in zip(indices, made, strict=True))
 
 
-def frame_figures(made: Picture, truth: Rendering, mask: np.ndarray) -> dict[str, float]:
+def frame_metrics(made: Picture, truth: Rendering, mask: np.ndarray) -> dict[str, float]:
     return {
         "psnr": psnr(made, truth.picture),
         "ssim": ssim(made, truth.picture),
@@ -158,7 +163,7 @@ def frame_figures(made: Picture, truth: Rendering, mask: np.ndarray) -> dict[str
     }
 
 
-def naive_figures(photo: Rendering, truth: Rendering, mask: np.ndarray) -> dict[str, float]:
+def naive_metrics(photo: Rendering, truth: Rendering, mask: np.ndarray) -> dict[str, float]:
     grey = np.full_like(truth.picture, 128)
     colour = photo.picture[photo.iuv[..., 0] > 0].mean(0).round().astype(np.uint8)
     return {
@@ -167,7 +172,7 @@ def naive_figures(photo: Rendering, truth: Rendering, mask: np.ndarray) -> dict[
     }
 
 
-def baseline_figures(source: SourceAppearance, truth: Rendering, mask: np.ndarray) -> dict[str, float]:
+def baseline_metrics(source: SourceAppearance, truth: Rendering, mask: np.ndarray) -> dict[str, float]:
     copied, _ = hint_picture(source.atlas, source.valid, truth.iuv, source.plate)
     return {
         "baseline_psnr": psnr(copied, truth.picture),
@@ -177,7 +182,7 @@ def baseline_figures(source: SourceAppearance, truth: Rendering, mask: np.ndarra
 
 
 @torch.inference_mode()
-def ceiling_figures(mcld: Mcld, truth: Rendering, mask: np.ndarray) -> dict[str, float]:
+def autoencoder_metrics(mcld: Mcld, truth: Rendering, mask: np.ndarray) -> dict[str, float]:
     weights = next(mcld.vae.parameters())
     pixels = to_signed(torch.from_numpy(truth.picture).permute(2, 0, 1)[None].to(weights))
     rebuilt = (
@@ -190,11 +195,11 @@ def ceiling_figures(mcld: Mcld, truth: Rendering, mask: np.ndarray) -> dict[str,
 
 
 def is_right_person(made: Picture, subject: Subject, shot: Shot, others: Sequence[Person], mask: np.ndarray) -> bool:
-    """Whether `made` is closer to its own person than to each of the others rendered in the same shot."""
+    """Whether `made` is closer to its own person than to every other person rendered in the same shot."""
     size = len(made)
 
     def distance(person: Person) -> float:
-        picture = picture_of(person, subject.person, shot, size).picture
+        picture = render_shot(person, subject.person, shot, size).picture
         return float(np.abs(made[mask].astype(float) - picture[mask]).mean())
 
     own = distance(subject.person)

@@ -1,4 +1,4 @@
-"""How steady the embedded model's dances are, beside the rendered truth's own change."""
+"""`mcld-anim synth stability`: temporal stability of generated dances, compared with the rendered truth."""
 
 from __future__ import annotations
 
@@ -10,34 +10,48 @@ import numpy as np
 
 from mcld_anim.body.clip import FramePose, clip_frames
 from mcld_anim.core.arrays import Picture
+from mcld_anim.evaluate.embedded import load_embedded_models
 from mcld_anim.metrics.pictures import psnr
 from mcld_anim.metrics.stability import StabilityMeter
 from mcld_anim.model.appearance import encode_source
 from mcld_anim.model.build import Mcld
+from mcld_anim.model.load import LoadedModels
 from mcld_anim.options.run import RunOptions
 from mcld_anim.sampling.frame_maker import FrameMaker, SamplingSettings
-from mcld_anim.source.face import FaceBackend
 from mcld_anim.synthetic.dance import dance_pose, random_routine
+from mcld_anim.synthetic.identity import FIRST_EVALUATION_SEED, check_held_out
 from mcld_anim.synthetic.person import Person, Rendering, render
 from mcld_anim.synthetic.scene import View, draw_light
 from mcld_anim.synthetic.views import draw_shots, fit_view, person_background
 
 FRAMES_PER_SECOND = 25
 HEIGHT_SHARE = 0.86
-"""Of the frame, that a standing dancer fills."""
-BATCH = 4
+"""Height of a standing dancer, as a fraction of the frame."""
+BATCH_SIZE = 4
 
 
 @dataclass(frozen=True)
-class ClipTotals:
-    """What one way of sampling gave, frame by frame."""
+class StabilityEvaluationOptions:
+    """What `synth stability` measures."""
+
+    people: int = 8  # who dance
+    frames: int = 48  # of each dance
+    first_seed: int = FIRST_EVALUATION_SEED
+
+    def __post_init__(self) -> None:
+        check_held_out(self.first_seed)
+
+
+@dataclass(frozen=True)
+class ClipMetrics:
+    """Values of one sampling variant, frame by frame."""
 
     change: list[float] = field(default_factory=list)  # texel change, grey levels
     psnr: list[float] = field(default_factory=list)  # dB, whole frame
-    left: list[float] = field(default_factory=list)  # mean error where the person has just been, grey levels
+    left: list[float] = field(default_factory=list)  # mean error of the pixels the person has just left, grey levels
 
     def add(self, pictures: Iterable[Picture], truths: Sequence[Rendering]) -> None:
-        """Measure one dance against the truth, which is walked through with it."""
+        """Measure one dance against the truth, frame by frame."""
         meter, before = StabilityMeter(), None
         frames = clip_frames(FramePose(truth.iuv) for truth in truths)
         for frame, picture, truth in zip(frames, pictures, truths, strict=True):
@@ -51,58 +65,58 @@ class ClipTotals:
             before = inside
 
 
-def clip_figures(
-    mcld: Mcld,
-    face_backend: FaceBackend | None,
-    first_seed: int,
-    people: int,
-    frames: int,
+def stability_metrics(
+    options: StabilityEvaluationOptions,
+    models: LoadedModels | None = None,
     on_person: Callable[[int, int], None] = lambda done, total: None,
 ) -> dict[str, float]:
-    """How steady dances are; the first `people` held-out persons dance for `frames` consecutive frames.
+    """Temporal stability of dances of consecutive frames; `models` replaces the embedded models.
 
-    texture_change: mean texel change (grey levels) of frames made as `run` makes them. independent_, unblended_,
-    neighbour_: of each frame from a noise of its own and not blended, of shared noise without blending, and with plain
+    texture_change: mean texel change (grey levels) with the default settings of `run`. independent_: with independent
+    noise per frame, without blending. unblended_: with shared noise, without blending. neighbour_: with neighbour
     blending. truth_: of the rendered truth. texture_change_share: texture_change / independent_. texture_change_ratio:
     texture_change / truth_. *clip_psnr: dB against the truth. *left_error: mean error, grey levels, of the pixels that
-    the person left one frame ago; a ghost of the last pose would show there.
+    the person left one frame ago, where a ghost of the previous pose would show.
     """
-    usual = clip_settings(mcld)
-    ways = {
-        "": usual,
-        "neighbour_": replace(usual, blending="neighbour"),
-        "unblended_": replace(usual, blend=0.0),
-        "independent_": replace(usual, blend=0.0, noise="independent"),
+    models = models or load_embedded_models()
+    mcld = models.mcld
+    defaults = clip_settings(mcld)
+    variants = {
+        "": defaults,
+        "neighbour_": replace(defaults, blending="neighbour"),
+        "unblended_": replace(defaults, blend=0.0),
+        "independent_": replace(defaults, blend=0.0, noise="independent"),
     }
-    totals, truth_totals = {name: ClipTotals() for name in ways}, ClipTotals()
-    for number in range(people):
-        photo, truths = draw_clip(first_seed + number, frames, mcld.options.frame_size[0])
-        source = encode_source(photo.picture, photo.iuv, mcld, face_backend)
-        for name, settings in ways.items():
-            totals[name].add(dance_frames(FrameMaker(mcld, source, settings), truths), truths)
-        truth_totals.add((truth.picture for truth in truths), truths)
-        on_person(number + 1, people)
-    if not truth_totals.change:
+    measured, truth_measured = {name: ClipMetrics() for name in variants}, ClipMetrics()
+    for number in range(options.people):
+        photo, truths = draw_clip(options.first_seed + number, options.frames, mcld.options.frame_size[0])
+        source = encode_source(photo.picture, photo.iuv, mcld, models.face_backend)
+        for name, settings in variants.items():
+            measured[name].add(dance_frames(FrameMaker(mcld, source, settings), truths), truths)
+        truth_measured.add((truth.picture for truth in truths), truths)
+        on_person(number + 1, options.people)
+    if not truth_measured.change:
         return {}
-    figures = {"truth_texture_change": float(np.mean(truth_totals.change))}
-    for name, total in totals.items():
-        figures[f"{name}texture_change"] = float(np.mean(total.change))
-        figures[f"{name}clip_psnr"] = float(np.mean(total.psnr))
-        if total.left:
-            figures[f"{name}left_error"] = float(np.mean(total.left))
-    figures["texture_change_ratio"] = figures["texture_change"] / figures["truth_texture_change"]
-    figures["texture_change_share"] = figures["texture_change"] / figures["independent_texture_change"]
-    return figures
+    metrics = {"truth_texture_change": float(np.mean(truth_measured.change))}
+    for name, clips in measured.items():
+        metrics[f"{name}texture_change"] = float(np.mean(clips.change))
+        metrics[f"{name}clip_psnr"] = float(np.mean(clips.psnr))
+        if clips.left:
+            metrics[f"{name}left_error"] = float(np.mean(clips.left))
+    metrics["texture_change_ratio"] = metrics["texture_change"] / metrics["truth_texture_change"]
+    metrics["texture_change_share"] = metrics["texture_change"] / metrics["independent_texture_change"]
+    return metrics
 
 
 def clip_settings(mcld: Mcld) -> SamplingSettings:
-    """What `run` does by default."""
-    defaults, usual = mcld.options.sampling, RunOptions
-    return SamplingSettings(defaults.steps, defaults.guidance, 0, usual.noise, usual.blend, usual.blending)
+    """The default settings of `run`."""
+    sampling = mcld.options.sampling
+    noise, blend, blending = RunOptions.noise, RunOptions.blend, RunOptions.blending
+    return SamplingSettings(sampling.steps, sampling.guidance, 0, noise, blend, blending)
 
 
 def draw_clip(seed: int, frames: int, size: int) -> tuple[Rendering, list[Rendering]]:
-    """The photo of a person, and the person's own dance: one light, one camera, one background."""
+    """The photo of a person, and their dance under one light, from one camera, before one background."""
     person = Person.from_seed(seed)
     generator = np.random.default_rng([seed, 6])
     routine, light = random_routine(generator), draw_light(np.random.default_rng([seed, 3]))
@@ -116,7 +130,7 @@ def draw_clip(seed: int, frames: int, size: int) -> tuple[Rendering, list[Render
 
 
 def dance_frames(maker: FrameMaker, truths: list[Rendering]) -> Iterator[Picture]:
-    """What the model makes of a dance, a batch at a time."""
+    """The generated frames of a dance, a batch at a time."""
     frames = clip_frames(FramePose(truth.iuv) for truth in truths)
-    while batch := list(islice(frames, BATCH)):
+    while batch := list(islice(frames, BATCH_SIZE)):
         yield from maker.make(batch)

@@ -1,7 +1,6 @@
-"""Where things are on the body: rest coordinates of every vertex that clothes, hair and faces are painted in.
+"""Anatomical coordinates of every body vertex, in which clothes, hair and faces are painted.
 
-Painting works in the mean body's rest coordinates, so that a neckline or a hairline falls on the same anatomy
-for every shape.
+They are the mean body's rest coordinates, so that a neckline or a hairline falls on the same anatomy for every shape.
 """
 
 from __future__ import annotations
@@ -16,21 +15,23 @@ from mcld_anim.body.rig import Body, FloatArray, load_body
 # Columns of a field (n, 11).
 X, Y, Z, ARM, LEG, FOOT, HAND, HEAD, EYE, EAR, LIP = range(11)
 FIELD_COLUMNS = 11
-OFF_LIMB = -0.4  # ARM and LEG of a vertex that is not on one
+OFF_LIMB = -0.4  # ARM or LEG of a vertex off that limb
 
 
 @dataclass(frozen=True)
 class Anatomy:
-    """`field` (V, 11) float32 per vertex: x, y, z in metres; ARM and LEG 0 at the limb's root, 1 at elbow or
-    knee, 2 at wrist or ankle; weights of foot, hand and head; 1 on eyeballs; ear and lip masks. Then heights
-    and places."""
+    """Per-vertex coordinates, and heights and positions of landmarks, in metres.
+
+    `field` (V, 11) float32: x, y, z in metres; ARM and LEG, 0 at the limb's root, 1 at elbow or knee, 2 at wrist or
+    ankle; weights of foot, hand and head; 1 on eyeballs; ear and lip masks.
+    """
 
     field: FloatArray
     eye: FloatArray  # (3,) centre of the left eyeball; the right one is at -x
     nose: FloatArray  # (3,) tip of the nose
     mouth: float  # height of the line between the lips
-    ear_line: float  # y that divides the face from the back of the head
-    neck: float  # heights of joints
+    ear_line: float  # y that separates the face from the back of the head
+    neck: float  # height of the joint, as the next two
     shoulder: float
     crotch: float
     sole: float
@@ -38,7 +39,7 @@ class Anatomy:
 
 
 def limb_coordinate(body: Body, side: str, bones: tuple[str, str, str], lower: FloatArray) -> FloatArray:
-    """0 at the first joint, 1 at the second, 2 at the third, extrapolated, for every vertex (V,)."""
+    """Coordinate (V,) along a limb: 0 at the first joint, 1 at the second, 2 at the third, extrapolated beyond."""
     first, second, third = (body.joint(f"{bone}.{side}") for bone in bones)
     upper_axis, lower_axis = second - first, third - second
     along_upper = (body.mean_vertices - first) @ upper_axis / (upper_axis @ upper_axis)
@@ -48,6 +49,7 @@ def limb_coordinate(body: Body, side: str, bones: tuple[str, str, str], lower: F
 
 @lru_cache(maxsize=1)
 def anatomy() -> Anatomy:
+    """The coordinates of the body asset, computed once."""
     body = load_body()
     vertices = body.mean_vertices
     arm, leg = np.full(len(vertices), OFF_LIMB), np.full(len(vertices), OFF_LIMB)

@@ -1,5 +1,4 @@
-"""Albedo of a person: colour as a function of the rest coordinates of each visible point (`anatomy`
-columns)."""
+"""Albedo of a person, as a function of each visible point's rest coordinates (columns of `anatomy`)."""
 
 from __future__ import annotations
 
@@ -11,18 +10,18 @@ from mcld_anim.synthetic.anatomy import ARM, EAR, EYE, FOOT, HEAD, LEG, LIP, X, 
 from mcld_anim.synthetic.hanging import ramp
 from mcld_anim.synthetic.identity import Face, Garment, Hair, Identity, Outfit
 
-EDGE = 0.004  # metres over which one material fades into the next
-ARM_LENGTH = 0.28  # metres from one arm joint to the next: turns ARM into metres
+EDGE = 0.004  # metres over which one material blends into the next
+ARM_LENGTH = 0.28  # metres between arm joints; converts ARM to metres
 
 
 def hair_cover(hair: Hair, field: FloatArray) -> FloatArray:
-    """How much of each point (n,) is under hair that lies on the head, 0..1."""
+    """Coverage (n,) in 0..1 of each point by hair that lies on the head."""
     if hair.style == "bald":
         return np.zeros(len(field), np.float32)
     body = anatomy()
     x, y, z = field[:, X], field[:, Y], field[:, Z]
     eyes = body.eye[2]
-    # The hairline: high on the forehead, lower at the temples, down before the ears, then the nape.
+    # The hairline is high on the forehead, lower at the temples and in front of the ears, and ends at the nape.
     front = eyes + hair.line + 0.010 * np.cos(x * 45) - 0.006
     nape = {"short": eyes - 0.055, "buzz": eyes - 0.05, "bob": eyes - 0.10, "long": eyes - 0.12}.get(
         hair.style, eyes - 0.05
@@ -39,7 +38,7 @@ def hair_cover(hair: Hair, field: FloatArray) -> FloatArray:
 
 
 def clothing_masks(outfit: Outfit, field: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Cover (n,) in 0..1 of top, bottom and shoes. A dress is a top; its skirt is in `bottom`."""
+    """Coverage (n,) in 0..1 by top, bottom and shoes. A dress is a top whose skirt is in `bottom`."""
     body = anatomy()
     x, y, z, arm, leg, foot = (field[:, column] for column in (X, Y, Z, ARM, LEG, FOOT))
     waist = body.crotch + outfit.waist
@@ -64,8 +63,10 @@ def garment_colour(
     x: FloatArray,
     drop: FloatArray,
 ) -> FloatArray:
-    """Colour (n, 3) of a garment at (`across`, `up`) in metres of cloth; logos are on the `chest`, `drop`
-    below the shoulders."""
+    """Colour (n, 3) of a garment at (`across`, `up`), metres of cloth.
+
+    `chest` marks the points that may show a logo, and `drop` is their distance below the shoulders, metres.
+    """
     colour = np.broadcast_to(garment.colour.astype(np.float32), (len(across), 3))
     turn = 2 * np.pi * garment.frequency
     pattern = garment.pattern
@@ -100,13 +101,13 @@ def garment_colour(
 
 
 class Paint:
-    """Colours (n, 3) that layers are laid over."""
+    """Colours (n, 3) over which layers are composited."""
 
     def __init__(self, base: FloatArray, count: int) -> None:
         self.colour = np.repeat(np.asarray(base, np.float32)[None], count, 0)
 
     def lay(self, cover: FloatArray, colour: FloatArray, where: NDArray[np.integer] | None = None) -> None:
-        """Lay `colour` (3,) or (n, 3) over the points `where` (all if None), opaque where `cover` is 1."""
+        """Composite `colour` (3,) or (n, 3) over the points `where` (all if None), with opacity `cover` in 0..1."""
         amount = np.clip(np.asarray(cover, np.float32), 0, 1)
         tone = np.asarray(colour, np.float32)
         covered = np.flatnonzero(amount > 1e-3)
@@ -118,7 +119,7 @@ class Paint:
 
 
 def body_albedo(identity: Identity, field: FloatArray) -> FloatArray:
-    """Colour (n, 3) float32 in [0, 1] of points of the body with rest coordinates `field` (n, 11)."""
+    """Colour (n, 3) float32 in [0, 1] of body points with rest coordinates `field` (n, 11)."""
     paint = Paint(identity.skin, len(field))
     head = np.flatnonzero(field[:, HEAD] > 0.4)
     front = np.flatnonzero((field[:, HEAD] > 0.4) & (field[:, Y] < anatomy().ear_line))
@@ -165,7 +166,7 @@ def paint_clothes(paint: Paint, outfit: Outfit, field: FloatArray, where: NDArra
 
 
 def fold_shade(outfit: Outfit, field: FloatArray) -> FloatArray:
-    """Soft light and dark bands (n, 1) as of cloth that folds; stronger where it is looser."""
+    """Shading (n, 1) of cloth folds: soft light and dark bands, stronger in looser clothes."""
     x, y, z = field[:, X], field[:, Y], field[:, Z]
     shade = np.zeros(len(field), np.float32)
     for phase_x, phase_y, phase_z, tilt in outfit.folds.astype(np.float32):
@@ -177,7 +178,7 @@ def fold_shade(outfit: Outfit, field: FloatArray) -> FloatArray:
 
 
 def paint_face(paint: Paint, identity: Identity, field: FloatArray, where: NDArray[np.integer]) -> None:
-    """Skin details, lips, beard, brows, eyes and glasses of the points `where` on the head."""
+    """Paint skin details, lips, beard, brows, eyes and glasses on the points `where` of the head."""
     body, face = anatomy(), identity.face
     x, y, z = np.abs(field[:, X]), field[:, Y], field[:, Z]
     front = (y < body.ear_line - 0.03) & (field[:, HEAD] > 0.4) & (field[:, EAR] < 0.9)

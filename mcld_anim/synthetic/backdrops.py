@@ -1,4 +1,4 @@
-"""Scenes without people, to put people before: procedural ones, and cuts of photographs."""
+"""Backgrounds without people: procedural scenes, and crops of photographs."""
 
 from __future__ import annotations
 
@@ -13,33 +13,34 @@ from mcld_anim.core.errors import InputError
 
 Floats = NDArray[np.float32]
 SCENE_SIZE = 384
-"""Side of a prepared background, of which each sample shows a part."""
+"""Side of a background, pixels; each sample shows a crop of it."""
 PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
 
 
 def photo_backgrounds(folder: Path, count: int, seed: int) -> list[Picture]:
-    """`count` square cuts (384, 384, 3) of the pictures anywhere in `folder`, from details to nearly whole ones.
+    """`count` square crops (384, 384, 3) of the pictures in `folder` and below, from details to nearly whole ones.
 
-    They must show no people. Every picture gives about as many cuts as any other.
+    The pictures must not show people. All of them give about the same number of crops.
     """
     paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in PICTURE_SUFFIXES)
     if not paths:
         raise InputError(f"--backgrounds {folder} holds no picture ({', '.join(PICTURE_SUFFIXES)})")
     rng = np.random.default_rng(seed)
     shares = np.array_split(np.arange(count), len(paths))
-    cuts = []
+    crops = []
     for path, share in zip(rng.permutation(np.array(paths, object)), shares, strict=True):
         if not len(share):
             continue
         picture = cv2.imread(str(path), cv2.IMREAD_COLOR_RGB)
         if picture is None:
-            raise InputError(f"{path} cannot be read as a picture: take it out of --backgrounds {folder}")
+            raise InputError(f"{path} cannot be read as a picture: remove it from --backgrounds {folder}")
         for _ in share:
             side = max(16, int(min(picture.shape[:2]) * rng.uniform(0.2, 1.0)))
             top, left = (int(rng.integers(0, length - side + 1)) for length in picture.shape[:2])
-            cut = picture[top : top + side, left : left + side]
-            cuts.append(np.asarray(cv2.resize(cut, (SCENE_SIZE, SCENE_SIZE), interpolation=cv2.INTER_AREA), np.uint8))
-    return cuts
+            crop = picture[top : top + side, left : left + side]
+            crop = cv2.resize(crop, (SCENE_SIZE, SCENE_SIZE), interpolation=cv2.INTER_AREA)
+            crops.append(np.asarray(crop, np.uint8))
+    return crops
 
 
 def make_backgrounds(count: int, seed: int) -> list[Picture]:
@@ -49,8 +50,8 @@ def make_backgrounds(count: int, seed: int) -> list[Picture]:
     return [kinds[k % len(kinds)](rng, SCENE_SIZE) for k in range(count)]
 
 
-def random_cut(pictures: list[Picture], rng: np.random.Generator, side: int) -> Picture:
-    """A square (side, side, 3) somewhere in one of `pictures`, which are at least as large."""
+def random_crop(pictures: list[Picture], rng: np.random.Generator, side: int) -> Picture:
+    """A random square crop (side, side, 3) of one of `pictures`, which are at least as large."""
     chosen = pictures[int(rng.integers(len(pictures)))]
     top, left = rng.integers(0, np.array(chosen.shape[:2]) - side + 1)
     return chosen[top : top + side, left : left + side]
@@ -82,7 +83,7 @@ def _room(rng: np.random.Generator, size: int) -> Picture:
 
 
 def _clutter(rng: np.random.Generator, size: int) -> Picture:
-    """Many shapes, limb-like strokes and blobs in skin and clothing colours among them."""
+    """Many shapes, including limb-like strokes and blobs in skin and clothing colours."""
     scene = _gradient(rng, size).astype(np.float32)
     skin = np.array([[224, 172, 140], [141, 85, 60], [90, 56, 40], [250, 214, 190]], np.float32)
     for _ in range(int(rng.integers(15, 60))):
@@ -105,9 +106,9 @@ def _clutter(rng: np.random.Generator, size: int) -> Picture:
 
 
 def _leaves(rng: np.random.Generator, size: int) -> Picture:
-    """Dead leaves: overlapping discs and boxes, many small and few large, each shaded and textured of its own.
+    """Dead-leaves model: overlapping discs and boxes, many small and few large, each with its own shading and texture.
 
-    Their edges and statistics are close to those of photographs (Lee, Mumford, Huang 2001).
+    Its edges and statistics are close to those of photographs (Lee, Mumford, Huang 2001).
     """
     scene = _noise(rng, size).astype(np.float32)
     y, x = np.mgrid[0:size, 0:size].astype(np.float32)
@@ -134,7 +135,7 @@ def _noise(rng: np.random.Generator, size: int) -> Picture:
 
 
 def smooth_noise(rng: np.random.Generator, size: int, count: int) -> Floats:
-    """(size, size) smooth noise around 0 of octaves 1 to `count` - 1."""
+    """Smooth zero-mean noise (size, size), the sum of octaves 1 to `count` - 1."""
     total = np.zeros((size, size), np.float32)
     for octave in range(1, count):
         grid = rng.standard_normal((2**octave, 2**octave)).astype(np.float32)

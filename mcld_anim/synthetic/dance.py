@@ -1,4 +1,4 @@
-"""Dances: a few key poses, hit on the beat, with a bounce in the knees."""
+"""Dances: a few key poses, reached on the beat, with a bounce in the knees."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import numpy as np
 from mcld_anim.synthetic.motion import ARMS_DOWN, Pose
 
 BEATS_PER_MINUTE = 120.0
-HOLD = 0.3  # of a beat a key pose is held before the body moves on
+HOLD = 0.3  # time that a key pose is held, beats
 SIDE_SWAP = {"L": "R", "R": "L"}
 MIRRORED = frozenset({"turn", "twist", "lean", "head_yaw", "head_roll"})  # angles that change sign in a mirror
 
-FIGURES: dict[str, dict[str, float]] = {
+KEY_POSES: dict[str, dict[str, float]] = {
     "step": {
         "arm_raise.L": -0.45, "arm_forward.L": 0.55, "elbow.L": 1.35,
         "arm_raise.R": -0.30, "arm_forward.R": -0.15, "elbow.R": 0.9,
@@ -50,7 +50,7 @@ FIGURES: dict[str, dict[str, float]] = {
         "knee.R": 0.2, "head_yaw": -0.25,
     },
 }  # fmt: skip
-# A figure's name, or the name with "*" for its mirror image.
+# Names of key poses; "*" marks the mirror image.
 ROUTINE = (
     "step",
     "step*",
@@ -79,19 +79,19 @@ def mirrored(pose: Pose) -> Pose:
     return Pose(swapped)
 
 
-def figure(name: str) -> Pose:
+def key_pose(name: str) -> Pose:
     """A key pose by name, with relaxed fingers; a trailing "*" mirrors it."""
-    angles = {"curl.L": 0.35, "curl.R": 0.35, **FIGURES[name.rstrip("*")]}
+    angles = {"curl.L": 0.35, "curl.R": 0.35, **KEY_POSES[name.rstrip("*")]}
     return mirrored(Pose(angles)) if name.endswith("*") else Pose(angles)
 
 
 def dance_pose(seconds: float, beats_per_minute: float = BEATS_PER_MINUTE, routine: tuple[str, ...] = ROUTINE) -> Pose:
-    """The dancer at a moment: figure n of the routine is reached on beat n and held for `HOLD` of it."""
+    """The pose at a time: key pose n of the routine is reached on beat n and held for `HOLD` beats."""
     beat = seconds * beats_per_minute / 60
     number, within = int(beat), beat % 1
     amount = np.clip((within - HOLD) / (1 - HOLD), 0, 1)
     eased = amount * amount * (3 - 2 * amount)
-    pose = figure(routine[number % len(routine)]).blend(figure(routine[(number + 1) % len(routine)]), eased)
+    pose = key_pose(routine[number % len(routine)]).blend(key_pose(routine[(number + 1) % len(routine)]), eased)
     bounce = 0.5 - 0.5 * np.cos(2 * np.pi * beat)  # down between the beats
     sway = np.sin(np.pi * beat)
     angles = dict(pose.angles)
@@ -103,11 +103,11 @@ def dance_pose(seconds: float, beats_per_minute: float = BEATS_PER_MINUTE, routi
     return Pose(angles)
 
 
-def random_routine(generator: np.random.Generator, figures: int = 8) -> tuple[str, ...]:
-    """A routine of `figures` key poses, no two the same in a row."""
-    names = [name + mirror for name in FIGURES for mirror in ("", "*")]
+def random_routine(generator: np.random.Generator, length: int = 8) -> tuple[str, ...]:
+    """A routine of `length` key poses, never the same one twice in a row."""
+    names = [name + mirror for name in KEY_POSES for mirror in ("", "*")]
     routine = [str(generator.choice(names))]
-    while len(routine) < figures:
+    while len(routine) < length:
         name = str(generator.choice(names))
         if name != routine[-1]:
             routine.append(name)

@@ -1,5 +1,4 @@
-"""Pre-rendered people in files: shards of people as memory-mappable arrays, written so that a killed
-writer resumes."""
+"""Data sets of rendered people: shards of memory-mappable arrays; a killed writer resumes."""
 
 from __future__ import annotations
 
@@ -24,12 +23,11 @@ from mcld_anim.synthetic.views import render_views
 PEOPLE_PER_SHARD = 50
 DESCRIPTION = "dataset.json"
 Pictures = NDArray[np.uint8]
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
 class DatasetOptions:
-    """What a folder of shards holds. `kind` is "people" (whole bodies) or "faces" (close-ups)."""
+    """Contents of a folder of shards. `kind` is "people" (whole bodies) or "faces" (close-ups)."""
 
     kind: str
     first_seed: int
@@ -47,7 +45,7 @@ class DatasetOptions:
         return range(first, min(first + self.people_per_shard, self.first_seed + self.people))
 
     def paths(self, folder: Path, shard: int) -> tuple[Path, Path]:
-        """Files of pictures and IUV of one shard."""
+        """The files of pictures and of IUVs of one shard."""
         prefix = "faces_" if self.kind == "faces" else ""
         return (
             folder / f"{prefix}shard_{shard:05d}_pictures.npy",
@@ -62,16 +60,15 @@ def write_shards(
     views: int,
     size: int = 256,
     workers: int = 1,
-    progress: Progress | None = None,
+    on_person: Callable[[int, int], None] = lambda done, total: None,
     people_per_shard: int = PEOPLE_PER_SHARD,
 ) -> None:
-    """Render `people` persons from `first_seed` on, `views` pictures each, in seed order into `folder`.
+    """Render `views` pictures each of `people` people into `folder`, in the order of their seeds from `first_seed` on.
 
-    Shard s holds uint8 arrays (people, views, size, size, 3): pictures RGB and IUV. A shard that is complete
-    is kept; run again after a kill and the result is the same, byte for byte. `progress(done, total)` counts
-    people.
+    A shard holds uint8 arrays (people, views, size, size, 3) of RGB pictures and of IUVs. Complete shards are kept, and
+    a killed and repeated call ends with the same bytes. `on_person(done, total)` is called after every shard.
     """
-    _write(folder, DatasetOptions("people", first_seed, people, views, size, people_per_shard), workers, progress)
+    _write(folder, DatasetOptions("people", first_seed, people, views, size, people_per_shard), workers, on_person)
 
 
 def write_face_shards(
@@ -81,11 +78,11 @@ def write_face_shards(
     views: int,
     size: int = 96,
     workers: int = 1,
-    progress: Progress | None = None,
+    on_person: Callable[[int, int], None] = lambda done, total: None,
     people_per_shard: int = PEOPLE_PER_SHARD,
 ) -> None:
-    """As `write_shards`, with close-ups of the head."""
-    _write(folder, DatasetOptions("faces", first_seed, people, views, size, people_per_shard), workers, progress)
+    """Like `write_shards`, with close-ups of the head."""
+    _write(folder, DatasetOptions("faces", first_seed, people, views, size, people_per_shard), workers, on_person)
 
 
 def check_options(options: DatasetOptions) -> None:
@@ -103,7 +100,7 @@ def check_options(options: DatasetOptions) -> None:
         )
 
 
-def _write(folder: Path, options: DatasetOptions, workers: int, progress: Progress | None) -> None:
+def _write(folder: Path, options: DatasetOptions, workers: int, on_person: Callable[[int, int], None]) -> None:
     check_options(options)
     if workers < 1:
         raise UsageError(f"--workers is {workers}, but at least one is needed.")
@@ -115,15 +112,16 @@ def _write(folder: Path, options: DatasetOptions, workers: int, progress: Progre
             for path, array in zip(options.paths(folder, shard), rendered, strict=True):
                 save_durably(path, array)
         done += len(seeds)
-        if progress:
-            progress(done, options.people)
+        on_person(done, options.people)
 
 
 def _rendered_shards(
     folder: Path, options: DatasetOptions, workers: int
 ) -> Iterator[tuple[int, range, tuple[Pictures, Pictures] | None]]:
-    """Shards in order; arrays are None where the files are there already. Workers share the people of a shard, and
-    begin with the next one before it is whole."""
+    """Shards in order; the arrays are None for shards that exist already.
+
+    Workers share the people of a shard, and start on the next shard before it is complete.
+    """
     pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn")) if workers > 1 else None
 
     def started(shard: int) -> Iterable[tuple[Pictures, Pictures]]:
@@ -150,7 +148,7 @@ def _rendered_shards(
 
 
 def render_person(job: tuple[str, int, int, int]) -> tuple[Pictures, Pictures]:
-    """(kind, seed, views, size) -> pictures and IUV of one person, each uint8 (views, size, size, 3)."""
+    """(kind, seed, views, size) -> pictures and IUVs of one person, each uint8 (views, size, size, 3)."""
     kind, seed, views, size = job
     person = Person.from_seed(seed)
     if kind == "faces":
@@ -160,8 +158,7 @@ def render_person(job: tuple[str, int, int, int]) -> tuple[Pictures, Pictures]:
 
 
 def save_durably(path: Path, array: Pictures) -> None:
-    """Write under a temporary name, flush to the disk, then rename: the final name never holds half a
-    file."""
+    """Write to a temporary name, flush to disk, then rename, so that `path` never holds half a file."""
     temporary = path.with_name(path.name + ".part")
     with open(temporary, "wb") as file:
         np.save(file, array, allow_pickle=False)
@@ -171,7 +168,7 @@ def save_durably(path: Path, array: Pictures) -> None:
 
 
 def describe(folder: Path, options: DatasetOptions) -> None:
-    """Write dataset.json, or check that the one that is there says the same."""
+    """Write dataset.json, or check that the existing one is the same."""
     path = folder / DESCRIPTION
     text = json.dumps(asdict(options), indent=2) + "\n"
     if path.is_file():
@@ -187,8 +184,7 @@ def describe(folder: Path, options: DatasetOptions) -> None:
 
 
 class SyntheticShards:
-    """Reads the shards of a folder, also while they are being written: people whose shard is complete
-    count."""
+    """Reader of a folder of shards, which may still be being written; it has the people of the complete shards."""
 
     def __init__(self, folder: Path | str) -> None:
         self.folder = Path(folder)

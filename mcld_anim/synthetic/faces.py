@@ -11,11 +11,11 @@ from mcld_anim.synthetic.person import Person, render
 from mcld_anim.synthetic.scene import CAMERA_DISTANCE, FRAME_HEIGHT, View, draw_background, draw_light
 
 FACE_SIZE = 96
-HEAD_HEIGHT = (0.62, 0.88)  # of the frame
+HEAD_HEIGHT = (0.62, 0.88)  # range of the head's height, as a fraction of the frame
 
 
 def draw_head_pose(generator: np.random.Generator) -> Pose:
-    """Arms down, the body turned a little, the head turned, nodding and tilted more."""
+    """A pose with arms down, the body turned a little, and the head turned, nodding and tilted."""
     return Pose(
         {
             "arm_raise.L": ARMS_DOWN,
@@ -29,22 +29,21 @@ def draw_head_pose(generator: np.random.Generator) -> Pose:
 
 
 def head_view(person: Person, pose: Pose, share: float, x: float, z: float) -> View:
-    """The head fills `share` of the frame's height, off the middle by `x`, `z` of the frame."""
+    """A view in which the head fills `share` of the frame's height, `x`, `z` frame sides off the centre."""
     vertices = person.posed(pose)
     head = vertices[: len(anatomy().field)][anatomy().field[:, HEAD] > 0.85]
     low, high = head.min(0), head.max(0)
     distance = CAMERA_DISTANCE + float(0.5 * (low[1] + high[1]))
     zoom = share * FRAME_HEIGHT * distance / CAMERA_DISTANCE / float(high[2] - low[2])
     seen = FRAME_HEIGHT / zoom
-    # `x` and `z` of a view are metres at the distance of the object, which perspective does not move.
+    # A view's `x` and `z` are metres in the plane of the object, so perspective does not change them.
     return View(0.0, 0.0, zoom, float(0.5 * (low[0] + high[0])) + x * seen, float(0.5 * (low[2] + high[2])) + z * seen)
 
 
 def render_face_views(
     person: Person, rng: np.random.Generator, count: int, size: int = FACE_SIZE
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """`count` close-ups: pictures and IUV, each uint8 (count, size, size, 3). Pose, light and background
-    vary."""
+    """Pictures and IUVs of `count` close-ups, each uint8 (count, size, size, 3); pose, light and background vary."""
     pictures = np.empty((count, size, size, 3), np.uint8)
     iuvs = np.empty((count, size, size, 3), np.uint8)
     for index in range(count):

@@ -1,7 +1,7 @@
-"""What hangs off the body: long hair and skirts, as surfaces of their own that follow the bones.
+"""Hanging parts: long hair and skirts, as separate surfaces that follow the bones.
 
-They are in the picture only. As with real annotations, the IUV stays that of the body: hair over the back is
-the back, cloth beside the legs is background.
+They appear in the picture only. As in real annotations, the IUV shows the body: hair over the back is labelled as back,
+and cloth beside the legs as background.
 """
 
 from __future__ import annotations
@@ -19,24 +19,23 @@ BODY, HAIR, CLOTH = 0, 1, 2  # kinds of surface
 
 
 @dataclass(frozen=True)
-class Hanging:
-    """Rest `vertices` (n, 3), skin `weights` (n, bones), two-sided `faces` (m, 3), `kind`, and per vertex the
-    place in the material `across`, `up` (n, 2) in metres."""
+class HangingSurface:
+    """A hanging part at rest."""
 
-    vertices: FloatArray
-    weights: FloatArray
-    faces: IntArray
-    kind: int
-    material: FloatArray
+    vertices: FloatArray  # (n, 3), metres
+    weights: FloatArray  # (n, bones) skin weights
+    faces: IntArray  # (m, 3), two-sided
+    kind: int  # HAIR or CLOTH
+    material: FloatArray  # (n, 2): coordinates across and up the material, metres
 
 
 def ramp(low: float, high: float, value: FloatArray) -> FloatArray:
-    """0 below `low`, 1 above `high`, a straight line in between; `low` may be the larger one."""
+    """0 up to `low`, 1 from `high` on, linear in between; falls instead of rising if `low` > `high`."""
     return np.clip((value - low) / (high - low), 0, 1)
 
 
 def grid_faces(rows: int, columns: int, closed: bool) -> IntArray:
-    """Triangles of a grid of points, both windings, so that it is seen from both sides."""
+    """Triangles of a grid of points in both windings, visible from both sides."""
     last = columns if closed else columns - 1
     row, column = (part.ravel() for part in np.mgrid[: rows - 1, :last])
     following = (column + 1) % columns
@@ -46,8 +45,8 @@ def grid_faces(rows: int, columns: int, closed: bool) -> IntArray:
     return np.concatenate([faces, faces[:, ::-1]]).astype(np.int32)
 
 
-def hanging_parts(body: Body, identity: Identity, vertices: FloatArray, joints: FloatArray) -> list[Hanging]:
-    """The hanging surfaces of a person whose rest body is `vertices` (V, 3), `joints` (B, 3)."""
+def hanging_parts(body: Body, identity: Identity, vertices: FloatArray, joints: FloatArray) -> list[HangingSurface]:
+    """The hanging parts of a person with rest `vertices` (V, 3) and `joints` (B, 3)."""
     parts = []
     if identity.hair.style in ("bob", "long"):
         parts.append(hair_curtain(body, identity, vertices, joints))
@@ -61,8 +60,7 @@ def hanging_parts(body: Body, identity: Identity, vertices: FloatArray, joints: 
 
 
 def head_weights(body: Body, height: FloatArray, chin: float, shoulder: float) -> FloatArray:
-    """Skin weights (n, bones) of hair: the head's down to the chin, the chest's at the shoulders and
-    below."""
+    """Skin weights (n, bones) of hair: the head's down to the chin, the chest's from the shoulders down."""
     free = ramp(chin, shoulder - 0.02, height)
     weights = np.zeros((len(height), len(body.bones)), np.float32)
     weights[:, body.bone("head")] = 1 - free
@@ -70,8 +68,8 @@ def head_weights(body: Body, height: FloatArray, chin: float, shoulder: float) -
     return weights
 
 
-def hair_curtain(body: Body, identity: Identity, vertices: FloatArray, joints: FloatArray) -> Hanging:
-    """Hair around the back and the sides of the head, from inside the cap down, behind the shoulders."""
+def hair_curtain(body: Body, identity: Identity, vertices: FloatArray, joints: FloatArray) -> HangingSurface:
+    """Hair around the back and sides of the head, from under the cap down behind the shoulders."""
     hair = identity.hair
     eye = joints[body.bone("eye.L")]
     field = anatomy().field
@@ -88,7 +86,7 @@ def hair_curtain(body: Body, identity: Identity, vertices: FloatArray, joints: F
     falling = ramp(eye[2] - 0.03, eye[2] - 0.3, height)
     x = width * np.sin(angle) * tuck * (1 - 0.12 * falling) * (1 + 0.012 * np.sin(angle * 23))
     y = middle + np.where(np.cos(angle) > 0, depth, 0.05) * np.cos(angle) * tuck * (1 - 0.25 * falling)
-    # Below the chin, hair lies behind the neck, the shoulders and the back.
+    # Below the chin, hair lies behind neck, shoulders and back.
     back = (field[:, 3] < 0.1) & (field[:, 7] < 0.5) & (vertices[:, 2] > shoulder - 0.5)
     nearest = cKDTree(vertices[back][:, [0, 2]]).query(
         np.stack([x.ravel(), np.broadcast_to(height, x.shape).ravel()], 1), 12
@@ -99,7 +97,7 @@ def hair_curtain(body: Body, identity: Identity, vertices: FloatArray, joints: F
     y = np.where(lying > 0, y + lying * np.maximum(behind - y, 0), y)
     ends = 0.012 * np.sin(angle * 17 + identity.seed) * ramp(0.8, 1.0, np.linspace(0, 1, rows))[:, None]
     points = np.stack([x, y, np.broadcast_to(height, x.shape) + ends], -1).reshape(-1, 3)
-    return Hanging(
+    return HangingSurface(
         points.astype(np.float32),
         head_weights(body, points[:, 2], float(eye[2]) - 0.12, shoulder),
         grid_faces(rows, columns, closed=False),
@@ -108,7 +106,7 @@ def hair_curtain(body: Body, identity: Identity, vertices: FloatArray, joints: F
     )
 
 
-def ponytail(body: Body, identity: Identity, vertices: FloatArray, joints: FloatArray) -> Hanging:
+def ponytail(body: Body, identity: Identity, vertices: FloatArray, joints: FloatArray) -> HangingSurface:
     """A tapering tail from the back of the head."""
     eye = joints[body.bone("eye.L")]
     head = vertices[(anatomy().field[:, 7] > 0.6) & (np.abs(vertices[:, 2] - eye[2] - 0.04) < 0.02)]
@@ -124,7 +122,7 @@ def ponytail(body: Body, identity: Identity, vertices: FloatArray, joints: Float
     points = np.stack([x, y, z], -1).reshape(-1, 3).astype(np.float32)
     weights = np.zeros((len(points), len(body.bones)), np.float32)
     weights[:, body.bone("head")] = 1
-    return Hanging(
+    return HangingSurface(
         points,
         weights,
         grid_faces(rows, columns, closed=True),
@@ -133,7 +131,7 @@ def ponytail(body: Body, identity: Identity, vertices: FloatArray, joints: Float
     )
 
 
-def bun(body: Body, identity: Identity, vertices: FloatArray, joints: FloatArray) -> Hanging:
+def bun(body: Body, identity: Identity, vertices: FloatArray, joints: FloatArray) -> HangingSurface:
     """A knot of hair at the back of the head, above the middle."""
     eye = joints[body.bone("eye.L")]
     height = eye[2] + 0.035 + 0.5 * identity.hair.line
@@ -150,17 +148,16 @@ def bun(body: Body, identity: Identity, vertices: FloatArray, joints: FloatArray
     weights[:, body.bone("head")] = 1
     swirl = (polar + 0.5 * angle) * size  # strands wind around the knot
     material = np.stack([swirl.ravel(), np.broadcast_to(0.1 * polar, x.shape).ravel()], 1).astype(np.float32)
-    return Hanging(points, weights, grid_faces(rows, columns, closed=True), HAIR, material)
+    return HangingSurface(points, weights, grid_faces(rows, columns, closed=True), HAIR, material)
 
 
 def hair_height(points: FloatArray, eye: FloatArray) -> FloatArray:
-    """Heights (n,) as the hair that lies on the head has them, so that the sheen goes on."""
+    """Heights (n,) in the coordinates of the hair on the head, so that the sheen continues."""
     return points[:, 2] - eye[2] + anatomy().eye[2]
 
 
-def skirt(body: Body, identity: Identity, vertices: FloatArray, joints: FloatArray) -> Hanging:
-    """A skirt from the waist to the hem: as wide as the body at the waist, then at least as wide as the hips,
-    flared."""
+def skirt(body: Body, identity: Identity, vertices: FloatArray, joints: FloatArray) -> HangingSurface:
+    """A flared skirt from waist to hem: as wide as the body at the waist, at least as wide as the hips below."""
     outfit, field = identity.outfit, anatomy().field
     hip, knee, ankle = (joints[body.bone(f"{name}.L")] for name in ("upperleg", "lowerleg", "foot"))
     hem = float(np.interp(outfit.hem, [0, 1, 2], [hip[2], knee[2], ankle[2]]))
@@ -184,9 +181,7 @@ def skirt(body: Body, identity: Identity, vertices: FloatArray, joints: FloatArr
     angle = np.linspace(0, 2 * np.pi, columns, endpoint=False)[None]
     pleats = 1 + outfit.flare * 0.25 * np.sin(angle * 9 + identity.seed) * down[:, None]
 
-    def rounded(
-        value: FloatArray,
-    ) -> FloatArray:  # between an ellipse and a box: covers two legs side by side
+    def rounded(value: FloatArray) -> FloatArray:  # between an ellipse and a box, to cover two legs side by side
         return np.sign(value) * np.abs(value) ** 0.82
 
     x = half_width * rounded(np.cos(angle)) * pleats
@@ -199,4 +194,4 @@ def skirt(body: Body, identity: Identity, vertices: FloatArray, joints: FloatArr
     weights[:, body.bone("upperleg.L")] = legs * left
     weights[:, body.bone("upperleg.R")] = legs * (1 - left)
     material = np.stack([np.broadcast_to(angle * half_width.max(), x.shape).ravel(), points[:, 2]], 1)
-    return Hanging(points, weights, grid_faces(rows, columns, closed=True), CLOTH, material.astype(np.float32))
+    return HangingSurface(points, weights, grid_faces(rows, columns, closed=True), CLOTH, material.astype(np.float32))

@@ -1,4 +1,4 @@
-"""Who a person is: body shape, face, hair and clothes, all drawn from one seed."""
+"""Identity of a synthetic person: body shape, face, hair and clothes, all drawn from one seed."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ import numpy as np
 from mcld_anim.body.rig import FloatArray, load_body
 from mcld_anim.core.errors import UsageError
 
-# Seeds from here on are for evaluation only: nothing trains on them, and their body shapes come from samples
-# that no training person uses.
 FIRST_EVALUATION_SEED = 900_000
-EVALUATION_SHAPES = 40  # the last so many of the asset's shape samples
+"""First seed reserved for evaluation: no training uses it or a later one, and their body shapes come from samples that
+no training person has."""
+EVALUATION_SHAPES = 40
+"""Number of the asset's shape samples, the last ones, that are reserved for evaluation."""
 
-# From light to dark, linear mixtures of neighbours are used.
+# From light to dark; linear mixtures of neighbours are used.
 SKIN_TONES = np.array(
     [
         [0.98, 0.87, 0.80],
@@ -70,14 +71,14 @@ BOTTOM_SHARES = (0.72, 0.03, 0.06, 0.06, 0.03, 0.0, 0.07, 0.0, 0.03)
 
 @dataclass(frozen=True)
 class Garment:
-    """One cloth: two colours (3,) in [0, 1] RGB and how they are laid out."""
+    """One garment: two RGB colours (3,) in [0, 1] and their pattern."""
 
     colour: FloatArray
     second: FloatArray
     pattern: str
     frequency: float  # cycles per metre
-    picture: FloatArray  # (64, 64, 3) used by the pattern "print"
-    logo: int  # which of the logo's shapes
+    picture: FloatArray  # (64, 64, 3), for the pattern "print"
+    logo: int  # index of the logo's shape
     logo_size: float  # metres
     logo_drop: float  # metres below the shoulders
 
@@ -109,8 +110,8 @@ class Face:
 
 @dataclass(frozen=True)
 class Outfit:
-    """Lengths are in limb coordinates (`anatomy.ARM`, `anatomy.LEG`): 1 is the elbow or knee, 2 the wrist or
-    ankle."""
+    """Clothes. `sleeve` and `hem` are in limb coordinates (`anatomy.ARM`, `anatomy.LEG`): 1 is the elbow or knee, 2 the
+    wrist or ankle."""
 
     top: Garment
     bottom: Garment
@@ -119,11 +120,11 @@ class Outfit:
     neck_depth: float  # metres
     kind: str  # "trousers", "skirt", "dress"
     hem: float  # where trousers, skirt or dress end
-    flare: float  # how much wider a skirt gets towards its hem
+    flare: float  # widening of a skirt towards its hem
     waist: float  # metres above the crotch
     tucked: bool
     belt: FloatArray | None
-    top_looseness: float  # metres the cloth stands off the body
+    top_looseness: float  # metres between cloth and body
     bottom_looseness: float
     shoe: FloatArray
     shoe_sole: FloatArray
@@ -135,8 +136,8 @@ class Outfit:
 class Identity:
     seed: int
     male: bool
-    shape: FloatArray  # coefficients of the body's shape
-    face_shape: FloatArray  # coefficients of the face's shape
+    shape: FloatArray  # shape coefficients of the body, standard deviations
+    face_shape: FloatArray  # shape coefficients of the face, standard deviations
     stature: float  # metres
     skin: FloatArray
     hair: Hair
@@ -145,7 +146,7 @@ class Identity:
 
 
 def check_held_out(first_seed: int) -> None:
-    """Refuse to measure on people of the training data: UsageError."""
+    """Raise UsageError for a seed of the training data."""
     if first_seed < FIRST_EVALUATION_SEED:
         raise UsageError(
             f"--seed {first_seed}: people below {FIRST_EVALUATION_SEED} are training data and prove nothing; "
@@ -154,8 +155,7 @@ def check_held_out(first_seed: int) -> None:
 
 
 def identity_from_seed(seed: int) -> Identity:
-    """The person of `seed`. Seeds from `FIRST_EVALUATION_SEED` on use body shapes that no training person
-    has."""
+    """The identity of `seed`; from `FIRST_EVALUATION_SEED` on, with a body shape that no training person has."""
     if seed < 0:
         raise UsageError(f"A person's seed must not be negative, but {seed} was given.")
     generator = np.random.default_rng([seed, 1])
@@ -240,7 +240,7 @@ def draw_face(generator: np.random.Generator, male: bool, skin: FloatArray, hair
 
 
 def draw_colour(generator: np.random.Generator) -> FloatArray:
-    """A cloth's colour: half of them neutral, the others any hue."""
+    """A colour of cloth: neutral half of the time, otherwise any hue."""
     if generator.random() < 0.5:
         return np.clip(
             CLOTH_NEUTRALS[generator.integers(len(CLOTH_NEUTRALS))] * generator.uniform(0.85, 1.1), 0.03, 0.97
@@ -250,7 +250,7 @@ def draw_colour(generator: np.random.Generator) -> FloatArray:
 
 def draw_garment(generator: np.random.Generator, shares: tuple[float, ...]) -> Garment:
     colour, second = draw_colour(generator), draw_colour(generator)
-    while np.abs(colour - second).max() < 0.15:  # a pattern has to show
+    while np.abs(colour - second).max() < 0.15:  # the pattern must be visible
         second = draw_colour(generator)
     cells = generator.random((int(generator.integers(3, 8)),) * 2 + (1,))
     third = draw_colour(generator)

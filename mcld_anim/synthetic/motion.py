@@ -1,4 +1,4 @@
-"""Poses and movements: random poses, key-pose dances with rhythm, walking and turning."""
+"""Poses of the synthetic body: joint angles, random poses and walking."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from mcld_anim.core.errors import UsageError
 SIDED = ("arm_raise", "arm_forward", "elbow", "wrist", "leg_forward", "leg_out", "knee", "foot", "curl")
 CENTRAL = ("turn", "twist", "bend", "lean", "head_yaw", "head_pitch", "head_roll", "rise")
 ANGLES = frozenset([f"{name}.{side}" for name in SIDED for side in "LR"] + list(CENTRAL))
-ARMS_DOWN = -0.62  # arm_raise of hanging arms; 0 is the rest pose, arms half raised to the sides
+ARMS_DOWN = -0.62
+"""`arm_raise` of hanging arms, radians; 0 is the rest pose, with arms half raised to the sides."""
 
 
 @dataclass(frozen=True)
 class Pose:
-    """Joint angles in radians by name; what is not named is 0, the rest pose. `rise` is in metres above the
-    ground.
+    """Joint angles in radians by name; missing ones are 0, the rest pose. `rise` is in metres above the ground.
 
     Per side ("L", "R"): arm_raise (sideways), arm_forward, elbow, wrist, leg_forward, leg_out, knee, foot,
     curl (fingers). Of the whole body: turn (to the body's left), twist, bend (forward), lean (to the right),
@@ -37,17 +37,17 @@ class Pose:
         return float(self.angles.get(name, 0.0))
 
     def blend(self, other: Pose, amount: float) -> Pose:
-        """This pose at `amount` 0, the other at 1, straight lines of the angles in between."""
+        """Linear interpolation of the angles: this pose at `amount` 0, the other at 1."""
         names = set(self.angles) | set(other.angles)
         return Pose({name: self[name] * (1 - amount) + other[name] * amount for name in names})
 
     def changed(self, **central: float) -> Pose:
-        """A copy with some of the whole body's angles set."""
+        """A copy with some of the whole-body angles set."""
         return Pose({**self.angles, **central})
 
 
 def bone_rotations(body: Body, pose: Pose) -> dict[int, FloatArray]:
-    """Rotation matrices (3, 3) by bone index, in the rest pose's axes, for `body.forward_kinematics`."""
+    """Rotation matrices (3, 3) by bone index, in the rest pose's axes, for `rig.forward_kinematics`."""
     turned: dict[str, FloatArray] = {"root": rotation("z", pose["turn"])}
     for side, outward in (("L", 1.0), ("R", -1.0)):
         raised, forward = pose[f"arm_raise.{side}"], pose[f"arm_forward.{side}"]
@@ -70,7 +70,7 @@ def bone_rotations(body: Body, pose: Pose) -> dict[int, FloatArray]:
 
 
 def finger_rotations(body: Body, side: str, curl: float) -> dict[str, FloatArray]:
-    """All fingers bent towards the palm by `curl` at each joint, the thumb by a third of it."""
+    """Rotations that bend all fingers towards the palm by `curl` at each joint, the thumb by a third of it."""
     across = body.joint(f"finger2-1.{side}") - body.joint(f"finger5-1.{side}")
     along = body.joint(f"finger3-1.{side}") - body.joint(f"hand.{side}")
     dorsal = np.cross(along, across)
@@ -85,7 +85,7 @@ def finger_rotations(body: Body, side: str, curl: float) -> dict[str, FloatArray
 
 
 def relaxed_pose(generator: np.random.Generator) -> Pose:
-    """Standing at ease, more or less facing the camera: how people stand for a photo."""
+    """A relaxed standing pose, roughly facing the camera, as in a portrait photo."""
     draw = generator.uniform
     angles: dict[str, float] = {
         "twist": draw(-0.12, 0.12),
@@ -112,7 +112,7 @@ def relaxed_pose(generator: np.random.Generator) -> Pose:
 
 
 def random_pose(generator: np.random.Generator) -> Pose:
-    """Any pose of a moving person, without a turn of the whole body."""
+    """A random pose of a moving person, without a turn of the whole body."""
     draw = generator.uniform
     angles: dict[str, float] = {}
     for side in "LR":
@@ -147,7 +147,7 @@ def random_pose(generator: np.random.Generator) -> Pose:
 
 
 def walking_pose(phase: float) -> Pose:
-    """One moment of a walk; `phase` counts steps with each foot, a whole number is the same moment again."""
+    """The pose of a walk at `phase`, in cycles: whole numbers give the same pose."""
     angles: dict[str, float] = {"twist": 0.12 * np.sin(2 * np.pi * phase)}
     for side, offset in (("L", 0.0), ("R", 0.5)):
         swing = np.sin(2 * np.pi * (phase + offset))

@@ -1,4 +1,4 @@
-"""A person: rest geometry made once from a seed, then posed and rendered with exact IUV."""
+"""A synthetic person: rest geometry built once from a seed, then posed and rendered with exact IUV."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from mcld_anim.body.rig import (
 from mcld_anim.core.errors import UsageError
 from mcld_anim.synthetic.anatomy import EAR, FIELD_COLUMNS, FOOT, HEAD, LEG, Z, anatomy
 from mcld_anim.synthetic.appearance import body_albedo, clothing_masks, hair_colour, hair_cover, skirt_albedo
-from mcld_anim.synthetic.hanging import BODY, CLOTH, HAIR, Hanging, hanging_parts, ramp
+from mcld_anim.synthetic.hanging import BODY, CLOTH, HAIR, HangingSurface, hanging_parts, ramp
 from mcld_anim.synthetic.identity import Identity, identity_from_seed
 from mcld_anim.synthetic.motion import Pose, bone_rotations
 from mcld_anim.synthetic.scene import Light, View
@@ -33,16 +33,15 @@ Picture = NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class Rendering:
-    """`picture` uint8 (S, S, 3) RGB and `iuv` uint8 (S, S, 3) in the order I, U, V of the body at each
-    pixel's centre."""
+    """A picture and its exact IUV."""
 
-    picture: Picture
-    iuv: Picture
+    picture: Picture  # uint8 (S, S, 3) RGB
+    iuv: Picture  # uint8 (S, S, 3): I, U, V of the body at each pixel's centre
 
 
 @dataclass(frozen=True)
 class Person:
-    """Rest geometry of one person: the body's vertices first, then those of hanging hair and cloth."""
+    """Rest geometry of one person: the body's vertices first, then those of the hanging parts."""
 
     identity: Identity
     vertices: FloatArray  # (N, 3) float32
@@ -50,17 +49,16 @@ class Person:
     weights: FloatArray  # (N, B) float32
     faces: IntArray  # (M, 3) int32, the body's first
     kinds: NDArray[np.uint8]  # (M,) hanging.BODY, HAIR or CLOTH
-    fields: FloatArray  # (N, 11) float32; of hanging parts only the first two columns, their material
-    touching: sparse.csr_matrix  # (N, M) for vertex normals
+    fields: FloatArray  # (N, 11) float32; hanging parts use only the first two columns, for their material
+    touching: sparse.csr_matrix  # (N, M) incidence of vertices and faces, for vertex normals
 
     @staticmethod
     def from_seed(seed: int) -> Person:
-        """The person of `seed`; the same seed gives the same bytes everywhere."""
+        """The person of `seed`; the same seed gives the same bytes on every machine."""
         return person_of(identity_from_seed(seed))
 
     def posed(self, pose: Pose) -> FloatArray:
-        """Vertices (N, 3) float32 in `pose`, feet on the ground, the middle of the standing body at height
-        0."""
+        """Vertices (N, 3) float32 in `pose`: feet on the ground, height 0 at half the standing stature."""
         turned, shift = forward_kinematics(self.joints, load_body().parents, bone_rotations(load_body(), pose))
         vertices = skin(self.vertices, self.weights, turned, shift)
         lowest = vertices[: len(anatomy().field), 2].min()
@@ -75,7 +73,7 @@ def body_incidence() -> sparse.csr_matrix:
 
 
 def person_of(identity: Identity) -> Person:
-    """Rest geometry of an identity."""
+    """The rest geometry of an identity."""
     body = load_body()
     vertices, joints = body.rest(identity.shape, identity.face_shape)
     scale = np.float32(identity.stature / (vertices[:, 2].max() - vertices[:, 2].min()))
@@ -86,7 +84,7 @@ def person_of(identity: Identity) -> Person:
 
 
 def dress(body: Body, identity: Identity, vertices: FloatArray) -> FloatArray:
-    """Push the skin out by the thickness of clothes, shoes and hair."""
+    """Displace the skin outwards by the thickness of clothes, shoes and hair."""
     field, outfit, hair = anatomy().field, identity.outfit, identity.hair
     top, bottom, _ = clothing_masks(outfit, field)
     push = top * outfit.top_looseness * (0.4 + 0.6 * ramp(0.15, -0.35, field[:, Z] - anatomy().shoulder))
@@ -108,7 +106,7 @@ def dress(body: Body, identity: Identity, vertices: FloatArray) -> FloatArray:
 
 
 def flatten_ears(vertices: FloatArray, field: FloatArray) -> FloatArray:
-    """Ears pressed to the head, as they are under hair that covers them."""
+    """Press the ears to the head, as under hair that covers them."""
     scalp = (field[:, HEAD] > 0.6) & (np.abs(field[:, Z] - anatomy().eye[2] - 0.045) < 0.02)
     limit = np.abs(vertices[scalp, 0]).max()
     ear = field[:, EAR] > 0.2
@@ -116,8 +114,10 @@ def flatten_ears(vertices: FloatArray, field: FloatArray) -> FloatArray:
     return np.concatenate([x[:, None], vertices[:, 1:]], 1)
 
 
-def assemble(body: Body, identity: Identity, vertices: FloatArray, joints: FloatArray, parts: list[Hanging]) -> Person:
-    """Join the body and the hanging parts into one mesh."""
+def assemble(
+    body: Body, identity: Identity, vertices: FloatArray, joints: FloatArray, parts: list[HangingSurface]
+) -> Person:
+    """Combine the body and its hanging parts into one mesh."""
     faces, kinds = [body.faces], [np.full(len(body.faces), BODY)]
     points, weights, fields = [vertices], [body.weights], [anatomy().field]
     for part in parts:
@@ -130,7 +130,7 @@ def assemble(body: Body, identity: Identity, vertices: FloatArray, joints: Float
         fields.append(field)
     all_faces = np.concatenate(faces).astype(np.int32)
     count = sum(len(piece) for piece in points)
-    # One winding of the two-sided parts gives their normals; the other would cancel it.
+    # Only one winding of the two-sided parts counts for normals; the other would cancel it.
     one_sided = np.concatenate([body.faces, *(face[: len(face) // 2] for face in faces[1:])])
     touching = incidence(one_sided, count)
     return Person(
@@ -146,7 +146,7 @@ def assemble(body: Body, identity: Identity, vertices: FloatArray, joints: Float
 
 
 def one_sided_faces(person: Person) -> IntArray:
-    """The triangles that `person.touching` counts: the body's, and one winding of each hanging part."""
+    """The triangles of `person.touching`: the body's, and one winding of each hanging part."""
     pieces = [person.faces[person.kinds == BODY]]
     for kind in (HAIR, CLOTH):
         piece = person.faces[person.kinds == kind]
@@ -163,8 +163,10 @@ def render(
     size: int = 256,
     supersample: int = 2,
 ) -> Rendering:
-    """Picture and IUV of a person. `background` is (size, size, 3) float in [0, 1]; `supersample` 1 is
-    faster, jagged."""
+    """Picture and IUV of a person. `background` is (size, size, 3) float in [0, 1].
+
+    `supersample` is the number of samples per pixel along each axis; 1 is faster, with aliased edges.
+    """
     if background.shape != (size, size, 3):
         raise UsageError(f"The background is {background.shape}, but a picture of {size} needs ({size}, {size}, 3).")
     if supersample < 1:
@@ -202,8 +204,7 @@ def shade_picture(
 
 
 def surface_albedo(person: Person, kinds: NDArray[np.uint8], field: FloatArray, normals: FloatArray) -> FloatArray:
-    """Colour (n, 3) of visible points by kind of surface; normals of two-sided surfaces turn to the camera,
-    in place."""
+    """Colour (n, 3) of visible points by kind of surface; flips two-sided surfaces' normals to the camera, in place."""
     hanging = np.flatnonzero(kinds != BODY)
     if len(hanging) == 0:
         return body_albedo(person.identity, field)
@@ -218,7 +219,7 @@ def surface_albedo(person: Person, kinds: NDArray[np.uint8], field: FloatArray, 
 
 
 def shrink(picture: FloatArray, factor: int) -> FloatArray:
-    """Mean over blocks of `factor` x `factor` pixels."""
+    """Downsample by the mean over blocks of `factor` x `factor` pixels."""
     rows = picture[::factor].copy()
     for k in range(1, factor):
         rows += picture[k::factor]
@@ -229,8 +230,8 @@ def shrink(picture: FloatArray, factor: int) -> FloatArray:
 
 
 def interpolate(values: FloatArray, corner: IntArray, weight: FloatArray) -> FloatArray:
-    """Values (n, columns) at points given by their triangle's corners (n, 3) and barycentric coordinates (n,
-    3)."""
+    """Vertex values interpolated at points (n, columns), given their triangles' corners (n, 3) and barycentric
+    coordinates (n, 3)."""
     return (
         values[corner[:, 0]] * weight[:, :1]
         + values[corner[:, 1]] * weight[:, 1:2]
@@ -239,8 +240,7 @@ def interpolate(values: FloatArray, corner: IntArray, weight: FloatArray) -> Flo
 
 
 def draw_iuv(vertices: FloatArray, view: View, size: int) -> Picture:
-    """IUV (size, size, 3) uint8 of the body alone at each pixel's centre; `vertices` begin with the
-    body's."""
+    """IUV (size, size, 3) uint8 of the body alone at each pixel's centre; the body's `vertices` come first."""
     body = load_body()
     index, barycentric = rasterize(view.project(vertices[: len(anatomy().field)], size), body.faces, size, size)
     seen = index >= 0

@@ -1,4 +1,4 @@
-"""A contact sheet of one person."""
+"""Contact sheet of one person."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ PREVIEW_VIEWS = 5
 
 
 def iuv_colours(iuv: Picture) -> Picture:
-    """IUV (S, S, 3) as colours: part number in red (spread over its range), U in green, V in blue."""
+    """IUV (S, S, 3) as colours: part number in red (scaled by 10), U in green, V in blue."""
     colours = iuv.copy()
     colours[..., 0] *= 10
     return colours
 
 
 def preview_sheet(seed: int, size: int = 256) -> Picture:
-    """uint8 (3 * size, 5 * size, 3) RGB: photos, their IUV below, close-ups of the head below those."""
+    """Contact sheet, uint8 (3 * size, 5 * size, 3) RGB: rows of photos, their IUVs, and close-ups of the head."""
     person = Person.from_seed(seed)
     views = render_views(person, PREVIEW_VIEWS, size)
     faces, _ = render_face_views(person, np.random.default_rng([seed, 5]), PREVIEW_VIEWS, size)

@@ -1,4 +1,4 @@
-"""The sample photo and the sample dance that come with the project."""
+"""The sample photo and sample dance that come with the project."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from mcld_anim.synthetic.scene import Light, View, draw_background
 from mcld_anim.synthetic.views import fit_view
 
 SAMPLE_SIZE = 512
-# Neither is in the data that the embedded models were trained on (seeds 0 to 1999).
+# Neither person is in the training data of the embedded models (seeds 0 to 1999).
 PHOTO_SEED = 100_004
 DANCER_SEED = 100_020
 DANCE_SECONDS = 3
@@ -38,7 +38,7 @@ def write_samples(folder: Path) -> list[Path]:
 
 
 def sample_photo(seed: int = PHOTO_SEED, size: int = SAMPLE_SIZE) -> Picture:
-    """A person in full, from the front, before a light wall: uint8 (size, size, 3) RGB."""
+    """A full-length front view in front of a light wall: uint8 (size, size, 3) RGB."""
     person = Person.from_seed(seed)
     pose = Pose(
         {
@@ -59,7 +59,7 @@ def sample_photo(seed: int = PHOTO_SEED, size: int = SAMPLE_SIZE) -> Picture:
 
 
 def sample_dance(seed: int = DANCER_SEED, seconds: float = DANCE_SECONDS, size: int = SAMPLE_SIZE) -> list[Picture]:
-    """Frames of a dance at `FRAMES_PER_SECOND`, one camera for all of them."""
+    """Frames of a dance at `FRAMES_PER_SECOND`, from one fixed camera."""
     person = Person.from_seed(seed)
     poses = [dance_pose(number / FRAMES_PER_SECOND) for number in range(round(seconds * FRAMES_PER_SECOND))]
     everywhere = np.concatenate([person.posed(pose)[::8] for pose in poses])

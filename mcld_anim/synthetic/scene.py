@@ -9,27 +9,27 @@ import numpy as np
 from mcld_anim.body.rig import FloatArray, rotation
 from mcld_anim.synthetic.identity import hsv
 
-CAMERA_DISTANCE = 4.0  # metres: about where a full-length photo is taken from
-FRAME_HEIGHT = 1.9  # metres seen at that distance with zoom 1
+CAMERA_DISTANCE = 4.0  # metres; typical of a full-length photo
+FRAME_HEIGHT = 1.9  # height of the frame at that distance and zoom 1, metres
 BACKGROUNDS = ("plain", "gradient", "floor", "structured")
 BACKGROUND_SHARES = (0.45, 0.35, 0.15, 0.05)
 
 
 @dataclass(frozen=True)
 class View:
-    """Where the camera is and what it frames. Metres and radians; the body's middle is at height 0."""
+    """Camera position and framing, in metres and radians; the body's middle is at height 0."""
 
-    yaw: float = 0.0  # the camera goes around the body, which seems to turn to its left
+    yaw: float = 0.0  # the camera orbits the body, which appears to turn to its left
     pitch: float = 0.0
     zoom: float = 1.0  # 1 frames FRAME_HEIGHT metres
-    x: float = 0.0  # what is in the middle of the frame
+    x: float = 0.0  # position of the frame's centre
     z: float = 0.0
 
     def rotation(self) -> FloatArray:
         return rotation("x", self.pitch) @ rotation("z", self.yaw)
 
     def project(self, vertices: FloatArray, size: int) -> FloatArray:
-        """(V, 3) float32 for `raster.rasterize`: x to the right and y down in pixels of a `size` frame,
+        """Projected vertices (V, 3) float32 for `raster.rasterize`: x right, y down, in pixels of a `size` frame, and
         distance."""
         seen = vertices @ self.rotation().T.astype(np.float32)
         distance = CAMERA_DISTANCE + seen[:, 1]
@@ -40,8 +40,7 @@ class View:
 
 @dataclass(frozen=True)
 class Light:
-    """One lamp and light from everywhere; `direction` (x, y, z) points from the body to the lamp, camera at
-    -y."""
+    """One lamp and ambient light; `direction` (x, y, z) points from the body to the lamp, and the camera is at -y."""
 
     direction: tuple[float, float, float] = (0.35, -0.8, 0.5)
     ambient: float = 0.55
@@ -51,7 +50,7 @@ class Light:
         """Brightness (n, 3) for unit normals (n, 3) in camera axes."""
         towards = np.array(self.direction, np.float32)
         towards /= np.linalg.norm(towards)
-        # Half-Lambert for a part of the lamp's light: soft, as in a studio.
+        # Part of the lamp's light is half-Lambert: soft, as in a studio.
         facing = normals @ towards
         lamp = 0.6 * np.clip(facing, 0, 1) + 0.4 * (0.5 * facing + 0.5) ** 2
         rim = 0.12 * np.clip(1 + normals[:, 1], 0, 1) ** 3  # surfaces seen edge-on are a little darker
@@ -69,8 +68,7 @@ def draw_light(generator: np.random.Generator) -> Light:
 
 
 def draw_background(generator: np.random.Generator, size: int, kind: str | None = None) -> FloatArray:
-    """A background (size, size, 3) float32 in [0, 1]; its kind is drawn by `BACKGROUND_SHARES` unless
-    given."""
+    """A background (size, size, 3) float32 in [0, 1]; `kind` is drawn by `BACKGROUND_SHARES` unless given."""
     kind = kind or str(generator.choice(BACKGROUNDS, p=BACKGROUND_SHARES))
     if generator.random() < 0.8:
         base: FloatArray = np.clip(generator.uniform(0.55, 0.97) + generator.normal(0, 0.025, 3), 0, 0.98)

@@ -1,4 +1,4 @@
-"""How one person's pictures are drawn: which poses, framings, light and background."""
+"""Random pictures of one person: pose, framing, light and background."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from mcld_anim.synthetic.motion import Pose, random_pose, relaxed_pose, walking_
 from mcld_anim.synthetic.person import Person, Rendering, render
 from mcld_anim.synthetic.scene import FRAME_HEIGHT, Light, View, draw_background, draw_light
 
-SOURCE_VIEWS = 2  # the first views of a person are photos as a user would give
-FULL_BODY_HEIGHT = (0.85, 0.92)  # of the frame
+SOURCE_VIEWS = 2  # number of leading views that look like a user's source photo
+FULL_BODY_HEIGHT = (0.85, 0.92)  # range of a standing body's height, as a fraction of the frame
 HALF_BODY_SHARE = 0.25
 FRONTAL_SHARE = 0.70
 WALK_SHARE = 0.15
 OTHER_LIGHT_SHARE = 0.15
-EDGE = 0.02  # of the frame kept free around a body that shall be seen in full
+EDGE = 0.02  # margin around a full-length body, as a fraction of the frame
 
 
 @dataclass(frozen=True)
@@ -30,10 +30,9 @@ class Shot:
 
 
 def fit_view(vertices: FloatArray, view: View, height: float, share: float) -> View:
-    """`view` moved and zoomed so that a body standing `height` metres tall fills `share` of the frame, all
-    inside.
+    """`view` shifted and zoomed so that a standing body `height` metres tall fills `share` of the frame.
 
-    A pose that is taller or wider than the frame is framed wider.
+    If the pose itself does not fit, the view is zoomed out until it does.
     """
     seen = replace(view, zoom=1.0, x=0.0, z=0.0).project(vertices, 1)
     low, high = seen[:, :2].min(0), seen[:, :2].max(0)
@@ -46,8 +45,7 @@ def fit_view(vertices: FloatArray, view: View, height: float, share: float) -> V
 
 
 def draw_shot(person: Person, generator: np.random.Generator, index: int, light: Light) -> Shot:
-    """View `index` of a person: the first `SOURCE_VIEWS` relaxed and from the front, the others in any
-    pose."""
+    """View `index` of a person: relaxed and frontal for the first `SOURCE_VIEWS`, otherwise in any pose."""
     source = index < SOURCE_VIEWS
     if source:
         pose = relaxed_pose(generator)
@@ -63,7 +61,7 @@ def draw_shot(person: Person, generator: np.random.Generator, index: int, light:
     if half_body and index > 0:
         stature = person.identity.stature
         zoom, above = generator.uniform(1.5, 2.1), generator.uniform(-0.03, 0.10)
-        # The top of the head stays near the frame's top.
+        # The top of the head stays near the top of the frame.
         middle = stature / 2 + above - 0.5 * FRAME_HEIGHT / zoom
         view = View(view.yaw, view.pitch, zoom, view.x + generator.uniform(-0.05, 0.05), middle)
     if index > 0 and generator.random() < OTHER_LIGHT_SHARE:
@@ -72,8 +70,7 @@ def draw_shot(person: Person, generator: np.random.Generator, index: int, light:
 
 
 def draw_shots(person: Person, first: int, count: int) -> list[Shot]:
-    """Views `first` to `first + count - 1` of a person, drawn from the person's seed: view i is view i in any
-    range."""
+    """Views `first` to `first + count - 1` of a person, from its seed; view i does not depend on the range."""
     seed = person.identity.seed
     light = draw_light(np.random.default_rng([seed, 3]))
     return [
@@ -83,12 +80,12 @@ def draw_shots(person: Person, first: int, count: int) -> list[Shot]:
 
 
 def person_background(person: Person, size: int) -> FloatArray:
-    """The background (size, size, 3) in [0, 1] before which a person is always seen."""
+    """The background (size, size, 3) in [0, 1] of all pictures of a person."""
     return draw_background(np.random.default_rng([person.identity.seed, 2]), size)
 
 
 def render_views(person: Person, count: int, size: int, supersample: int = 2) -> list[Rendering]:
-    """The first `count` pictures of a person before one background."""
+    """The first `count` pictures of a person, with one background."""
     background = person_background(person, size)
     return [
         render(person, shot.pose, shot.view, shot.light, background, size, supersample)

@@ -1,13 +1,14 @@
-"""The paper's ablation at small scale: the same training with fewer conditions, or all of them concatenated.
+"""The paper's ablation at small scale: the same training with fewer conditions, or with all of them concatenated.
 
-Each variant is trained from nothing for the same budget on the same people, then measured on held-out ones. The
-detail decoder is left out, and so is the hint if asked for: both hand the source's pixels on past the conditions.
+Each variant is trained from scratch, with the same budget and on the same people, and measured on held-out people. The
+detail decoder is left out, and so is the hint on request: both pass the source's pixels around the conditions.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -22,7 +23,9 @@ from mcld_anim.options.load import to_mapping
 from mcld_anim.options.model import Aggregation, Condition, ModelOptions, load_model_options
 from mcld_anim.pose.backends import load_pose_backend
 from mcld_anim.source.face import load_face_backend
-from mcld_anim.train.diffusion import TRAINED_PARTS, DiffusionTask, DiffusionTraining, load_examples
+from mcld_anim.synthetic.identity import FIRST_EVALUATION_SEED
+from mcld_anim.train.diffusion import TRAINED_PARTS, DiffusionTask, DiffusionTrainingOptions, load_examples
+from mcld_anim.train.from_config import BudgetOptions, load_training_options
 from mcld_anim.train.loop import description, device_of, train
 from mcld_anim.train.parts import load_into
 
@@ -32,12 +35,41 @@ VARIANTS: dict[str, tuple[tuple[Condition, ...], Aggregation]] = {
     "B5": (("image", "texture"), "mfca"),
     "full": (("image", "texture", "face"), "mfca"),
 }
-"""Named as in the paper's table 3: conditions, and how they are aggregated."""
-FIGURES = ("psnr", "ssim", "person_psnr", "person_ssim", "face_similarity", "right_person_rate")
+"""Conditions and their aggregation, by the variant's name in table 3 of the paper."""
+COLUMNS = ("psnr", "ssim", "person_psnr", "person_ssim", "face_similarity", "right_person_rate")
+"""Metrics of `synth eval` that the table shows."""
+
+
+@dataclass(frozen=True)
+class AblationOptions:
+    """What `train ablation` trains and measures."""
+
+    data: Path  # shards of `synth data`
+    prepared: Path  # people of `train prepare`
+    vae: Path  # autoencoder weights the people were prepared with
+    output: Path  # one folder per variant
+    config: str = "tiny_ablation"
+    budget: BudgetOptions = field(default_factory=BudgetOptions)  # of each variant
+    variants: tuple[str, ...] = tuple(VARIANTS)
+    hint: bool = True  # whether the Pose Guider gets the UV warp
+    sampling_steps: int | None = None  # for the measurement; None: the model's
+    people: int = 8  # held-out people
+    poses: int = 8  # held-out poses of each
+    first_seed: int = FIRST_EVALUATION_SEED
+
+    def __post_init__(self) -> None:
+        unknown = sorted(set(self.variants) - set(VARIANTS))
+        if unknown:
+            raise UsageError(f"unknown variant {unknown[0]!r}; there are {', '.join(VARIANTS)}")
+        self.evaluation()
+
+    def evaluation(self) -> EvaluationOptions:
+        """The held-out measurement, without the clips and with the fewest close-ups: the table shows neither."""
+        return EvaluationOptions(self.people, self.poses, self.first_seed, identities=2, clips=0)
 
 
 def variant_options(model: ModelOptions, name: str, hint: bool, steps: int | None = None) -> ModelOptions:
-    """The model with a variant's conditions and without detail decoder, sampled in `steps` steps if given."""
+    """The model with a variant's conditions and no detail decoder; `steps` replaces its number of sampling steps."""
     conditions, aggregation = VARIANTS[name]
     pose_guider = model.pose_guider if hint else dataclasses.replace(model.pose_guider, hint="none")
     return dataclasses.replace(
@@ -52,36 +84,28 @@ def variant_options(model: ModelOptions, name: str, hint: bool, steps: int | Non
 
 
 def run_ablation(
-    options: DiffusionTraining,
-    data: Path,
-    prepared: Path,
-    vae: Path,
-    output: Path,
-    measured: EvaluationOptions,
-    hint: bool = True,
-    variants: Sequence[str] | None = None,
-    steps: int | None = None,
-    on_log: Callable[[str], None] = lambda line: None,
+    options: AblationOptions, on_log: Callable[[str], None] = lambda line: None
 ) -> dict[str, dict[str, float]]:
-    """Train and measure every variant, or those named; figures by variant.
+    """Train and measure the variants; returns metrics by variant.
 
-    A variant whose training ended is only measured: variants that several processes trained side by side make one
-    table in a last call. Raises UsageError for an unknown variant, and where `output` holds other options' trainings.
+    A variant whose training is complete is only measured. Several processes can therefore train one variant each, and
+    a final call makes the table. Raises UsageError if `output` holds trainings with other options. Sets the CPU threads
+    of this process.
     """
-    unknown = sorted(set(variants or ()) - set(VARIANTS))
-    if unknown:
-        raise UsageError(f"unknown variant {unknown[0]!r}; there are {', '.join(VARIANTS)}")
-    figures = {}
-    for name in variants or VARIANTS:
-        folder = output / name
+    torch.set_num_threads(options.budget.threads)
+    training = load_training_options(DiffusionTrainingOptions, options.config, options.budget)
+    evaluation = options.evaluation()
+    metrics = {}
+    for name in options.variants:
+        folder = options.output / name
         folder.mkdir(parents=True, exist_ok=True)
-        model = variant_options(load_model_options(options.model), name, hint, steps)
+        model = variant_options(load_model_options(training.model), name, options.hint, options.sampling_steps)
         path = folder / "model.yaml"
         if path.exists() and dataclasses.replace(load_model_options(path), sampling=model.sampling) != model:
             raise UsageError(f"{folder} was begun with another model or hint: use the same ones or another --output")
         path.write_text(yaml.safe_dump(to_mapping(model)), encoding="utf-8")
-        variant = dataclasses.replace(options, model=str(path))
-        people, autoencoder = load_examples(variant, vae, data, prepared, None, None)
+        variant = dataclasses.replace(training, model=str(path))
+        people, autoencoder = load_examples(variant, options.vae, options.data, options.prepared, None, None)
         task = DiffusionTask(variant, people, autoencoder)
         result = train(
             task,
@@ -91,9 +115,9 @@ def run_ablation(
             describe=description(variant),
             on_log=lambda line, name=name: on_log(f"{name} {line}"),  # type: ignore[misc]
         )
-        found = evaluate(load_variant(model, vae, result.weights, device_of(task.network)), measured)
-        figures[name] = {figure: found[figure] for figure in FIGURES if figure in found}
-    return figures
+        measured = evaluate(evaluation, load_variant(model, options.vae, result.weights, device_of(task.network)))
+        metrics[name] = {column: measured[column] for column in COLUMNS if column in measured}
+    return metrics
 
 
 def load_variant(model: ModelOptions, vae: Path, weights: Path, device: torch.device) -> LoadedModels:
@@ -105,11 +129,11 @@ def load_variant(model: ModelOptions, vae: Path, weights: Path, device: torch.de
     return LoadedModels(mcld, load_pose_backend("tiny", device), load_face_backend("tiny", device), {})
 
 
-def as_table(figures: dict[str, dict[str, float]]) -> str:
-    """The figures as a Markdown table, a row per variant."""
-    names = [name for name in FIGURES if any(name in row for row in figures.values())]
+def as_table(metrics: dict[str, dict[str, float]]) -> str:
+    """The metrics as a Markdown table, one row per variant."""
+    names = [name for name in COLUMNS if any(name in row for row in metrics.values())]
     lines = ["| variant | " + " | ".join(names) + " |", "|---" * (len(names) + 1) + "|"]
-    for variant, row in figures.items():
+    for variant, row in metrics.items():
         values = [f"{row[name]:.3f}" if name in row else "" for name in names]
         lines.append(f"| {variant} | " + " | ".join(values) + " |")
     return "\n".join(lines)

@@ -1,7 +1,7 @@
 """Training of the latent autoencoder on crops of rendered people.
 
-The loss is a person-weighted L1 and L2 distance plus the L1 distance of the gradients at two scales, and a small
-KL term (Kingma and Welling 2014; its weight as in Rombach et al. 2022 is small, so that detail survives).
+The loss is a person-weighted L1 and L2 distance, the L1 distance of the gradients at two scales, and a KL term
+(Kingma and Welling 2014) with a small weight, as in Rombach et al. 2022, so that detail survives.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from mcld_anim.options.model import LATENT_STRIDE, load_model_options
 from mcld_anim.train.loop import LoopOptions, device_of
 from mcld_anim.train.views import PeopleViews, ViewsOptions
 
-LEAST_SHOWN = 0.1
-"""Of a patch that must show the person for the patch to count among those of the linear code."""
+MIN_COVERAGE = 0.1
+"""Fraction of a patch that must show the person for the patch to count in the principal components."""
 
 
 @dataclass(frozen=True)
-class AutoencoderTraining:
-    """Everything a training of the autoencoder depends on."""
+class AutoencoderTrainingOptions:
+    """Options of the autoencoder's training."""
 
     model: str = "tiny"
     """Model configuration (name or path) whose `vae` is trained."""
@@ -37,22 +37,22 @@ class AutoencoderTraining:
     crop: int = 128
     """Side of the square training crops, in pixels."""
     head_crops: float = 0.3
-    """Part of the crops that are centred near the head."""
+    """Fraction of the crops centred near the head."""
     person_weight: float = 3.0
     """Weight of a pixel inside the person; 1 outside."""
     gradient_weight: float = 0.5
     square_weight: float = 4.0
     kl_weight: float = 1e-4
-    """Per latent element, against losses averaged per pixel."""
+    """Weight of the KL divergence per latent element, relative to the loss averaged over pixels."""
     measured_views: int = 64
     linear_views: int = 300
-    """Views whose patches give the principal components, where the autoencoder has a linear shortcut."""
+    """Number of views whose patches give the principal components, if the autoencoder has a linear shortcut."""
 
 
 class AutoencoderTask:
-    """The autoencoder, its batches and its measures (a `train.loop.Task`)."""
+    """The autoencoder, its batches and its evaluation (a `train.loop.Task`)."""
 
-    def __init__(self, options: AutoencoderTraining, data: Path) -> None:
+    def __init__(self, options: AutoencoderTrainingOptions, data: Path) -> None:
         self.options = options
         self.views = PeopleViews(data, options.data)
         torch.manual_seed(options.loop.seed)
@@ -65,7 +65,7 @@ class AutoencoderTask:
     def loss(
         self, batch: tuple[Tensor, Tensor], rng: np.random.Generator, progress: float
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Reconstruction of one batch of crops from a sample of the posterior."""
+        """Loss of reconstructing one batch of crops from a posterior sample."""
         crops, masks = (planes.to(device_of(self.network)) for planes in batch)
         pictures, person = to_network(crops), masks.float()[:, None]
         posterior = self.vae.encode_posterior(pictures)
@@ -81,8 +81,8 @@ class AutoencoderTask:
         divergence = posterior.kl().mean() / posterior.mean[0].numel()
         with torch.no_grad():
             inside = psnr_inside(restored, pictures, person)
-        figures = {"distance": distance.detach(), "kl": divergence.detach(), "psnr_inside": inside}
-        return distance + self.options.kl_weight * divergence, figures
+        metrics = {"distance": distance.detach(), "kl": divergence.detach(), "psnr_inside": inside}
+        return distance + self.options.kl_weight * divergence, metrics
 
     def batch(self, rng: np.random.Generator, progress: float) -> tuple[Tensor, Tensor]:
         """Crops (B, crop, crop, 3) uint8 and person masks (B, crop, crop) bool."""
@@ -90,7 +90,7 @@ class AutoencoderTask:
         return torch.from_numpy(np.stack([p for p, _ in pairs])), torch.from_numpy(np.stack([m for _, m in pairs]))
 
     def _crop(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-        """One random crop around a point of the person, mirrored half of the time."""
+        """One random crop around a point on the person, mirrored half of the time."""
         picture, iuv = self.views.draw(rng)
         part, side = iuv[..., 0], self.options.crop
         wanted = np.isin(part, HEAD_PARTS) if rng.random() < self.options.head_crops else part > 0
@@ -106,7 +106,7 @@ class AutoencoderTask:
         return (picture[:, ::-1], mask[:, ::-1]) if rng.random() < 0.5 else (picture, mask)
 
     def evaluate(self, network: nn.Module) -> dict[str, float]:
-        """PSNR (dB) at full size on development people: inside the person, over the frame; latent deviation."""
+        """On development people at full size: PSNR (dB) inside the person and over the frame, latent deviation."""
         assert isinstance(network, LatentAutoencoder)
         self.views.refresh()
         pictures, iuv = self.views.development_views(self.options.measured_views)
@@ -121,15 +121,15 @@ class AutoencoderTask:
                 inside.append(float(psnr_inside(restored[one], batch[one], person[one])))
                 frame.append(float(psnr_inside(restored[one], batch[one], torch.ones_like(person[one]))))
             deviation.append(float(latents.std()))
-        figures = {"psnr_inside": inside, "psnr_frame": frame, "latent_std": deviation}
-        return {name: float(np.mean(values)) for name, values in figures.items()} | {
+        metrics = {"psnr_inside": inside, "psnr_frame": frame, "latent_std": deviation}
+        return {name: float(np.mean(values)) for name, values in metrics.items()} | {
             "people": float(len(self.views.training))
         }
 
     def export(self, network: nn.Module) -> tuple[dict[str, Tensor], dict[str, object]]:
-        """Weights whose latents have mean 0 per channel, and deviation 1 in all, over the development views.
+        """Weights whose latents, over the development views, have mean 0 per channel and standard deviation 1 overall.
 
-        One deviation for all channels keeps their proportions: a linear code's first components stay the largest.
+        All channels share one scale, which keeps their proportions: a linear code's first components stay the largest.
         """
         assert isinstance(network, LatentAutoencoder)
         pictures, _ = self.views.development_views(self.options.measured_views)
@@ -142,17 +142,17 @@ class AutoencoderTask:
 
 
 def principal_components(views: PeopleViews, count: int, view_count: int) -> tuple[Tensor, Tensor]:
-    """The first principal components of 8x8 patches that show the person, and the mean colour.
+    """The first principal components (count, 3, 8, 8) of 8x8 patches that show the person, and the mean colour (3,).
 
-    Components (count, 3, 8, 8) are scaled by deviation ** -0.5: half-way between latents whose errors are pixel
-    errors (no scaling) and latents of equal deviation (-1), where the finest detail would count as much as colour.
-    The mean is (3,). Pictures are taken in [-1, 1].
+    Components are scaled by standard deviation ** -0.5. That is half-way between latents whose errors are pixel errors
+    (no scaling) and latents of equal deviation (-1), where the finest detail would count as much as colour. Pixel
+    values are in [-1, 1].
     """
     rng = np.random.default_rng(0)
     patches = []
     for _ in range(view_count):
         picture, iuv = views.draw(rng)
-        shown = _patches((iuv[..., :1] > 0).astype(np.float32)).mean((1, 2, 3)) > LEAST_SHOWN
+        shown = _patches((iuv[..., :1] > 0).astype(np.float32)).mean((1, 2, 3)) > MIN_COVERAGE
         patches.append(_patches(picture.astype(np.float32) / 127.5 - 1.0)[shown])
     sample = np.concatenate(patches).astype(np.float64)
     mean = sample.mean((0, 2, 3))
@@ -175,10 +175,10 @@ def _patches(picture: np.ndarray) -> np.ndarray:
 
 
 def standardised(network: LatentAutoencoder, mean: Tensor, deviation: Tensor) -> dict[str, Tensor]:
-    """State dict of the same autoencoder with latents (z - mean) / deviation, per channel (C,).
+    """State dict of the same autoencoder with latents (z - mean) / deviation; mean and deviation per channel (C,).
 
-    The change is folded into the 1x1 convolutions on both sides of the latents. With them
-    moments' = (m - mean) / deviation for the posterior's mean, and - 2 log(deviation) for its log variance.
+    The change is folded into the 1x1 convolutions on both sides of the latents: the posterior's mean m becomes
+    (m - mean) / deviation, and its log variance is lowered by 2 log(deviation).
     """
     state = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     mean, deviation = mean / network.scaling_factor + network.shift, deviation / network.scaling_factor
@@ -203,7 +203,7 @@ def to_network(pictures: np.ndarray | Tensor) -> Tensor:
 def reconstruction_loss(
     restored: Tensor, wanted: Tensor, weight: Tensor, square_weight: float, gradient_weight: float
 ) -> Tensor:
-    """Weighted L1 + square_weight * L2 + gradient_weight * L1 of the gradients at two scales; a scalar."""
+    """Scalar loss: weighted L1 + square_weight * L2 + gradient_weight * L1 of the gradients at two scales."""
     error = restored - wanted
     total = (weight * (error.abs() + square_weight * error.square())).mean()
     for _ in range(2):
@@ -215,6 +215,6 @@ def reconstruction_loss(
 
 
 def psnr_inside(restored: Tensor, wanted: Tensor, mask: Tensor) -> Tensor:
-    """PSNR in dB of clamped pictures in [-1, 1] over the pixels of `mask` (B, 1, H, W), the batch pooled."""
+    """PSNR (dB) of clamped pictures in [-1, 1] over the pixels of `mask` (B, 1, H, W), pooled over the batch."""
     error = ((restored.clamp(-1, 1) - wanted).square() * mask).sum() / (3.0 * mask.sum()).clamp(min=1.0)
     return -10.0 * torch.log10(error.clamp(min=1e-10) / 4.0)

@@ -1,4 +1,4 @@
-"""The batches of a training in their order, made in between its steps or ahead of them by worker processes."""
+"""The batches of a training in order, made between its steps or ahead of them by worker processes."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from mcld_anim.core.errors import McldAnimError, UsageError
 
 MakeBatch = Callable[[np.random.Generator, float], Any]
-Order = tuple[list[int], float]
-"""What a batch is made from: the seed of its randomness, and the progress of the training in 0..1."""
+BatchRequest = tuple[list[int], float]
+"""Seed of a batch, and progress of the training in 0..1: all that the batch depends on."""
 BATCHES_AHEAD = 3
-"""That each worker has ready or is making."""
+"""Number of batches that each worker has ready or in progress."""
 
 
-def iterate_batches(make: MakeBatch, orders: Iterator[Order], workers: int) -> Iterator[tuple[list[int], Any]]:
-    """(seed, batch) of each of the `orders`, in their order.
+def iterate_batches(make: MakeBatch, requests: Iterator[BatchRequest], workers: int) -> Iterator[tuple[list[int], Any]]:
+    """(seed, batch) for each of the `requests`, in order.
 
-    With `workers`, that many processes are forked from this one and work ahead; each batch is the same as without
-    them, since it depends on its order alone, as long as the data on disk does not grow. Errors of this package are
-    raised here as they are. UsageError on Windows, which cannot fork.
+    `workers` processes are forked from this one and work ahead. Batches do not depend on the number of workers, as long
+    as the data on disk does not grow. This package's errors are re-raised unchanged. Raises UsageError on Windows,
+    which cannot fork.
     """
     if workers and "fork" not in multiprocessing.get_all_start_methods():
         raise UsageError(f"{workers} worker processes cannot be forked on this system: train with --workers 0")
     loader = DataLoader(
         _Batches(make),
         batch_size=None,
-        sampler=_Orders(orders),
+        sampler=_Requests(requests),
         num_workers=workers,
         collate_fn=_unchanged,
         worker_init_fn=_begin_worker,
@@ -45,27 +45,27 @@ def iterate_batches(make: MakeBatch, orders: Iterator[Order], workers: int) -> I
 
 
 class _Batches(Dataset[tuple[list[int], Any]]):
-    """Batches by their order."""
+    """Makes the batch of a request."""
 
     def __init__(self, make: MakeBatch) -> None:
         self.make = make
 
-    def __getitem__(self, order: Order) -> tuple[list[int], Any]:
-        seed, progress = order
+    def __getitem__(self, request: BatchRequest) -> tuple[list[int], Any]:
+        seed, progress = request
         try:
             return seed, self.make(np.random.default_rng(seed), progress)
-        except McldAnimError as error:  # as a value: the loader would wrap it in its traceback
+        except McldAnimError as error:  # returned, not raised: the loader would wrap it in its own traceback
             return seed, error
 
 
-class _Orders(Sampler[Order]):
-    """The orders, read one by one in the training's own process."""
+class _Requests(Sampler[BatchRequest]):
+    """The requests, read one by one in the training process."""
 
-    def __init__(self, orders: Iterable[Order]) -> None:
-        self.orders = orders
+    def __init__(self, requests: Iterable[BatchRequest]) -> None:
+        self.requests = requests
 
-    def __iter__(self) -> Iterator[Order]:
-        return iter(self.orders)
+    def __iter__(self) -> Iterator[BatchRequest]:
+        return iter(self.requests)
 
 
 def _unchanged(batch: Any) -> Any:
@@ -73,4 +73,4 @@ def _unchanged(batch: Any) -> Any:
 
 
 def _begin_worker(worker: int) -> None:
-    cv2.setNumThreads(0)  # one process per core; and OpenCV's pool of threads does not outlive a fork
+    cv2.setNumThreads(0)  # one process per core; OpenCV's thread pool does not survive a fork

@@ -1,6 +1,6 @@
-"""Varying rendered people for DensePose training: place in the frame, background, light, blur, noise.
+"""Augmentation of rendered people for DensePose training: placement, background, light, blur, noise.
 
-Picture and labels are warped to 256x256 alike, the labels by the nearest pixel.
+Picture and labels get the same warp to 256x256; labels are sampled by nearest neighbour.
 """
 
 from __future__ import annotations
@@ -14,48 +14,50 @@ from numpy.typing import NDArray
 
 from mcld_anim.core.arrays import HEAD_PARTS, Iuv, Picture
 from mcld_anim.pose.tiny_network import INPUT_SIZE
-from mcld_anim.synthetic.backdrops import Floats, blurred, random_colour, random_cut, smooth_noise
-from mcld_anim.train.dress import dressed
+from mcld_anim.synthetic.backdrops import Floats, blurred, random_colour, random_crop, smooth_noise
+from mcld_anim.train.clothes import dressed
 
 
 @dataclass(frozen=True)
 class BodyAugmentOptions:
-    """How far a view is varied. Angles in degrees, lengths as parts of the frame."""
+    """Strength of the augmentation. Fractions are of all samples; angles are in degrees, lengths in frame sides."""
 
     replaced_background: float = 0.6
-    """Part of the samples whose background is replaced."""
+    """Fraction with a replaced background."""
     small: float = 0.2
-    """Part of the samples with the person far away (0.2 to 0.7 of the rendered size)."""
+    """Fraction with a distant person (0.2 to 0.7 of the rendered size)."""
     close: float = 0.2
-    """Part of the samples that show the upper half or less (1.2 to 2.2 of the rendered size)."""
+    """Fraction that show the upper half of the body or less (1.2 to 2.2 of the rendered size)."""
     rotation: float = 8.0
+    """Standard deviation of the rotation, degrees."""
     shift: float = 0.1
+    """Largest shift from the frame's centre, frame sides, for people of about the rendered size."""
     empty: float = 0.08
-    """Part of the samples without anybody."""
+    """Fraction without a person."""
     companion: float = 0.15
-    """Part of the samples with a second person behind the first, labelled as well."""
+    """Fraction with a second person behind the first, also labelled."""
     hidden: float = 0.25
-    """Part of the samples where things stand before the person; what they hide is labelled as background."""
+    """Fraction with occluders in front of the person; what they hide is labelled as background."""
     backlight: float = 0.15
-    """Part of the samples where the person is darker than the scene behind (0.3 to 0.75 of its brightness)."""
+    """Fraction with a person darker than the scene behind (0.3 to 0.75 of its brightness)."""
     stained: float = 0.4
-    """Part of the samples whose skin and cloth get other colours and a pattern that no renderer drew."""
+    """Fraction whose skin and clothes get other colours and a pattern that the renderer never draws."""
     dressed: float = 0.35
-    """Part of the samples with other clothes on torso and arms (`train.dress`)."""
+    """Fraction with other clothes on torso and arms (`train.clothes`)."""
 
 
 @dataclass(frozen=True)
 class View:
-    """A rendered person: what was seen, its labels, and what moves before another background."""
+    """A rendered person: picture, labels, and the silhouette that moves to another background."""
 
     picture: Picture
     iuv: Iuv
-    seen: NDArray[np.bool_]  # (H, W): the person with skirt and loose hair
+    seen: NDArray[np.bool_]  # (H, W): the person including skirt and loose hair
 
 
 @dataclass(frozen=True)
 class _Layer:
-    """A person put somewhere in the frame."""
+    """A person placed in the frame."""
 
     colours: Floats  # (256, 256, 3), 0..255
     alpha: Floats  # (256, 256, 1)
@@ -69,7 +71,7 @@ def augment(
     backgrounds: list[Picture],
     companion: View | None = None,
 ) -> tuple[Picture, Iuv]:
-    """A varied picture (256, 256, 3) and its labels (256, 256, 3), order I, U, V; `companion` stands behind."""
+    """An augmented picture (256, 256, 3) and its labels (256, 256, 3), order I, U, V; `companion` stands behind."""
     matrix, scale = placement(view.iuv[..., 0], rng, options)
     person = _layer(view, matrix, scale, rng, options, backgrounds)
     replaced = scale < 0.85 or companion is not None or rng.random() < options.replaced_background
@@ -85,8 +87,8 @@ def augment(
     else:
         scene, labels = person.colours, person.labels
     if rng.random() < options.hidden:
-        thing = _background(backgrounds, rng) if rng.random() < 0.5 else random_colour(rng)
-        scene, labels = _hide(scene, labels, thing, rng)
+        occluder = _background(backgrounds, rng) if rng.random() < 0.5 else random_colour(rng)
+        scene, labels = _occlude(scene, labels, occluder, rng)
     return _camera(scene, rng), labels
 
 
@@ -98,7 +100,7 @@ def _layer(
     options: BodyAugmentOptions,
     backgrounds: list[Picture],
 ) -> _Layer:
-    """The view moved by `matrix`; the person's colours may change, those around it stay."""
+    """The view warped by `matrix`; only the person's colours may change."""
     size = (INPUT_SIZE, INPUT_SIZE)
     source = cv2.GaussianBlur(view.picture, (0, 0), 0.45 / scale) if scale < 0.7 else view.picture
     colours = cv2.warpAffine(source, matrix, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
@@ -109,34 +111,34 @@ def _layer(
     if rng.random() < options.dressed:
         values = dressed(values, np.asarray(labels, np.uint8), rng, backgrounds)
     if rng.random() < options.stained:
-        values += alpha * (_stained(values, rng) - values)
+        values += alpha * (_recoloured(values, rng) - values)
     if rng.random() < options.backlight:
         values *= 1 - alpha * np.float32(rng.uniform(0.25, 0.7))
     return _Layer(values, alpha, np.asarray(labels, np.uint8))
 
 
 def _over(scene: Floats, labels: Iuv, layer: _Layer) -> tuple[Floats, Iuv]:
-    """`layer` before the scene. Skirt and hair hide what is behind, too, though they have no label."""
+    """`layer` composited over the scene. Skirt and hair also hide what is behind them, although they have no label."""
     kept = np.where(layer.alpha > 0.5, np.uint8(0), labels)
     return scene + layer.alpha * (layer.colours - scene), np.where(layer.labels[..., :1] > 0, layer.labels, kept)
 
 
 def _beside(view: View, rng: np.random.Generator, options: BodyAugmentOptions) -> tuple[NDArray[np.float64], float]:
-    """Where somebody else stands: to the left or right, not nearer than the first."""
+    """Placement of a companion: to the left or right, not closer than the first person."""
     matrix, scale = placement(view.iuv[..., 0], rng, dataclasses.replace(options, small=1.0))
     matrix[0, 2] += rng.choice([-1, 1]) * rng.uniform(0.1, 0.4) * INPUT_SIZE
     return matrix, scale
 
 
-def _stained(values: Floats, rng: np.random.Generator) -> Floats:
-    """Colours (H, W, 3) mixed among themselves, and multiplied by smooth noise."""
+def _recoloured(values: Floats, rng: np.random.Generator) -> Floats:
+    """Colours (H, W, 3) with mixed channels, multiplied by smooth noise."""
     mixed = values @ (np.eye(3) + rng.normal(0, 0.18, (3, 3))).astype(np.float32)
     pattern = smooth_noise(rng, len(values), int(rng.integers(3, 8)))
     return np.clip(mixed * np.exp(np.float32(rng.uniform(0.1, 0.5)) * pattern[..., None]), 0, 255)
 
 
-def _hide(scene: Floats, labels: Iuv, thing: Floats | Picture, rng: np.random.Generator) -> tuple[Floats, Iuv]:
-    """Bars, boxes and blobs before everything, that look like `thing`: a colour (3,) or a picture (256, 256, 3)."""
+def _occlude(scene: Floats, labels: Iuv, occluder: Floats | Picture, rng: np.random.Generator) -> tuple[Floats, Iuv]:
+    """Bars, boxes and blobs in front of everything, filled with `occluder`: a colour (3,) or picture (256, 256, 3)."""
     mask = np.zeros(scene.shape[:2], np.uint8)
     for _ in range(int(rng.integers(1, 4))):
         x, y, x2, y2 = (int(v) for v in rng.integers(0, INPUT_SIZE, 4))
@@ -148,13 +150,13 @@ def _hide(scene: Floats, labels: Iuv, thing: Floats | Picture, rng: np.random.Ge
         else:
             cv2.ellipse(mask, (x, y), (int(rng.integers(5, 35)), int(rng.integers(5, 35))), 0, 0, 360, 1, -1)
     hides = mask[..., None] > 0
-    return np.where(hides, np.float32(thing), scene), np.where(hides, np.uint8(0), labels)
+    return np.where(hides, np.float32(occluder), scene), np.where(hides, np.uint8(0), labels)
 
 
 def placement(
     parts: NDArray[np.uint8], rng: np.random.Generator, options: BodyAugmentOptions
 ) -> tuple[NDArray[np.float64], float]:
-    """The affine map (2, 3) from rendered to shown pixels, and its scale."""
+    """The affine map (2, 3) from rendered to augmented pixels, and its scale."""
     kind = rng.random()
     if kind < options.small:
         scale, shift, parts_seen = rng.uniform(0.2, 0.7), 0.3, parts > 0
@@ -171,7 +173,7 @@ def placement(
 
 
 def _camera(values: Floats, rng: np.random.Generator) -> Picture:
-    """Light, white balance, contrast, blur, noise, coarse JPEG; `values` (256, 256, 3) in 0..255."""
+    """Light, white balance, contrast, blur, noise, JPEG artefacts; `values` (256, 256, 3) in 0..255."""
     if rng.random() < 0.8:
         gain = rng.uniform(0.65, 1.3) * rng.uniform(0.88, 1.12, 3)
         grey = values.mean()
@@ -189,9 +191,9 @@ def _camera(values: Floats, rng: np.random.Generator) -> Picture:
 
 
 def _background(backgrounds: list[Picture], rng: np.random.Generator) -> Picture:
-    """One of the prepared backgrounds, shifted, mirrored, its colours exchanged; or one plain colour."""
+    """One of the prepared backgrounds, cropped, mirrored, with permuted channels; or one plain colour."""
     if rng.random() < 0.15:
         return np.broadcast_to(rng.integers(0, 256, 3, dtype=np.uint8), (INPUT_SIZE, INPUT_SIZE, 3))
-    cut = random_cut(backgrounds, rng, INPUT_SIZE)
-    cut = cut[:, ::-1] if rng.random() < 0.5 else cut
-    return cut[..., rng.permutation(3)]
+    crop = random_crop(backgrounds, rng, INPUT_SIZE)
+    crop = crop[:, ::-1] if rng.random() < 0.5 else crop
+    return crop[..., rng.permutation(3)]

@@ -1,4 +1,4 @@
-"""Training of the small DensePose network on varied renders of people with exact IUV."""
+"""Training of the small DensePose network on augmented renders of people with exact IUV."""
 
 from __future__ import annotations
 
@@ -23,25 +23,25 @@ from mcld_anim.weights.trained import read_weights
 
 
 @dataclass(frozen=True)
-class DensePoseTraining:
-    """Everything a training of the DensePose network depends on."""
+class DensePoseTrainingOptions:
+    """Options of the DensePose network's training."""
 
     network: TinyDensePoseOptions = field(default_factory=TinyDensePoseOptions)
     loop: LoopOptions = field(default_factory=lambda: LoopOptions(minutes=100, learning_rate=2e-3, batch_size=12))
     data: ViewsOptions = field(default_factory=ViewsOptions)
     augment: BodyAugmentOptions = field(default_factory=BodyAugmentOptions)
     backgrounds: int = 240
-    """Procedural scenes that people are put before."""
+    """Number of procedural scenes used as backgrounds."""
     photos: int = 480
-    """Cuts of photographs beside them, where a folder of such is given."""
+    """Number of photograph crops used as well, if a folder of photographs is given."""
     foreground_weight: float = 1.5
-    """Weight of a part's cross entropy against the background's; more makes people fatter."""
+    """Weight of a part's cross entropy relative to the background's; a larger one makes people fatter."""
     window: int = 64
-    """Side in cells of the part of the frame whose pixels are sharpened, and learned, in each step."""
+    """Side, in cells, of the window whose pixels are refined and learned in each step."""
     uv_weight: float = 4.0
-    """Weight of the mean L1 distance of U plus V against the cross entropy."""
+    """Weight of the mean L1 distance of U plus V relative to the cross entropy."""
     back_views: float = 0.35
-    """Part of the samples drawn from views that show more of the back than of the chest; few do by themselves."""
+    """Fraction of the samples drawn from views that show more back than chest; few views do."""
     measured_views: int = 96
 
     def __post_init__(self) -> None:
@@ -50,11 +50,11 @@ class DensePoseTraining:
 
 
 class DensePoseTask:
-    """The network, its batches and its measures (a `train.loop.Task`)."""
+    """The network, its batches and its evaluation (a `train.loop.Task`)."""
 
     def __init__(
         self,
-        options: DensePoseTraining,
+        options: DensePoseTrainingOptions,
         data: Path,
         start_from: Path | None = None,
         photos: Path | None = None,
@@ -77,8 +77,8 @@ class DensePoseTask:
     def loss(
         self, batch: tuple[Tensor, Tensor], rng: np.random.Generator, progress: float
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Cross entropy of the part, of all cells and of the pixels of a window, plus L1 of U and V in the true
-        part's maps, inside the person."""
+        """Cross entropy of the part, over all cells and over the pixels of a window, plus the L1 distance of U and V
+        inside the person, read from the true part's maps."""
         shown, labels = (tensor.to(device_of(self.network)) for tensor in batch)
         window = draw_window(rng, self.options.window)
         maps: DensePoseMaps = self.network(to_network(shown), window)
@@ -91,15 +91,15 @@ class DensePoseTask:
         rows, columns = (slice(2 * part.start, 2 * part.stop) for part in window)
         coarse = self._class_loss(maps.cell_parts, parts)
         fine = self._class_loss(maps.parts, labels[:, rows, columns, 0].long())
-        figures = {"cells": coarse.detach(), "parts": fine.detach(), "uv": uv.detach()}
-        return coarse + fine + self.options.uv_weight * uv, figures
+        metrics = {"cells": coarse.detach(), "parts": fine.detach(), "uv": uv.detach()}
+        return coarse + fine + self.options.uv_weight * uv, metrics
 
     def _class_loss(self, logits: Tensor, parts: Tensor) -> Tensor:
         return functional.cross_entropy(logits.float(), parts, weight=self.class_weight.to(logits.device))
 
     def batch(self, rng: np.random.Generator, progress: float) -> tuple[Tensor, Tensor]:
         """Pictures and labels (order I, U, V), both (B, 256, 256, 3) uint8."""
-        pairs = [self._varied(*self._draw_index(rng), rng) for _ in range(self.options.loop.batch_size)]
+        pairs = [self._augmented(*self._draw_index(rng), rng) for _ in range(self.options.loop.batch_size)]
         return torch.from_numpy(np.stack([p for p, _ in pairs])), torch.from_numpy(np.stack([x for _, x in pairs]))
 
     def _draw_index(self, rng: np.random.Generator) -> tuple[int, int]:
@@ -107,7 +107,7 @@ class DensePoseTask:
             return self.from_behind[int(rng.integers(len(self.from_behind)))]
         return self.views.draw_index(rng)
 
-    def _varied(self, person: int, view: int, rng: np.random.Generator) -> tuple[Picture, Iuv]:
+    def _augmented(self, person: int, view: int, rng: np.random.Generator) -> tuple[Picture, Iuv]:
         options = self.options.augment
         companion = self._view(*self.views.draw_index(rng)) if rng.random() < options.companion else None
         return augment(self._view(person, view), rng, options, self.backgrounds, companion)
@@ -116,28 +116,30 @@ class DensePoseTask:
         return View(*self.views.view(person, view), self.views.silhouette(person, view))
 
     def evaluate(self, network: nn.Module) -> dict[str, float]:
-        """Figures on development people as rendered, and varied (always in the same way)."""
+        """Metrics on development people as rendered, and augmented (the same way every time)."""
         self.views.refresh()
         pictures, iuv = self.views.development_views(self.options.measured_views)
         rng = np.random.default_rng(7)
-        varied = [self._varied(*index, rng) for index in self.views.development_index(self.options.measured_views)]
-        figures = measure(network, pictures, iuv)
-        hard = measure(network, np.stack([p for p, _ in varied]), np.stack([x for _, x in varied]))
-        return figures | {f"varied_{name}": value for name, value in hard.items()}
+        augmented = [
+            self._augmented(*index, rng) for index in self.views.development_index(self.options.measured_views)
+        ]
+        metrics = measure(network, pictures, iuv)
+        hard = measure(network, np.stack([p for p, _ in augmented]), np.stack([x for _, x in augmented]))
+        return metrics | {f"varied_{name}": value for name, value in hard.items()}
 
     def export(self, network: nn.Module) -> tuple[dict[str, Tensor], dict[str, object]]:
         return dict(network.state_dict()), {"network": "densepose", "options": asdict(self.options.network)}
 
 
 def draw_window(rng: np.random.Generator, side: int) -> Window:
-    """A square of `side` cells somewhere in the frame."""
+    """A random square of `side` cells in the frame."""
     first = rng.integers(0, CELLS - side + 1, 2)
     return slice(int(first[0]), int(first[0]) + side), slice(int(first[1]), int(first[1]) + side)
 
 
 def cell_labels(labels: UInt8[Tensor, "batch 256 256 3"]) -> Float[Tensor, "batch 128 128 3"]:
-    """Labels of the cells of 2x2 pixels: the part of the last pixel, and the mean U and V (0..1) of the pixels of that
-    part."""
+    """Labels of the cells of 2x2 pixels: the part of the last pixel, and the mean U and V (0..1) over the cell's pixels
+    with that part."""
     blocks = labels.unflatten(1, (CELLS, 2)).unflatten(3, (CELLS, 2)).float()  # (B, 128, 2, 128, 2, 3)
     part = blocks[:, :, 1, :, 1, :1]
     same = (blocks[..., :1] == part[:, :, None, :, None]).float()
@@ -146,9 +148,9 @@ def cell_labels(labels: UInt8[Tensor, "batch 256 256 3"]) -> Float[Tensor, "batc
 
 
 def measure(network: nn.Module, pictures: np.ndarray, iuv: np.ndarray) -> dict[str, float]:
-    """Part accuracy inside the person, foreground IoU, median error of U and V where the part is right.
+    """Part accuracy inside the person, foreground IoU, and median error of U and V where the part is right.
 
-    `pictures` and `iuv` (B, 256, 256, 3) uint8; all pixels pooled, for U and V all cells.
+    `pictures` and `iuv` are (B, 256, 256, 3) uint8. Values are pooled over all pixels, for U and V over all cells.
     """
     right = inside = overlap = union = 0
     device = device_of(network)

@@ -1,4 +1,4 @@
-"""Training of the detail decoder on frames that a trained diffusion model makes of prepared people."""
+"""Training of the detail decoder on frames that a trained diffusion model generates of prepared people."""
 
 from __future__ import annotations
 
@@ -25,30 +25,30 @@ from mcld_anim.source.fill import hint_atlas
 from mcld_anim.train.autoencoder import reconstruction_loss, to_network
 from mcld_anim.train.diffusion import TRAINED_PARTS
 from mcld_anim.train.loop import LoopOptions, device_of
-from mcld_anim.train.pairs import PreparedPeople, PreparedPerson, load_vae
 from mcld_anim.train.parts import load_into
+from mcld_anim.train.prepared_people import PreparedPeople, PreparedPerson, load_vae
 from mcld_anim.train.preview import generate, to_pictures
 from mcld_anim.train.views import PeopleViews, ViewsOptions
 
 
 @dataclass(frozen=True)
-class DetailTraining:
-    """Everything a training of the detail decoder depends on."""
+class DetailTrainingOptions:
+    """Options of the detail decoder's training."""
 
     model: str = "tiny"
     """Model configuration (name or path) whose `detail` is trained."""
     loop: LoopOptions = field(default_factory=lambda: LoopOptions(minutes=45))
     data: ViewsOptions = field(default_factory=ViewsOptions)
     views: int = 3
-    """Frames of one person in each batch."""
+    """Number of frames in each batch, all of one person."""
     steps: tuple[int, ...] = (1, 2, 4)
-    """Numbers of sampling steps, one of which each batch is made with."""
+    """Numbers of sampling steps; each batch is generated with one of them, drawn at random."""
     person_weight: float = 4.0
     """Weight of a pixel inside the person; 1 outside."""
     square_weight: float = 4.0
     gradient_weight: float = 0.25
     similarity_weight: float = 0.15
-    """Of 1 - SSIM, weighted alike."""
+    """Weight of 1 - SSIM, which uses the same pixel weights."""
     measured_people: int = 8
 
     def __post_init__(self) -> None:
@@ -57,14 +57,14 @@ class DetailTraining:
 
 
 @dataclass(frozen=True, eq=False)
-class FrameOrder:
-    """Which frames the diffusion model is to make: views of one person from one of its sources."""
+class FrameRequest:
+    """Frames that the diffusion model generates: views of one person from one of its sources."""
 
     person: PreparedPerson
     source: int
     views: list[int]
     iuvs: list[Iuv]
-    hints: list[tuple[Picture, np.ndarray]]  # of each view: colours, and where they are known
+    hints: list[tuple[Picture, np.ndarray]]  # per view: colours, and where they are known
     truths: np.ndarray  # (F, H, W, 3) uint8
     steps: int
     seed: int
@@ -72,7 +72,7 @@ class FrameOrder:
 
 @dataclass(frozen=True)
 class Frames:
-    """What the decoder sees of F frames and what it should make of them."""
+    """The decoder's inputs for F frames, and its targets."""
 
     decoded: Tensor  # (F, 3, H, W) in [-1, 1]
     hints: Hints
@@ -80,10 +80,16 @@ class Frames:
 
 
 class DetailTask:
-    """The detail decoder, its batches and its measures (a `train.loop.Task`)."""
+    """The detail decoder, its batches and its evaluation (a `train.loop.Task`)."""
 
     def __init__(
-        self, options: DetailTraining, data: Path, prepared: Path, vae: Path, weights: Path, start_from: Path | None
+        self,
+        options: DetailTrainingOptions,
+        data: Path,
+        prepared: Path,
+        vae: Path,
+        weights: Path,
+        start_from: Path | None,
     ) -> None:
         self.options, self.model = options, load_model_options(options.model)
         if self.model.detail is None:
@@ -99,24 +105,26 @@ class DetailTask:
         if start_from is not None:
             load_into(self.network, start_from)
 
-    def batch(self, rng: np.random.Generator, progress: float) -> FrameOrder:
+    def batch(self, rng: np.random.Generator, progress: float) -> FrameRequest:
         """Random views of one random person."""
         number = int(self.people.training[int(rng.integers(len(self.people.training)))])
         person = self.people.person(number)
         source = int(rng.integers(len(person.textures)))
         seen = person.targets(source)
         views = [int(view) for view in rng.choice(seen, min(self.options.views, len(seen)), replace=False)]
-        return self.order(number, person, source, views, int(rng.choice(self.options.steps)), int(rng.integers(2**31)))
+        return self.request(
+            number, person, source, views, int(rng.choice(self.options.steps)), int(rng.integers(2**31))
+        )
 
-    def order(
+    def request(
         self, number: int, person: PreparedPerson, source: int, views: list[int], steps: int, seed: int
-    ) -> FrameOrder:
-        """Everything that the frames of views of person `number` from one of its sources need."""
+    ) -> FrameRequest:
+        """The request for views of person `number` from one of its sources."""
         seen = [self.people.target(number, view) for view in views]
         photo, iuv = self.people.source(number, source)
         atlas, valid = hint_atlas(photo, iuv)
         plate = background_plate(photo, iuv)
-        return FrameOrder(
+        return FrameRequest(
             person=person,
             source=source,
             views=views,
@@ -127,13 +135,13 @@ class DetailTask:
             seed=seed,
         )
 
-    def loss(self, batch: FrameOrder, rng: np.random.Generator, progress: float) -> tuple[Tensor, dict[str, Tensor]]:
-        """Distance of finished frames from the truth."""
+    def loss(self, batch: FrameRequest, rng: np.random.Generator, progress: float) -> tuple[Tensor, dict[str, Tensor]]:
+        """Distance between the decoder's frames and the truth."""
         frames = self.frames(batch)
         made = self._finish(self.network, frames).float()
         weight = 1.0 + (self.options.person_weight - 1.0) * frames.hints.person
         weight = weight / weight.mean()
-        with torch.autocast(made.device.type, enabled=False):  # a variance is a small difference of large numbers
+        with torch.autocast(made.device.type, enabled=False):  # SSIM's variances are small differences of large numbers
             distance = reconstruction_loss(
                 made, frames.truths, weight, self.options.square_weight, self.options.gradient_weight
             )
@@ -142,45 +150,45 @@ class DetailTask:
         return total, {"distance": distance.detach(), "similarity": similarity.detach()}
 
     @torch.no_grad()
-    def frames(self, order: FrameOrder) -> Frames:
-        """What the diffusion model makes of an order, with hints and truths, on the network's device."""
+    def frames(self, request: FrameRequest) -> Frames:
+        """The frames that the diffusion model generates, with hints and truths, on the network's device."""
         device = device_of(self.network)
         networks, vae = self.diffusion.to(device), self.vae.to(device)
         latents = generate(
             networks,
             self.model,
-            order.person,
-            order.iuvs,
-            order.views,
-            order.steps,
+            request.person,
+            request.iuvs,
+            request.views,
+            request.steps,
             1.0,
-            source=order.source,
-            seed=order.seed,
+            source=request.source,
+            seed=request.seed,
         )
-        pictures, known = zip(*order.hints, strict=True)
+        pictures, known = zip(*request.hints, strict=True)
         return Frames(
             decoded=vae.decode(latents),
-            hints=Hints.stack(pictures, known, order.iuvs, latents),
-            truths=to_network(torch.from_numpy(order.truths).to(device)),
+            hints=Hints.stack(pictures, known, request.iuvs, latents),
+            truths=to_network(torch.from_numpy(request.truths).to(device)),
         )
 
     def evaluate(self, network: nn.Module) -> dict[str, float]:
-        """PSNR (dB) and SSIM inside development people, before and after the decoder, and of the bare hint."""
+        """PSNR (dB) and SSIM inside development people: before the decoder, after it, and of the hint alone."""
         numbers = self.people.development or self.people.training
         spread = np.linspace(0, len(numbers) - 1, min(self.options.measured_people, len(numbers)))
-        figures: dict[str, list[float]] = {}
+        metrics: dict[str, list[float]] = {}
         for number in (numbers[int(k)] for k in spread):
             prepared = self.people.person(number)
             views = prepared.targets(0)[-2:]
-            frames = self.frames(self.order(number, prepared, 0, views, self.model.sampling.steps, seed=0))
+            frames = self.frames(self.request(number, prepared, 0, views, self.model.sampling.steps, seed=0))
             made = {"finished": self._finish(network, frames), "decoded": frames.decoded, "hint": frames.hints.pictures}
             truths = to_pictures(frames.truths)
             for name, pictures in made.items():
                 for picture, truth, person in zip(to_pictures(pictures), truths, frames.hints.person, strict=True):
                     mask = person[0].cpu().numpy() > 0
-                    figures.setdefault(f"{name}_psnr", []).append(psnr(picture, truth, mask))
-                    figures.setdefault(f"{name}_ssim", []).append(ssim(picture, truth, mask))
-        return {name: float(np.mean(values)) for name, values in figures.items()}
+                    metrics.setdefault(f"{name}_psnr", []).append(psnr(picture, truth, mask))
+                    metrics.setdefault(f"{name}_ssim", []).append(ssim(picture, truth, mask))
+        return {name: float(np.mean(values)) for name, values in metrics.items()}
 
     def export(self, network: nn.Module) -> tuple[dict[str, Tensor], dict[str, object]]:
         return dict(network.state_dict()), {"network": "detail", "options": to_mapping(self.model.detail)}
@@ -194,7 +202,7 @@ class DetailTask:
 def similarity_map(
     first: Float[Tensor, "batch 3 height width"], second: Float[Tensor, "batch 3 height width"]
 ) -> Float[Tensor, "batch 1 height width"]:
-    """SSIM of pictures in [-1, 1] around every pixel, mean over colours: as `metrics.pictures.ssim`, with gradient."""
+    """SSIM of pictures in [-1, 1] around every pixel, mean over colours: a differentiable `metrics.pictures.ssim`."""
     offsets = torch.arange(-GAUSSIAN_RADIUS, GAUSSIAN_RADIUS + 1, dtype=first.dtype, device=first.device)
     line = torch.exp(-0.5 * (offsets / GAUSSIAN_SIGMA) ** 2)
     line = (line / line.sum()).repeat(3, 1)

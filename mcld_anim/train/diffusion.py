@@ -1,10 +1,10 @@
-"""Training of the diffusion model: image encoder, ReferenceNet, denoiser, Pose Guider and face tokens
-together.
+"""Joint training of the diffusion model: image encoder, ReferenceNet, denoiser, Pose Guider and face tokens.
 
-The autoencoder and the face embedder are frozen and their outputs prepared (`train.pairs`), or, for pairs of pictures
-(`train.pair_list`), the latents are computed in the loss: batches are made on the CPU, ahead of the training. Each
-step takes a few people, one source view of each and several target views, so that the ReferenceNet's pass is shared;
-it begins with crops around the person, whose texture is still seen whole, and ends with whole frames.
+The autoencoder and the face embedder are frozen. Their outputs are prepared once (`train.prepared_people`). For pairs
+of pictures (`train.prepared_pairs`) the latents are computed in the loss instead, because batches are made on the CPU
+ahead of the training. Each step takes a few people, one source view and several target views of each, so that views
+share the ReferenceNet's pass. Training begins with crops around the person, with the whole texture as reference, and
+ends with whole frames.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from mcld_anim.model.vae import LatentAutoencoder
 from mcld_anim.options.model import LATENT_STRIDE, load_model_options
 from mcld_anim.pose.condition import network_condition
 from mcld_anim.sampling.schedule import add_noise, make_scheduler, velocity
-from mcld_anim.train.diffusion_batch import Batch, Draws, Window, as_tensor, cut
+from mcld_anim.train.diffusion_batch import Batch, Draws, Window, as_tensor, crop_planes
 from mcld_anim.train.loop import LoopOptions, device_of
 from mcld_anim.train.loss import (
     LossOptions,
@@ -37,9 +37,9 @@ from mcld_anim.train.loss import (
     signal_to_noise,
     with_noise_offset,
 )
-from mcld_anim.train.pair_list import PreparedPairs
-from mcld_anim.train.pairs import Examples, PreparedPeople, load_vae
 from mcld_anim.train.parts import load_into, start_from_controlnet
+from mcld_anim.train.prepared_pairs import PreparedPairs
+from mcld_anim.train.prepared_people import Examples, PreparedPeople, load_vae
 from mcld_anim.train.preview import measure_people
 from mcld_anim.train.views import PeopleViews, ViewsOptions
 
@@ -48,16 +48,16 @@ TRAINED_PARTS = ("image_encoder", "reference_net", "denoiser", "pose_guider", "f
 
 @dataclass(frozen=True)
 class StageOptions:
-    """One stretch of the training: what a batch is made of until `until` (part of the budget, 0..1) is
-    reached."""
+    """One stage of the training, and the composition of its batches."""
 
     until: float = 1.0
+    """Progress (0..1 of the budget) at which the stage ends."""
     people: int = 2
     views: int = 4
-    """Target views of each person; the batch is people * views."""
+    """Number of target views per person; the batch size is people * views."""
     crop: int | None = None
-    """Side of square crops of the target in pixels, a multiple of 8; nothing = whole frames. Prepared latents are
-    cut; pictures are cut before they are encoded."""
+    """Side of the square target crops, in pixels, a multiple of 8; None = whole frames. Prepared latents are cropped
+    as latents; pictures are cropped before they are encoded."""
 
     def __post_init__(self) -> None:
         if self.crop is not None and (self.crop <= 0 or self.crop % LATENT_STRIDE):
@@ -67,8 +67,8 @@ class StageOptions:
 
 
 @dataclass(frozen=True)
-class DiffusionTraining:
-    """Everything a training of the diffusion model depends on."""
+class DiffusionTrainingOptions:
+    """Options of the diffusion model's training."""
 
     model: str = "tiny"
     """Model configuration (name or path)."""
@@ -77,36 +77,36 @@ class DiffusionTraining:
     loss: LossOptions = field(default_factory=LossOptions)
     stages: tuple[StageOptions, ...] = (StageOptions(),)
     frozen: tuple[str, ...] = ()
-    """Names of networks or of parts of them (as "reference_net.unet.up_blocks.3") that are not trained."""
+    """Names of the networks, or parts of networks ("reference_net.unet.up_blocks.3"), that are not trained."""
     gradient_checkpointing: bool = False
-    """Recompute the networks' blocks in the backward pass: less memory, about a third more time."""
+    """Whether to recompute the networks' blocks in the backward pass: less memory, about a third more time."""
     condition_dropout: float = 0.1
-    """Part of the samples that see neither reference features nor tokens, as guidance's unconditional
-    rows."""
+    """Fraction of the samples without reference features and tokens, like the unconditional rows of classifier-free
+    guidance."""
     image_dropout: float = 0.0
-    """Part of the sources whose photo is blacked out before the image encoder (published: 0.1)."""
+    """Fraction of the sources whose photo is blacked out before the image encoder (published: 0.1)."""
     embedding_noise: float = 0.0
-    """Deviation of normal noise on the photo's CLIP embedding."""
+    """Standard deviation of Gaussian noise on the photo's CLIP embedding."""
     timestep_power: float = 1.0
-    """Timesteps are drawn as u^power of the whole; below 1 favours the noisy ones, where pictures are
-    decided."""
+    """Exponent p of the timestep distribution: t = T u^p with u uniform. Below 1 it favours the noisy steps, where
+    pictures are decided."""
     head_crops: float = 0.3
-    """Part of the crops that are centred near the head."""
+    """Fraction of the crops centred near the head."""
     head_hint_dropout: float = 0.0
-    """Part of the samples whose hint does not show the head, so that the face must come from its tokens."""
+    """Fraction of the samples whose hint hides the head, so that the face must come from the face tokens."""
     measured_pairs: int = 64
-    """Of a list of pairs, the last so many are for measuring only."""
+    """Number of pairs, the last of a list, that are only for measuring."""
     measured_people: int = 6
     measured_steps: int = 8
     """Sampling steps of the development measurement (guidance 1)."""
 
 
 class DiffusionTask:
-    """The networks, their batches and their measures (a `train.loop.Task`)."""
+    """The networks, their batches and their evaluation (a `train.loop.Task`)."""
 
     def __init__(
         self,
-        options: DiffusionTraining,
+        options: DiffusionTrainingOptions,
         people: Examples,
         vae: LatentAutoencoder,
         sheets: Path | None = None,
@@ -133,21 +133,21 @@ class DiffusionTask:
         self.measurements = 0
 
     def batch(self, rng: np.random.Generator, progress: float) -> Batch:
-        """A random batch of the stage that the training has come to."""
+        """A random batch of the current stage."""
         stage = next(s for s in self.options.stages if progress <= s.until or s is self.options.stages[-1])
         return self.draw(rng, stage)
 
     def loss(self, batch: Batch, rng: np.random.Generator, progress: float) -> tuple[Tensor, dict[str, Tensor]]:
-        """The loss of one batch at random timesteps. The frozen autoencoder follows the networks to their device."""
+        """Loss of one batch at random timesteps. The frozen autoencoder moves to the networks' device."""
         terms = self.step_loss(batch, rng)
         return terms.total, {"plain": terms.plain.detach().mean(), "face": terms.face.detach().mean()}
 
     def step_loss(self, batch: Batch, rng: np.random.Generator) -> LossTerms:
-        """Add noise, predict v, compare."""
+        """Add noise, predict v, and compare."""
         device = device_of(self.network)
         draws, alphas = self._draws(rng, batch).to(device), self.alphas.to(device)
         noise, timesteps = draws.noise, draws.timesteps
-        batch = batch.to(device).encoded(self.vae.to(device))  # the autoencoder moves once, then it is there
+        batch = batch.to(device).encoded(self.vae.to(device))  # only the first call moves the autoencoder
         appearance = encode_appearance(self.mcld, batch, draws.embedding_noise).select(batch.source_rows)
         hints = batch.hints if self.model.pose_guider.hint == "uv_warp" else None
         features = self.mcld.pose_guider(network_condition(batch.iuv, self.model.pose_guider), hints)
@@ -164,7 +164,7 @@ class DiffusionTask:
         )
 
     def _draws(self, rng: np.random.Generator, batch: Batch) -> Draws:
-        """The random numbers of a step."""
+        """Draw the random numbers of a step."""
         options, rows = self.options, len(batch.targets)
         cells = [side // LATENT_STRIDE for side in batch.iuv.shape[1:3]]
         generator = torch.Generator().manual_seed(int(rng.integers(2**63)))
@@ -202,10 +202,10 @@ class DiffusionTask:
             for view in rng.choice(seen, stage.views, replace=stage.views > len(seen)):
                 iuv = self.people.pose(int(number), int(view))
                 window = self._window(rng, iuv, stage.crop)
-                targets["view"].append(cut(person.views[view], window))
-                targets["iuv"].append(cut(iuv, window))
+                targets["view"].append(crop_planes(person.views[view], window))
+                targets["iuv"].append(crop_planes(iuv, window))
                 if person.hints is not None:
-                    targets["hint"].append(cut(person.hints[view], window))
+                    targets["hint"].append(crop_planes(person.hints[view], window))
                 headless.append(person.hints is not None and bool(rng.random() < self.options.head_hint_dropout))
         return Batch(
             photo_pixels=as_tensor(sources["photo"]),
@@ -220,7 +220,7 @@ class DiffusionTask:
         )
 
     def _window(self, rng: np.random.Generator, iuv: Iuv, crop: int | None) -> Window | None:
-        """Where to `cut`: nowhere, or around the person."""
+        """A random window around the person for `crop_planes`; None without cropping."""
         if crop is None:
             return None
         part = iuv[..., 0]
@@ -231,7 +231,7 @@ class DiffusionTask:
         return Window(int(first[0]), int(first[1]), crop // LATENT_STRIDE)
 
     def evaluate(self, network: nn.Module) -> dict[str, float]:
-        """PSNR (dB) on development people at full size; writes a sheet of pictures where asked to."""
+        """PSNR (dB) on development people at full size; also writes a contact sheet if `sheets` is set."""
         assert isinstance(network, nn.ModuleDict)
         self.people.refresh()
         sheet = None
@@ -251,19 +251,19 @@ class DiffusionTask:
         )
 
     def export(self, network: nn.Module) -> tuple[dict[str, Tensor], dict[str, object]]:
-        """The averaged networks, keys prefixed with the part's name."""
+        """The averaged networks; keys are prefixed with the part's name."""
         return dict(network.state_dict()), {"network": "diffusion", "parts": list(TRAINED_PARTS)}
 
 
 def load_examples(
-    options: DiffusionTraining,
+    options: DiffusionTrainingOptions,
     vae: Path,
     data: Path | None,
     prepared: Path | None,
     pairs: Path | None,
     images: Path | None,
 ) -> tuple[Examples, LatentAutoencoder]:
-    """The people to learn from, either rendered ones (`data`, `prepared`) or a list of `pairs` and its `images`."""
+    """The training examples: rendered people (`data`, `prepared`), or a list of `pairs` and its `images`."""
     model = load_model_options(options.model)
     autoencoder = load_vae(model, vae)
     if pairs is not None and images is not None and data is None and prepared is None:
@@ -276,8 +276,8 @@ def load_examples(
 def encode_appearance(
     mcld: Mcld, batch: Batch, embedding_noise: Float[Tensor, "sources 1 width"]
 ) -> ProjectedAppearance:
-    """The P sources of an encoded batch as keys and values, with gradient; the noise is added to the photos' CLIP
-    embeddings."""
+    """Attention keys and values of the P sources of an encoded batch, with gradient; the noise is added to the photos'
+    CLIP embeddings."""
     image = mcld.image_encoder(pixel_values=batch.photo_pixels).image_embeds[:, None]
     texture = mcld.image_encoder(pixel_values=batch.texture_pixels).image_embeds[:, None]
     image = image + embedding_noise.to(image.dtype)
@@ -288,8 +288,10 @@ def encode_appearance(
 
 
 def start_from_hint(mcld: Mcld) -> None:
-    """Let a fresh Pose Guider hand the hint's latents on unchanged, in the first feature channels and negated
-    in the next, so that what follows can use them at once: silu(x) - silu(-x) = x undoes the activations.
+    """Initialise a fresh Pose Guider so that it passes the hint's latents on unchanged.
+
+    They fill the first feature channels, and their negatives the next ones. Later layers can use them at once, because
+    silu(x) - silu(-x) = x undoes the activations.
     """
     convolution = mcld.pose_guider.hint_in
     if convolution is None:

@@ -1,7 +1,7 @@
-"""What one step of the diffusion training reads: sources and targets as pictures or as latents, and random numbers.
+"""Inputs of one diffusion training step: sources and targets as pictures or latents, and random numbers.
 
-Everything is made on the CPU, the batch perhaps in a worker process. The loss sends it to the networks' device, and
-there brings pictures to latents.
+Everything is made on the CPU, the batch possibly in a worker process. The loss moves it to the networks' device and
+encodes pictures there.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from torch import Tensor
 from mcld_anim.model.vae import LatentAutoencoder
 from mcld_anim.options.model import LATENT_STRIDE
 from mcld_anim.train.loss import face_cells
-from mcld_anim.train.pairs import to_latents
+from mcld_anim.train.prepared_people import to_latents
 
 
 class Window(NamedTuple):
@@ -30,25 +30,25 @@ class Window(NamedTuple):
 
 @dataclass(frozen=True)
 class Batch:
-    """P sources and B targets of one step."""
+    """The P sources and B targets of one step."""
 
     photo_pixels: Tensor  # (P, 3, side, side) normalised
     texture_pixels: Tensor  # (P, 3, side, side) normalised
     textures: Tensor  # (P, C, h_t, w_t) latents of the UV textures; or uint8 (P, H_t, W_t, 3) RGB
     faces: Tensor  # (P, 1, E)
-    source_rows: Tensor  # (B,) int64: which source each target belongs to
+    source_rows: Tensor  # (B,) int64: index of each target's source
     targets: Tensor  # (B, C, h, w) clean latents; or uint8 (B, H, W, 3) RGB
     hints: Tensor | None  # (B, C + 1, h, w); or uint8 (B, H, W, 4), see `PreparedPerson.hints`; None without hints
-    headless: Tensor  # (B,) bool: whether the hint must not show the head
+    headless: Tensor  # (B,) bool: whether the hint hides the head
     iuv: Tensor  # uint8 (B, H, W, 3)
 
     def to(self, device: torch.device) -> Batch:
-        """The same batch on a device."""
+        """The batch on a device."""
         return _sent(self, [entry.name for entry in fields(self)], device)
 
     def encoded(self, vae: LatentAutoencoder) -> Batch:
-        """The same batch as the networks read it: latents where there were pictures, and hints without the heads that
-        they must not show, their validity included. The autoencoder lies on the batch's device.
+        """The batch as the networks read it: pictures encoded to latents, and hints zeroed, with their validity, over
+        the heads of `headless` rows. The autoencoder must be on the batch's device.
         """
         hints = None if self.hints is None else to_latents(vae, self.hints)
         if hints is not None:
@@ -69,16 +69,16 @@ class Draws:
 
     noise: Tensor  # (B, C, h, w), offset included
     timesteps: Tensor  # (B,) int64
-    dropped: Tensor  # (B,) bool: rows without conditions; read by the CPU, so it stays there
-    embedding_noise: Tensor  # (P, 1, D), of the deviation that the options ask for
+    dropped: Tensor  # (B,) bool: rows without conditions; stays on the CPU, which reads it
+    embedding_noise: Tensor  # (P, 1, D), scaled by the options' standard deviation
 
     def to(self, device: torch.device) -> Draws:
-        """The same numbers, with what the networks read on a device."""
+        """The draws, with everything that the networks read on a device."""
         return _sent(self, ["noise", "timesteps", "embedding_noise"], device)
 
 
-def cut(planes: np.ndarray, window: Window | None) -> np.ndarray:
-    """A window of one view: of a picture or an IUV (H, W, K) uint8, or of latents (C, h, w); None is all of it."""
+def crop_planes(planes: np.ndarray, window: Window | None) -> np.ndarray:
+    """Crop one view, a picture or IUV (H, W, K) uint8 or latents (C, h, w), to a window; None keeps all of it."""
     if window is None:
         return planes
     pictured = planes.dtype == np.uint8
@@ -88,7 +88,7 @@ def cut(planes: np.ndarray, window: Window | None) -> np.ndarray:
 
 
 def as_tensor(arrays: Sequence[np.ndarray]) -> Tensor:
-    """Arrays of one shape as rows of a tensor: uint8 for pictures, float32 for all else."""
+    """Arrays of one shape stacked to a tensor: uint8 for pictures, float32 for everything else."""
     rows = torch.from_numpy(np.stack(arrays))
     return rows if rows.dtype == torch.uint8 else rows.float()
 
@@ -97,8 +97,11 @@ Rows = TypeVar("Rows", Batch, Draws)
 
 
 def _sent(rows: Rows, names: Sequence[str], device: torch.device) -> Rows:
-    """The same with the named tensors on a device. CUDA takes a copy of ordinary memory before the call returns, so
-    nothing waits there for the work that the device still has; others read the memory later, and it may be gone."""
+    """Copy with the named tensors on a device.
+
+    The copy is non-blocking on CUDA only: CUDA stages pageable memory before the call returns, whereas other devices
+    read it later, when it may be gone.
+    """
     ahead = device.type == "cuda"
     tensors = {name: getattr(rows, name) for name in names}
     return replace(rows, **{name: t.to(device, non_blocking=ahead) for name, t in tensors.items() if t is not None})

@@ -1,7 +1,7 @@
 """Training of the face embedder on close-ups of rendered heads, with the ArcFace loss (Deng et al. 2019).
 
-The crops are those that a run makes (`source.tiny_face`), varied in place, light, sharpness and above all in
-resolution: a head is 20 to 60 pixels high in a frame that shows the whole body.
+The crops are those of a run (`source.tiny_face`), augmented in position, light, sharpness and above all resolution: a
+head is 20 to 60 pixels high in a frame that shows the whole body.
 """
 
 from __future__ import annotations
@@ -25,24 +25,24 @@ from mcld_anim.train.loop import LoopOptions, device_of
 
 
 @dataclass(frozen=True)
-class FaceTraining:
-    """Everything a training of the face embedder depends on."""
+class FaceTrainingOptions:
+    """Options of the face embedder's training."""
 
     loop: LoopOptions = field(default_factory=lambda: LoopOptions(minutes=6, learning_rate=1e-3, batch_size=64))
     held_out: int = 150
-    """The last so many people are for measuring only."""
+    """Number of people, the last ones, that are only for measuring."""
     margin: float = 0.35
-    """ArcFace's additive angular margin in radians, reached after a third of the budget."""
+    """ArcFace's additive angular margin, radians, reached after a third of the budget."""
     scale: float = 24.0
     """ArcFace's scale of the cosines."""
     least_side: int = 14
-    """Pixels that the smallest crop is reduced to before it is enlarged again."""
+    """Smallest side, in pixels, to which a crop is reduced before it is enlarged again."""
 
 
 class FaceTask:
-    """The embedder with the class centres it is trained against (a `train.loop.Task`)."""
+    """The embedder with its class centres, its batches and its evaluation (a `train.loop.Task`)."""
 
-    def __init__(self, options: FaceTraining, data: Path) -> None:
+    def __init__(self, options: FaceTrainingOptions, data: Path) -> None:
         self.options = options
         people = load_crops(SyntheticShards(data))
         if len(people) <= options.held_out + 1:
@@ -54,15 +54,15 @@ class FaceTask:
         self.network: nn.Module = _WithCentres(len(self.training))
 
     def batch(self, rng: np.random.Generator, progress: float) -> tuple[Tensor, Tensor]:
-        """Crops (B, 3, 64, 64) as the embedder takes them, and whose they are, (B,) int64."""
+        """Crops (B, 3, 64, 64) as the embedder takes them, and their people (B,) int64."""
         numbers = rng.integers(len(self.training), size=self.options.loop.batch_size)
-        crops = [self._varied(self.training[n][rng.integers(len(self.training[n]))], rng) for n in numbers]
+        crops = [self._augmented(self.training[n][rng.integers(len(self.training[n]))], rng) for n in numbers]
         return to_crops(crops), torch.from_numpy(numbers)
 
     def loss(
         self, batch: tuple[Tensor, Tensor], rng: np.random.Generator, progress: float
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """ArcFace over one batch of crops."""
+        """ArcFace loss of one batch of crops."""
         crops, labels = (tensor.to(device_of(self.network)) for tensor in batch)
         cosines = self.network(crops)
         margin = self.options.margin * min(1.0, 3 * progress)
@@ -72,8 +72,8 @@ class FaceTask:
         right = (cosines.detach().argmax(1) == labels).float().mean()
         return functional.cross_entropy(logits, labels), {"right": right}
 
-    def _varied(self, crop: Picture, rng: np.random.Generator) -> Picture:
-        """Moved, mirrored, coarser, brighter or darker, noisy."""
+    def _augmented(self, crop: Picture, rng: np.random.Generator) -> Picture:
+        """A crop shifted, rotated, scaled, mirrored, at lower resolution, brighter or darker, with noise."""
         scale, angle = rng.uniform(0.88, 1.12), rng.normal(0, 5)
         middle = CROP_SIZE / 2 - 0.5
         matrix = np.asarray(cv2.getRotationMatrix2D((middle, middle), angle, scale), np.float64)
@@ -89,16 +89,16 @@ class FaceTask:
         return bright[:, ::-1] if rng.random() < 0.5 else bright
 
     def evaluate(self, network: nn.Module) -> dict[str, float]:
-        """Verification of held-out people at equal error, once sharp and once at the resolution of a frame."""
+        """Verification of held-out people at the equal-error threshold, at full resolution and at that of a frame."""
         assert isinstance(network, _WithCentres)
-        figures: dict[str, float] = {}
+        metrics: dict[str, float] = {}
         for name, side in (("", CROP_SIZE), ("coarse_", 24)):
             accuracy, threshold = verification(network.embedder, [[_coarse(c, side) for c in p] for p in self.held_out])
-            figures |= {f"{name}accuracy": accuracy, f"{name}threshold": threshold}
-        return figures
+            metrics |= {f"{name}accuracy": accuracy, f"{name}threshold": threshold}
+        return metrics
 
     def export(self, network: nn.Module) -> tuple[dict[str, Tensor], dict[str, object]]:
-        """The embedder without its class centres, and the threshold of equal error at a frame's resolution."""
+        """The embedder without its class centres, and the equal-error threshold at a frame's resolution."""
         assert isinstance(network, _WithCentres)
         tensors = dict(network.embedder.state_dict())
         tensors["threshold"] = torch.tensor(self.evaluate(network)["coarse_threshold"])
@@ -106,7 +106,7 @@ class FaceTask:
 
 
 class _WithCentres(nn.Module):
-    """The embedder and one direction per training person; gives the cosines to all of them, (B, people)."""
+    """The embedder and one direction per training person; returns the cosines to all of them, (B, people)."""
 
     def __init__(self, people: int) -> None:
         super().__init__()
@@ -118,7 +118,7 @@ class _WithCentres(nn.Module):
 
 
 def load_crops(shards: SyntheticShards) -> list[list[Picture]]:
-    """Per person the crops (64, 64, 3) of the views that show the face; people with fewer than two are left out."""
+    """Crops (64, 64, 3) of the views that show the face, per person; people with fewer than two are left out."""
     people = []
     for person in range(len(shards)):
         crops = []
@@ -132,7 +132,7 @@ def load_crops(shards: SyntheticShards) -> list[list[Picture]]:
 
 
 def verification(embedder: FaceEmbedder, people: list[list[Picture]]) -> tuple[float, float]:
-    """Accuracy of telling pairs of one person from pairs of two at the threshold of equal error, and that cosine."""
+    """Verification accuracy at the equal-error threshold over all pairs of crops, and that threshold (a cosine)."""
     numbers = np.repeat(np.arange(len(people)), [len(crops) for crops in people])
     with torch.no_grad():
         crops = to_crops([crop for person in people for crop in person])

@@ -1,7 +1,7 @@
-"""The loss of the diffusion training: v-prediction, min-SNR weights, and more weight on the face.
+"""The loss of the diffusion training: v-prediction, min-SNR weights, and extra weight on the face.
 
-The published loss is mean over samples of w * (mean e + mean(face * e)) with e the squared error of v: the
-face counts double, averaged over all cells, not only its own.
+The published loss is the mean over samples of w * (mean e + mean(face * e)), where e is the squared error of v. The
+face counts double; its mean is over all cells, not only those of the face.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ class LossOptions:
     """Weights of the loss; the defaults are the published ones."""
 
     snr_gamma: float = 5.0
-    """Signal-to-noise ratio (plus 1) above which a timestep counts less."""
+    """Signal-to-noise ratio (plus 1) above which a timestep is weighted less."""
     snr_floor: float = 0.0
-    """Least weight of a timestep, so that nearly clean ones are still learned."""
+    """Minimum weight of a timestep, so that nearly clean ones are still learned."""
     face_weight: float = 1.0
-    """Added weight of cells that show the face (DensePose parts 23 and 24); 0 = off."""
+    """Extra weight of cells that show the face (DensePose parts 23 and 24); 0 = off."""
     face_by_snr: bool = True
-    """Whether the face term too is multiplied by the min-SNR weight."""
+    """Whether the min-SNR weight also multiplies the face term."""
     person_weight: float = 0.0
-    """Added weight of cells that show any part of the person; the published loss has none."""
+    """Extra weight of cells that show any part of the person; the published loss has none."""
     noise_offset: float = 0.05
-    """Deviation of an offset per sample and channel that is added to the noise (Guttenberg 2023)."""
+    """Standard deviation of an offset per sample and channel, added to the noise (Guttenberg 2023)."""
 
     def __post_init__(self) -> None:
         for name in ("snr_floor", "face_weight", "person_weight", "noise_offset"):
@@ -46,7 +46,7 @@ class LossOptions:
 
 @dataclass(frozen=True)
 class LossTerms:
-    """The loss and what it is made of, one value per sample."""
+    """The loss and its terms, one value per sample."""
 
     total: Float[Tensor, ""]
     weights: PerSample
@@ -72,16 +72,16 @@ def min_snr_weights(snr: PerSample, gamma: float = 5.0, floor: float = 0.0) -> P
 
 
 def face_cells(parts: UInt8[Tensor, "batch height width"], latent_size: tuple[int, int]) -> CellMask:
-    """Latent cells that show the face: nearest-neighbour choice of pixels labelled 23 or 24, as published.
+    """Latent cells that show the face: pixels labelled 23 or 24, resized by nearest neighbour as published.
 
-    The published masks are cut from bicubically resized labels, where overshoot makes some false face pixels;
-    give `parts` unresized to avoid that.
+    The published masks come from bicubically resized labels, whose overshoot makes some false face pixels. Pass `parts`
+    unresized to avoid that.
     """
     return _nearest_cells((parts == HEAD_PARTS[0]) | (parts == HEAD_PARTS[1]), latent_size)
 
 
 def person_cells(parts: UInt8[Tensor, "batch height width"], latent_size: tuple[int, int]) -> CellMask:
-    """Latent cells with any pixel of the person."""
+    """Latent cells with at least one pixel of the person."""
     shown = functional.adaptive_max_pool2d((parts > 0).float()[:, None], latent_size)
     return shown > 0
 
@@ -89,7 +89,7 @@ def person_cells(parts: UInt8[Tensor, "batch height width"], latent_size: tuple[
 def with_noise_offset(
     noise: Float[Tensor, "batch c h w"], offset: Float[Tensor, "batch c 1 1"], strength: float
 ) -> Float[Tensor, "batch c h w"]:
-    """noise + strength * offset: lets the network learn a picture's mean brightness."""
+    """noise + strength * offset, which lets the network learn a picture's mean brightness."""
     return noise + strength * offset
 
 
@@ -101,8 +101,10 @@ def denoising_loss(
     options: LossOptions,
     person: CellMask | None = None,
 ) -> LossTerms:
-    """mean_b [ w_b * (mean e + person_weight * mean(person * e)) + face_weight * (w_b or 1) * mean(face * e)
-    ]."""
+    """mean_b [ w_b (mean e + person_weight mean(person e)) + face_weight f_b mean(face e) ].
+
+    f_b is w_b with `face_by_snr`, else 1.
+    """
     error = (predicted.float() - target.float()).square()
     plain = error.mean((1, 2, 3))
     in_face = (error * face).mean((1, 2, 3))

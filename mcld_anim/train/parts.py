@@ -1,5 +1,4 @@
-"""Weights of single networks: put them into a module, split a diffusion training's file into one file per
-network."""
+"""Weights of single networks: loading them, and splitting a diffusion training's file into one per network."""
 
 from __future__ import annotations
 
@@ -16,7 +15,7 @@ from mcld_anim.weights.trained import read_weights
 
 
 def load_into(network: nn.Module, path: Path) -> None:
-    """Fill a network from a weights file; every key must be there and none may be left over."""
+    """Fill a network from a weights file; a missing or unexpected key is an error."""
     load_strictly(network, read_weights(path)[0], path.name)
 
 
@@ -24,7 +23,7 @@ CONTROLNET_PREFIX = "controlnet_cond_embedding."
 
 
 def start_from_controlnet(pose_guider: PoseGuider, path: Path) -> None:
-    """Give a Pose Guider the convolutions of a ControlNet's conditioning embedding, except the last.
+    """Copy the convolutions of a ControlNet's conditioning embedding, except the last, into a Pose Guider.
 
     `path` is a ControlNet in diffusers' layout (the published training starts from control_v11p_sd15_seg). The last
     convolution stays at zero, so that the Pose Guider still adds nothing at first.
@@ -43,8 +42,7 @@ def start_from_controlnet(pose_guider: PoseGuider, path: Path) -> None:
 
 
 def export_parts(weights: Path, folder: Path) -> list[Path]:
-    """Write `folder`/<part>.safetensors (float16) for every network in a diffusion training's weights
-    file."""
+    """Write `folder`/<part>.safetensors (float16) for every network in a diffusion training's weights file."""
     tensors, header = read_weights(weights)
     parts = sorted({name.partition(".")[0] for name in tensors})
     if not header.get("parts") or sorted(header["parts"]) != parts:  # type: ignore[call-overload]

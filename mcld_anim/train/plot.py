@@ -1,4 +1,4 @@
-"""The loss curve as a picture: an SVG of a training's `curve.csv`, for any browser."""
+"""The loss curve of a training's `curve.csv` as an SVG picture."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from pathlib import Path
 
 WIDTH, HEIGHT, MARGIN = 900, 420, 56
 SMOOTHING = 0.9
-"""Part of the running mean that each point keeps, as the drawn line; the points themselves lie pale behind it."""
+"""Decay of the running mean that is drawn as the line; the values themselves are drawn pale behind it."""
 
 
 def draw_curve(table: Path, column: str = "loss") -> Path | None:
-    """Draw one column of `table` over the steps as `table` with the suffix .svg; None while there is no curve."""
+    """Draw one column of `table` over the steps, next to it as .svg; returns None with fewer than two points."""
     with table.open(newline="", encoding="utf-8") as file:
         rows = [(int(row["step"]), float(row[column])) for row in csv.DictReader(file) if row.get(column)]
     points = [(step, value) for step, value in rows if value > 0 and math.isfinite(value)]
@@ -27,7 +27,7 @@ def draw_curve(table: Path, column: str = "loss") -> Path | None:
 
 
 def _svg(points: list[tuple[int, float]], name: str) -> str:
-    """Steps to the right, the logarithm of the values upwards."""
+    """A plot with the steps on the horizontal axis and the values on a logarithmic vertical one."""
     logs = [math.log10(value) for _, value in points]
     low, high = min(logs), max(max(logs), min(logs) + 1e-6)
     first, last = points[0][0], points[-1][0]

@@ -1,4 +1,4 @@
-"""Development measurement of the diffusion model: samples at full size beside source, hint and truth."""
+"""Evaluation of the diffusion model on development people: full-size samples next to source, hint and truth."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from mcld_anim.sampling.denoise import denoise
 from mcld_anim.sampling.noise import start_noise
 from mcld_anim.sampling.schedule import make_scheduler
 from mcld_anim.train.loop import device_of
-from mcld_anim.train.pairs import Examples, PreparedPerson, with_latents
+from mcld_anim.train.prepared_people import Examples, PreparedPerson, with_latents
 
 
 @torch.no_grad()
@@ -38,17 +38,17 @@ def measure_people(
     targets: int = 2,
     sheet: Path | None = None,
 ) -> dict[str, float]:
-    """Mean PSNR (dB) of `count` development people, source view 0, the last `targets` views it has hints for.
+    """Mean PSNR (dB) over `count` development people, from source view 0 to the last `targets` views it has hints for.
 
-    `inside`: generated, inside the person; `hint`: the hint alone (through the autoencoder), where the model has
-    hints; `ceiling`: the truth through the autoencoder; `background`: generated, outside the person. A sheet has a
-    row per person: source, then hint, generated, truth of each target.
+    `inside`: generated, inside the person; `hint`: the hint alone, through the autoencoder, if the model has hints;
+    `ceiling`: the truth through the autoencoder; `background`: generated, outside the person. `sheet` gets one row per
+    person: the source, then hint, generated frame and truth of each target.
     """
     numbers = people.development or people.training
     device = device_of(networks)
     vae = vae.to(device)
     chosen = [numbers[k] for k in np.linspace(0, len(numbers) - 1, min(count, len(numbers))).round().astype(int)]
-    figures: dict[str, list[float]] = {}
+    metrics: dict[str, list[float]] = {}
     rows = []
     for number in chosen:
         person = with_latents(people.person(number), vae)
@@ -64,13 +64,13 @@ def measure_people(
         for index, (truth, iuv) in enumerate(seen):
             mask = iuv[..., 0] > 0
             for name, frames in pictures.items():
-                figures.setdefault(name, []).append(psnr(frames[index], truth, mask))
-            figures.setdefault("background", []).append(psnr(pictures["inside"][index], truth, ~mask))
+                metrics.setdefault(name, []).append(psnr(frames[index], truth, mask))
+            metrics.setdefault("background", []).append(psnr(pictures["inside"][index], truth, ~mask))
             row += [pictures[name][index] for name in ("hint", "inside") if name in pictures] + [truth]
         rows.append(np.concatenate(row, axis=1))
     if sheet is not None:
         Image.fromarray(np.concatenate(rows)).save(sheet)
-    return {name: float(np.mean(values)) for name, values in figures.items()}
+    return {name: float(np.mean(values)) for name, values in metrics.items()}
 
 
 def generate(
@@ -84,7 +84,7 @@ def generate(
     source: int = 0,
     seed: int = 0,
 ) -> Latents:
-    """Latents (F, C, h, w) of a person's source in the poses of its `views`; the person has latents."""
+    """Generated latents (F, C, h, w) of one of a person's sources in the poses of `views`; `person` holds latents."""
     device = device_of(networks)
     appearance = _appearance(networks, model, person, source)
     conditions = network_condition(torch.from_numpy(np.stack(iuvs)).to(device), model.pose_guider)
@@ -115,7 +115,7 @@ def _appearance(
 
 
 def _hints(model: ModelOptions, person: PreparedPerson, views: list[int], device: torch.device) -> Tensor | None:
-    """Hint latents (F, C + 1, h, w), for models that read them."""
+    """Hint latents (F, C + 1, h, w); None for models without hints."""
     if model.pose_guider.hint == "none" or person.hints is None:
         return None
     return _floats(person.hints[views], device)

@@ -1,6 +1,6 @@
-"""What a training leaves on disk: checkpoints, loss curves, and weights ready to ship.
+"""Files of a training: checkpoints, loss curves, and weights ready to ship.
 
-Every file is written under a temporary name and renamed, so that a killed run never leaves a torn one.
+Checkpoints and weights are written under a temporary name and renamed, so a killed run never leaves half a file.
 """
 
 from __future__ import annotations
@@ -20,10 +20,13 @@ from torch import Tensor
 from mcld_anim.core.errors import UsageError, WeightsError
 from mcld_anim.weights.trained import HEADER_KEY
 
+METRICS_KEY = "figures"
+"""Key of a checkpoint's metrics in the file."""
+
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """All that a run needs to continue exactly; its random numbers follow from (seed, step)."""
+    """The state that a run needs to continue exactly; its random numbers follow from (seed, step)."""
 
     step: int
     seconds: float
@@ -31,8 +34,9 @@ class Checkpoint:
     average: dict[str, Tensor]
     optimizer: dict[str, Any]
     scaler: dict[str, Any] = field(default_factory=dict)
-    """Of the loss, in float16 training."""
-    figures: dict[str, float] = field(default_factory=dict)
+    """State of the gradient scaler, in float16 training."""
+    metrics: dict[str, float] = field(default_factory=dict)
+    """Of the last evaluation; stored as `METRICS_KEY`."""
     description: dict[str, object] = field(default_factory=dict)
 
     @classmethod
@@ -41,6 +45,7 @@ class Checkpoint:
         try:
             state = torch.load(path, map_location="cpu", weights_only=True)
             state["description"] = json.loads(state["description"])
+            state["metrics"] = state.pop(METRICS_KEY, {})
             return cls(**{entry.name: state[entry.name] for entry in fields(cls) if entry.name in state})
         except (pickle.UnpicklingError, RuntimeError, KeyError, TypeError, ValueError, EOFError, OSError) as error:
             reason = " ".join(str(error).split())[:100]
@@ -60,9 +65,10 @@ class Checkpoint:
 
 
 def write_checkpoint(path: Path, state: Checkpoint) -> None:
-    """Save to a temporary name, flush to the disk, rename."""
+    """Write to a temporary name, flush to disk, then rename."""
     plain = {entry.name: getattr(state, entry.name) for entry in fields(state)}
     plain["description"] = json.dumps(state.description)
+    plain[METRICS_KEY] = plain.pop("metrics")
     temporary = path.with_name(path.name + ".partial")
     with open(temporary, "wb") as file:
         torch.save(plain, file)
@@ -72,9 +78,9 @@ def write_checkpoint(path: Path, state: Checkpoint) -> None:
 
 
 def write_weights(path: Path, tensors: dict[str, Tensor], header: dict[str, object]) -> None:
-    """Save `tensors` in half precision as safetensors; `header` travels in the file as JSON.
+    """Save `tensors` as safetensors, with `header` as JSON metadata.
 
-    Floating tensors become float16 (integers stay), contiguous, so that the file is half as large.
+    Floating-point tensors become float16, which halves the file; integers are unchanged. All become contiguous.
     """
     packed = {
         name: (tensor.half() if tensor.is_floating_point() else tensor).detach().cpu().contiguous()
@@ -89,7 +95,7 @@ def write_weights(path: Path, tensors: dict[str, Tensor], header: dict[str, obje
 
 
 class Curve:
-    """A CSV of figures by step. Rows after `keep_until` (a resumed run repeats them) are dropped on opening."""
+    """A CSV of metrics by step. Opening drops the rows after step `keep_until`, which a resumed run repeats."""
 
     def __init__(self, path: Path, keep_until: int) -> None:
         self.path = path
@@ -102,9 +108,9 @@ class Curve:
             self.columns = list(reader.fieldnames or [])
         self._write(rows, "w", header=True)
 
-    def add(self, step: int, seconds: float, figures: dict[str, float]) -> None:
+    def add(self, step: int, seconds: float, metrics: dict[str, float]) -> None:
         """Append one row; the first row fixes the columns."""
-        row = {"step": str(step), "seconds": f"{seconds:.1f}", **{k: f"{v:.6g}" for k, v in figures.items()}}
+        row = {"step": str(step), "seconds": f"{seconds:.1f}", **{k: f"{v:.6g}" for k, v in metrics.items()}}
         new = not self.columns
         if new:
             self.columns = list(row)

@@ -1,4 +1,4 @@
-"""Reading rendered people for training: shards of pictures and IUV, a training and a development part."""
+"""Rendered people for training, read from shards of pictures and IUVs and split into training and development."""
 
 from __future__ import annotations
 
@@ -16,15 +16,16 @@ from mcld_anim.evaluate.densepose import is_from_behind
 
 Bytes = NDArray[np.uint8]
 SILHOUETTE_DIFFERENCE = 6
-"""Grey levels by which a pixel must differ from its person's background to be seen as skirt or hair."""
+"""Difference from the background, in grey levels, above which a pixel counts as skirt or hair."""
 SHARD_NAME = re.compile(r"shard_(\d+)_pictures\.npy")
 
 
 @dataclass(frozen=True)
 class ViewsOptions:
-    """Which people are learned from and which only measured on. Both are [first, last + 1) people numbers."""
+    """Split of the people; all others are for training."""
 
     development: tuple[tuple[int, int], ...] = ((1900, 2000),)
+    """Ranges [first, end) of the numbers of people that are only for measuring."""
     people_per_shard: int = 50
 
 
@@ -42,7 +43,7 @@ class PeopleViews:
             )
 
     def refresh(self) -> None:
-        """Take up shards that have appeared since; a shard counts once both of its files are there."""
+        """Add shards written since; a shard counts once both of its files exist."""
         for path in sorted(self.folder.glob("shard_*_pictures.npy")):
             match = SHARD_NAME.fullmatch(path.name)
             iuv = path.with_name(path.name.replace("_pictures", "_iuv"))
@@ -59,7 +60,7 @@ class PeopleViews:
 
     @property
     def views(self) -> int:
-        """Views of each person."""
+        """Number of views per person."""
         return int(next(iter(self.shards.values()))[0].shape[1])
 
     def view(self, person: int, view: int) -> tuple[Picture, Iuv]:
@@ -69,9 +70,9 @@ class PeopleViews:
         return np.asarray(pictures[row, view]), np.asarray(iuv[row, view])
 
     def silhouette(self, person: int, view: int) -> NDArray[np.bool_]:
-        """Where the person is seen (256, 256), skirts and loose hair included, which the IUV does not cover.
+        """Mask (256, 256) of the person, including skirts and loose hair, which the IUV does not cover.
 
-        Every view of a person has the same background: where no IUV is near, the median over the views shows it.
+        All views of a person have the same background: it is the median over the views without an IUV nearby.
         """
         if person not in self._outlines:
             shard, row = divmod(person, self.options.people_per_shard)
@@ -80,7 +81,7 @@ class PeopleViews:
         return np.unpackbits(self._outlines[person][view], axis=-1).astype(bool)
 
     def from_behind(self) -> list[tuple[int, int]]:
-        """Person and view of every training view that shows more of the torso's back than of its front."""
+        """(person, view) of every training view that shows more of the torso's back than of its front."""
         found = []
         for person in self.training:
             shard, row = divmod(person, self.options.people_per_shard)
@@ -89,7 +90,7 @@ class PeopleViews:
         return found
 
     def draw_index(self, rng: np.random.Generator) -> tuple[int, int]:
-        """A random training person and one of its views."""
+        """(person, view) of a random view of a random training person."""
         return self.training[int(rng.integers(len(self.training)))], int(rng.integers(self.views))
 
     def draw(self, rng: np.random.Generator) -> tuple[Picture, Iuv]:
@@ -97,9 +98,9 @@ class PeopleViews:
         return self.view(*self.draw_index(rng))
 
     def development_views(self, count: int) -> tuple[Bytes, Bytes]:
-        """`count` views spread over the development people: pictures and IUV (count, 256, 256, 3).
+        """Pictures and IUVs (count, 256, 256, 3) of `count` views spread over the development people.
 
-        The same ones every time, so that figures compare.
+        They are the same every time, so that metrics are comparable.
         """
         if not self.development:
             raise InputError(f"{self.folder} holds none of the development people {self.options.development}")
@@ -107,16 +108,16 @@ class PeopleViews:
         return np.stack([pair[0] for pair in pairs]), np.stack([pair[1] for pair in pairs])
 
     def development_index(self, count: int) -> list[tuple[int, int]]:
-        """Person and view of each of the `development_views`."""
+        """(person, view) of each of the `development_views`."""
         people = np.linspace(0, len(self.development) - 1, count).round().astype(int)
         return [(self.development[p], k % self.views) for k, p in enumerate(people)]
 
 
 def silhouettes(pictures: Bytes, person: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """What differs from the common background of `pictures` (n, H, W, 3) and touches the person (n, H, W)."""
+    """Pixels that differ from the common background of `pictures` (n, H, W, 3) and connect to `person` (n, H, W)."""
     cross = np.ones((3, 3), np.uint8)
     near = np.stack([cv2.dilate(mask.astype(np.uint8), cross, iterations=3) > 0 for mask in person])
-    # The median without the covered pixels: they sort behind all others, and the middle of the rest is taken.
+    # Median over the uncovered pixels: covered ones sort last, and the middle of the rest is taken.
     ordered = np.sort(np.where(near[..., None], np.int16(999), pictures), axis=0)
     free = (~near).sum(0)
     values = np.take_along_axis(ordered, np.maximum(free - 1, 0)[None, ..., None] // 2, axis=0)[0]

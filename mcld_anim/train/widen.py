@@ -1,7 +1,7 @@
-"""A trained DensePose network becomes a wider or deeper one that says the same, to be trained further.
+"""Widen or deepen a trained DensePose network without changing its outputs, to train it further.
 
-As in Net2Net (Chen, Goodfellow, Shlens 2016): old channels keep their weights and hear nothing of the new ones at
-first, new channels begin fresh, added residual blocks begin as the identity.
+As in Net2Net (Chen, Goodfellow, Shlens 2016): old channels keep their weights and initially ignore the new ones, new
+channels start from fresh weights, and added residual blocks start as the identity.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from mcld_anim.core.errors import WeightsError
 from mcld_anim.pose.tiny_network import TinyDensePose
 
 MERGED = re.compile(r"merge\.\d+\.0\.weight")
-"""Convolutions whose inputs are two maps one behind the other, each of which grew."""
+"""Names of the convolutions whose input is two concatenated maps, each of which may have grown."""
 
 
 def widen_into(network: TinyDensePose, narrow: Mapping[str, Tensor]) -> None:
-    """Fill a freshly made `network` from the state of one that is nowhere wider or deeper.
+    """Fill a fresh `network` from the state of one that is nowhere wider or deeper.
 
-    Raises WeightsError where it is, or where the attention's width differs.
+    Raises WeightsError if it is, or if the attention's width differs.
     """
     wide = network.state_dict()
     for name, old in narrow.items():
@@ -39,7 +39,7 @@ def widen_into(network: TinyDensePose, narrow: Mapping[str, Tensor]) -> None:
 
 
 def _copy(old: Tensor, new: Tensor, halves: int) -> None:
-    """Write `old` to the first rows of `new` (in place), and zeros to what else these rows take in."""
+    """Write `old` to the first rows of `new`, in place, with zero weights for the new inputs of these rows."""
     if old.ndim < 2:
         new[: len(old)] = old
         return

@@ -47,7 +47,7 @@ def test_triangles_turn_the_official_way(official, part):
 
 @pytest.mark.parametrize("part", HARMONIC_PARTS)
 def test_neighbours_come_in_the_official_order(official, edge_owner, part):
-    """`match_outline` raises where no tolerance gives the official cyclic order of neighbouring parts."""
+    """`match_outline` raises if no threshold gives the official cyclic order of neighbouring parts."""
     body = load_body()
     rename = {OPEN_EDGE: UNNAMED, SEAM: 47 - part} if part >= 23 else {OPEN_EDGE: UNNAMED}
 
@@ -63,7 +63,7 @@ def test_neighbours_come_in_the_official_order(official, edge_owner, part):
 
 
 def place(vertex: int) -> tuple[int, np.ndarray]:
-    """Part and mean U, V of the triangles at a vertex (of the part most of them are in)."""
+    """Part of most triangles at a vertex, and their mean U, V on it."""
     body = load_body()
     corners = np.argwhere(body.faces == vertex)
     part = Counter(int(body.part[face]) for face, _ in corners).most_common(1)[0][0]
@@ -100,7 +100,7 @@ def test_eyes_and_nose_are_in_the_official_places(official):
 
 @pytest.mark.parametrize(("side", "sign", "part"), [("L", 1, 5), ("R", -1, 6)])
 def test_the_big_toe_is_near_its_official_place(official, side, sign, part):
-    """The official landmark lies on top of the toe, ours is its tip: near, not equal."""
+    """The official landmark is on top of the toe and ours is its tip, so they are close but not equal."""
     body = load_body()
     foot = np.unique(body.faces[body.part == part])
     inner = foot[body.mean_vertices[foot, 0] * sign < np.percentile(body.mean_vertices[foot, 0] * sign, 25)]

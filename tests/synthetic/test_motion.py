@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mcld_anim.body.rig import forward_kinematics, load_body
-from mcld_anim.synthetic.dance import FIGURES, ROUTINE, dance_pose, figure, mirrored, random_routine
+from mcld_anim.synthetic.dance import KEY_POSES, ROUTINE, dance_pose, key_pose, mirrored, random_routine
 from mcld_anim.synthetic.motion import Pose, bone_rotations, random_pose, walking_pose
 
 
@@ -66,9 +66,9 @@ def test_a_mirrored_pose_is_the_mirror_image():
         assert np.allclose(swapped[other], place * (-1, 1, 1), atol=0.01), name
 
 
-def test_a_dance_hits_its_figures_on_the_beat_and_moves_smoothly():
+def test_a_dance_reaches_its_key_poses_on_the_beat_and_moves_smoothly():
     for number in range(3):
-        pose, wanted = dance_pose(number * 0.5), figure(ROUTINE[number])
+        pose, wanted = dance_pose(number * 0.5), key_pose(ROUTINE[number])
         assert all(abs(pose[name] - wanted[name]) < 0.06 for name in wanted.angles)
     steps = [dance_pose(index / 100) for index in range(600)]
     for one, following in itertools.pairwise(steps):
@@ -82,8 +82,8 @@ def test_walking_repeats_after_one_round_and_swings_legs_in_turn():
     assert left["leg_forward.L"] == pytest.approx(right["leg_forward.R"])
 
 
-def test_random_routines_never_repeat_a_figure():
+def test_random_routines_never_repeat_a_key_pose():
     routine = random_routine(np.random.default_rng(1), 30)
     assert len(routine) == 30
     assert all(one != following for one, following in itertools.pairwise(routine))
-    assert {name.rstrip("*") for name in routine} <= set(FIGURES)
+    assert {name.rstrip("*") for name in routine} <= set(KEY_POSES)

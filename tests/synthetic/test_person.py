@@ -31,8 +31,7 @@ def test_the_same_seed_gives_the_same_bytes():
 
 @pytest.mark.parametrize("turn", [0.0, np.pi, 1.3])
 def test_iuv_is_that_of_the_nearest_surface_at_the_pixel(turn):
-    """For pixels all over the body: the ray through the centre is intersected with every triangle, one by
-    one."""
+    """The ray through a pixel's centre is intersected with every triangle in turn, for pixels all over the body."""
     body, size, view = load_body(), 128, View()
     vertices = Person.from_seed(7).posed(STANDING.changed(turn=turn))
     iuv = draw_iuv(vertices, view, size)
@@ -53,7 +52,7 @@ def test_iuv_is_that_of_the_nearest_surface_at_the_pixel(turn):
         expected = np.append(body.part[nearest], weight[nearest] @ body.uv[nearest] * 255)
         wrong += np.abs(iuv[row, column] - expected).max() > 1
         seen_parts.add(int(body.part[nearest]))
-    assert wrong <= 1  # float32 may choose the other triangle on an edge
+    assert wrong <= 1  # on an edge, float32 may choose the other triangle
     assert len(seen_parts) >= 10
 
 

@@ -1,4 +1,4 @@
-"""How one person's pictures are framed."""
+"""Framing of one person's pictures."""
 
 import numpy as np
 import pytest

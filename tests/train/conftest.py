@@ -1,4 +1,4 @@
-"""A folder of a few rendered people, in the files that `synth data` writes."""
+"""A few rendered people, in the files that `synth data` writes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from mcld_anim.train.loop import LoopOptions
 from mcld_anim.train.views import ViewsOptions
 
 LAST_DEVELOPS = ViewsOptions(development=((2, 3),))
-"""Of the three `people`, the last is measured on."""
+"""Split of the three `people` in which the last is the development person."""
 LOOP = LoopOptions(steps=4, batch_size=2, warmup_steps=1, checkpoint_steps=2, evaluate_minutes=1e9, log_steps=1)
 
 PEOPLE, VIEWS = 3, 8

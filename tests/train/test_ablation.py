@@ -1,4 +1,4 @@
-"""The ablation on three rendered people and a model of a few channels."""
+"""The ablation on three rendered people and a tiny model."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from mcld_anim.core.errors import UsageError
 from mcld_anim.model.build import build_mcld
 from mcld_anim.options.model import load_model_options
 from mcld_anim.train.ablation import VARIANTS, as_table, variant_options
-from mcld_anim.train.pairs import load_vae, prepare
+from mcld_anim.train.prepared_people import load_vae, prepare_missing
 from mcld_anim.train.views import PeopleViews, ViewsOptions
 
 from .test_diffusion import MODEL
@@ -30,7 +30,7 @@ def test_variants_differ_in_conditions_and_aggregation_alone() -> None:
     assert {variant_options(model, name, hint=True).unet for name in VARIANTS} == {model.unet}
 
 
-def test_the_table_leaves_unknown_figures_empty() -> None:
+def test_the_table_leaves_unknown_metrics_empty() -> None:
     table = as_table({"B1": {"psnr": 20.0}, "full": {"psnr": 21.0, "face_similarity": 0.5}})
     assert table.splitlines() == [
         "| variant | psnr | face_similarity |",
@@ -50,7 +50,7 @@ def test_every_variant_is_trained_and_measured(people: Path, tmp_path: Path) -> 
     save_file(build_mcld(options).vae.state_dict(), tmp_path / "vae.safetensors")
     vae = load_vae(options, tmp_path / "vae.safetensors")
     views = PeopleViews(people, ViewsOptions(development=((2, 3),)))
-    prepare(views, [0, 1, 2], tmp_path / "prepared", 2, vae, options, lambda picture, iuv: None)
+    prepare_missing(views, [0, 1, 2], tmp_path / "prepared", 2, vae, options, lambda picture, iuv: None)
     loop = {"steps": 1, "warmup_steps": 1, "log_steps": 1}
     training = {"model": str(tmp_path / "model.yaml"), "loop": loop, "measured_people": 1, "measured_steps": 1}
     training |= {"stages": [{"people": 1, "views": 2}], "data": {"development": [[2, 3]]}}

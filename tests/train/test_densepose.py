@@ -1,4 +1,4 @@
-"""Training of the DensePose network on a few rendered people: batches, loss, measures, export."""
+"""Training of the DensePose network on a few rendered people: batches, loss, evaluation, export."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import torch
 from mcld_anim.pose.tiny import load_tiny_pose_backend
 from mcld_anim.pose.tiny_network import DensePoseMaps, TinyDensePose, TinyDensePoseOptions, Window
 from mcld_anim.train.body_augment import BodyAugmentOptions
-from mcld_anim.train.densepose import DensePoseTask, DensePoseTraining, cell_labels, draw_window, measure
+from mcld_anim.train.densepose import DensePoseTask, DensePoseTrainingOptions, cell_labels, draw_window, measure
 from mcld_anim.train.loop import CHECKPOINT_NAME, train
 from mcld_anim.train.record import Checkpoint
 from mcld_anim.train.views import PeopleViews
@@ -21,8 +21,8 @@ from .conftest import LAST_DEVELOPS, LOOP
 
 
 def densepose_task(people: Path) -> DensePoseTask:
-    """A small network on views as they were rendered."""
-    options = DensePoseTraining(
+    """A small network on unaugmented views."""
+    options = DensePoseTrainingOptions(
         network=TinyDensePoseOptions((8, 16, 16, 32), (1, 1, 1, 1)),
         loop=dataclasses.replace(
             LOOP, steps=16, batch_size=3, learning_rate=1e-2, ema_decay=0.9, checkpoint_steps=None
@@ -57,25 +57,25 @@ def test_densepose_training_lowers_its_loss(people: Path, tmp_path: Path) -> Non
 
 
 def test_densepose_loss_is_least_for_the_true_answer(people: Path) -> None:
-    """The loss compares with the labels of the very batch: right answers cost nothing, wrong U or parts do."""
+    """The loss uses the batch's own labels: right answers cost nothing, wrong U or parts do."""
     task = densepose_task(people)
     labels = task.batch(np.random.default_rng(4), 0.0)[1].numpy()
 
-    def figures(answer: np.ndarray) -> dict[str, float]:
+    def metrics(answer: np.ndarray) -> dict[str, float]:
         task.network = Oracle(answer, certainty=50.0)
-        return {name: float(figure) for name, figure in loss(task, 4)[1].items()}
+        return {name: float(value) for name, value in loss(task, 4)[1].items()}
 
-    right = figures(labels)
+    right = metrics(labels)
     assert max(right[name] for name in ("parts", "cells", "uv")) < 1e-6
     moved = labels.copy()
     moved[..., 1] = np.where(labels[..., 1] > 127, labels[..., 1] - 51, labels[..., 1] + 51)
-    assert figures(moved)["uv"] == pytest.approx(0.2, abs=0.01)
-    wrong = figures(np.roll(labels, 40, axis=2))
+    assert metrics(moved)["uv"] == pytest.approx(0.2, abs=0.01)
+    wrong = metrics(np.roll(labels, 40, axis=2))
     assert min(wrong["parts"], wrong["cells"]) > 1
 
 
 class Oracle(torch.nn.Module):
-    """Answers with given labels (B, 256, 256, 3)."""
+    """A network that outputs given labels (B, 256, 256, 3)."""
 
     def __init__(self, iuv: np.ndarray, certainty: float = 1.0) -> None:
         super().__init__()
@@ -119,7 +119,7 @@ def test_densepose_measures_are_right_for_known_answers(people: Path) -> None:
 
 
 def test_exported_densepose_loads_into_the_backend(people: Path, tmp_path: Path) -> None:
-    options = DensePoseTraining(loop=dataclasses.replace(LOOP, steps=1), data=LAST_DEVELOPS, backgrounds=2)
+    options = DensePoseTrainingOptions(loop=dataclasses.replace(LOOP, steps=1), data=LAST_DEVELOPS, backgrounds=2)
     options = dataclasses.replace(options, measured_views=1)
     task = DensePoseTask(options, people)
     result = train(task, options.loop, tmp_path / "run")

@@ -1,4 +1,4 @@
-"""The detail decoder's training on rendered people whose frames an untrained model makes."""
+"""Training of the detail decoder on rendered people, with frames of an untrained model."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from mcld_anim.model.build import build_mcld
 from mcld_anim.model.detail import DetailDecoder
 from mcld_anim.options.load import load_yaml
 from mcld_anim.options.model import load_model_options
-from mcld_anim.train.detail import DetailTask, DetailTraining, similarity_map
+from mcld_anim.train.detail import DetailTask, DetailTrainingOptions, similarity_map
 from mcld_anim.train.diffusion import TRAINED_PARTS
 from mcld_anim.train.loop import LoopOptions, train
-from mcld_anim.train.pairs import load_vae, prepare
 from mcld_anim.train.parts import load_into
+from mcld_anim.train.prepared_people import load_vae, prepare_missing
 from mcld_anim.train.views import PeopleViews, ViewsOptions
 
 from .test_diffusion import MODEL
@@ -43,12 +43,14 @@ def folder(people: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     save_file(networks.state_dict(), root / "weights.safetensors")
     vae = load_vae(options, root / "vae.safetensors")
     views = PeopleViews(people, DATA)
-    prepare(views, [0, 1, 2], root / "prepared", 2, vae, options, lambda p, i: np.ones(8, np.float32))
+    prepare_missing(views, [0, 1, 2], root / "prepared", 2, vae, options, lambda p, i: np.ones(8, np.float32))
     return root
 
 
 def make_task(folder: Path, people: Path, model: str = "model.yaml") -> DetailTask:
-    options = DetailTraining(model=str(folder / model), loop=LOOP, data=DATA, views=2, steps=(1,), measured_people=1)
+    options = DetailTrainingOptions(
+        model=str(folder / model), loop=LOOP, data=DATA, views=2, steps=(1,), measured_people=1
+    )
     files = (folder / "vae.safetensors", folder / "weights.safetensors")
     return DetailTask(options, people, folder / "prepared", *files, start_from=None)
 
@@ -57,7 +59,7 @@ def test_it_learns_to_use_the_hint_and_exports_what_a_model_loads(folder: Path, 
     task = make_task(folder, people)
     before = task.evaluate(task.network)
     result = train(task, LOOP, tmp_path / "run")
-    assert result.figures["finished_psnr"] > before["finished_psnr"] + 1.0  # decoded frames are noise here
+    assert result.metrics["finished_psnr"] > before["finished_psnr"] + 1.0  # decoded frames are noise here
     fresh = build_mcld(load_model_options(folder / "model.yaml"))
     assert isinstance(fresh.detail, DetailDecoder)
     load_into(fresh.detail, result.weights)
@@ -65,13 +67,13 @@ def test_it_learns_to_use_the_hint_and_exports_what_a_model_loads(folder: Path, 
 
 def test_hints_and_truths_show_the_same_views(folder: Path, people: Path) -> None:
     task = make_task(folder, people)
-    frames = task.frames(task.order(1, task.people.person(1), 0, [2, 4], steps=1, seed=0))
+    frames = task.frames(task.request(1, task.people.person(1), 0, [2, 4], steps=1, seed=0))
     for row, view in enumerate((2, 4)):
         picture, iuv = task.people.views.view(1, view)
         assert np.array_equal(frames.hints.person[row, 0].numpy() > 0, iuv[..., 0] > 0)
         shown = ((frames.truths[row] + 1) * 127.5).round().permute(1, 2, 0).numpy()
         assert np.array_equal(shown, picture)
-    # Where the photo showed the colour, the hint is far nearer to the truth than a mean colour would be.
+    # Where the photo showed the colour, the hint is much closer to the truth than a mean colour.
     known = (frames.hints.validity * frames.hints.person) > 0
     error = (frames.hints.pictures - frames.truths).abs().mean(1, keepdim=True)[known].mean()
     assert error < 0.6 * (frames.truths - frames.truths[known.expand_as(frames.truths)].mean()).abs().mean()
@@ -93,4 +95,4 @@ def test_a_model_without_one_is_refused(folder: Path, people: Path) -> None:
 
 
 def test_the_bundled_configuration_loads() -> None:
-    assert load_yaml(DetailTraining, "tiny_detail", folder="train").model == "tiny"
+    assert load_yaml(DetailTrainingOptions, "tiny_detail", folder="train").model == "tiny"

@@ -1,5 +1,4 @@
-"""The diffusion training on two painted people and a model of a few channels: prepare, train, resume,
-export."""
+"""The diffusion training on two painted people and a tiny model: prepare, train, resume, export."""
 
 from __future__ import annotations
 
@@ -18,11 +17,11 @@ from mcld_anim.model.build import build_mcld
 from mcld_anim.model.pose_guider import PoseGuider
 from mcld_anim.options.load import load_yaml
 from mcld_anim.options.model import PoseGuiderOptions, load_model_options
-from mcld_anim.train.diffusion import TRAINED_PARTS, DiffusionTask, DiffusionTraining, StageOptions
+from mcld_anim.train.diffusion import TRAINED_PARTS, DiffusionTask, DiffusionTrainingOptions, StageOptions
 from mcld_anim.train.loop import LoopOptions, train
 from mcld_anim.train.loss import face_cells
-from mcld_anim.train.pairs import PreparedPeople, load_vae, prepare
 from mcld_anim.train.parts import export_parts, load_into, start_from_controlnet
+from mcld_anim.train.prepared_people import PreparedPeople, load_vae, prepare_missing
 from mcld_anim.train.views import PeopleViews, ViewsOptions
 
 SIDE = 64
@@ -76,7 +75,7 @@ DATA = ViewsOptions(development=((1, 2),))
 
 @dataclasses.dataclass(frozen=True)
 class Folders:
-    """What every test here starts from."""
+    """The inputs of every test."""
 
     model: Path
     people: Path
@@ -98,13 +97,15 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> Folders:
     save_file(build_mcld(options).vae.state_dict(), made.vae)
     views = PeopleViews(made.people, DATA)
     vae = load_vae(options, made.vae)
-    made_people = prepare(views, [0, 1], made.prepared, 2, vae, options, lambda picture, iuv: np.ones(8, np.float32))
+    made_people = prepare_missing(
+        views, [0, 1], made.prepared, 2, vae, options, lambda picture, iuv: np.ones(8, np.float32)
+    )
     assert made_people == 2
     return made
 
 
 def _painted_people() -> tuple[np.ndarray, np.ndarray]:
-    """Two people of six views: a torso of one colour, a face of another, at a place that moves."""
+    """Two people in six views: a torso of one colour and a face of another, at changing positions."""
     pictures = np.full((2, 6, SIDE, SIDE, 3), 200, np.uint8)
     iuvs = np.zeros_like(pictures)
     ramp = np.linspace(0, 255, 24).astype(np.uint8)
@@ -120,16 +121,16 @@ def _painted_people() -> tuple[np.ndarray, np.ndarray]:
     return pictures, iuvs
 
 
-def _options(folders: Folders, steps: int = 2, **changes: object) -> DiffusionTraining:
+def _options(folders: Folders, steps: int = 2, **changes: object) -> DiffusionTrainingOptions:
     loop = LoopOptions(steps=steps, warmup_steps=1, log_steps=1, checkpoint_steps=1, ema_decay=0.5)
     stages = (StageOptions(until=0.5, people=1, views=3, crop=32), StageOptions(people=1, views=2))
-    options = DiffusionTraining(
+    options = DiffusionTrainingOptions(
         model=str(folders.model), loop=loop, data=DATA, stages=stages, measured_people=1, measured_steps=1
     )
     return dataclasses.replace(options, **changes)  # type: ignore[arg-type]
 
 
-def _task(folders: Folders, options: DiffusionTraining, sheets: Path | None = None) -> DiffusionTask:
+def _task(folders: Folders, options: DiffusionTrainingOptions, sheets: Path | None = None) -> DiffusionTask:
     people = PreparedPeople(folders.prepared, PeopleViews(folders.people, options.data))
     return DiffusionTask(options, people, load_vae(load_model_options(folders.model), folders.vae), sheets)
 
@@ -144,7 +145,9 @@ def test_prepared_shapes_and_resuming(folders: Folders) -> None:
     assert person.targets(1) == [1, 3, 5]
     assert set(np.unique(person.hints[0, -1])) <= set(np.linspace(0, 1, 65).astype(np.float16))
     options = load_model_options(folders.model)
-    again = prepare(views, [0, 1], folders.prepared, 2, load_vae(options, folders.vae), options, lambda p, i: None)
+    again = prepare_missing(
+        views, [0, 1], folders.prepared, 2, load_vae(options, folders.vae), options, lambda p, i: None
+    )
     assert again == 0
 
 
@@ -168,7 +171,7 @@ def test_the_hint_goes_through_at_the_start(folders: Folders) -> None:
 
 
 def test_the_pose_guider_starts_from_a_controlnet(tmp_path: Path) -> None:
-    """diffusers' own embedding gives the same features once its last convolution is there too."""
+    """diffusers' own embedding gives the same features once the last convolution is copied too."""
     torch.manual_seed(3)
     embedding = ControlNetConditioningEmbedding(16, block_out_channels=(8, 8, 12, 16))
     torch.nn.init.normal_(embedding.conv_out.weight)
@@ -192,7 +195,7 @@ def test_crops_line_up(folders: Folders) -> None:
     assert batch.targets.shape == (3, 4, 4, 4)
     assert batch.hints.shape == (3, 5, 4, 4)
     assert batch.iuv.shape == (3, 32, 32, 3)
-    # The hint is valid in the background, so its validity and the parts agree if both were cut alike.
+    # The hint is valid in the background, so its validity and the parts agree if both are cropped alike.
     plain = torch.nn.functional.max_pool2d((batch.iuv[..., 0] > 0).float()[:, None], 8, 8)[:, 0] == 0
     assert batch.hints[:, -1][plain].min() == 1
     whole = task.draw(np.random.default_rng(3), StageOptions(people=2, views=1))
@@ -235,13 +238,13 @@ def test_latents_from_files_go_around_the_autoencoder(folders: Folders) -> None:
 
 
 def test_the_loss_reads_nothing_back_from_its_device(folders: Folders) -> None:
-    """On torch's device without numbers: reading one there fails, and so do operations across devices."""
+    """Runs on torch's meta device, where reading a value fails, as do operations across devices."""
     task = _task(folders, _options(folders, condition_dropout=0.5, embedding_noise=0.1, head_hint_dropout=0.5))
     batch = task.draw(np.random.default_rng(0), StageOptions(people=2, views=3))
     task.network.to("meta")
-    loss, figures = task.loss(batch, np.random.default_rng(1), 0.0)
+    loss, metrics = task.loss(batch, np.random.default_rng(1), 0.0)
     loss.backward()
-    assert {value.device.type for value in (loss, *figures.values())} == {"meta"}
+    assert {value.device.type for value in (loss, *metrics.values())} == {"meta"}
     assert task.vae.quant_conv.weight.device.type == "meta"
 
 
@@ -254,7 +257,7 @@ def test_frozen_parts_stay(folders: Folders) -> None:
 
 def test_train_resume_and_export(folders: Folders, tmp_path: Path) -> None:
     whole = train(_task(folders, _options(folders, 3), tmp_path / "sheets"), _options(folders, 3).loop, tmp_path / "a")
-    assert set(whole.figures) >= {"inside", "hint", "ceiling", "background"}
+    assert set(whole.metrics) >= {"inside", "hint", "ceiling", "background"}
     assert list((tmp_path / "sheets").glob("sheet_*.png"))
     with pytest.raises(UsageError, match="--resume"):
         train(_task(folders, _options(folders, 3)), _options(folders, 3).loop, tmp_path / "a")
@@ -271,6 +274,6 @@ def test_train_resume_and_export(folders: Folders, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("name", "model"), [("tiny", "tiny"), ("tiny_finetune", "tiny"), ("mcld_sd15", "mcld_sd15")])
 def test_bundled_configurations_load(name: str, model: str) -> None:
-    options = load_yaml(DiffusionTraining, name, folder="train")
+    options = load_yaml(DiffusionTrainingOptions, name, folder="train")
     assert options.model == model
     assert options.stages[-1].until == 1.0

@@ -1,4 +1,4 @@
-"""The training loop: killed and resumed, it ends where an uninterrupted run ends, bit for bit."""
+"""The training loop: a killed and resumed run ends bit for bit like an uninterrupted one."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from mcld_anim.core.errors import McldAnimError, UsageError, WeightsError
-from mcld_anim.train.course import learning_rate, update_average
 from mcld_anim.train.loop import CHECKPOINT_NAME, MAX_BAD_STEPS, LoopOptions, train
 from mcld_anim.train.record import Checkpoint, Curve, write_checkpoint, write_weights
+from mcld_anim.train.schedule import learning_rate, update_average
 from mcld_anim.weights.trained import HEADER_KEY
 
 OPTIONS = LoopOptions(
@@ -42,10 +42,10 @@ OPTIONS = LoopOptions(
 
 
 class Regression:
-    """Learns a linear map through a network with running statistics and dropout: all that a resume must restore.
+    """Learns a linear map through a network with running statistics and dropout, which a resume must restore.
 
-    No bias before the normalisation, which takes it out again: its gradient is nothing but rounding, and Adam's
-    steps would make that as large as any other.
+    There is no bias before the normalisation, which would cancel it: its gradient would be pure rounding error, and
+    Adam would scale that up like any other.
     """
 
     def __init__(self, pause: float = 0.0, broken: bool = False, statistics: bool = True) -> None:
@@ -61,8 +61,8 @@ class Regression:
     def loss(self, batch: Tensor, rng: np.random.Generator, progress: float) -> tuple[Tensor, dict[str, Tensor]]:
         time.sleep(self.pause)
         error = functional.mse_loss(self.network(batch)[:, 0], batch.sum(1))
-        figures = {"progress": torch.tensor(progress), "drawn": torch.tensor(rng.random())}
-        return error * (math.nan if self.broken else 1.0), figures
+        metrics = {"progress": torch.tensor(progress), "drawn": torch.tensor(rng.random())}
+        return error * (math.nan if self.broken else 1.0), metrics
 
     def evaluate(self, network: nn.Module) -> dict[str, float]:
         inputs = torch.eye(3)
@@ -77,10 +77,10 @@ def state(folder: Path) -> Checkpoint:
 
 
 def assert_same_run(one: Path, other: Path) -> None:
-    """Same step, network, average, optimizer, figures and loss curve; only the clock may differ."""
+    """Same step, network, average, optimizer, metrics and loss curve; only the clock may differ."""
     first, second = state(one), state(other)
     assert first.step == second.step
-    assert first.figures == second.figures
+    assert first.metrics == second.metrics
     for left, right in ((first.network, second.network), (first.average, second.average)):
         assert left.keys() == right.keys()
         assert all(torch.equal(left[name], right[name]) for name in left)
@@ -103,7 +103,7 @@ def whole(tmp_path: Path) -> Path:
 
 
 class Killed(Exception):
-    """Stands for the end of the process."""
+    """Stands in for the end of the process."""
 
 
 def test_resume_equals_uninterrupted_bit_for_bit(whole: Path, tmp_path: Path) -> None:
@@ -120,7 +120,7 @@ def test_resume_equals_uninterrupted_bit_for_bit(whole: Path, tmp_path: Path) ->
         train(Regression(), OPTIONS, parts, on_log=stop_at_log)
     assert state(parts).step == 14
     assert [row["step"] for row in curve(parts)][-1] == "18"
-    torch.manual_seed(99)  # what the process drew before must not matter
+    torch.manual_seed(99)  # earlier draws of the process must not matter
     train(Regression(), OPTIONS, parts, resume=True)
     assert_same_run(whole, parts)
 
@@ -133,7 +133,7 @@ def test_a_killed_process_loses_only_the_steps_since_its_checkpoint(whole: Path,
         "train(Regression(pause=0.1), OPTIONS, Path(sys.argv[1]))"
     )
     environment = os.environ | {"PYTHONPATH": str(Path(__file__).parent)}
-    threads = str(torch.get_num_threads())  # as here, where an earlier test may have set them: rounding depends on it
+    threads = str(torch.get_num_threads())  # an earlier test may have changed it, and rounding depends on it
     process = subprocess.Popen([sys.executable, "-c", script, str(folder), threads], env=environment)
     deadline = time.monotonic() + 60
     while not (folder / CHECKPOINT_NAME).exists():
@@ -155,7 +155,7 @@ def test_worker_processes_make_the_same_batches(whole: Path, tmp_path: Path) -> 
 
 def test_batches_are_made_in_the_workers_processes(tmp_path: Path) -> None:
     class Places(Regression):
-        """Tells in its figures in which process a batch was made."""
+        """Reports in its metrics the process that made a batch."""
 
         def batch(self, rng: np.random.Generator, progress: float) -> tuple[Tensor, int]:
             return super().batch(rng, progress), os.getpid()
@@ -188,7 +188,7 @@ def test_workers_end_with_the_training(tmp_path: Path) -> None:
 
 
 def test_workers_begin_where_a_resumed_run_stands(tmp_path: Path) -> None:
-    """By the clock too: the batches that are ordered before the first step know how far the run has come."""
+    """With a wall-clock budget too, the batches requested before the first step know the run's progress."""
 
     class Placed(Regression):
         def batch(self, rng: np.random.Generator, progress: float) -> tuple[Tensor, float]:
@@ -206,7 +206,7 @@ def test_workers_begin_where_a_resumed_run_stands(tmp_path: Path) -> None:
 
 
 def test_two_processes_compute_what_one_with_two_batches_does(tmp_path: Path) -> None:
-    """Real processes that torchrun starts; the gradients' mean, the steps and the files are the same."""
+    """Real processes under torchrun: the mean gradient, the steps and the files are the same."""
     options = dataclasses.replace(OPTIONS, steps=6)
     train(Regression(statistics=False), dataclasses.replace(options, accumulate=2), tmp_path / "one")
     script = tmp_path / "two.py"
@@ -218,8 +218,8 @@ def test_two_processes_compute_what_one_with_two_batches_does(tmp_path: Path) ->
         "train(Regression(statistics=False), options, Path(sys.argv[1]), on_log=print)\n"
     )
     launch = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parent), "OMP_NUM_THREADS": "1"}
-    environment |= {"ACCELERATE_USE_CPU": "true"}
+    path = os.pathsep.join([str(Path(__file__).parent), *sys.path])  # the same package as here
+    environment = os.environ | {"PYTHONPATH": path, "OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"}
     command = [sys.executable, *launch, str(script), str(tmp_path / "two")]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
@@ -246,7 +246,7 @@ def test_half_precision_computes_in_half_and_keeps_full_weights(tmp_path: Path) 
     assert half.network["0.weight"].dtype == torch.float32
     difference = (half.network["0.weight"] - full.network["0.weight"]).abs().max()
     assert 0 < difference < 0.2
-    assert half.figures["error"] < 0.8
+    assert half.metrics["error"] < 0.8
 
 
 def test_it_learns_and_reports(tmp_path: Path) -> None:
@@ -254,7 +254,7 @@ def test_it_learns_and_reports(tmp_path: Path) -> None:
         before = Regression().evaluate(Regression().network.eval())["error"]
     result = train(Regression(), dataclasses.replace(OPTIONS, steps=300), tmp_path)
     assert result.steps == 300
-    assert result.figures["error"] < 0.5 * before
+    assert result.metrics["error"] < 0.5 * before
     losses = [float(row["loss"]) for row in curve(tmp_path)]
     assert np.mean(losses[-5:]) < 0.5 * np.mean(losses[:5])
 
@@ -265,7 +265,7 @@ def test_weights_are_half_precision_and_describe_themselves(whole: Path) -> None
         weight = file.get_tensor("0.weight")
     assert header["network"] == "regression"
     assert header["steps"] == 30
-    assert header["measured"] == state(whole).figures
+    assert header["measured"] == state(whole).metrics
     assert weight.dtype == torch.float16
     assert torch.equal(weight, state(whole).average["0.weight"].half())
 

@@ -1,4 +1,4 @@
-"""The training loss: weights, masks, and what each option does."""
+"""The training loss: weights, masks, and the effect of each option."""
 
 import pytest
 import torch

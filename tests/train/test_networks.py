@@ -18,12 +18,12 @@ from mcld_anim.model.vae import build_vae
 from mcld_anim.options.load import load_yaml
 from mcld_anim.options.model import VaeOptions, load_model_options
 from mcld_anim.source.tiny_face import FaceEmbedder, load_tiny_face_backend
-from mcld_anim.train.autoencoder import AutoencoderTask, AutoencoderTraining, principal_components, psnr_inside
-from mcld_anim.train.densepose import DensePoseTraining
-from mcld_anim.train.diffusion import DiffusionTraining
-from mcld_anim.train.face import FaceTask, FaceTraining, verification
+from mcld_anim.train.autoencoder import AutoencoderTask, AutoencoderTrainingOptions, principal_components, psnr_inside
+from mcld_anim.train.densepose import DensePoseTrainingOptions
+from mcld_anim.train.diffusion import DiffusionTrainingOptions
+from mcld_anim.train.face import FaceTask, FaceTrainingOptions, verification
 from mcld_anim.train.loop import CHECKPOINT_NAME, train
-from mcld_anim.train.pairs import PreparedPerson
+from mcld_anim.train.prepared_people import PreparedPerson
 from mcld_anim.train.record import Checkpoint
 from mcld_anim.train.views import PeopleViews
 from mcld_anim.weights.table import EMBEDDED_FOLDER
@@ -33,7 +33,7 @@ from .conftest import LAST_DEVELOPS, LOOP
 
 @pytest.fixture
 def small_model(tmp_path: Path) -> Path:
-    """A model configuration whose autoencoder is as small as can be."""
+    """A model configuration with a minimal autoencoder."""
     vae = {"patch_size": 4, "latent_channels": 4, "block_out_channels": [8, 8], "layers_per_block": 1}
     vae |= {"norm_num_groups": 4, "mid_attention": False, "scaling_factor": 1.0, "linear_shortcut": True}
     path = tmp_path / "model.yaml"
@@ -41,8 +41,8 @@ def small_model(tmp_path: Path) -> Path:
     return path
 
 
-def autoencoder_training(model: Path) -> AutoencoderTraining:
-    return AutoencoderTraining(
+def autoencoder_training(model: Path) -> AutoencoderTrainingOptions:
+    return AutoencoderTrainingOptions(
         model=str(model), loop=LOOP, data=LAST_DEVELOPS, crop=64, measured_views=2, linear_views=8
     )
 
@@ -83,7 +83,7 @@ def test_autoencoder_resume_equals_uninterrupted(people: Path, small_model: Path
     whole, parts = (Checkpoint.read(tmp_path / name / CHECKPOINT_NAME) for name in ("whole", "parts"))
     assert all(torch.equal(whole.network[name], parts.network[name]) for name in whole.network)
     assert all(torch.equal(whole.average[name], parts.average[name]) for name in whole.average)
-    assert whole.figures == parts.figures
+    assert whole.metrics == parts.metrics
 
 
 def test_exported_autoencoder_loads_with_unit_latents(people: Path, small_model: Path, tmp_path: Path) -> None:
@@ -99,16 +99,16 @@ def test_exported_autoencoder_loads_with_unit_latents(people: Path, small_model:
 
 
 def test_face_training_exports_what_the_backend_loads(heads: Path, tmp_path: Path) -> None:
-    options = FaceTraining(loop=dataclasses.replace(LOOP, batch_size=4), held_out=3)
+    options = FaceTrainingOptions(loop=dataclasses.replace(LOOP, batch_size=4), held_out=3)
     result = train(FaceTask(options, heads), options.loop, tmp_path / "run")
     backend = load_tiny_face_backend(weights=result.weights)
-    assert backend.threshold == pytest.approx(result.figures["coarse_threshold"], abs=1e-3)
+    assert backend.threshold == pytest.approx(result.metrics["coarse_threshold"], abs=1e-3)
     with pytest.raises(InputError, match="held out"):
         FaceTask(dataclasses.replace(options, held_out=6), heads)
 
 
 class ByBrightness(FaceEmbedder):
-    """Embeds a crop as a direction that its brightness alone decides."""
+    """Embeds a crop as a direction that depends on its brightness only."""
 
     def forward(self, crops: torch.Tensor) -> torch.Tensor:
         angle = crops.mean((1, 2, 3)) * 3
@@ -128,13 +128,13 @@ def test_verification_is_perfect_for_distinct_people_and_chance_for_equal_ones()
 @pytest.mark.parametrize(
     ("name", "kind"),
     [
-        ("tiny_autoencoder", AutoencoderTraining),
-        ("tiny_densepose", DensePoseTraining),
-        ("tiny_densepose_gpu", DensePoseTraining),
-        ("tiny_finetune_gpu", DiffusionTraining),
-        ("tiny_ablation", DiffusionTraining),
-        ("tiny_ablation_gpu", DiffusionTraining),
-        ("tiny_face", FaceTraining),
+        ("tiny_autoencoder", AutoencoderTrainingOptions),
+        ("tiny_densepose", DensePoseTrainingOptions),
+        ("tiny_densepose_gpu", DensePoseTrainingOptions),
+        ("tiny_finetune_gpu", DiffusionTrainingOptions),
+        ("tiny_ablation", DiffusionTrainingOptions),
+        ("tiny_ablation_gpu", DiffusionTrainingOptions),
+        ("tiny_face", FaceTrainingOptions),
     ],
 )
 def test_bundled_configurations_load(name: str, kind: type) -> None:

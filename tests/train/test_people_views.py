@@ -1,4 +1,4 @@
-"""What trainings see of rendered people: their views, split and varied, and the scenes that they are put before."""
+"""Rendered people as training data: views, split, augmentation and backgrounds."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_a_folder_without_shards_says_so(tmp_path: Path) -> None:
 
 
 def test_silhouettes_are_what_differs_from_the_background(people: Path) -> None:
-    """The renderer's own background, which the silhouette's code does not know, tells the truth."""
+    """The ground truth is the renderer's own background, which the silhouette code does not know."""
     views = PeopleViews(people, LAST_DEVELOPS)
     for person in range(3):
         background = (person_background(Person.from_seed(40 + person), 256) * 255).astype(np.int16)
@@ -62,7 +62,7 @@ def test_silhouettes_are_what_differs_from_the_background(people: Path) -> None:
 
 
 def test_labels_lie_on_their_picture(people: Path) -> None:
-    """On a plain background the varied picture differs from it just where the varied labels show the person."""
+    """The augmented picture differs from a plain background exactly where the augmented labels show the person."""
     views, rng = PeopleViews(people, LAST_DEVELOPS), np.random.default_rng(3)
     options = BodyAugmentOptions(1.0, small=0.0, empty=0.0, hidden=0.0, backlight=0.0, stained=0.0, dressed=0.0)
     green = [np.full((384, 384, 3), (0, 255, 0), np.uint8)]
@@ -77,7 +77,7 @@ def test_labels_lie_on_their_picture(people: Path) -> None:
         assert labels.shape == (256, 256, 3)
         assert set(np.unique(labels[..., 0])) <= set(np.unique(iuv[..., 0]))
         smooth = cv2.blur(varied, (3, 3)).astype(int)
-        shown = np.ptp(smooth, axis=-1) < 60  # white, whatever light and noise made of it; the rest has one hue
+        shown = np.ptp(smooth, axis=-1) < 60  # white under any light and noise; the rest is green
         inside = labels[..., 0] > 0
         agreements.append((shown & inside).sum() / max(1, (shown | inside).sum()))
     assert np.median(agreements) > 0.9
@@ -94,7 +94,7 @@ def test_an_empty_sample_has_no_person_left(people: Path) -> None:
 
 
 def test_a_companion_is_labelled_and_what_hides_people_is_not(people: Path) -> None:
-    """Means over many draws from the same seeds: somebody behind adds person cells, things in front take some."""
+    """On average over the same seeds, a person behind adds person pixels and occluders in front remove some."""
     views = PeopleViews(people, LAST_DEVELOPS)
     shown = View(*views.view(0, 0), views.silhouette(0, 0))
     other = View(*views.view(1, 1), views.silhouette(1, 1))
@@ -117,7 +117,7 @@ def test_stains_and_backlight_change_the_person_only(people: Path) -> None:
     base = BodyAugmentOptions(replaced_background=1.0, empty=0.0, hidden=0.0, backlight=0.0, stained=0.0, dressed=0.0)
 
     def person_brightness(options: BodyAugmentOptions) -> float:
-        """Against the background's in the same picture, whatever the camera did to both."""
+        """Brightness relative to the background of the same picture, whatever the camera did to both."""
         values = []
         for seed in range(24):
             picture, labels = augment(view, np.random.default_rng(seed), options, plain)

@@ -1,4 +1,4 @@
-"""A wider network says what the narrow one said, and learns with all that was added."""
+"""A widened network computes the same as the narrow one, and trains all of its new parts."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 from mcld_anim.core.errors import WeightsError
 from mcld_anim.pose.tiny import load_tiny_pose_backend
 from mcld_anim.pose.tiny_network import TinyDensePose, TinyDensePoseOptions
-from mcld_anim.train.densepose import DensePoseTask, DensePoseTraining
+from mcld_anim.train.densepose import DensePoseTask, DensePoseTrainingOptions
 from mcld_anim.train.loop import LoopOptions
 from mcld_anim.train.record import write_weights
 from mcld_anim.train.views import ViewsOptions
@@ -22,7 +22,7 @@ WIDE = TinyDensePoseOptions((12, 12, 16, 16), (2, 1, 3, 1), 4, 12)
 
 
 def trained_like(options: TinyDensePoseOptions) -> TinyDensePose:
-    """A network no weight of which is at its beginning."""
+    """A network with no weight at its initial value."""
     network = TinyDensePose(options)
     generator = torch.Generator().manual_seed(5)
     with torch.no_grad():
@@ -31,7 +31,7 @@ def trained_like(options: TinyDensePoseOptions) -> TinyDensePose:
     return network.eval()
 
 
-def test_a_wider_and_deeper_network_says_the_same() -> None:
+def test_a_wider_and_deeper_network_computes_the_same() -> None:
     narrow, wide = trained_like(NARROW), TinyDensePose(WIDE)
     widen_into(wide, narrow.state_dict())
     pictures = torch.rand((2, 3, 256, 256), generator=torch.Generator().manual_seed(1)) * 2 - 1
@@ -41,7 +41,7 @@ def test_a_wider_and_deeper_network_says_the_same() -> None:
         torch.testing.assert_close(getattr(after, name), getattr(before, name), rtol=1e-4, atol=1e-4)
 
 
-def test_what_was_added_is_heard_after_a_step() -> None:
+def test_new_channels_get_gradients() -> None:
     wide = TinyDensePose(WIDE)
     widen_into(wide, trained_like(NARROW).state_dict())
     pictures = torch.rand((2, 3, 256, 256), generator=torch.Generator().manual_seed(1)) * 2 - 1
@@ -68,7 +68,7 @@ def test_a_network_that_does_not_fit_is_refused(smaller: TinyDensePoseOptions) -
 def test_a_training_starts_from_narrower_weights(people: Path, tmp_path: Path) -> None:
     path = tmp_path / "narrow.safetensors"
     write_weights(path, dict(trained_like(NARROW).state_dict()), {"options": dataclasses.asdict(NARROW)})
-    options = DensePoseTraining(
+    options = DensePoseTrainingOptions(
         network=WIDE, loop=LoopOptions(steps=1), data=ViewsOptions(development=((2, 3),)), backgrounds=1
     )
     network = DensePoseTask(options, people, start_from=path).network.eval()

@@ -1,4 +1,4 @@
-"""What changes over a training beside the weights: the learning rate, and the average of the weights."""
+"""The learning-rate schedule, and the moving average of the weights."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def learning_rate(options: LoopOptions, step: int, progress: float) -> float:
-    """Learning rate of step `step` (from 0) when `progress` (0..1) of the budget is spent."""
+    """Learning rate of step `step` (from 0) after `progress` (0..1) of the budget."""
     warm = min(1.0, (step + 1) / max(1, options.warmup_steps))
     falling = min(1.0, max(0.0, (progress - options.decay_from) / (1.0 - options.decay_from)))
     shape = {
@@ -27,9 +27,9 @@ def learning_rate(options: LoopOptions, step: int, progress: float) -> float:
 
 
 def update_average(average: nn.Module, network: nn.Module, decay: float, step: int) -> None:
-    """Move the averaged parameters towards the network's; buffers (running statistics) are copied.
+    """Update the exponential moving average of the parameters; buffers (running statistics) are copied.
 
-    While the run is young the average reaches back over a tenth of it only: decay = min(decay, (1+i)/(10+i)).
+    Early in the run the average covers only about a tenth of the steps: decay = min(decay, (1+i)/(10+i)).
     """
     move_towards = get_ema_multi_avg_fn(min(decay, (1.0 + step) / (10.0 + step)))
     with torch.no_grad():

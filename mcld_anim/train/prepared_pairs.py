@@ -1,9 +1,9 @@
-"""A list of picture pairs (one person, two poses), as DeepFashion's, prepared once and read as training examples.
+"""Picture pairs (one person in two poses, as in DeepFashion), prepared once and read as training examples.
 
-Preparing estimates each picture's IUV and computes its UV texture and face embedding: one `.npz` per picture, written
-under a temporary name and renamed, so that it resumes where it was and runs in several processes side by side. Hints
-and CLIP's pixels follow when an example is drawn, latents in the loss, on the training's device: at 512x512 all of
-these would be larger than the pictures. A picture without a person leaves an empty `.none` in its place.
+Preparation estimates each picture's IUV and computes its UV texture and face embedding. It writes one `.npz` per
+picture, under a temporary name that is then renamed, so it can resume and run in several processes. Hints and CLIP
+pixels are computed when an example is drawn, and latents in the loss, on the training's device: at 512x512 all of these
+would be larger than the pictures. A picture without a person leaves an empty `.none` file instead.
 """
 
 from __future__ import annotations
@@ -32,17 +32,16 @@ from mcld_anim.source.clip import clip_pixels
 from mcld_anim.source.face import load_face_backend
 from mcld_anim.source.fill import hint_atlas
 from mcld_anim.source.texture import source_texture
-from mcld_anim.train.pairs import PreparedPerson
+from mcld_anim.train.prepared_people import PreparedPerson
 
 COLUMNS = (("source", "target"), ("from", "to"))
-"""Headers that a list of pairs may have; the second is DeepFashion's."""
+"""Accepted column names of a list of pairs; the second are DeepFashion's."""
 PAIRS_NAME = "pairs.csv"
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
-class PairPreparation:
-    """What `mcld-anim train prepare-pairs` is asked to do."""
+class PairPreparationOptions:
+    """Options of `mcld-anim train prepare-pairs`."""
 
     pairs: Path  # CSV with the columns source,target (or from,to): paths relative to `images`
     images: Path
@@ -56,7 +55,7 @@ class PairPreparation:
 
 @dataclass(frozen=True)
 class PreparationResult:
-    """What was done. The pairs of pictures without a person are left out of the training."""
+    """Counts of a preparation. Pairs with a picture that shows no person are left out of the training."""
 
     pairs: int
     made: int
@@ -65,7 +64,7 @@ class PreparationResult:
 
 
 def read_pairs(path: Path) -> list[tuple[str, str]]:
-    """The (source, target) paths of a list; InputError names the line of an entry that leaves the images' folder."""
+    """The (source, target) paths of a list. InputError names the line of an entry outside the folder of images."""
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file)
@@ -83,32 +82,34 @@ def read_pairs(path: Path) -> list[tuple[str, str]]:
     return [(source, target) for source, target in pairs]
 
 
-def prepare_pairs(request: PairPreparation, progress: Progress = lambda done, total: None) -> PreparationResult:
-    """Write what is missing of every picture in the list, and the list itself; a second call makes nothing again."""
-    pairs = read_pairs(request.pairs)
+def prepare_pairs(
+    options: PairPreparationOptions, on_picture: Callable[[int, int], None] = lambda done, total: None
+) -> PreparationResult:
+    """Prepare the pictures of the list that are not prepared yet, and write the list itself."""
+    pairs = read_pairs(options.pairs)
     names = sorted({name for pair in pairs for name in pair})
-    missing = [name for name in names if not _is_done(request.output, name)]
-    request.output.mkdir(parents=True, exist_ok=True)
+    missing = [name for name in names if not _is_done(options.output, name)]
+    options.output.mkdir(parents=True, exist_ok=True)
     refused = []
-    for done, problem in enumerate(_prepared(request, missing), start=len(names) - len(missing) + 1):
+    for done, problem in enumerate(_prepared(options, missing), start=len(names) - len(missing) + 1):
         refused += [problem] if problem else []
-        progress(done, len(names))
+        on_picture(done, len(names))
     with (
-        durable_file(request.output / PAIRS_NAME, overwrite=True) as path,
+        durable_file(options.output / PAIRS_NAME, overwrite=True) as path,
         path.open("w", newline="", encoding="utf-8") as file,
     ):
         csv.writer(file).writerows([COLUMNS[0], *pairs])
-    empty = sum(none_path(request.output, name).exists() for name in names)
+    empty = sum(none_path(options.output, name).exists() for name in names)
     return PreparationResult(len(pairs), len(missing) - len(refused), empty, tuple(refused))
 
 
 def example_path(folder: Path, name: str) -> Path:
-    """Where a picture's prepared file lies."""
+    """Path of a picture's prepared file."""
     return folder / "pictures" / f"{name}.npz"
 
 
 def none_path(folder: Path, name: str) -> Path:
-    """What lies there instead for a picture without a person."""
+    """Path of the empty file that replaces it for a picture without a person."""
     return example_path(folder, name).with_suffix(".none")
 
 
@@ -118,14 +119,14 @@ def _is_done(folder: Path, name: str) -> bool:
 
 @dataclass(frozen=True, eq=False)
 class PreparedPicture:
-    """Everything of one picture that costs time, at the model's frame size (H, W)."""
+    """The expensive results for one picture, at the model's frame size (H, W)."""
 
     iuv: Iuv
     """uint8 (H, W, 3)."""
     texture: np.ndarray
     """uint8 (512, 512, 3) RGB in the SMPL layout."""
     face: np.ndarray
-    """float32 (E,); zeros where no face was found."""
+    """float32 (E,); zeros if no face was found."""
 
     @classmethod
     def read(cls, path: Path) -> PreparedPicture:
@@ -137,41 +138,41 @@ class PreparedPicture:
             np.savez_compressed(file, iuv=self.iuv, texture=self.texture, face=self.face)
 
 
-def _prepared(request: PairPreparation, names: list[str]) -> Iterable[str | None]:
-    """Prepare pictures, in order; for each None, or why it was refused."""
-    if request.workers <= 1 or len(names) < 2:
-        yield from (_prepare(request, name) for name in names)
+def _prepared(options: PairPreparationOptions, names: list[str]) -> Iterable[str | None]:
+    """Prepare pictures in order; yields None for each, or the reason for refusing it."""
+    if options.workers <= 1 or len(names) < 2:
+        yield from (_prepare(options, name) for name in names)
         return
     # Spawned, not forked: a forked process must not use the parent's threads and devices.
-    with ProcessPoolExecutor(request.workers, multiprocessing.get_context("spawn")) as pool:
-        yield from pool.map(_prepare, [request] * len(names), names)
+    with ProcessPoolExecutor(options.workers, multiprocessing.get_context("spawn")) as pool:
+        yield from pool.map(_prepare, [options] * len(names), names)
 
 
-def _prepare(request: PairPreparation, name: str) -> str | None:
-    size = request.model.frame_size
+def _prepare(options: PairPreparationOptions, name: str) -> str | None:
+    size = options.model.frame_size
     try:
-        photo = read_picture(request.images / name)
+        photo = read_picture(options.images / name)
         picture = resized(photo, size)
-        iuv = resize_iuv(_estimate(request, name, photo), size)
+        iuv = resize_iuv(_estimate(options, name, photo), size)
     except (PictureError, PoseError) as error:
         return f"{name}: {error}"
     if not iuv[..., 0].any():
-        with durable_file(none_path(request.output, name), overwrite=True) as partial:
+        with durable_file(none_path(options.output, name), overwrite=True) as partial:
             partial.touch()
         return None
-    texture = source_texture(picture, iuv, request.model.texture_fill)
-    backend = _face_backend(request.face, request.device)
+    texture = source_texture(picture, iuv, options.model.texture_fill)
+    backend = _face_backend(options.face, options.device)
     face = None if backend is None else backend.largest(photo, resize_iuv(iuv, photo.shape[:2]))
-    embedding = np.zeros(request.model.face.embedding_dim, np.float32) if face is None else face.embedding
-    PreparedPicture(iuv, texture, embedding).write(example_path(request.output, name))
+    embedding = np.zeros(options.model.face.embedding_dim, np.float32) if face is None else face.embedding
+    PreparedPicture(iuv, texture, embedding).write(example_path(options.output, name))
     return None
 
 
-def _estimate(request: PairPreparation, name: str, photo: Picture) -> Iuv:
-    folder = Path(request.densepose)
+def _estimate(options: PairPreparationOptions, name: str, photo: Picture) -> Iuv:
+    folder = Path(options.densepose)
     if folder.is_dir():
         return precomputed_iuv(folder / PurePosixPath(name).with_suffix(".png"), photo.shape[:2])
-    return largest_iuv(_pose_backend(request.densepose, request.device), photo)
+    return largest_iuv(_pose_backend(options.densepose, options.device), photo)
 
 
 _pose_backend = cache(load_pose_backend)
@@ -179,12 +180,12 @@ _face_backend = cache(load_face_backend)
 
 
 class PreparedPairs:
-    """The pairs of a prepared list as training examples; example i is pair i, its one source and its one target."""
+    """The pairs of a prepared list as training examples; example i is pair i, with one source and one target."""
 
     def __init__(self, folder: Path, images: Path, options: ModelOptions, development: int = 64) -> None:
-        """The last `development` usable pairs are measured on and never trained with.
+        """Open a prepared list. Its last `development` usable pairs are only for measuring.
 
-        InputError where `folder` was not prepared or holds too few usable pairs.
+        Raises InputError if `folder` was not prepared or holds too few usable pairs.
         """
         if not (folder / PAIRS_NAME).is_file():
             raise InputError(f"{folder} holds no prepared pairs: run `mcld-anim train prepare-pairs` first")
@@ -201,7 +202,7 @@ class PreparedPairs:
         self.training, self.development = numbers[: len(numbers) - development], numbers[len(numbers) - development :]
 
     def refresh(self) -> None:
-        """Pairs are all there from the beginning."""
+        """Do nothing: no pairs are added later."""
 
     def source(self, number: int, source: int) -> tuple[Picture, Iuv]:
         """Picture and IUV of the pair's source."""
@@ -218,7 +219,7 @@ class PreparedPairs:
         return self._iuv(self.pairs[number][1])
 
     def person(self, number: int) -> PreparedPerson:
-        """The pair's arrays: one view, the target, and one source; pictures in the place of latents."""
+        """The pair's arrays: one view (the target) and one source, as pictures instead of latents."""
         options, (source, target) = self.options, self.pairs[number]
         prepared, picture = PreparedPicture.read(example_path(self.folder, source)), self._picture(source)
         hinted = options.pose_guider.hint != "none"
@@ -235,12 +236,12 @@ class PreparedPairs:
         return resized(read_picture(self.images / name), self.options.frame_size)
 
     def _iuv(self, name: str) -> Iuv:
-        with np.load(example_path(self.folder, name)) as arrays:  # without the texture, which takes as long to unpack
+        with np.load(example_path(self.folder, name)) as arrays:  # skips the texture, which takes as long to unpack
             return arrays["iuv"]
 
 
 def _hint(picture: Picture, iuv: Iuv, target: Iuv) -> np.ndarray:
-    """A hint as `PreparedPerson.hints` has it, uint8 (H, W, 4): RGB, and 255 where the colour was seen."""
+    """A hint as in `PreparedPerson.hints`, uint8 (H, W, 4): RGB, and 255 where the colour was seen."""
     atlas, valid = hint_atlas(picture, iuv)
     colours, seen = hint_picture(atlas, valid, target, background_plate(picture, iuv))
     return np.dstack([colours, np.where(seen > 0, 255, 0).astype(np.uint8)])

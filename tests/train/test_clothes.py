@@ -1,4 +1,4 @@
-"""Other clothes on rendered people: where they are painted, and what stays."""
+"""Other clothes on rendered people: where they are painted, and what is unchanged."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 from mcld_anim.body.part_labels import TORSO_BACK, TORSO_FRONT
 from mcld_anim.core.arrays import HEAD_PARTS, Iuv, Picture
-from mcld_anim.train.dress import LOWER_ARMS, MIDDLE, UPPER_ARMS, dressed
+from mcld_anim.train.clothes import LOWER_ARMS, MIDDLE, UPPER_ARMS, dressed
 from mcld_anim.train.views import PeopleViews, ViewsOptions
 
 CLOTH = (TORSO_BACK, TORSO_FRONT, *UPPER_ARMS, *LOWER_ARMS)
@@ -17,7 +17,7 @@ CLOTH = (TORSO_BACK, TORSO_FRONT, *UPPER_ARMS, *LOWER_ARMS)
 
 @pytest.fixture
 def frontal(people: Path) -> tuple[Picture, Iuv]:
-    """The view that shows most of a chest."""
+    """The view with the largest visible chest."""
     views = PeopleViews(people, ViewsOptions(development=()))
     pairs = [views.view(person, view) for person in views.training for view in range(views.views)]
     return max(pairs, key=lambda pair: np.count_nonzero(pair[1][..., 0] == TORSO_FRONT))
@@ -42,7 +42,7 @@ def test_only_torso_and_arms_get_other_clothes(frontal: tuple[Picture, Iuv]) -> 
 
 
 def test_a_jacket_opens_in_the_middle_and_downwards_to_a_point(frontal: tuple[Picture, Iuv]) -> None:
-    """Shirts are mostly lighter than the jackets around them: over many draws the opening is the light place."""
+    """Shirts are mostly lighter than jackets, so the opening is light on average over many draws."""
     _, iuv = frontal
     down, aside = iuv[..., 1] / 255, abs(iuv[..., 2] / 255 - MIDDLE)
     front = iuv[..., 0] == TORSO_FRONT

@@ -1,4 +1,4 @@
-"""A DeepFashion-style list of pairs: read, prepared in two processes, resumed, trained on."""
+"""A DeepFashion-style list of pairs: reading, preparation in two processes, resuming, training."""
 
 from __future__ import annotations
 
@@ -26,12 +26,18 @@ from mcld_anim.pose.iuv_picture import encode_iuv
 from mcld_anim.source.background import background_plate
 from mcld_anim.source.fill import hint_atlas
 from mcld_anim.source.texture import source_texture
-from mcld_anim.train.diffusion import DiffusionTask, DiffusionTraining, StageOptions, load_examples
+from mcld_anim.train.diffusion import DiffusionTask, DiffusionTrainingOptions, StageOptions, load_examples
 from mcld_anim.train.diffusion_batch import Batch
 from mcld_anim.train.loop import LoopOptions, train
 from mcld_anim.train.loss import face_cells
-from mcld_anim.train.pair_list import PairPreparation, PreparedPairs, PreparedPicture, prepare_pairs, read_pairs
-from mcld_anim.train.pairs import encode_pictures, load_vae, with_latents
+from mcld_anim.train.prepared_pairs import (
+    PairPreparationOptions,
+    PreparedPairs,
+    PreparedPicture,
+    prepare_pairs,
+    read_pairs,
+)
+from mcld_anim.train.prepared_people import encode_pictures, load_vae, with_latents
 from mcld_anim.train.views import PeopleViews
 
 from .test_diffusion import MODEL
@@ -46,7 +52,7 @@ PAIRS += [("torn.png", "a/0.png")]
 
 @pytest.fixture(scope="module")
 def folder(people: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Pictures with their IUV beside a list of pairs; one shows nobody, one is torn."""
+    """Pictures with their IUVs and a list of pairs; one picture is empty, one file is truncated."""
     root = tmp_path_factory.mktemp("pairs")
     views = PeopleViews(people)
     for kind in ("images", "iuv"):
@@ -68,10 +74,10 @@ def folder(people: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def request(folder: Path, output: Path, workers: int = 1) -> PairPreparation:
+def request(folder: Path, output: Path, workers: int = 1) -> PairPreparationOptions:
     options = load_model_options(folder / "model.yaml")
     images, iuv = folder / "images", str(folder / "iuv")
-    return PairPreparation(folder / "pairs.csv", images, output, options, iuv, "none", workers=workers)
+    return PairPreparationOptions(folder / "pairs.csv", images, output, options, iuv, "none", workers=workers)
 
 
 @pytest.fixture(scope="module")
@@ -125,11 +131,11 @@ def test_examples_are_the_usable_pairs(people: Path, folder: Path, prepared: Pat
 
 @pytest.fixture
 def make_task(folder: Path, prepared: Path) -> Callable[..., DiffusionTask]:
-    """A training of the model in `model`.yaml, with options as changed."""
+    """Makes a training task of the model in `model`.yaml with changed options."""
 
     def make(model: str = "hinted", **changes: object) -> DiffusionTask:
         loop = LoopOptions(steps=3, learning_rate=1e-3, warmup_steps=1, ema_decay=0.5, log_steps=1, seed=3)
-        options = DiffusionTraining(
+        options = DiffusionTrainingOptions(
             model=str(folder / f"{model}.yaml"), loop=loop, measured_pairs=1, measured_people=1, measured_steps=1
         )
         options = dataclasses.replace(options, **changes)  # type: ignore[arg-type]
@@ -141,7 +147,7 @@ def make_task(folder: Path, prepared: Path) -> Callable[..., DiffusionTask]:
 
 
 def shown(people: Path, batch: Batch) -> list[tuple[int, int]]:
-    """Source and target view (of person 0) of every row of a batch of whole frames, found by its targets."""
+    """(source, target) views of person 0 in every row of a batch of whole frames, recognised by the targets."""
     views = PeopleViews(people)
     known = [(0, 1), (2, 0)]
     return [
@@ -168,7 +174,7 @@ def test_a_batch_is_made_without_the_autoencoder(make_task: Callable[..., Diffus
 
 
 def test_latents_in_the_loss_are_those_of_the_pictures(people: Path, make_task: Callable[..., DiffusionTask]) -> None:
-    """Also where the loop computes in half precision."""
+    """They are also the same under half-precision autocast."""
     task, views = make_task(), PeopleViews(people)
     batch = task.draw(np.random.default_rng(1), StageOptions(people=2, views=1))
     with torch.autocast("cpu", torch.bfloat16):
@@ -254,6 +260,6 @@ def test_the_commands_prepare_and_train(folder: Path, tmp_path: Path) -> None:
 
 
 def test_one_kind_of_examples_at_a_time(tmp_path: Path, folder: Path) -> None:
-    options = DiffusionTraining(model=str(folder / "model.yaml"))
+    options = DiffusionTrainingOptions(model=str(folder / "model.yaml"))
     with pytest.raises(UsageError, match="--pairs and --images"):
         load_examples(options, folder / "vae.safetensors", tmp_path, None, tmp_path, None)

@@ -1,6 +1,6 @@
-"""Other clothes for rendered people, painted by their IUV: jackets with shirt and tie, sleeves, photographed cloth.
+"""Other clothes for rendered people, painted by IUV: jackets with shirt and tie, sleeves, photographed cloth.
 
-The renderer knows none of these, and photographs are full of them.
+The renderer has none of these, and photographs are full of them.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from numpy.typing import NDArray
 
 from mcld_anim.body.part_labels import LOWER_ARM, TORSO_BACK, TORSO_FRONT, UPPER_ARM
 from mcld_anim.core.arrays import Iuv, Picture
-from mcld_anim.synthetic.backdrops import Floats, random_colour, random_cut
+from mcld_anim.synthetic.backdrops import Floats, random_colour, random_crop
 
 UPPER_ARMS = (*UPPER_ARM["L"], *UPPER_ARM["R"])
 LOWER_ARMS = (*LOWER_ARM["L"], *LOWER_ARM["R"])
 MIDDLE = 0.47
-"""V of the line from throat to crotch on the torso's front, where U runs from 0 at the throat to 1."""
+"""V of the centre line, from throat to crotch, on the front of the torso; U grows from 0 at the throat to 1."""
 SHADING_RANGE = (0.5, 1.6)
-"""Of the light that the old cloth shows, relative to its mean: beyond lies a pattern, not a fold."""
+"""Range of the old cloth's brightness relative to its mean; values beyond it come from a pattern, not a fold."""
 
 Material = UInt8[np.ndarray, "256 256 3"]
 
@@ -27,8 +27,8 @@ Material = UInt8[np.ndarray, "256 256 3"]
 def dressed(values: Floats, labels: Iuv, rng: np.random.Generator, pictures: list[Picture]) -> Floats:
     """`values` (H, W, 3) in 0..255 with other clothes on torso and arms; `labels` (H, W, 3) is the IUV.
 
-    Legs keep theirs: a skirt hides legs that the labels show. `pictures` (at least 256x256) serve as cloth now and
-    then. Folds and shadows stay.
+    Legs are unchanged, because a skirt hides legs that the labels show. `pictures` (at least 256x256) sometimes serve
+    as cloth. Folds and shadows are kept.
     """
     part = labels[..., 0]
     jacket = rng.random() < 0.6
@@ -51,8 +51,8 @@ def dressed(values: Floats, labels: Iuv, rng: np.random.Generator, pictures: lis
 def _paint(
     values: Floats, painted: Floats, mask: Bool[np.ndarray, "height width"], allowed: Bool[np.ndarray, "height width"]
 ) -> None:
-    """Put `painted` on `values` inside the mask, and half on the pixels just outside it that are `allowed`: else the
-    old cloth would stay as a seam around the new one."""
+    """Blend `painted` into `values` inside the mask, and half-way on the `allowed` pixels just outside it, where the
+    old cloth would otherwise remain as a seam."""
     inside = mask.astype(np.float32)
     alpha = cv2.GaussianBlur(inside, (3, 3), 0)
     around = cv2.GaussianBlur(painted * inside[..., None], (3, 3), 0) / np.maximum(alpha, 1e-3)[..., None]
@@ -63,7 +63,7 @@ def _paint(
 def _front(
     part: NDArray[np.uint8], labels: Iuv, cloth: Material, rng: np.random.Generator
 ) -> list[tuple[Bool[np.ndarray, "height width"], Material]]:
-    """What an open jacket shows: shirt, lapels, perhaps a tie."""
+    """Layers that an open jacket shows: lapels, shirt, sometimes a tie."""
     down = labels[..., 1] / 255
     aside = abs(labels[..., 2] / 255 - MIDDLE - rng.normal(0, 0.02))
     depth, width = rng.uniform(0.25, 1.2), rng.uniform(0.08, 0.3)
@@ -80,13 +80,13 @@ def _front(
 
 
 def _material(rng: np.random.Generator, pictures: list[Picture]) -> Material:
-    """Colours by V and U: plain and dark, plain, or a part of a picture."""
+    """Colours by V and U: plain and dark, plain, or a crop of a picture."""
     kind = rng.random()
     if kind < 0.45:
         return _plain(rng.uniform(5, 75) + rng.normal(0, 8, 3))
     if kind < 0.7 or not pictures:
         return _plain(random_colour(rng))
-    return random_cut(pictures, rng, 256)
+    return random_crop(pictures, rng, 256)
 
 
 def _plain(colour: NDArray[np.floating]) -> Material:
@@ -94,7 +94,7 @@ def _plain(colour: NDArray[np.floating]) -> Material:
 
 
 def _shading(values: Floats, cloth: Bool[np.ndarray, "height width"]) -> Floats:
-    """(H, W, 1) how light each pixel of the cloth is, its mean being 1; small patterns are smoothed away."""
+    """Brightness (H, W, 1) of each pixel relative to the cloth's mean; small patterns are smoothed away."""
     light = cv2.GaussianBlur(values.mean(-1), (0, 0), 1.5)
     mean = float(light[cloth].mean()) if cloth.any() else 1.0
     return np.clip(light / max(mean, 1.0), *SHADING_RANGE)[..., None]

@@ -1,14 +1,11 @@
-"""What the diffusion training reads: per person everything that costs time, computed once with the frozen
-networks.
+"""Rendered people prepared for the diffusion training: the outputs of the frozen networks, computed once.
 
-For each person: the latents of every view, and for each source view its texture latents, the pixels its two
-CLIP embeddings are made of, its face embedding, and the hint latents towards every view. One `.npz` per
-person, written under a temporary name and renamed: preparing resumes where it was, runs in several processes
-side by side, and a training may start while it still goes on.
+Each person has the latents of every view and, for each source view, the texture latents, the pixels for its two CLIP
+embeddings, the face embedding, and the hint latents for every view. There is one `.npz` per person, written under a
+temporary name and renamed, so preparation can resume, run in several processes, and continue during a training.
 
-Where latents are too many to be prepared (`train.pair_list`), pictures stand in their place, and the loss makes
-latents of them (`to_latents`). One rule tells the two apart everywhere: pictures are uint8 with channels last,
-latents are float with channels first.
+Where there are too many latents to prepare (`train.prepared_pairs`), pictures replace them, and the loss encodes them
+(`to_latents`). Everywhere, pictures are uint8 with channels last, and latents are float with channels first.
 """
 
 from __future__ import annotations
@@ -26,7 +23,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from mcld_anim.core.arrays import Iuv, Picture
-from mcld_anim.core.errors import InputError
+from mcld_anim.core.device import choose_device
+from mcld_anim.core.errors import InputError, UsageError
 from mcld_anim.core.pixels import to_signed
 from mcld_anim.model.appearance import resized
 from mcld_anim.model.vae import LatentAutoencoder, build_vae
@@ -51,14 +49,14 @@ FILE_PATTERN = re.compile(r"person_(\d+)\.npz")
 class PreparedPerson:
     """One person's views (V) and sources (S, the first views); C latent channels, h x w latent cells.
 
-    Latents are float16 where they come from a file, float32 from `with_latents`.
+    Latents are float16 if read from a file, float32 from `with_latents`.
     """
 
     views: np.ndarray
     """(V, C, h, w): scaled latents of every view; or uint8 (V, H, W, 3): the RGB pictures themselves."""
     hints: np.ndarray | None
-    """(V, C + 1, h, w): the Pose Guider's hint towards view v, from source v modulo S; or uint8 (V, H, W, 4): its
-    RGB, and 255 where the colour was seen, 0 where it is a guess. None for models without hints."""
+    """(V, C + 1, h, w): the Pose Guider's hint for view v, from source v modulo S; or uint8 (V, H, W, 4): its RGB, and
+    255 where the colour was seen, 0 where it is filled in. None for models without hints."""
     textures: np.ndarray
     """(S, C, h_t, w_t): scaled latents of the UV texture; or uint8 (S, H_t, W_t, 3): its RGB picture."""
     photo_pixels: np.ndarray
@@ -66,20 +64,20 @@ class PreparedPerson:
     texture_pixels: np.ndarray
     """float16 or float32 (S, 3, side, side): normalised CLIP input of the UV texture."""
     faces: np.ndarray
-    """float32 (S, E): face embedding; zeros where the source shows no face."""
+    """float32 (S, E): face embedding; zeros if the source shows no face."""
 
     def targets(self, source: int) -> list[int]:
-        """The views whose hint was made from this source."""
+        """The views whose hints come from this source."""
         return list(range(source, len(self.views), len(self.textures)))
 
     @classmethod
     def read(cls, path: Path) -> PreparedPerson:
-        """From a file that `write` made."""
+        """Read a file written by `write`."""
         with np.load(path) as arrays:
             return cls(**{"views" if key == "latents" else key: arrays[key] for key in arrays.files})
 
     def write(self, path: Path) -> None:
-        """Into a file: complete under its name or not there at all. A file's views are always latents."""
+        """Write a file atomically. Its views must be latents."""
         partial = path.with_name(f".{path.stem}.partial-{os.getpid()}.npz")
         names = [entry.name for entry in fields(self)]
         np.savez(partial, **{"latents" if name == "views" else name: getattr(self, name) for name in names})
@@ -95,8 +93,7 @@ def prepare_person(
     options: ModelOptions,
     embed_face: FaceEmbedder,
 ) -> PreparedPerson:
-    """Everything of one person from the views (V, H, W, 3) uint8 and their IUV; views 0..sources-1 are
-    sources."""
+    """Prepare one person from views (V, H, W, 3) uint8 and their IUVs; views 0..sources-1 are the sources."""
     textures, photo_pixels, texture_pixels, faces = [], [], [], []
     hints: list[tuple[Picture, np.ndarray]] = [(pictures[0], np.empty(0))] * len(pictures)
     for source in range(sources):
@@ -123,7 +120,7 @@ def prepare_person(
     )
 
 
-def prepare(
+def prepare_missing(
     views: PeopleViews,
     people: Sequence[int],
     folder: Path,
@@ -133,7 +130,7 @@ def prepare(
     embed_face: FaceEmbedder,
     on_person: Callable[[int, int], None] = lambda done, total: None,
 ) -> int:
-    """Write the files of those `people` that `folder` lacks; returns how many were made."""
+    """Prepare those `people` that `folder` lacks; returns their number."""
     folder.mkdir(parents=True, exist_ok=True)
     made = 0
     for number, person in enumerate(people):
@@ -147,50 +144,77 @@ def prepare(
     return made
 
 
-def prepare_folder(
-    data: Path,
-    output: Path,
-    vae: Path,
-    face: Path,
-    model: str,
-    people: Sequence[int],
-    sources: int,
-    device: torch.device,
-    on_person: Callable[[int, int], None] = lambda done, total: None,
+@dataclass(frozen=True)
+class PeoplePreparationOptions:
+    """Options of `mcld-anim train prepare`."""
+
+    data: Path  # shards of `synth data`
+    output: Path
+    vae: Path  # weights of `train autoencoder`
+    face: Path  # weights of `train face`
+    model: str = "tiny"  # model configuration, name or path
+    people: str = "0:100"  # see `parse_people`
+    sources: int = 2  # number of leading views that serve as source photos
+    device: str = "cpu"
+    threads: int = 1  # CPU threads
+
+    def __post_init__(self) -> None:
+        parse_people(self.people)
+
+
+def parse_people(text: str) -> list[int]:
+    """People numbers of "FIRST:END[:STEP],..."; END is excluded."""
+    numbers: list[int] = []
+    for span in text.split(","):
+        try:
+            bounds = [int(bound) for bound in span.split(":")]
+            numbers += range(*bounds) if len(bounds) > 1 else bounds
+        except (ValueError, TypeError) as error:
+            raise UsageError(f"--people {span!r}: expected FIRST:END or FIRST:END:STEP") from error
+    return numbers
+
+
+def prepare_people(
+    options: PeoplePreparationOptions, on_person: Callable[[int, int], None] = lambda done, total: None
 ) -> int:
-    """`prepare` with weights from files, on `device`; people whose shard is not there yet are left out."""
-    options = load_model_options(model)
-    autoencoder, backend = load_vae(options, vae).to(device), load_face_backend("tiny", device, weights=face)
+    """Prepare the people whose shard exists and whose file does not; returns their number.
+
+    Sets the CPU threads of this process.
+    """
+    torch.set_num_threads(options.threads)
+    device, model = choose_device(options.device), load_model_options(options.model)
+    autoencoder = load_vae(model, options.vae).to(device)
+    backend = load_face_backend("tiny", device, weights=options.face)
     assert backend is not None
 
     def embed(picture: Picture, iuv: Iuv) -> np.ndarray | None:
         found = backend.largest(picture, iuv)
         return None if found is None else found.embedding
 
-    views = PeopleViews(data)
-    there = {*views.training, *views.development}
-    wanted = [person for person in people if person in there]
-    return prepare(views, wanted, output, sources, autoencoder, options, embed, on_person)
+    views = PeopleViews(options.data)
+    rendered = {*views.training, *views.development}
+    wanted = [person for person in parse_people(options.people) if person in rendered]
+    return prepare_missing(views, wanted, options.output, options.sources, autoencoder, model, embed, on_person)
 
 
 def load_vae(options: ModelOptions, weights: Path) -> LatentAutoencoder:
-    """The frozen autoencoder of a model configuration with weights from a file."""
+    """The frozen autoencoder of a model configuration, with weights from a file."""
     vae = build_vae(options.vae)
     load_into(vae, weights)
     return vae.eval().requires_grad_(False)
 
 
 class Examples(Protocol):
-    """People to learn from; `training` and `development` are their numbers."""
+    """Training examples; `training` and `development` hold the people's numbers."""
 
     training: list[int]
     development: list[int]
 
     def refresh(self) -> None:
-        """Take up people that have been prepared since."""
+        """Add people that have been prepared since."""
 
     def person(self, number: int) -> PreparedPerson:
-        """The arrays of one person. It may be called in a worker process: it must not touch any device."""
+        """The arrays of one person. It may run in a worker process, so it must not touch any device."""
 
     def source(self, number: int, source: int) -> tuple[Picture, Iuv]:
         """Picture and IUV of one of a person's sources, (H, W, 3) uint8."""
@@ -199,18 +223,18 @@ class Examples(Protocol):
         """Picture and IUV of one of a person's views, (H, W, 3) uint8."""
 
     def pose(self, number: int, view: int) -> Iuv:
-        """The IUV of `target` alone."""
+        """The IUV of `target` only."""
 
 
 class PreparedPeople:
-    """The prepared people in a folder; which of them are development people is the views' matter."""
+    """The prepared people in a folder; `views` decides which of them are development people."""
 
     def __init__(self, folder: Path, views: PeopleViews) -> None:
         self.folder, self.views = folder, views
         self.refresh()
 
     def refresh(self) -> None:
-        """Take up people that have been prepared since."""
+        """Add people that have been prepared since."""
         self.views.refresh()
         found = [FILE_PATTERN.fullmatch(path.name) for path in self.folder.glob("person_*.npz")]
         prepared = {int(match[1]) for match in found if match}
@@ -240,14 +264,14 @@ class PreparedPeople:
 def to_latents(vae: LatentAutoencoder, planes: Tensor) -> Float[Tensor, "n channels height_8 width_8"]:
     """Scaled latents (n, C, h, w) of uint8 RGB pictures (n, H, W, 3), without gradient; the posterior's mean.
 
-    A fourth channel, 255 where a hint's colour was seen, becomes one more of the result: the share of such pixels in
-    each cell. Latents (float) are returned as they are. `planes` lie on the autoencoder's device; UsageError where a
-    side is no multiple of 8.
+    A fourth channel, 255 where a hint's colour was seen, becomes one more channel of the result: the share of such
+    pixels in each cell. Latents (float) are returned unchanged. `planes` must be on the autoencoder's device. Raises
+    UsageError if a side is not a multiple of 8.
 
-    Computed in the autoencoder's own format, float32, whatever autocast is on: latents are then those of the prepared
-    files, but for their half precision and a device's rounding, and nothing can leave float16's range, as Stable
-    Diffusion autoencoders are known to do. The published training encodes in the format of its mixed precision. Without
-    gradient float32 costs little memory, and on GPUs PyTorch rounds the factors of float32 convolutions to TF32, which
+    The computation is in the autoencoder's own format, float32, even under autocast. The latents are then those of the
+    prepared files, up to half precision and the device's rounding, and nothing leaves float16's range, as Stable
+    Diffusion autoencoders are known to do. The published training encodes in its mixed-precision format. Without
+    gradients float32 costs little memory, and on GPUs PyTorch rounds the inputs of float32 convolutions to TF32, which
     keeps the range.
     """
     if planes.dtype != torch.uint8:
@@ -264,12 +288,12 @@ def to_latents(vae: LatentAutoencoder, planes: Tensor) -> Float[Tensor, "n chann
 def encode_pictures(
     vae: LatentAutoencoder, pictures: Sequence[Picture]
 ) -> Float[Tensor, "n channels height_8 width_8"]:
-    """`to_latents` of uint8 RGB pictures of one size, wherever the autoencoder lies."""
+    """`to_latents` of uint8 RGB pictures of one size, on the autoencoder's device."""
     return to_latents(vae, torch.from_numpy(np.stack(pictures)).to(device_of(vae)))
 
 
 def with_latents(person: PreparedPerson, vae: LatentAutoencoder) -> PreparedPerson:
-    """The same person with float32 latents in the place of pictures."""
+    """The same person with float32 latents instead of pictures."""
 
     def latents(planes: np.ndarray) -> np.ndarray:
         return planes if planes.dtype != np.uint8 else encode_pictures(vae, list(planes)).cpu().numpy()
