@@ -41,13 +41,18 @@ Densepose = Annotated[
     str | None,
     flag(
         MOTION,
-        "Pose estimator: auto, tiny, detectron2, torchscript; or the PATH of precomputed IUV.",
+        "Pose estimator: auto, body (real people), tiny (embedded), detectron2, torchscript; or the PATH of IUV.",
         default=RunOptions.densepose,
     ),
 ]
 Estimator = Annotated[
     str | None,
-    flag(MOTION, "Pose estimator: auto, tiny, detectron2 or torchscript.", "--densepose", default=RunOptions.densepose),
+    flag(
+        MOTION,
+        "Pose estimator: auto, body, tiny, detectron2 or torchscript.",
+        "--densepose",
+        default=RunOptions.densepose,
+    ),
 ]
 PoseCleanup = Annotated[
     float | None,

@@ -89,7 +89,7 @@ class Animator:
 
         model: "tiny" (embedded), "mcld-sd15" (pulled), a folder of weights, or "auto": the published model where it is
         pulled and an accelerator is present. device: "cuda", "mps" or "cpu". dtype: "float32", "bfloat16" or "float16".
-        densepose: "tiny", "torchscript" or "detectron2". face: "tiny", "insightface", "dlib" or "none". Raises
+        densepose: "body", "tiny", "torchscript" or "detectron2". face: "tiny", "insightface", "dlib" or "none". Raises
         WeightsError, MissingDependencyError or UsageError where one of them is not to be had.
         """
         animator = cls(model, device=device, dtype=dtype, densepose=densepose, face=face)

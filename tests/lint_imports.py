@@ -19,7 +19,7 @@ def main() -> int:
         skipped = shutil.ignore_patterns("__pycache__", "*.safetensors", "*.npz")
         shutil.copytree(ROOT / "mcld_anim", package, ignore=skipped)
         for beside in ("cli", "configs"):
-            shutil.copytree(ROOT / beside, package / beside, ignore=skipped)
+            shutil.copytree(ROOT / beside, package / beside, ignore=skipped, dirs_exist_ok=True)
         command = [str(Path(sys.executable).with_name("lint-imports")), str(ROOT / "pyproject.toml")]
         return subprocess.call([*command, "--no-logo", "--no-cache"], cwd=folder)
 

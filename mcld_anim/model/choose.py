@@ -94,13 +94,13 @@ def _with_embedder(name: str, options: ModelOptions, folder: Path) -> ChosenMode
 def choose_densepose(name: str, model: ChosenModel) -> str:
     """Resolve `--densepose`: "auto" is the best estimator present that fits the model.
 
-    The embedded model and the embedded estimator were trained on the same kind of rendered people. The latter detects
-    nothing in photographs, so "auto" never chooses it for another model.
+    The embedded model takes the fitted body where its networks are pulled. The embedded estimator was trained on
+    rendered people and detects nothing in photographs, so "auto" never chooses it for another model.
     """
     if name != "auto":
         return name
     if model.name == TINY:
-        return TINY
+        return "body" if first_pulled("body") else TINY
     best = best_densepose()
     if best is not None:
         return best
@@ -115,7 +115,9 @@ def best_densepose() -> str | None:
     """The best estimator for photographs that can run here; None if there is none."""
     if has_packages("detectron2", "densepose") and first_pulled("densepose"):
         return "detectron2"
-    return "torchscript" if first_pulled("torchscript") else None
+    if first_pulled("torchscript"):
+        return "torchscript"
+    return "body" if first_pulled("body") else None
 
 
 def choose_standalone_densepose(name: str) -> str:

@@ -71,7 +71,7 @@ def load_models(
 
 def estimator_checksums(densepose: str, face: str) -> dict[str, str]:
     """The recorded checksums of the pulled files that these estimators read, by file name."""
-    uses = {"detectron2": "densepose", "torchscript": "torchscript", "insightface": "faces"}
+    uses = {"detectron2": "densepose", "torchscript": "torchscript", "insightface": "faces", "body": "body"}
     found: dict[str, str] = {}
     for use in (uses[name] for name in (densepose, face) if name in uses):
         model = first_pulled(use)

@@ -14,7 +14,7 @@ FaceName = Literal["auto", "tiny", "insightface", "dlib", "none"]
 
 DEVICES = ("auto", "cuda", "mps", "cpu")
 FACE_BACKENDS = ("auto", "tiny", "insightface", "dlib", "none")
-DENSEPOSE_BACKENDS = ("auto", "tiny", "detectron2", "torchscript")
+DENSEPOSE_BACKENDS = ("auto", "body", "tiny", "detectron2", "torchscript")
 """Names that `--densepose` understands; anything else is the path of a precomputed IUV sequence."""
 
 

@@ -43,7 +43,7 @@ class PoseBackend(Protocol):
 
 
 def load_pose_backend(name: str, device: torch.device | str = "cpu", weights: Path | None = None) -> PoseBackend:
-    """The estimator called `name`: "tiny" is embedded, "detectron2" and "torchscript" need pulled weights."""
+    """The estimator called `name`: "tiny" is embedded, the others need pulled weights."""
     if name == "tiny":
         from mcld_anim.pose.tiny import load_tiny_pose_backend
 
@@ -52,12 +52,16 @@ def load_pose_backend(name: str, device: torch.device | str = "cpu", weights: Pa
         from mcld_anim.pose.detectron2_backend import load_detectron2_backend
 
         return load_detectron2_backend(weights, device)
+    if name == "body":
+        from mcld_anim.pose.body_backend import load_body_backend
+
+        return load_body_backend()
     if name == "torchscript":
         from mcld_anim.pose.torchscript_backend import load_torchscript_backend
 
         return load_torchscript_backend(weights, device)
     raise UsageError(
-        f"--densepose {name} is not known: choose tiny, detectron2, torchscript or the path of an IUV sequence"
+        f"--densepose {name} is not known: choose tiny, body, detectron2, torchscript or the path of an IUV sequence"
     )
 
 

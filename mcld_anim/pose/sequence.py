@@ -15,6 +15,7 @@ from mcld_anim.core.errors import PoseError
 from mcld_anim.core.events import EventSink, warn
 from mcld_anim.options.person import LARGEST, PersonChoice
 from mcld_anim.pose.backends import PoseBackend, PoseEstimate
+from mcld_anim.pose.body_backend import BodyBackend
 from mcld_anim.pose.iuv_file import IuvSequence, IuvWriter, iuv_writer, read_iuv_sequence
 from mcld_anim.pose.track import PersonTracker
 from mcld_anim.video.cuts import with_cuts
@@ -68,6 +69,11 @@ def estimate_sequence(
     if first is None:
         raise PoseError("the video has no frame in the chosen range: check --start and --end")
     described = {"densepose": backend.name, "person": str(person), **(meta or {})}
+    if isinstance(backend, BodyBackend):
+        with iuv_writer(path, fps, first.time, described, overwrite) as writer:
+            for made in backend.follow(_chain(first, source), person, on_frame):
+                writer.write(made.iuv, made.found, made.cut)
+        return read_iuv_sequence(Path(path))
     tracker = PersonTracker(person)
     with iuv_writer(path, fps, first.time, described, overwrite) as writer:
         held: Iuv | None = None

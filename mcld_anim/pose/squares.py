@@ -31,10 +31,10 @@ def tiles(picture: Picture) -> list[Square]:
     return tiles
 
 
-def cut(picture: Picture, square: Square) -> Picture:
-    """The square of a picture as (256, 256, 3); what lies beyond the picture repeats its edge."""
+def cut(picture: Picture, square: Square, size: int = INPUT_SIZE) -> Picture:
+    """The square of a picture as (size, size, 3); what lies beyond the picture repeats its edge."""
     x, y, side = square
-    scale = INPUT_SIZE / side
+    scale = size / side
     height, width = picture.shape[:2]
     left, top = (int(np.clip(edge - 2, 0, length - 1)) for edge, length in ((x, width), (y, height)))
     picture = picture[top : math.ceil(y + side) + 2, left : math.ceil(x + side) + 2]  # the rest need not be shrunk
@@ -50,10 +50,8 @@ def cut(picture: Picture, square: Square) -> Picture:
         scale_x = scale_y = scale
     # Pixel centres lie at half numbers: output (u + 0.5) = ((p + 0.5) - x) * scale.
     matrix = np.array([[scale_x, 0, (0.5 - x) * scale_x - 0.5], [0, scale_y, (0.5 - y) * scale_y - 0.5]], np.float64)
-    cut = cv2.warpAffine(
-        picture, matrix, (INPUT_SIZE, INPUT_SIZE), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
-    )
-    return np.asarray(cut, np.uint8)
+    made = cv2.warpAffine(picture, matrix, (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(made, np.uint8)
 
 
 def place(planes: np.ndarray, square: Square, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:

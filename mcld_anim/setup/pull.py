@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mcld_anim.core.checksums import Checksums
@@ -21,7 +21,7 @@ from mcld_anim.setup.convert import (
     unpack_faces,
 )
 from mcld_anim.setup.fetch import Progress, fetch, find_cached
-from mcld_anim.weights.published import HubFile, PublishedFile, PublishedModel, published_model
+from mcld_anim.weights.published import HubFile, Origin, PublishedFile, PublishedModel, published_model
 from mcld_anim.weights.store import PulledFile, add_to_record, check_free_space, find_problem, model_folder, read_record
 
 DOWNLOADS = "downloads"
@@ -69,12 +69,27 @@ def pull(
     for file in missing:
         source = local.get(file.part)
         on_file(f"{file.part} from {source or file.origin}")
-        path = source or fetch(file.origin, folder / DOWNLOADS / file.part, progress)
-        convert_and_record(file, path, folder, options, record.get(file.part))
+        origin, path = (file.origin, source) if source else fetch_anywhere(file, folder, on_file, progress)
+        chosen = file if origin is file.origin else replace(file, origin=origin, sha256=file.sha256_elsewhere)
+        convert_and_record(chosen, path, folder, options, record.get(file.part))
         if source is None:
             shutil.rmtree(folder / DOWNLOADS / file.part, ignore_errors=True)
     shutil.rmtree(folder / DOWNLOADS, ignore_errors=True)
     return folder
+
+
+def fetch_anywhere(
+    file: PublishedFile, folder: Path, on_file: Callable[[str], None], progress: Progress
+) -> tuple[Origin, Path]:
+    """A file from its origin or, where that fails, from its other one; which of them, and where it lies now."""
+    place = folder / DOWNLOADS / file.part
+    try:
+        return file.origin, fetch(file.origin, place, progress)
+    except WeightsError as error:
+        if file.elsewhere is None:
+            raise
+        on_file(f"{error}; {file.part} from {file.elsewhere}")
+        return file.elsewhere, fetch(file.elsewhere, place, progress)
 
 
 def confirm_licences(model: PublishedModel, files: Sequence[PublishedFile], accepted: bool, confirm: Confirm) -> None:
@@ -150,7 +165,7 @@ def write_files(file: PublishedFile, source: Path, folder: Path, options: PullOp
         target = folder / f"{file.part}.safetensors"
         convert_arrays(source, target)
         return [target]
-    target = folder / f"{file.part}.torchscript"
+    target = folder / f"{file.part}.{'tflite' if model.use == 'body' else 'torchscript'}"
     return [_copy(source, target)]
 
 

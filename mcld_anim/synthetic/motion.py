@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from mcld_anim.body.rig import Body, FloatArray, rotation, rotation_about
+from mcld_anim.body.rig import Body, FloatArray, finger_rotations, rotation, rotation_about
 from mcld_anim.core.errors import UsageError
 
 SIDED = ("arm_raise", "arm_forward", "elbow", "wrist", "leg_forward", "leg_out", "knee", "foot", "curl")
@@ -67,21 +67,6 @@ def bone_rotations(body: Body, pose: Pose) -> dict[int, FloatArray]:
     nod = rotation("z", pose["head_yaw"] / 2) @ rotation("x", pose["head_pitch"] / 2)
     turned.update({"neck02": nod, "head": nod @ rotation("y", pose["head_roll"])})
     return {body.bone(name): matrix for name, matrix in turned.items()}
-
-
-def finger_rotations(body: Body, side: str, curl: float) -> dict[str, FloatArray]:
-    """Rotations that bend all fingers towards the palm by `curl` at each joint, the thumb by a third of it."""
-    across = body.joint(f"finger2-1.{side}") - body.joint(f"finger5-1.{side}")
-    along = body.joint(f"finger3-1.{side}") - body.joint(f"hand.{side}")
-    dorsal = np.cross(along, across)
-    outward = 1.0 if side == "L" else -1.0
-    towards_palm = 1.0 if dorsal[2] + dorsal[0] * outward > 0 else -1.0
-    bends = {}
-    for finger in range(1, 6):
-        for segment in range(1, 4):
-            amount = curl / 3 if finger == 1 else curl
-            bends[f"finger{finger}-{segment}.{side}"] = rotation_about(across, -towards_palm * amount)
-    return bends
 
 
 def relaxed_pose(generator: np.random.Generator) -> Pose:

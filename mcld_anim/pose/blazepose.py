@@ -1,0 +1,290 @@
+"""BlazePose: landmarks of people in photographs and real footage (Bazarevsky et al. 2020, arXiv 2006.10204).
+
+The only file that imports ai-edge-litert. A detector finds people in the whole picture; landmark networks look at one
+person in a rotated square region of it. Axes of world landmarks: x to the picture's right, y away from the camera, z
+up, metres from the middle of the hips.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from jaxtyping import Float, UInt8
+
+from mcld_anim.core.arrays import Picture
+from mcld_anim.pose.squares import Square, cut, tiles, whole
+
+LANDMARKS = 33
+"""Landmarks of the body, in MediaPipe's order; the networks add six for tracking."""
+LIMBS = (11, 12, 13, 14, 15, 16, 23, 24, 25, 26, 27, 28)
+"""Shoulders, elbows, wrists, hips, knees and ankles."""
+MIRRORED = (0, 4, 5, 6, 1, 2, 3, 8, 7, 10, 9, *(k + 1 if k % 2 else k - 1 for k in range(11, 33)), *range(33, 39))
+"""Index of each landmark's partner in the mirror; the six for tracking keep their places."""
+
+DETECTOR_SIDE, CROP_SIDE = 224, 256
+"""Side of the networks' square inputs, in pixels."""
+LEAST_SCORE = 0.5
+"""Score of a detection, and presence of a person in a region, from which it counts."""
+REGION_SCALE = 1.25
+"""Side of the region, in diameters of the circle around the body."""
+CERTAIN_SCORE = 0.9
+"""Presence of a person from which a new one counts; a person who is followed counts from `LEAST_SCORE`."""
+LEAST_VISIBILITY = 0.6
+"""Mean visibility, 0..1, of the limbs from which somebody who is whole in the picture is a person."""
+PART_OF_ANOTHER = 0.5
+"""Share of a person's pixels that lie on a larger person's from which it is a part of that one."""
+SAME_PERSON = 0.3
+"""Distance between two people's hips, in diameters of the smaller circle around a body, below which they are one."""
+SETTLING_LOOKS = 5
+"""Looks at most after a detection, which places small people roughly."""
+SETTLED = 0.12
+"""Change of place (in sides of the region) and of size (in logarithms) up to which a region has settled."""
+AGREEMENT = 0.06
+"""Median distance of the limbs' landmarks between two looks, as a fraction of the person's height, up to which they
+agree. The full network takes left for right in some side views; the heavy network hardly ever does."""
+HEAVY_DEPTH = 0.15
+"""Weight of the heavy network's world landmarks; a look of the full network, whose depth is better, weighs 1."""
+
+
+@dataclass(frozen=True, eq=False)
+class Region:
+    """The square around one person, turned so that the person stands upright in it."""
+
+    centre: Float[np.ndarray, 2]  # x, y in pixels of the picture: the middle of the hips
+    side: float  # pixels
+    angle: float  # radians, clockwise in the picture
+
+    @classmethod
+    def around(cls, centre: np.ndarray, rim: np.ndarray) -> Region:
+        """From the middle of the hips and a point on the circle around the body, above the head."""
+        x, y = rim - centre
+        return cls(np.asarray(centre, np.float64), 2 * REGION_SCALE * math.hypot(x, y), math.atan2(y, x) + math.pi / 2)
+
+    def to_crop(self) -> Float[np.ndarray, "2 3"]:
+        """The affine map from pixels of the picture to pixels of the (256, 256) crop."""
+        scale, c, s = CROP_SIDE / self.side, math.cos(self.angle), math.sin(self.angle)
+        turn = scale * np.array([[c, s], [-s, c]])
+        return np.concatenate([turn, (CROP_SIDE / 2 - turn @ self.centre)[:, None]], 1)
+
+    def matte(self, mask: UInt8[np.ndarray, "256 256"], size: tuple[int, int]) -> UInt8[np.ndarray, "height width"]:
+        """A mask of the crop in a picture of `size` (height, width)."""
+        back = cv2.invertAffineTransform(self.to_crop())
+        return np.asarray(cv2.warpAffine(mask, back, (size[1], size[0]), flags=cv2.INTER_LINEAR))
+
+
+@dataclass(frozen=True, eq=False)
+class BodyLook:
+    """What the landmark networks say of one person."""
+
+    xy: Float[np.ndarray, "33 2"]  # pixels of the picture
+    visibility: Float[np.ndarray, 33]  # 0..1
+    world: Float[np.ndarray, "33 3"]  # metres
+    presence: float  # 0..1, that a person is in the region
+    mask: UInt8[np.ndarray, "256 256"]  # share of the person in each pixel of the crop, 0..255
+    region: Region  # of the crop
+    following: Region  # where to look in the next frame
+
+    def matte(self, size: tuple[int, int]) -> UInt8[np.ndarray, "height width"]:
+        """The mask in a picture of `size` (height, width)."""
+        return self.region.matte(self.mask, size)
+
+
+class BlazePose:
+    """Detector and landmark networks; holds no state that one call leaves for the next."""
+
+    def __init__(self, folder: Path, threads: int = 2) -> None:
+        """`folder` holds pose_detection, pose_landmark_heavy and pose_landmark_full, each .tflite."""
+        names = ("pose_detection", "pose_landmark_heavy", "pose_landmark_full")
+        self._detector, self._heavy, self._full = (_Network(folder / f"{name}.tflite", threads) for name in names)
+
+    def find(self, picture: Picture) -> list[BodyLook]:
+        """Everybody found in a picture (H, W, 3), the largest first: detected in the whole picture and, for people who
+        are small in it, in overlapping tiles; then looked at until the region settles."""
+        found: list[BodyLook] = []
+        for candidates in (self._detect(picture, [whole(picture)]), self._detect(picture, tiles(picture))):
+            for region in candidates:
+                look = self._settled(picture, region)
+                if look is not None and not any(_same(look.following, other.following) for other in found):
+                    found.append(look)
+        size = picture.shape[0], picture.shape[1]
+        people: list[BodyLook] = []
+        for look in sorted(found, key=lambda look: -look.following.side):
+            matte = look.matte(size) > 127
+            inside = [np.count_nonzero(matte & (other.matte(size) > 127)) for other in people]
+            if max(inside, default=0) < PART_OF_ANOTHER * np.count_nonzero(matte):
+                people.append(look)
+        return people
+
+    def _settled(self, picture: Picture, region: Region) -> BodyLook | None:
+        """The look at a person whose region was only detected; None where nobody is."""
+        for _ in range(SETTLING_LOOKS):
+            look = self.look(picture, region)
+            if look.presence > CERTAIN_SCORE and _close(region, look.following):
+                return look if _is_seen(look, (picture.shape[0], picture.shape[1])) else None
+            region = look.following
+        return None
+
+    def _detect(self, picture: Picture, squares: Sequence[Square]) -> list[Region]:
+        """Regions of people whom the detector sees in squares of a picture, the largest first."""
+        points, weights = [np.zeros((0, 2, 2))], [np.zeros(0)]
+        for square in squares:
+            numbers, logits = self._detector(cut(picture, square, DETECTOR_SIDE).astype(np.float32) / 127.5 - 1)
+            score = _sigmoid(logits.reshape(-1))
+            likely = np.flatnonzero(score > LEAST_SCORE)
+            places = numbers.reshape(len(score), 6, 2)[likely, 2:4] + _anchors()[likely, None] * DETECTOR_SIDE
+            points.append(places * square[2] / DETECTOR_SIDE + square[:2])
+            weights.append(score[likely])
+        return _people(np.concatenate(points), np.concatenate(weights))
+
+    def look(self, picture: Picture, region: Region) -> BodyLook:
+        """The person in a region, by four looks: both networks at the crop and at its mirror image.
+
+        The heavy network's look at the crop itself decides which side is left. Another look counts where it agrees.
+        2D and mask are the heavy network's, depth is mostly the full network's.
+        """
+        crop = _cropped(picture, region)
+        mirrored = np.ascontiguousarray(crop[:, ::-1])
+        looks = [_Look.read(self._heavy(crop)), _Look.read(self._heavy(mirrored)).mirrored()]
+        looks += [_Look.read(self._full(crop)), _Look.read(self._full(mirrored)).mirrored()]
+        first = looks[0]
+        height = max(float(np.ptp(first.xy[:LANDMARKS, 1])), 1.0)
+        apart = [np.median(np.linalg.norm((look.xy - first.xy)[list(LIMBS)], axis=1)) for look in looks]
+        agrees = [float(distance < AGREEMENT * height) for distance in apart]
+        heavy = np.array([1.0, agrees[1], 0, 0])
+        depth = np.array([HEAVY_DEPTH / heavy.sum(), agrees[1] * HEAVY_DEPTH / heavy.sum(), agrees[2], agrees[3]])
+        back = cv2.invertAffineTransform(region.to_crop())
+        xy = _mean([look.xy for look in looks], heavy) @ back[:, :2].T + back[:, 2]
+        world = _mean([look.world for look in looks], depth)[:LANDMARKS]
+        c, s = math.cos(region.angle), math.sin(region.angle)
+        right, down = c * world[:, 0] - s * world[:, 1], s * world[:, 0] + c * world[:, 1]
+        mask = _mean([look.mask for look in looks[:2]], heavy[:2])
+        return BodyLook(
+            xy[:LANDMARKS],
+            _mean([look.visibility for look in looks], heavy)[:LANDMARKS],
+            np.stack([right, world[:, 2], -down], 1),
+            first.presence,
+            np.rint(mask * 255).astype(np.uint8),
+            region,
+            Region.around(xy[LANDMARKS], xy[LANDMARKS + 1]),
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class _Look:
+    """What one landmark network says of a crop."""
+
+    xy: np.ndarray  # (39, 2) pixels of the crop
+    visibility: np.ndarray  # (39,)
+    world: np.ndarray  # (39, 3) metres: right, down, away
+    presence: float
+    mask: np.ndarray  # (256, 256), 0..1
+
+    @classmethod
+    def read(cls, outputs: list[np.ndarray]) -> _Look:
+        by_size = {output.size: output for output in outputs}
+        points = by_size[(LANDMARKS + 6) * 5].reshape(-1, 5)
+        mask = _sigmoid(by_size[CROP_SIDE**2].reshape(CROP_SIDE, CROP_SIDE))
+        world = by_size[(LANDMARKS + 6) * 3].reshape(-1, 3)
+        return cls(points[:, :2], _sigmoid(points[:, 3]), world, float(by_size[1].reshape(-1)[0]), mask)
+
+    def mirrored(self) -> _Look:
+        """The same as seen without the mirror."""
+        order = list(MIRRORED)
+        xy = self.xy[order] * [-1, 1] + [CROP_SIDE - 1, 0]
+        return _Look(xy, self.visibility[order], self.world[order] * [-1, 1, 1], self.presence, self.mask[:, ::-1])
+
+
+class _Network:
+    """One .tflite network."""
+
+    def __init__(self, path: Path, threads: int) -> None:
+        from ai_edge_litert.interpreter import Interpreter
+
+        self._interpreter: Any = Interpreter(model_path=str(path), num_threads=threads)
+        self._interpreter.allocate_tensors()
+        self._input = self._interpreter.get_input_details()[0]["index"]
+        self._outputs = [output["index"] for output in self._interpreter.get_output_details()]
+
+    def __call__(self, picture: np.ndarray) -> list[np.ndarray]:
+        self._interpreter.set_tensor(self._input, picture[None].astype(np.float32))
+        self._interpreter.invoke()
+        return [self._interpreter.get_tensor(index)[0] for index in self._outputs]
+
+
+@cache
+def _anchors() -> Float[np.ndarray, "anchors 2"]:
+    """Centres of the detector's anchors as shares of its input: 2, 2 and 6 in each cell of grids of 28, 14 and 7."""
+    centres = []
+    for cells, count in ((28, 2), (14, 2), (7, 6)):
+        rows, columns = np.mgrid[:cells, :cells]
+        grid = (np.stack([columns, rows], -1).reshape(-1, 2) + 0.5) / cells
+        centres.append(np.repeat(grid, count, axis=0))
+    return np.concatenate(centres)
+
+
+def _same(one: Region, other: Region) -> bool:
+    """Whether two regions are one person's."""
+    return bool(np.linalg.norm(one.centre - other.centre) < SAME_PERSON * min(one.side, other.side) / REGION_SCALE)
+
+
+def _is_seen(look: BodyLook, size: tuple[int, int]) -> bool:
+    """Whether the limbs of a person who is whole in a picture of `size` (height, width) are visible.
+
+    In trees and walls that pass for people they are not. In portraits arms may be crossed."""
+    xy = look.xy[list(LIMBS)]
+    inside = ((xy >= 0) & (xy < [size[1], size[0]])).all(1)
+    return bool(not inside.all() or look.visibility[list(LIMBS)].mean() >= LEAST_VISIBILITY)
+
+
+def _close(one: Region, other: Region) -> bool:
+    """Whether a region stayed where it was."""
+    moved = float(np.linalg.norm(one.centre - other.centre)) / one.side
+    return moved < SETTLED and abs(math.log(one.side / other.side)) < SETTLED
+
+
+def _people(points: np.ndarray, weight: np.ndarray) -> list[Region]:
+    """Regions from detections' hips and rims (n, 2, 2): those of one person are averaged by their scores."""
+    regions: list[Region] = []
+    left = np.ones(len(points), bool)
+    sizes = np.linalg.norm(points[:, 1] - points[:, 0], axis=1) if len(points) else np.zeros(0)
+    for best in np.argsort(-weight, kind="stable"):
+        if not left[best]:
+            continue
+        apart = np.linalg.norm(points[:, 0] - points[best, 0], axis=1)
+        mine = left & (apart < SAME_PERSON * 2 * sizes[best])
+        left &= ~mine
+        share = weight[mine] / weight[mine].sum()
+        hips, rim = (points[mine] * share[:, None, None]).sum(0)
+        regions.append(Region.around(hips, rim))
+    return sorted(regions, key=lambda region: -region.side)
+
+
+def _cropped(picture: Picture, region: Region) -> Float[np.ndarray, "256 256 3"]:
+    """The region as the landmark networks take it, 0..1; what lies outside the picture is black."""
+    scale = CROP_SIDE / region.side
+    if scale >= 1:
+        return (
+            cv2.warpAffine(picture, region.to_crop(), (CROP_SIDE, CROP_SIDE), flags=cv2.INTER_LINEAR).astype(np.float32)
+            / 255
+        )
+    finer = min(4, math.ceil(1 / scale))  # shrunk by area, so that nothing aliases
+    matrix = finer * region.to_crop()
+    matrix[:, 2] += (finer - 1) / 2
+    side = finer * CROP_SIDE
+    large = cv2.warpAffine(picture, matrix, (side, side), flags=cv2.INTER_LINEAR)
+    return cv2.resize(large, (CROP_SIDE, CROP_SIDE), None, 0, 0, cv2.INTER_AREA).astype(np.float32) / 255
+
+
+def _mean(values: list[np.ndarray], weight: np.ndarray) -> np.ndarray:
+    return np.asarray(np.tensordot(weight[: len(values)] / weight[: len(values)].sum(), np.stack(values), 1))
+
+
+def _sigmoid(x: np.ndarray) -> np.ndarray:
+    return np.asarray(1 / (1 + np.exp(-np.clip(x, -80, 80))), np.float32)

@@ -1,0 +1,219 @@
+"""DensePose by a fitted body, `--densepose body`: BlazePose's landmarks, the rigged body fitted to them, its IUV drawn.
+
+Made for photographs and real footage. In a video one person is followed and all frames are fitted together, which keeps
+the body steady; in a single picture everybody is fitted by themselves.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import BinaryIO
+
+import cv2
+import numpy as np
+
+from mcld_anim.body.draw import BodyPainter
+from mcld_anim.body.fit import BodyMotion, ClipLandmarks, fit_scenes
+from mcld_anim.core.arrays import Iuv, Picture
+from mcld_anim.core.errors import MissingDependencyError, PoseError, WeightsError
+from mcld_anim.options.person import PersonChoice
+from mcld_anim.pose.backends import PoseEstimate, estimate_of, largest_first
+from mcld_anim.pose.blazepose import LEAST_SCORE, BlazePose, BodyLook, Region
+from mcld_anim.pose.matte_alignment import aligned
+from mcld_anim.pose.select import selected
+from mcld_anim.video.cuts import with_cuts
+from mcld_anim.video.read import VideoFrame
+from mcld_anim.weights.published import published_model
+from mcld_anim.weights.store import is_pulled, model_folder
+
+MODEL = "blazepose"
+"""Name in the table of weights."""
+ELSEWHERE = 1.0
+"""Distance from where a lost person was, in sides of the region, up to which somebody who is found is that person."""
+PATIENCE = 15
+"""Frames after which a lost person may be found anywhere."""
+HIDDEN = 0.5
+"""Visibility, 0..1, of a wrist below which the arm of a portrait is not drawn: its place is only guessed."""
+
+
+@dataclass(frozen=True, eq=False)
+class BodyFrame:
+    """The followed person in one frame of a clip."""
+
+    iuv: Iuv
+    found: bool  # False: a neighbour's pose is held
+    cut: bool  # another scene begins here
+
+
+class BodyBackend:
+    """The estimator `body`."""
+
+    name = "body"
+
+    def __init__(self, networks: BlazePose) -> None:
+        self._networks = networks
+
+    def estimate(self, pictures: Sequence[Picture]) -> list[list[PoseEstimate]]:
+        """Everybody in each picture, the largest first; every picture by itself."""
+        return [self._people(picture) for picture in pictures]
+
+    def follow(
+        self,
+        frames: Iterable[VideoFrame],
+        person: PersonChoice,
+        on_look: Callable[[int], None] = lambda done: None,
+    ) -> Iterator[BodyFrame]:
+        """One person through a video; the first frame comes after all have been looked at, which `on_look` counts.
+
+        Raises PoseError where no frame shows anybody, or nobody is where `person` says.
+        """
+        with tempfile.TemporaryFile() as masks:
+            clip = _Followed(self._networks, person, masks)
+            for count, (frame, cut) in enumerate(with_cuts(iter(frames)), 1):
+                clip.add(frame, cut)
+                on_look(count)
+            yield from clip.drawn()
+
+    def _people(self, picture: Picture) -> list[PoseEstimate]:
+        size = picture.shape[0], picture.shape[1]
+        found = []
+        for look in self._networks.find(picture):
+            seen = _landmarks([look], np.ones(1, bool), size)
+            motion = fit_scenes(seen, [slice(0, 1)])
+            iuv = _drawn(BodyPainter(motion.shape), motion, 0, seen, look.matte(size))
+            estimate = estimate_of(iuv, look.presence)
+            if estimate is not None:
+                found.append(estimate)
+        return largest_first(found)
+
+
+def load_body_backend() -> BodyBackend:
+    """The estimator with the pulled networks."""
+    if not is_pulled(published_model(MODEL)):
+        raise WeightsError(f"--densepose body needs BlazePose's networks: run `mcld-anim models pull {MODEL}` (37 MB)")
+    try:
+        return BodyBackend(BlazePose(model_folder(MODEL)))
+    except ImportError as error:
+        raise MissingDependencyError(
+            f"--densepose body needs ai-edge-litert ({error}): install mcld-anim again"
+        ) from error
+
+
+class _Followed:
+    """Looks at the frames of a clip one by one; keeps landmarks, and masks on disk."""
+
+    def __init__(self, networks: BlazePose, person: PersonChoice, masks: BinaryIO) -> None:
+        self._networks, self._person, self._masks = networks, person, masks
+        self._looks: list[np.ndarray] = []  # (33, 6) float32: x, y, visibility, world
+        self._crops: list[tuple[Region, int, int]] = []  # where in the file each mask lies
+        self._found: list[bool] = []
+        self._cuts: list[bool] = []
+        self._region: Region | None = None
+        self._lost = 0
+        self._chosen = False
+        self._size = (0, 0)
+
+    def add(self, frame: VideoFrame, cut: bool) -> None:
+        """Look at the next frame."""
+        picture = frame.picture
+        self._size = picture.shape[0], picture.shape[1]
+        look = None
+        if self._region is not None and not cut and self._lost == 0:
+            look = self._networks.look(picture, self._region)
+        if look is None or look.presence < LEAST_SCORE:
+            look = self._found_again(picture, frame.index, cut)
+        self._found.append(look is not None)
+        self._cuts.append(cut)
+        self._lost = 0 if look is not None else self._lost + 1
+        if look is None:
+            return
+        self._region = look.following
+        self._looks.append(np.concatenate([look.xy, look.visibility[:, None], look.world], 1).astype(np.float32))
+        content = cv2.imencode(".png", look.mask)[1].tobytes()
+        self._crops.append((look.region, self._masks.tell(), len(content)))
+        self._masks.write(content)
+
+    def drawn(self) -> Iterator[BodyFrame]:
+        """Every frame's IUV, from the body fitted to the whole clip."""
+        found = np.array(self._found)
+        if not found.any():
+            raise PoseError(
+                f"no person was found in any of {len(found)} frames (densepose: body): use a video that shows a person"
+            )
+        source = _nearest(found)  # the look that each frame shows
+        values = np.stack(self._looks)[source]
+        seen = ClipLandmarks(values[..., :2], values[..., 2], values[..., 3:], found, self._size)
+        motion = fit_scenes(seen, _scenes(self._cuts))
+        painter = BodyPainter(motion.shape)
+        for index, look in enumerate(source):
+            yield BodyFrame(
+                _drawn(painter, motion, index, seen, self._matte(look)), bool(found[index]), self._cuts[index]
+            )
+
+    def _found_again(self, picture: Picture, index: int, cut: bool) -> BodyLook | None:
+        """The person in a frame where they are not followed from the frame before."""
+        people = self._networks.find(picture)
+        if not people:
+            return None
+        if not self._chosen:
+            self._chosen = True
+            masks = [look.matte(self._size) for look in people]
+            shown = [estimate_of(np.repeat((mask > 127)[..., None], 3, -1).astype(np.uint8), 1.0) for mask in masks]
+            known = [(one, look) for one, look in zip(shown, people, strict=True) if one is not None]
+            if not known:
+                return None
+            chosen = selected([one for one, _ in known], self._person, f"frame {index}")
+            return next(look for one, look in known if one is chosen)
+        if cut or self._region is None or self._lost >= PATIENCE:
+            return people[0]
+        last = self._region
+        nearest = min(people, key=lambda look: float(np.linalg.norm(look.following.centre - last.centre)))
+        near = np.linalg.norm(nearest.following.centre - last.centre) < ELSEWHERE * last.side
+        return nearest if near else None
+
+    def _matte(self, look: int) -> np.ndarray:
+        region, start, length = self._crops[look]
+        self._masks.seek(start)
+        mask = cv2.imdecode(np.frombuffer(self._masks.read(length), np.uint8), cv2.IMREAD_GRAYSCALE)
+        return region.matte(np.asarray(mask), self._size)
+
+
+def _landmarks(looks: Sequence[BodyLook], found: np.ndarray, size: tuple[int, int]) -> ClipLandmarks:
+    xy, visibility, world = (
+        np.stack(values) for values in zip(*((k.xy, k.visibility, k.world) for k in looks), strict=True)
+    )
+    return ClipLandmarks(xy, visibility, world, found, size)
+
+
+def _drawn(painter: BodyPainter, motion: BodyMotion, index: int, seen: ClipLandmarks, matte: np.ndarray) -> Iuv:
+    """The IUV of a frame, without arms that a portrait does not show."""
+    iuv = painter.iuv(motion, index, hidden=_hidden_sides(seen, index))
+    return aligned(iuv, matte)
+
+
+def _hidden_sides(seen: ClipLandmarks, index: int) -> str:
+    """Sides whose forearm and hand are not seen, where the picture ends above the knees."""
+    height = seen.size[0]
+    if not (seen.xy[index, [25, 26], 1] > height).all():
+        return ""
+    around = slice(max(0, index - 7), index + 8)
+    return "".join(
+        side for side, wrist in zip("LR", (15, 16), strict=True) if np.median(seen.visibility[around, wrist]) < HIDDEN
+    )
+
+
+def _nearest(found: np.ndarray) -> np.ndarray:
+    """Of each frame, the number of the look that is nearest in time among those of found frames."""
+    places = np.flatnonzero(found)
+    after = np.searchsorted(places, np.arange(len(found))).clip(0, len(places) - 1)
+    before = (after - 1).clip(0)
+    closer = np.abs(places[before] - np.arange(len(found))) <= np.abs(places[after] - np.arange(len(found)))
+    return np.where(closer & (places[after] != np.arange(len(found))), before, after)
+
+
+def _scenes(cuts: Sequence[bool]) -> list[slice]:
+    """The ranges of frames between cuts."""
+    starts = [0, *(index for index, cut in enumerate(cuts) if cut and index)]
+    return [slice(start, stop) for start, stop in zip(starts, [*starts[1:], len(cuts)], strict=True)]
