@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from mcld_anim.cli import batch, densepose, doctor, models, pose, report, run, synth, texture, train
+from mcld_anim.cli import batch, densepose, doctor, eval, models, pose, report, run, synth, texture, train
 from mcld_anim.core.errors import McldAnimError
 from mcld_anim.core.version import __version__
 
@@ -65,6 +65,7 @@ app.command("doctor")(doctor.command)
 app.add_typer(models.app, name="models")
 app.add_typer(train.app, name="train")
 app.add_typer(synth.app, name="synth")
+app.add_typer(eval.app, name="eval")
 
 
 def _show_version(wanted: bool) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import BinaryIO
 
 import cv2
@@ -21,7 +22,7 @@ from mcld_anim.core.errors import MissingDependencyError, PoseError, WeightsErro
 from mcld_anim.options.person import PersonChoice
 from mcld_anim.pose.backends import PoseEstimate, estimate_of, largest_first
 from mcld_anim.pose.blazepose import LEAST_SCORE, BlazePose, BodyLook, Region
-from mcld_anim.pose.matte_alignment import aligned
+from mcld_anim.pose.matte_alignment import Matte, aligned
 from mcld_anim.pose.select import selected
 from mcld_anim.video.cuts import with_cuts
 from mcld_anim.video.read import VideoFrame
@@ -47,6 +48,48 @@ class BodyFrame:
     cut: bool  # another scene begins here
 
 
+@dataclass(frozen=True, eq=False)
+class FollowedBody:
+    """One person through a clip: the landmarks, and the body fitted to them.
+
+    A frame without the person shows the nearest frame with the person. Masks lie in an open file.
+    """
+
+    seen: ClipLandmarks
+    motion: BodyMotion
+    cuts: Sequence[bool]  # where another scene begins
+    crops: Sequence[tuple[Region, int, int]]  # of each frame: region, and start and length of its mask in the file
+    masks: BinaryIO
+
+    def __len__(self) -> int:
+        return len(self.cuts)
+
+    def region(self, index: int) -> Region:
+        """The region of the frame that the landmark networks saw."""
+        return self.crops[index][0]
+
+    def matte(self, index: int) -> Matte:
+        """The person's matte, as large as the frame."""
+        region, start, length = self.crops[index]
+        self.masks.seek(start)
+        mask = cv2.imdecode(np.frombuffer(self.masks.read(length), np.uint8), cv2.IMREAD_GRAYSCALE)
+        return region.matte(np.asarray(mask), self.seen.size)
+
+    def mesh_iuv(self, index: int) -> Iuv:
+        """The IUV of the fitted mesh, before it is aligned to the matte."""
+        return _drawn(self._painter, self.motion, index, self.seen)
+
+    def frames(self) -> Iterator[BodyFrame]:
+        """Every frame, its IUV aligned to the matte."""
+        for index, cut in enumerate(self.cuts):
+            iuv = aligned(self.mesh_iuv(index), self.matte(index))
+            yield BodyFrame(iuv, bool(self.seen.found[index]), cut)
+
+    @cached_property
+    def _painter(self) -> BodyPainter:
+        return BodyPainter(self.motion.shape)
+
+
 class BodyBackend:
     """The estimator `body`."""
 
@@ -65,16 +108,31 @@ class BodyBackend:
         person: PersonChoice,
         on_look: Callable[[int], None] = lambda done: None,
     ) -> Iterator[BodyFrame]:
-        """One person through a video; the first frame comes after all have been looked at, which `on_look` counts.
-
-        Raises PoseError where no frame shows anybody, or nobody is where `person` says.
-        """
+        """One person through a video, as `fit` sees them; the first frame comes after all have been looked at."""
         with tempfile.TemporaryFile() as masks:
-            clip = _Followed(self._networks, person, masks)
-            for count, (frame, cut) in enumerate(with_cuts(iter(frames)), 1):
-                clip.add(frame, cut)
-                on_look(count)
-            yield from clip.drawn()
+            yield from self.fit(frames, person, masks, on_look).frames()
+
+    def fit(
+        self,
+        frames: Iterable[VideoFrame],
+        person: PersonChoice,
+        masks: BinaryIO,
+        on_look: Callable[[int], None] = lambda done: None,
+    ) -> FollowedBody:
+        """The body of one person in a video; `on_look` is told how many frames have been looked at.
+
+        `masks` is an open file to which the masks are written. Raises PoseError where no frame shows anybody, or nobody
+        is where `person` says.
+        """
+        clip = _Followed(self._networks, person, masks)
+        for count, (frame, cut) in enumerate(with_cuts(iter(frames)), 1):
+            clip.add(frame, cut)
+            on_look(count)
+        return clip.fitted()
+
+    def matte(self, picture: Picture, region: Region) -> Matte:
+        """The matte of the person whom a region of a picture shows, as large as the picture."""
+        return self._networks.look(picture, region).matte((picture.shape[0], picture.shape[1]))
 
     def _people(self, picture: Picture) -> list[PoseEstimate]:
         size = picture.shape[0], picture.shape[1]
@@ -82,8 +140,8 @@ class BodyBackend:
         for look in self._networks.find(picture):
             seen = _landmarks([look], np.ones(1, bool), size)
             motion = fit_scenes(seen, [slice(0, 1)])
-            iuv = _drawn(BodyPainter(motion.shape), motion, 0, seen, look.matte(size))
-            estimate = estimate_of(iuv, look.presence)
+            iuv = _drawn(BodyPainter(motion.shape), motion, 0, seen)
+            estimate = estimate_of(aligned(iuv, look.matte(size)), look.presence)
             if estimate is not None:
                 found.append(estimate)
         return largest_first(found)
@@ -135,8 +193,8 @@ class _Followed:
         self._crops.append((look.region, self._masks.tell(), len(content)))
         self._masks.write(content)
 
-    def drawn(self) -> Iterator[BodyFrame]:
-        """Every frame's IUV, from the body fitted to the whole clip."""
+    def fitted(self) -> FollowedBody:
+        """The body fitted to the whole clip."""
         found = np.array(self._found)
         if not found.any():
             raise PoseError(
@@ -146,11 +204,7 @@ class _Followed:
         values = np.stack(self._looks)[source]
         seen = ClipLandmarks(values[..., :2], values[..., 2], values[..., 3:], found, self._size)
         motion = fit_scenes(seen, _scenes(self._cuts))
-        painter = BodyPainter(motion.shape)
-        for index, look in enumerate(source):
-            yield BodyFrame(
-                _drawn(painter, motion, index, seen, self._matte(look)), bool(found[index]), self._cuts[index]
-            )
+        return FollowedBody(seen, motion, self._cuts, [self._crops[look] for look in source], self._masks)
 
     def _found_again(self, picture: Picture, index: int, cut: bool) -> BodyLook | None:
         """The person in a frame where they are not followed from the frame before."""
@@ -173,12 +227,6 @@ class _Followed:
         near = np.linalg.norm(nearest.following.centre - last.centre) < ELSEWHERE * last.side
         return nearest if near else None
 
-    def _matte(self, look: int) -> np.ndarray:
-        region, start, length = self._crops[look]
-        self._masks.seek(start)
-        mask = cv2.imdecode(np.frombuffer(self._masks.read(length), np.uint8), cv2.IMREAD_GRAYSCALE)
-        return region.matte(np.asarray(mask), self._size)
-
 
 def _landmarks(looks: Sequence[BodyLook], found: np.ndarray, size: tuple[int, int]) -> ClipLandmarks:
     xy, visibility, world = (
@@ -187,10 +235,9 @@ def _landmarks(looks: Sequence[BodyLook], found: np.ndarray, size: tuple[int, in
     return ClipLandmarks(xy, visibility, world, found, size)
 
 
-def _drawn(painter: BodyPainter, motion: BodyMotion, index: int, seen: ClipLandmarks, matte: np.ndarray) -> Iuv:
-    """The IUV of a frame, without arms that a portrait does not show."""
-    iuv = painter.iuv(motion, index, hidden=_hidden_sides(seen, index))
-    return aligned(iuv, matte)
+def _drawn(painter: BodyPainter, motion: BodyMotion, index: int, seen: ClipLandmarks) -> Iuv:
+    """The mesh's IUV in a frame, without arms that a portrait does not show."""
+    return painter.iuv(motion, index, hidden=_hidden_sides(seen, index))
 
 
 def _hidden_sides(seen: ClipLandmarks, index: int) -> str:

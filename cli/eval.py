@@ -1,0 +1,90 @@
+"""`mcld-anim eval`: what comes out of real footage, in numbers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from mcld_anim.cli import flags
+from mcld_anim.cli.progress import StageBars
+from mcld_anim.core.durable import check_output
+
+app = typer.Typer(no_args_is_help=True)
+
+COLUMNS = {
+    "PSNR": ("person_psnr", ".2f"),
+    "still": ("still_person_psnr", ".2f"),
+    "colour": ("mean_colour_person_psnr", ".2f"),
+    "warp": ("warp_person_psnr", ".2f"),
+    "SSIM": ("person_ssim", ".3f"),
+    "silhouette": ("silhouette_iou", ".3f"),
+    "body": ("body_iou", ".3f"),
+    "joints": ("joint_error", ".4f"),
+    "jitter": ("jitter_ratio", ".2f"),
+    "same face": ("face_same_rate", ".2f"),
+    "poses/s": ("poses_per_second", ".2f"),
+}
+"""Titles of the table's columns, each with its metric and format."""
+LEGEND = (
+    "PSNR (dB), SSIM: inside the person's mask; still, colour, warp: PSNR of the source frame standing still, the "
+    "person's mean colour and the warped source. silhouette, body: IoU of the made person and of the driving IUV with "
+    "the mask. joints: from the fitted to the seen limbs, of the person's height. jitter: fitted over seen."
+)
+
+
+@app.callback()
+def evaluate() -> None:
+    """Measure results on real footage."""
+
+
+@app.command("reenact")
+def reenact_command(
+    videos: Annotated[list[Path], typer.Argument(metavar="VIDEO...", help="Clips of one person.")],
+    source_frame: Annotated[int, typer.Option("--source-frame", help="Index of the frame that is the source.")] = 0,
+    start: flags.Start = None,
+    end: flags.End = None,
+    max_frames: flags.MaxFrames = None,
+    densepose: Annotated[
+        str, typer.Option("--densepose", help="Estimator of the driving poses; masks are always BlazePose's.")
+    ] = "body",
+    model: flags.Model = None,
+    device: flags.Device = None,
+    json_path: Annotated[Path | None, typer.Option("--json", help="Also write the metrics to this JSON file.")] = None,
+) -> None:
+    """Animate one frame of each clip with the clip itself, and compare the result with the clip."""
+    if json_path is not None:
+        check_output(json_path, overwrite=True)
+    from mcld_anim.evaluate.reenact import ReenactOptions, reenact
+
+    maybe: dict[str, Any] = {"start": start, "end": end, "max_frames": max_frames, "model": model, "device": device}
+    given = {name: value for name, value in maybe.items() if value is not None}
+    options = ReenactOptions(videos=tuple(videos), source_frame=source_frame, densepose=densepose, **given)
+    with StageBars() as bars:
+        metrics = reenact(options, bars.update, bars.show)
+    _print_table(metrics)
+    if json_path is not None:
+        json_path.write_text(json.dumps(metrics, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def _print_table(metrics: Mapping[str, Any]) -> None:
+    """A row per clip, and the mean."""
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("clip", "person in", *COLUMNS, "s/frame", box=SIMPLE_HEAD, pad_edge=False)
+    for column in table.columns:
+        column.overflow = "fold"  # nothing is cut off, however narrow the terminal
+    for clip in (*metrics["clips"], {"clip": "mean", **metrics["mean"]}):
+        frames = f"{clip['frames_with_person']:g} of {clip['frames']:g}"
+        numbers = ("-" if clip[name] is None else format(clip[name], form) for name, form in COLUMNS.values())
+        table.add_row(clip["clip"], frames, *numbers, f"{sum(clip['seconds_per_frame'].values()):.2f}")
+    console = Console()
+    if not console.is_terminal:
+        console.width = 140  # a file has no narrow lines to fold
+    console.print(table)
+    console.print(LEGEND, highlight=False)

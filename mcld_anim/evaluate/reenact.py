@@ -1,0 +1,302 @@
+"""`mcld-anim eval reenact`: real clips against themselves.
+
+One frame of a clip is the source, the clip drives, and every other frame is the truth of its own pose. Frames are
+compared as the model makes them: cropped around the person, at the model's frame size. The person's true mask is
+BlazePose's matte of the clip's frame; the silhouette of a made frame is the matte of the same network, looking at the
+same region. Baselines are the source frame standing still, the person's mean colour, and the warped source alone.
+"""
+
+from __future__ import annotations
+
+import math
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+from jaxtyping import Bool
+
+from mcld_anim.core.arrays import Picture
+from mcld_anim.core.errors import MissingDependencyError, PoseError, UsageError, WeightsError
+from mcld_anim.core.events import Event, EventSink, warn
+from mcld_anim.core.pictures import write_picture
+from mcld_anim.core.stages import Progress, Stages, ignore_progress
+from mcld_anim.evaluate.landmarks import jitter_ratio, joint_error
+from mcld_anim.metrics.pictures import psnr, ssim
+from mcld_anim.model.appearance import SourceAppearance
+from mcld_anim.model.load import LoadedModels
+from mcld_anim.options.checks import check_choice, check_range
+from mcld_anim.options.estimators import DENSEPOSE_BACKENDS, DeviceName
+from mcld_anim.options.person import LARGEST, PersonChoice
+from mcld_anim.options.run import RunOptions
+from mcld_anim.pose.blazepose import Region
+from mcld_anim.pose.body_backend import BodyBackend, BodyFrame, FollowedBody, load_body_backend
+from mcld_anim.pose.condition import uv_warp
+from mcld_anim.pose.matte_alignment import PERSON
+from mcld_anim.run.cache import RunCache
+from mcld_anim.run.checks import RunPlan, check_run
+from mcld_anim.run.driving import DRIVING_STAGE, DrivingPoses, driving_frames, encode_driving
+from mcld_anim.run.frames import Clip, Frame, make_frames
+from mcld_anim.run.source import encode_photo
+from mcld_anim.sampling.frame_maker import sampling_settings
+from mcld_anim.source.dlib_backend import load_dlib_backend
+from mcld_anim.source.face import Face, FaceBackend, similarity
+from mcld_anim.video.framing import SteadyCrop, apply_iuv, apply_picture
+from mcld_anim.video.probe import probe
+from mcld_anim.video.read import VideoFrame, read_frames
+
+Mask = Bool[np.ndarray, "height width"]
+
+FRAME_METRICS = (
+    "person_psnr",
+    "person_ssim",
+    "silhouette_iou",
+    "face_same_rate",
+    "mean_colour_person_psnr",
+    "still_person_psnr",
+    "warp_person_psnr",
+)
+"""Means over the frames that show the person, without the source frame."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReenactOptions:
+    """What `eval reenact` measures."""
+
+    videos: tuple[Path, ...]
+    source_frame: int = 0  # index among the chosen frames
+    start: float = 0.0  # seconds of each video to skip
+    end: float | None = None  # second of each video to stop at; None: its end
+    max_frames: int | None = None  # of each video; None: no limit
+    densepose: str = "body"  # estimator of the driving poses; masks and landmarks are always BlazePose's
+    model: str = "auto"  # as in `run`
+    device: DeviceName = "auto"
+
+    def __post_init__(self) -> None:
+        if not self.videos:
+            raise UsageError("eval reenact has no video: name one or more")
+        check_range("--source-frame", self.source_frame, 0, None)
+        check_choice("--densepose", self.densepose, DENSEPOSE_BACKENDS)
+
+    def run(self, video: Path, source: Path) -> RunOptions:
+        """The run that is measured."""
+        return RunOptions(
+            source=source,
+            driving=video,
+            start=self.start,
+            end=self.end,
+            max_frames=self.max_frames,
+            densepose=self.densepose,
+            model=self.model,
+            device=self.device,
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class _Task:
+    """One clip to measure."""
+
+    plan: RunPlan
+    still: Picture  # the source frame, as large as the clip's frames
+    source_frame: int
+
+
+def reenact(
+    options: ReenactOptions, progress: Progress = ignore_progress, on_event: EventSink = warn
+) -> dict[str, Any]:
+    """`clips`, a dictionary of metrics per video, and `mean`, their mean over the videos that have the metric.
+
+    frames, frames_with_person: numbers of frames. person_psnr (dB), person_ssim: inside the true mask; mean_colour_,
+    still_, warp_: the same for the baselines. silhouette_iou: true mask and the made person's. body_iou: true mask and
+    the driving IUV, for `--densepose body` before the mask is used. joint_error, jitter_ratio: see
+    `evaluate.landmarks`, None without `body`. face_same_rate: share of the frames whose truth shows a face in which
+    dlib takes the made face for the source's; None without dlib or faces. poses_per_second: speed of the driving poses.
+    seconds_per_frame: by stage; the models' loading and the measuring do not count.
+    """
+    with closing(RunCache()) as cache:
+        tasks = [_checked(video, options, cache.folder) for video in options.videos]
+        models = cache.load(
+            options.model, options.device, "auto", options.densepose, "auto", Stages(progress, on_event)
+        )
+        backend = models.pose_backend
+        judge = backend if isinstance(backend, BodyBackend) else load_body_backend()
+        faces = _face_judge(on_event)
+        clips = [_measured(task, models, judge, faces, cache.folder, Stages(progress, on_event)) for task in tasks]
+    return {"clips": clips, "mean": mean_over_clips(clips)}
+
+
+def mask_iou(one: Mask, other: Mask) -> float:
+    """Intersection over union; 1 where both are empty."""
+    union = np.count_nonzero(one | other)
+    return float(np.count_nonzero(one & other) / union) if union else 1.0
+
+
+def mean_over_clips(clips: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The mean of every number, without the clips that do not have it; of seconds, stage by stage."""
+    means: dict[str, Any] = {}
+    for name in (name for name in clips[0] if name != "clip"):
+        values = [clip[name] for clip in clips]
+        means[name] = mean_over_clips(values) if isinstance(values[0], Mapping) else _mean(values)
+    return means
+
+
+def person_metrics(made: Picture, truth: Picture, mask: Mask, source: SourceAppearance, frame: Frame) -> dict[str, Any]:
+    """Metrics of one frame and of the baselines that the encoded source gives; all pictures of the model's size."""
+    colour = source.picture[source.iuv[..., 0] > 0].mean(0).round().astype(np.uint8)
+    plain = np.broadcast_to(colour, truth.shape).copy()
+    warped = np.where(frame.iuv[..., :1] > 0, uv_warp(source.atlas, source.valid, frame.iuv)[0], plain)
+    return {
+        "person_psnr": psnr(made, truth, mask),
+        "person_ssim": ssim(made, truth, mask),
+        "mean_colour_person_psnr": psnr(plain, truth, mask),
+        "warp_person_psnr": psnr(warped, truth, mask),
+    }
+
+
+def _checked(video: Path, options: ReenactOptions, folder: Path) -> _Task:
+    """Refuse, before a network is loaded, a video that cannot be measured."""
+    info = probe(video)
+    count = 0
+    for frame in read_frames(info, "source", options.start, options.end, options.max_frames, on_event=_unheard):
+        count += 1
+        if frame.index == options.source_frame:
+            photo = Path(tempfile.mkdtemp(dir=folder)) / f"{video.stem}-frame-{frame.index}.png"
+            write_picture(photo, frame.picture)
+            return _Task(check_run(options.run(video, photo)), frame.picture, frame.index)
+    raise UsageError(f"--source-frame {options.source_frame} is not in {video}: give 0 to {count - 1}")
+
+
+def _measured(
+    task: _Task,
+    models: LoadedModels,
+    judge: BodyBackend,
+    faces: FaceBackend | None,
+    folder: Path,
+    stages: Stages,
+) -> dict[str, Any]:
+    """The metrics of one clip."""
+    plan, video = task.plan, task.plan.options.driving
+    with tempfile.TemporaryFile() as masks, tempfile.TemporaryDirectory(dir=folder) as work:
+        try:
+            source = encode_photo(plan.options.source, models, stages)
+        except PoseError as error:
+            message = f"frame {task.source_frame} of {video} shows no person: choose another --source-frame"
+            raise PoseError(message) from error
+        driving, body = _followed(plan, models, judge, masks, Path(work) / "iuv", stages)
+        fitted = models.pose_backend is judge
+        settings = sampling_settings(plan.options, models.mcld.options)
+        clip = Clip(plan, models, source, driving, settings, stages)
+        rows = list(_rows(clip, body, task, judge, faces, Path(work)))
+        found, count = np.flatnonzero(body.seen.found).tolist(), len(body)
+        drawn = body.mesh_iuv if fitted else driving.poses.__getitem__
+        return {
+            "clip": video.name,
+            "frames": count,
+            "frames_with_person": len(found),
+            **{name: _mean([row.get(name) for row in rows]) for name in FRAME_METRICS},
+            "body_iou": _mean([mask_iou(drawn(i)[..., 0] > 0, body.matte(i) > PERSON) for i in found]),
+            "joint_error": joint_error(body.seen, body.motion) if fitted else None,
+            "jitter_ratio": jitter_ratio(body.seen, body.motion, body.cuts) if fitted else None,
+            "poses_per_second": count / stages.seconds[DRIVING_STAGE],
+            "seconds_per_frame": {stage: seconds / count for stage, seconds in stages.seconds.items()},
+        }
+
+
+def _followed(
+    plan: RunPlan, models: LoadedModels, judge: BodyBackend, masks: BinaryIO, folder: Path, stages: Stages
+) -> tuple[DrivingPoses, FollowedBody]:
+    """The driving poses as `run` estimates them, and the body that BlazePose follows."""
+    keeping = _KeepingBackend(judge, masks)
+    if models.pose_backend is judge:
+        driving = encode_driving(plan, keeping, folder, stages)
+        assert keeping.body is not None
+        return driving, keeping.body
+    driving = encode_driving(plan, models.pose_backend, folder, stages)
+    frames = read_frames(plan.info, *plan.options.grid, on_event=_unheard)
+    return driving, judge.fit(frames, LARGEST, masks)
+
+
+class _KeepingBackend(BodyBackend):
+    """The estimator `body` that keeps whom it followed, so that masks and landmarks come from the run's own pass."""
+
+    def __init__(self, backend: BodyBackend, masks: BinaryIO) -> None:
+        super().__init__(backend._networks)
+        self._masks = masks
+        self.body: FollowedBody | None = None
+
+    def follow(
+        self,
+        frames: Iterable[VideoFrame],
+        person: PersonChoice,
+        on_look: Callable[[int], None] = lambda done: None,
+    ) -> Iterator[BodyFrame]:
+        """As `BodyBackend.follow`."""
+        self.body = self.fit(frames, person, self._masks, on_look)
+        yield from self.body.frames()
+
+
+def _rows(
+    clip: Clip, body: FollowedBody, task: _Task, judge: BodyBackend, faces: FaceBackend | None, work: Path
+) -> Iterator[dict[str, Any]]:
+    """The metrics of every frame that shows the person, but the source frame."""
+    size = clip.models.mcld.options.frame_size
+    crops = clip.driving.crops(size, clip.options.framing)
+    known = None if faces is None else faces.largest(task.still)
+    with closing(make_frames(clip, work)) as frames:
+        for frame, picture in zip(frames, driving_frames(task.plan, clip.stages), strict=True):
+            index = frame.row.index
+            crop = crops[index]
+            mask = cropped_mask(body.matte(index) > PERSON, crop, size)
+            if index == task.source_frame or not body.seen.found[index] or not mask.any():
+                continue
+            truth, still = apply_picture(picture, crop, size), apply_picture(task.still, crop, size)
+            silhouette = judge.matte(frame.picture, cropped_region(body.region(index), crop, size)) > PERSON
+            yield {
+                **person_metrics(frame.picture, truth, mask, clip.source, frame),
+                "still_person_psnr": psnr(still, truth, mask),
+                "silhouette_iou": mask_iou(silhouette, mask),
+                "face_same_rate": is_same_face(faces, known, frame.picture, truth),
+            }
+
+
+def cropped_mask(mask: Mask, crop: SteadyCrop, size: tuple[int, int]) -> Mask:
+    """A frame's mask as the crop of `size` (height, width) shows it."""
+    return apply_iuv(np.repeat(mask[..., None], 3, -1).astype(np.uint8), crop, size)[..., 0] > 0
+
+
+def cropped_region(region: Region, crop: SteadyCrop, size: tuple[int, int]) -> Region:
+    """A frame's region in pixels of the crop of `size` (height, width)."""
+    scale = size[0] / crop.h
+    return Region((region.centre - [crop.x, crop.y]) * scale, region.side * scale, region.angle)
+
+
+def is_same_face(backend: FaceBackend | None, known: Face | None, made: Picture, truth: Picture) -> bool | None:
+    """Whether a made frame shows the known face; None where its truth shows none."""
+    if backend is None or known is None or backend.largest(truth) is None:
+        return None
+    face = backend.largest(made)
+    return face is not None and similarity(known, face) >= backend.threshold
+
+
+def _face_judge(on_event: EventSink) -> FaceBackend | None:
+    """dlib, or None with an event where it is not installed."""
+    try:
+        return load_dlib_backend()
+    except (MissingDependencyError, WeightsError) as error:
+        message = f"faces are not compared ({error}): the embedded embedder's number on a photograph is no likeness"
+        on_event(Event("faces_not_compared", message))
+        return None
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    """The mean of the known values; None where there are none, or where a perfect copy's PSNR makes it infinite."""
+    known = [float(value) for value in values if value is not None and not math.isnan(value)]
+    mean = sum(known) / len(known) if known else math.inf
+    return mean if math.isfinite(mean) else None
+
+
+def _unheard(_event: Event) -> None:
+    """Drops the events of a video that is read once more."""
