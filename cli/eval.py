@@ -85,6 +85,6 @@ def _print_table(metrics: Mapping[str, Any]) -> None:
         table.add_row(clip["clip"], frames, *numbers, f"{sum(clip['seconds_per_frame'].values()):.2f}")
     console = Console()
     if not console.is_terminal:
-        console.width = 140  # a file has no narrow lines to fold
+        console.width = 160  # a file has no narrow lines to fold
     console.print(table)
     console.print(LEGEND, highlight=False)
