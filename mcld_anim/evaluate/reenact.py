@@ -19,7 +19,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from jaxtyping import Bool
 
-from mcld_anim.core.arrays import Picture
+from mcld_anim.core.arrays import Iuv, Picture
 from mcld_anim.core.errors import MissingDependencyError, PoseError, UsageError, WeightsError
 from mcld_anim.core.events import Event, EventSink, warn
 from mcld_anim.core.pictures import write_picture
@@ -39,7 +39,7 @@ from mcld_anim.pose.matte_alignment import PERSON
 from mcld_anim.run.cache import RunCache
 from mcld_anim.run.checks import RunPlan, check_run
 from mcld_anim.run.driving import DRIVING_STAGE, DrivingPoses, driving_frames, encode_driving
-from mcld_anim.run.frames import Clip, Frame, make_frames
+from mcld_anim.run.frames import Clip, make_frames
 from mcld_anim.run.source import encode_photo
 from mcld_anim.sampling.frame_maker import sampling_settings
 from mcld_anim.source.dlib_backend import load_dlib_backend
@@ -143,11 +143,11 @@ def mean_over_clips(clips: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     return means
 
 
-def person_metrics(made: Picture, truth: Picture, mask: Mask, source: SourceAppearance, frame: Frame) -> dict[str, Any]:
+def person_metrics(made: Picture, truth: Picture, mask: Mask, source: SourceAppearance, iuv: Iuv) -> dict[str, Any]:
     """Metrics of one frame and of the baselines that the encoded source gives; all pictures of the model's size."""
     colour = source.picture[source.iuv[..., 0] > 0].mean(0).round().astype(np.uint8)
     plain = np.broadcast_to(colour, truth.shape).copy()
-    warped = np.where(frame.iuv[..., :1] > 0, uv_warp(source.atlas, source.valid, frame.iuv)[0], plain)
+    warped = np.where(iuv[..., :1] > 0, uv_warp(source.atlas, source.valid, iuv)[0], plain)
     return {
         "person_psnr": psnr(made, truth, mask),
         "person_ssim": ssim(made, truth, mask),
@@ -255,7 +255,7 @@ def _rows(
             truth, still = apply_picture(picture, crop, size), apply_picture(task.still, crop, size)
             silhouette = judge.matte(frame.picture, cropped_region(body.region(index), crop, size)) > PERSON
             yield {
-                **person_metrics(frame.picture, truth, mask, clip.source, frame),
+                **person_metrics(frame.picture, truth, mask, clip.source, frame.iuv),
                 "still_person_psnr": psnr(still, truth, mask),
                 "silhouette_iou": mask_iou(silhouette, mask),
                 "face_same_rate": is_same_face(faces, known, frame.picture, truth),

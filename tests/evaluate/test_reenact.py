@@ -149,8 +149,7 @@ def test_a_perfect_copy_is_perfect(moving: list[Rendering]) -> None:
         atlas=np.zeros((24, 200, 200, 3), np.uint8),
         valid=np.zeros((24, 200, 200), bool),
     )
-    frame: Any = SimpleNamespace(iuv=truth.iuv)
-    metrics = person_metrics(truth.picture, truth.picture, mask, source, frame)
+    metrics = person_metrics(truth.picture, truth.picture, mask, source, truth.iuv)
     assert metrics["person_psnr"] == float("inf")
     assert metrics["person_ssim"] == pytest.approx(1)
     assert metrics["mean_colour_person_psnr"] > metrics["warp_person_psnr"]  # of a black atlas
