@@ -20,7 +20,7 @@ from mcld_anim.model.reference_net import ReferenceFeatures
 from mcld_anim.source.background import background_plate
 from mcld_anim.source.clip import clip_pixels
 from mcld_anim.source.face import Face, FaceBackend
-from mcld_anim.source.fill import hint_atlas
+from mcld_anim.source.fill import complete_atlas
 from mcld_anim.source.texture import source_texture
 
 
@@ -34,7 +34,7 @@ class SourceAppearance:
     """As it was given, with the photo's own size."""
     texture: Texture
     atlas: Atlas
-    """Whole, for `pose.condition.hint_picture`."""
+    """Whole, for `pose.condition.warped_source`."""
     valid: AtlasMask
     """Which texels of `atlas` the photo showed."""
     plate: Picture
@@ -69,7 +69,7 @@ def encode_source(
         )
     options = mcld.options
     texture = source_texture(picture, iuv, options.texture_fill)
-    atlas, valid = hint_atlas(picture, iuv)
+    atlas, valid = complete_atlas(picture, iuv)
     framed = resized(picture, options.frame_size)
     face = face_backend.largest(picture, iuv) if face_backend is not None else None
     image_embedding = embed_picture(mcld, framed)

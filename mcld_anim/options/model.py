@@ -93,7 +93,7 @@ class PoseGuiderOptions:
     condition: Literal["vui", "parts"] = "vui"
     """"vui": the 3 planes (V, U, I) / 255; "parts": 24 one-hot parts, foreground, U, V."""
     block_out_channels: tuple[int, int, int, int] = (16, 32, 96, 256)
-    hint: Literal["none", "uv_warp"] = "none"
+    warped_source: Literal["none", "uv_warp"] = "none"
     """"uv_warp": also sees the latents of the source atlas rendered by the target's IUV, and its validity."""
 
     @property
@@ -188,7 +188,7 @@ class ModelOptions:
     unet: UNetOptions = field(default_factory=UNetOptions)
     pose_guider: PoseGuiderOptions = field(default_factory=PoseGuiderOptions)
     detail: DetailOptions | None = None
-    """The detail decoder behind the autoencoder; needs the Pose Guider's hint. The published model has none."""
+    """The detail decoder after the autoencoder; needs `pose_guider.warped_source`. The published model has none."""
     image_encoder: ImageEncoderOptions = field(default_factory=ImageEncoderOptions)
     face: FaceTokenOptions = field(default_factory=FaceTokenOptions)
     schedule: ScheduleOptions = field(default_factory=ScheduleOptions)
@@ -215,8 +215,8 @@ class ModelOptions:
                 f"image_encoder.projection_dim ({self.image_encoder.projection_dim}) must equal "
                 f"unet.cross_attention_dim ({self.unet.cross_attention_dim})"
             )
-        if self.detail is not None and self.pose_guider.hint == "none":
-            raise ValueError("detail needs a hint: set pose_guider.hint to uv_warp, or leave detail out")
+        if self.detail is not None and self.pose_guider.warped_source == "none":
+            raise ValueError("detail needs a warped source: set pose_guider.warped_source to uv_warp, or omit detail")
         if len(set(self.conditions)) != len(self.conditions):
             raise ValueError(f"conditions repeats itself: {', '.join(self.conditions)}")
 

@@ -1,4 +1,4 @@
-"""What the Pose Guider sees of one frame's IUV, and the hint: the source's colours rendered by that IUV."""
+"""The Pose Guider's condition for one frame's IUV, and the warped source: the source's colours rendered by that IUV."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from mcld_anim.options.model import PoseGuiderOptions
 
 IuvTensor = UInt8[Tensor, "frames height width 3"]
 Validity = Float[np.ndarray, "height width"]
-"""1 where a hint's colour was seen in the source photo, 0 where it is a guess."""
+"""1 where a warped source's colour was seen in the source photo, 0 where it is a guess."""
 
 
 def pose_image(iuv: Iuv, size: tuple[int, int] | None = None) -> Float[Tensor, "3 height width"]:
@@ -59,10 +59,10 @@ def uv_warp(atlas: Atlas, valid: AtlasMask, iuv: Iuv) -> tuple[Picture, Validity
     return picture, validity
 
 
-def hint_picture(atlas: Atlas, valid: AtlasMask, iuv: Iuv, plate: Picture) -> tuple[Picture, Validity]:
+def warped_source(atlas: Atlas, valid: AtlasMask, iuv: Iuv, plate: Picture) -> tuple[Picture, Validity]:
     """The person of `atlas` in the pose of `iuv` before the background `plate`, all of one size (H, W).
 
-    `atlas` is a whole one (`source.fill.whole_atlas`, made once per source), `valid` says which of its
+    `atlas` is a whole one (`source.fill.fill_atlas`, made once per source), `valid` says which of its
     texels the photo showed. Validity is 1 outside the person as well.
     """
     picture, validity = uv_warp(atlas, valid, iuv)

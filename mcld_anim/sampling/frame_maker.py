@@ -14,11 +14,11 @@ from mcld_anim.core.arrays import Iuv, Latents, Picture
 from mcld_anim.core.pixels import to_levels
 from mcld_anim.model.appearance import SourceAppearance
 from mcld_anim.model.build import Mcld
-from mcld_anim.model.warped_source import Hints
+from mcld_anim.model.warped_source import WarpedSources
 from mcld_anim.options.model import ModelOptions
 from mcld_anim.options.preset import load_preset
 from mcld_anim.options.run import RunOptions, SynthesisOptions
-from mcld_anim.pose.condition import hint_picture, network_condition
+from mcld_anim.pose.condition import network_condition, warped_source
 from mcld_anim.sampling.denoise import Prediction, StepBlending, denoise
 from mcld_anim.sampling.neighbour_blending import NeighbourBlending
 from mcld_anim.sampling.noise import parse_noise_mode, start_noise
@@ -103,9 +103,9 @@ class FrameMaker:
         shape = (options.vae.latent_channels, *options.latent_size)
         indices, poses = [frame.index for frame in frames], [frame.iuv for frame in frames]
         noise = start_noise(shape, settings.seed + attempt.seed_shift, indices, self._noise).to(self._weights.device)
-        hints = self.hints(poses)
+        warped = self.warped_sources(poses)
         latents = denoise(
-            self._predictor(self.pose_features(poses, hints), attempt.face_weight),
+            self._predictor(self.pose_features(poses, warped), attempt.face_weight),
             noise,
             self._scheduler,
             settings.steps * attempt.step_factor,
@@ -113,29 +113,29 @@ class FrameMaker:
             blending,
             on_step,
         )
-        return self.decode(latents, hints)
+        return self.decode(latents, warped)
 
-    def hints(self, poses: Sequence[Iuv]) -> Hints | None:
+    def warped_sources(self, poses: Sequence[Iuv]) -> WarpedSources | None:
         """The source's colours in each pose, for models that use them."""
-        if self.mcld.options.pose_guider.hint == "none":
+        if self.mcld.options.pose_guider.warped_source == "none":
             return None
         source = self.source
-        made = [hint_picture(source.atlas, source.valid, pose, source.plate) for pose in poses]
-        return Hints.stack([picture for picture, _ in made], [valid for _, valid in made], poses, self._weights)
+        made = [warped_source(source.atlas, source.valid, pose, source.plate) for pose in poses]
+        return WarpedSources.stack([picture for picture, _ in made], [valid for _, valid in made], poses, self._weights)
 
-    def pose_features(self, poses: Sequence[Iuv], hints: Hints | None) -> Tensor:
+    def pose_features(self, poses: Sequence[Iuv], warped: WarpedSources | None) -> Tensor:
         """(F, C0, h, w): what the Pose Guider makes of each pose, once per frame, used at every step."""
         iuvs = torch.from_numpy(np.stack(poses)).to(self._weights.device)
         condition = network_condition(iuvs, self.mcld.options.pose_guider)
-        hint = None if hints is None else hints.encode(self.mcld.vae).to(self._weights)
-        return self.mcld.pose_guider(condition.to(self._weights), hint)
+        encoded = None if warped is None else warped.encode(self.mcld.vae).to(self._weights)
+        return self.mcld.pose_guider(condition.to(self._weights), encoded)
 
-    def decode(self, latents: Latents, hints: Hints | None) -> list[Picture]:
+    def decode(self, latents: Latents, warped: WarpedSources | None) -> list[Picture]:
         """Latents (F, C, h, w) -> pictures, uint8 (H, W, 3) RGB."""
         decoded = self.mcld.vae.decode(latents.to(next(self.mcld.vae.parameters())))
         if self.mcld.detail is not None:
-            assert hints is not None  # ModelOptions sees to it
-            decoded = self.mcld.detail(decoded, hints.pictures, hints.validity, hints.person)
+            assert warped is not None  # ModelOptions sees to it
+            decoded = self.mcld.detail(decoded, warped.pictures, warped.validity, warped.person)
         levels = to_levels(decoded)
         return list(np.ascontiguousarray(levels.permute(0, 2, 3, 1).cpu().numpy()))
 

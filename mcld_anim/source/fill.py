@@ -45,15 +45,15 @@ SILHOUETTE = 1 / 256
 """Of the picture's longer side. Pixels this close to the background are a mixture with it and not sampled."""
 
 
-def hint_atlas(picture: Picture, iuv: Iuv) -> tuple[Atlas, AtlasMask]:
-    """The whole atlas of one photo for `pose.condition.hint_picture`, and which of its texels the photo
+def complete_atlas(picture: Picture, iuv: Iuv) -> tuple[Atlas, AtlasMask]:
+    """The whole atlas of one photo for `pose.condition.warped_source`, and which of its texels the photo
     showed.
 
     Unlike the texture's atlas it has no dark seams (published inpainting bleeds black in from outside the
     charts), and leaves out the mixed colours of the person's silhouette.
     """
     atlas, valid = atlas_from_picture(picture, _inner(iuv), fill="nearest")
-    return whole_atlas(atlas, valid), valid
+    return fill_atlas(atlas, valid), valid
 
 
 def _inner(iuv: Iuv) -> Iuv:
@@ -68,7 +68,7 @@ def _inner(iuv: Iuv) -> Iuv:
     return np.where((inner | thin[iuv[..., 0]])[..., None], iuv, np.uint8(0))
 
 
-def whole_atlas(atlas: Atlas, valid: AtlasMask) -> Atlas:
+def fill_atlas(atlas: Atlas, valid: AtlasMask) -> Atlas:
     """(24, 200, 200, 3) uint8 RGB: `atlas` with every texel coloured; texels where `valid` holds stay as
     they are."""
     texels, known = atlas.copy(), valid.copy()
