@@ -10,25 +10,25 @@ import numpy as np
 from mcld_anim.core.arrays import Iuv, Picture
 from mcld_anim.core.events import Event, EventSink
 from mcld_anim.core.push_pull import push_pull
-from mcld_anim.source.background import background_plate, person_mask
+from mcld_anim.source.background import person_mask, without_person
 
 MARGIN = 0.07
 """Of the person's larger side: hair, skirts and shadows beside the IUV."""
 
 MOST_SAMPLES = 200
-"""Frames that the still plate is averaged over, evenly spread."""
+"""Frames that the background of a still camera is averaged over, evenly spread."""
 
 STILL = 10.0
 """Grey levels. Mean difference between the frames' visible background and its average up to which the camera stands
 still: coding noise makes 1 to 3, a panning camera tens."""
 
-FADE = 5  # pixels over which the plate fades in from the hole's edge, in a frame of 512
+FADE = 5  # pixels over which the background fades in from the hole's edge, in a frame of 512
 
 Shown = tuple[Picture, Iuv]
 """A frame and the IUV of the person in it, of one size."""
 
 
-class CleanPlate:
+class CleanBackground:
     """What is behind the person, seen in other frames where the camera stands still, else guessed from around."""
 
     def __init__(self, frames: Callable[[int], Iterator[Shown]], count: int, on_event: EventSink) -> None:
@@ -48,7 +48,7 @@ class CleanPlate:
         mean = total / np.maximum(seen, 1)[..., None]
         spread = np.sqrt(np.maximum(squares / np.maximum(seen, 1) - (mean**2).mean(-1), 0))
         self.still = bool(spread[seen > 1].mean() <= STILL) if (seen > 1).any() else False
-        self._plate = np.rint(push_pull(mean, (seen > 0).astype(np.float32))).clip(0, 255).astype(np.uint8)
+        self._background = np.rint(push_pull(mean, (seen > 0).astype(np.float32))).clip(0, 255).astype(np.uint8)
         if not self.still:
             message = "the driving video's background moves, so what is behind its person was guessed from around it"
             on_event(Event("background_moves", message))
@@ -64,8 +64,8 @@ class CleanPlate:
 
     def _filled(self, picture: Picture, iuv: Iuv) -> Picture:
         if not self.still:
-            return background_plate(picture, iuv, MARGIN)
+            return without_person(picture, iuv, MARGIN)
         hole = person_mask(iuv, MARGIN)
         blur = max(3, round(FADE * max(hole.shape) / 512) * 2 + 1)
         fade = cv2.GaussianBlur(cv2.dilate(hole.astype(np.float32), np.ones((blur, blur))), (blur, blur), 0)[..., None]
-        return np.rint(picture + (self._plate.astype(np.float32) - picture) * fade).clip(0, 255).astype(np.uint8)
+        return np.rint(picture + (self._background.astype(np.float32) - picture) * fade).clip(0, 255).astype(np.uint8)

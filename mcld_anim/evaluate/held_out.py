@@ -173,7 +173,7 @@ def naive_metrics(photo: Rendering, truth: Rendering, mask: np.ndarray) -> dict[
 
 
 def baseline_metrics(source: SourceAppearance, truth: Rendering, mask: np.ndarray) -> dict[str, float]:
-    copied, _ = warped_source(source.atlas, source.valid, truth.iuv, source.plate)
+    copied, _ = warped_source(source.atlas, source.valid, truth.iuv, source.background)
     return {
         "baseline_psnr": psnr(copied, truth.picture),
         "baseline_person_psnr": psnr(copied, truth.picture, mask),

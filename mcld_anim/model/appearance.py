@@ -17,7 +17,7 @@ from mcld_anim.model.attention import ProjectedAppearance
 from mcld_anim.model.build import Mcld
 from mcld_anim.model.focal import FocalTokens, route_tokens
 from mcld_anim.model.reference_net import ReferenceFeatures
-from mcld_anim.source.background import background_plate
+from mcld_anim.source.background import without_person
 from mcld_anim.source.clip import clip_pixels
 from mcld_anim.source.face import Face, FaceBackend
 from mcld_anim.source.fill import complete_atlas
@@ -37,7 +37,7 @@ class SourceAppearance:
     """Whole, for `pose.condition.warped_source`."""
     valid: AtlasMask
     """Which texels of `atlas` the photo showed."""
-    plate: Picture
+    background: Picture
     """`picture` without the person, at the model's frame size."""
     face: Face | None
     """None where no face was found: the model then gets the published zero vector."""
@@ -84,7 +84,7 @@ def encode_source(
         texture=texture,
         atlas=atlas,
         valid=valid,
-        plate=resized(background_plate(picture, iuv), options.frame_size),
+        background=resized(without_person(picture, iuv), options.frame_size),
         face=face,
         image_embedding=image_embedding,
         texture_embedding=texture_embedding,

@@ -59,14 +59,14 @@ def uv_warp(atlas: Atlas, valid: AtlasMask, iuv: Iuv) -> tuple[Picture, Validity
     return picture, validity
 
 
-def warped_source(atlas: Atlas, valid: AtlasMask, iuv: Iuv, plate: Picture) -> tuple[Picture, Validity]:
-    """The person of `atlas` in the pose of `iuv` before the background `plate`, all of one size (H, W).
+def warped_source(atlas: Atlas, valid: AtlasMask, iuv: Iuv, background: Picture) -> tuple[Picture, Validity]:
+    """The person of `atlas` in the pose of `iuv` in front of `background`, all of one size (H, W).
 
     `atlas` is a whole one (`source.fill.fill_atlas`, made once per source), `valid` says which of its
     texels the photo showed. Validity is 1 outside the person as well.
     """
     picture, validity = uv_warp(atlas, valid, iuv)
     outside = iuv[..., 0] == 0
-    picture[outside] = plate[outside]
+    picture[outside] = background[outside]
     validity[outside] = 1.0
     return picture, validity

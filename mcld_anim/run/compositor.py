@@ -9,7 +9,7 @@ from itertools import tee
 import numpy as np
 
 from mcld_anim.background.backdrop import checkerboard, from_file, one_colour, one_picture
-from mcld_anim.background.clean_background import CleanPlate
+from mcld_anim.background.clean_background import CleanBackground
 from mcld_anim.background.matte import SteadyMatte, composite, foreground
 from mcld_anim.body.clip import ClipFrame
 from mcld_anim.core.arrays import Iuv, Picture
@@ -74,7 +74,7 @@ def compositor(plan: RunPlan, source: SourceAppearance, driving: DrivingPoses, s
     if options.background == "transparent":
         return Compositor(one_picture(checkerboard(size), size), transparent=True)
     if options.background == "source":
-        return Compositor(one_picture(source.plate, size))
+        return Compositor(one_picture(source.background, size))
     if options.background == "driving":
         return _before_driving(_driving(plan, driving, size, stages), size, options.paste_back)
     if options.background_colour is not None:
@@ -102,6 +102,6 @@ def _driving(
 
     with stages.timed(BACKGROUND_STAGE):
         stages.progress(BACKGROUND_STAGE, 0, total)
-        plate = CleanPlate(frames, total, stages.emit)
+        clean = CleanBackground(frames, total, stages.emit)
         stages.progress(BACKGROUND_STAGE, total, total)
-    yield from zip(plate.frames(), driving.crops(size, plan.options.framing), strict=True)
+    yield from zip(clean.frames(), driving.crops(size, plan.options.framing), strict=True)

@@ -120,7 +120,7 @@ class FrameMaker:
         if self.mcld.options.pose_guider.warped_source == "none":
             return None
         source = self.source
-        made = [warped_source(source.atlas, source.valid, pose, source.plate) for pose in poses]
+        made = [warped_source(source.atlas, source.valid, pose, source.background) for pose in poses]
         return WarpedSources.stack([picture for picture, _ in made], [valid for _, valid in made], poses, self._weights)
 
     def pose_features(self, poses: Sequence[Iuv], warped: WarpedSources | None) -> Tensor:

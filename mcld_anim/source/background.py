@@ -12,7 +12,7 @@ MARGIN = 0.03
 """Of the person's height or width, whichever is larger: hair and loose clothes reach beyond the IUV."""
 
 
-def background_plate(picture: Picture, iuv: Iuv, margin: float = MARGIN) -> Picture:
+def without_person(picture: Picture, iuv: Iuv, margin: float = MARGIN) -> Picture:
     """`picture` (H, W, 3) uint8 RGB without the person of `iuv` (H, W, 3); pixels away from the person are
     unchanged.
 

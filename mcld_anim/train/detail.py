@@ -20,7 +20,7 @@ from mcld_anim.model.warped_source import WarpedSources
 from mcld_anim.options.load import to_mapping
 from mcld_anim.options.model import load_model_options
 from mcld_anim.pose.condition import warped_source
-from mcld_anim.source.background import background_plate
+from mcld_anim.source.background import without_person
 from mcld_anim.source.fill import complete_atlas
 from mcld_anim.train.autoencoder import reconstruction_loss, to_network
 from mcld_anim.train.diffusion import TRAINED_PARTS
@@ -123,13 +123,13 @@ class DetailTask:
         seen = [self.people.target(number, view) for view in views]
         photo, iuv = self.people.source(number, source)
         atlas, valid = complete_atlas(photo, iuv)
-        plate = background_plate(photo, iuv)
+        background = without_person(photo, iuv)
         return FrameRequest(
             person=person,
             source=source,
             views=views,
             iuvs=[iuv for _, iuv in seen],
-            warped_sources=[warped_source(atlas, valid, target, plate) for _, target in seen],
+            warped_sources=[warped_source(atlas, valid, target, background) for _, target in seen],
             truths=np.stack([picture for picture, _ in seen]),
             steps=steps,
             seed=seed,

@@ -27,7 +27,7 @@ from mcld_anim.options.model import ModelOptions
 from mcld_anim.pose.backends import largest_iuv, load_pose_backend
 from mcld_anim.pose.condition import warped_source
 from mcld_anim.pose.precomputed import precomputed_iuv, resize_iuv
-from mcld_anim.source.background import background_plate
+from mcld_anim.source.background import without_person
 from mcld_anim.source.clip import clip_pixels
 from mcld_anim.source.face import load_face_backend
 from mcld_anim.source.fill import complete_atlas
@@ -243,5 +243,5 @@ class PreparedPairs:
 def _warped_source(picture: Picture, iuv: Iuv, target: Iuv) -> np.ndarray:
     """One of `PreparedPerson.warped_sources`, uint8 (H, W, 4): RGB, and 255 where the colour was seen."""
     atlas, valid = complete_atlas(picture, iuv)
-    colours, seen = warped_source(atlas, valid, target, background_plate(picture, iuv))
+    colours, seen = warped_source(atlas, valid, target, without_person(picture, iuv))
     return np.dstack([colours, np.where(seen > 0, 255, 0).astype(np.uint8)])

@@ -32,7 +32,7 @@ from mcld_anim.model.vae import LatentAutoencoder, build_vae
 from mcld_anim.model.warped_source import WarpedSources, encode_warped_sources
 from mcld_anim.options.model import ModelOptions, load_model_options
 from mcld_anim.pose.condition import warped_source
-from mcld_anim.source.background import background_plate
+from mcld_anim.source.background import without_person
 from mcld_anim.source.clip import clip_pixels
 from mcld_anim.source.face import load_face_backend
 from mcld_anim.source.fill import complete_atlas
@@ -100,9 +100,9 @@ def prepare_person(
     for source in range(sources):
         picture, iuv = pictures[source], iuvs[source]
         whole, valid = complete_atlas(picture, iuv)
-        plate = background_plate(picture, iuv)
+        background = without_person(picture, iuv)
         for view in range(source, len(pictures), sources):
-            warped[view] = warped_source(whole, valid, iuvs[view], plate)
+            warped[view] = warped_source(whole, valid, iuvs[view], background)
         texture = source_texture(picture, iuv, options.texture_fill)
         textures.append(encode_pictures(vae, [resized(texture, options.texture_size)])[0])
         photo_pixels.append(clip_pixels(picture, options.image_encoder)[0])

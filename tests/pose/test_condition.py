@@ -16,7 +16,7 @@ from mcld_anim.pose.condition import (
     uv_warp,
     warped_source,
 )
-from mcld_anim.source.background import background_plate
+from mcld_anim.source.background import without_person
 from mcld_anim.source.fill import complete_atlas, fill_atlas
 from mcld_anim.source.texture import atlas_from_picture
 
@@ -75,7 +75,7 @@ def test_the_published_condition_is_the_pose_image() -> None:
 def test_the_warped_source_in_the_sources_own_pose_is_the_source() -> None:
     picture, iuv = body()
     atlas, valid = complete_atlas(picture, iuv)
-    warped, validity = warped_source(atlas, valid, iuv, background_plate(picture, iuv))
+    warped, validity = warped_source(atlas, valid, iuv, without_person(picture, iuv))
     inside = iuv[..., 0] > 0
     difference = np.abs(warped.astype(int) - picture)
     assert difference[inside].mean() < 1.5

@@ -23,7 +23,7 @@ from mcld_anim.model.warped_source import WarpedSources
 from mcld_anim.options.model import load_model_options
 from mcld_anim.pose.condition import warped_source
 from mcld_anim.pose.iuv_picture import encode_iuv
-from mcld_anim.source.background import background_plate
+from mcld_anim.source.background import without_person
 from mcld_anim.source.fill import complete_atlas
 from mcld_anim.source.texture import source_texture
 from mcld_anim.train.diffusion import DiffusionTask, DiffusionTrainingOptions, StageOptions, load_examples
@@ -185,7 +185,7 @@ def test_latents_in_the_loss_are_those_of_the_pictures(people: Path, make_task: 
     textures = [resized(source_texture(*source, "nearest"), (64, 64)) for source in sources]
     assert torch.equal(encoded.textures, encode_pictures(task.vae, textures))
     made = [
-        warped_source(*complete_atlas(*source), target[1], background_plate(*source))
+        warped_source(*complete_atlas(*source), target[1], without_person(*source))
         for source, target in zip(sources, targets, strict=True)
     ]
     warped = WarpedSources.stack(*zip(*made, strict=True), [iuv for _, iuv in targets], torch.zeros(1))
