@@ -1,4 +1,4 @@
-"""Following one person by place and look, with the true IUV of everybody, given in changing order."""
+"""Following one person by place and appearance, with the true IUV of everybody, given in changing order."""
 
 from __future__ import annotations
 
