@@ -1,7 +1,7 @@
 """A body's proportions, as they show in IUV alone.
 
 Lengths are distances between joints, which the whole surface around them tells (`mcld_anim.pose.body_fit`), and are
-seen foreshortened. Breadths are measured in the picture at a right angle to a segment, where nothing is foreshortened
+seen foreshortened. Widths are measured in the picture at a right angle to a segment, where nothing is foreshortened
 whichever way it points. A photo is one frame; of a clip all frames count.
 """
 
@@ -17,7 +17,7 @@ from mcld_anim.body.surface import SEGMENTS, rest_body
 from mcld_anim.core.arrays import Iuv
 from mcld_anim.pose.body_fit import BodyFit, SegmentMaps, fit_body
 
-SEGMENTS_LONG = {
+LENGTH_SEGMENTS = {
     "trunk": ("hips", "chest"),
     "head": ("head",),
     "leg": ("upper leg", "lower leg"),
@@ -25,7 +25,7 @@ SEGMENTS_LONG = {
 }
 """What is measured in length. Knees and elbows bend, so thigh and shin are one; of arms the upper half is measured,
 because in pictures elbows are hardly ever straight."""
-SEGMENTS_BROAD = {
+WIDTH_SEGMENTS = {
     "hips": ("hips",),
     "chest": ("chest",),
     "head": ("head",),
@@ -53,14 +53,14 @@ Segments = Float[np.ndarray, " segments"]
 class Proportions:
     """Pixels per metre of the mean body, by name; what was not seen is left out."""
 
-    lengths: dict[str, float]  # of `SEGMENTS_LONG`
-    breadths: dict[str, float]  # of `SEGMENTS_BROAD`
+    lengths: dict[str, float]  # of `LENGTH_SEGMENTS`
+    widths: dict[str, float]  # of `WIDTH_SEGMENTS`
 
     @property
     def unseen(self) -> tuple[str, ...]:
         """What could not be measured, as people call it."""
-        long = [f"{name} length" for name in SEGMENTS_LONG if name not in self.lengths]
-        return (*long, *(f"{name} breadth" for name in SEGMENTS_BROAD if name not in self.breadths))
+        long = [f"{name} length" for name in LENGTH_SEGMENTS if name not in self.lengths]
+        return (*long, *(f"{name} width" for name in WIDTH_SEGMENTS if name not in self.widths))
 
 
 @dataclass(frozen=True)
@@ -78,8 +78,8 @@ def measure_photo(iuv: Iuv) -> Proportions:
 
 def measure_clip(frames: Iterable[Iuv]) -> DrivingBody:
     """The proportions of the person of a sequence (IUV of one size), in one pass; ten numbers a frame are kept."""
-    lengths: dict[str, list[float]] = {name: [] for name in SEGMENTS_LONG}
-    breadths: dict[str, list[float]] = {name: [] for name in SEGMENTS_BROAD}
+    lengths: dict[str, list[float]] = {name: [] for name in LENGTH_SEGMENTS}
+    widths: dict[str, list[float]] = {name: [] for name in WIDTH_SEGMENTS}
     room = float("inf")
     for iuv in frames:
         fit = fit_body(iuv)
@@ -87,11 +87,11 @@ def measure_clip(frames: Iterable[Iuv]) -> DrivingBody:
             continue
         for name, value in _lengths(fit).items():
             lengths[name].append(value)
-        for name, value in _breadths(fit).items():
-            breadths[name].append(value)
+        for name, value in _widths(fit).items():
+            widths[name].append(value)
         room = min(room, _room(fit, (iuv.shape[0], iuv.shape[1])))
     known = {name: float(np.quantile(row, LONGER)) for name, row in lengths.items() if row}
-    return DrivingBody(Proportions(known, {name: float(np.median(row)) for name, row in breadths.items() if row}), room)
+    return DrivingBody(Proportions(known, {name: float(np.median(row)) for name, row in widths.items() if row}), room)
 
 
 def height_ratio(source: Proportions, driving: Proportions) -> float | None:
@@ -106,20 +106,20 @@ def height_ratio(source: Proportions, driving: Proportions) -> float | None:
 
 
 def segment_sizes(maps: SegmentMaps) -> tuple[Segments, Segments, Segments]:
-    """Of each segment, in pixels per metre: length as seen, breadth at a right angle to it, depth seen along it."""
+    """Of each segment, in pixels per metre: length as seen, width at a right angle to it, depth seen along it."""
     axes, linear = rest_body().axes, maps[:, :, :3]
     seen = np.einsum("sij,sj->si", linear, axes)
     length = np.linalg.norm(seen, axis=1)
     along = seen / np.maximum(length, 1e-9)[:, None]
     aside = np.stack([-along[:, 1], along[:, 0]], 1)
     across = linear - seen[:, :, None] * axes[:, None, :]
-    breadth = np.linalg.norm(np.einsum("si,sij->sj", aside, across), axis=1)
+    width = np.linalg.norm(np.einsum("si,sij->sj", aside, across), axis=1)
     depth = np.linalg.norm(np.einsum("si,sij->sj", along, across), axis=1)
-    return length, breadth, depth
+    return length, width, depth
 
 
 def _lengths(fit: BodyFit) -> dict[str, float]:
-    """What of `SEGMENTS_LONG` one frame shows; of two sides the longer, which is less foreshortened."""
+    """What of `LENGTH_SEGMENTS` one frame shows; of two sides the longer, which is less foreshortened."""
     body, seen = rest_body(), _measurable(fit)
     joints = np.einsum("sij,sj->si", fit.maps, np.concatenate([body.joints, np.ones((len(SEGMENTS), 1))], 1))
     found = {}
@@ -135,30 +135,30 @@ def _lengths(fit: BodyFit) -> dict[str, float]:
     return found
 
 
-def _breadths(fit: BodyFit) -> dict[str, float]:
-    """What of `SEGMENTS_BROAD` one frame shows; of two sides the broader, which is less hidden."""
-    seen, (_, breadth, _) = _measurable(fit), segment_sizes(fit.maps)
+def _widths(fit: BodyFit) -> dict[str, float]:
+    """What of `WIDTH_SEGMENTS` one frame shows; of two sides the wider, which is less hidden."""
+    seen, (_, width, _) = _measurable(fit), segment_sizes(fit.maps)
     found = {}
-    for name, segments in SEGMENTS_BROAD.items():
+    for name, segments in WIDTH_SEGMENTS.items():
         sides = [k for k, segment in enumerate(SEGMENTS) if segment.name == segments[0] and seen[k]]
         if sides:
-            found[name] = float(breadth[sides].max())
+            found[name] = float(width[sides].max())
     return found
 
 
 def _measurable(fit: BodyFit) -> np.ndarray:
     """(S,) bool: enough of the segment is seen, and it does not point at the camera.
 
-    Seen along its axis a segment shows its own depth: breadth times the sine of the angle between axis and picture.
+    Seen along its axis a segment shows its own depth: width times the sine of the angle between axis and picture.
     """
-    _, breadth, depth = segment_sizes(fit.maps)
-    pixels = rest_body().areas * float(np.median(breadth)) ** 2
-    upright = depth <= breadth * np.sqrt(1 - LEAST_UPRIGHT**2)
+    _, width, depth = segment_sizes(fit.maps)
+    pixels = rest_body().areas * float(np.median(width)) ** 2
+    upright = depth <= width * np.sqrt(1 - LEAST_UPRIGHT**2)
     return (fit.seen >= LEAST_SEEN * pixels) & (upright | ~_IS_LIMB)
 
 
 def _rest_length(name: str) -> float:
-    """Metres of the mean body that a length of `SEGMENTS_LONG` is measured in."""
+    """Metres of the mean body that a length of `LENGTH_SEGMENTS` is measured in."""
     joints = rest_body().joints
     if name == "trunk":
         return float(np.linalg.norm(joints[_THIGHS].mean(0) - joints[_HEAD]))

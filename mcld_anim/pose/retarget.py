@@ -1,4 +1,4 @@
-"""A driving IUV made into that of another body: other lengths and breadths in the same pose, on the same ground.
+"""A driving IUV made into that of another body: other lengths and widths in the same pose, on the same ground.
 
 Every segment's map from the rest body to the picture (`mcld_anim.pose.body_fit`) gets the new proportions along and
 across the segment; joints carry the change down the chain; the surface that is seen moves by the skinning that the
@@ -15,11 +15,11 @@ from jaxtyping import Float
 from mcld_anim.body.surface import PARENTS, SEGMENTS, rest_body
 from mcld_anim.core.arrays import Iuv
 from mcld_anim.pose.body_fit import BodyFit, SegmentMaps, fit_body, posed
-from mcld_anim.pose.proportions import SEGMENTS_BROAD, SEGMENTS_LONG, Proportions, height_ratio
+from mcld_anim.pose.proportions import LENGTH_SEGMENTS, WIDTH_SEGMENTS, Proportions, height_ratio
 from mcld_anim.pose.surface_warp import Moved, draw_moved
 
 LENGTH_ERRORS = {"trunk": 0.01, "head": 0.02, "leg": 0.02, "arm": 0.05}
-BREADTH_ERRORS = {"hips": 0.01, "chest": 0.03, "head": 0.02, "thigh": 0.02, "shin": 0.02, "arm": 0.06}
+WIDTH_ERRORS = {"hips": 0.01, "chest": 0.03, "head": 0.02, "thigh": 0.02, "shin": 0.02, "arm": 0.06}
 """By which the same person's photo and dance may differ (relative): what was seen on rendered people, rounded up."""
 MOST_CHANGE = 1.6
 """Largest ratio of two people's parts beyond that of their heights: more is a wrong measurement."""
@@ -27,7 +27,7 @@ MOST_CHANGE = 1.6
 
 @dataclass(frozen=True, eq=False)
 class Change:
-    """How many times as long and as broad each segment shall be, and the scale of the body that is changed."""
+    """How many times as long and as wide each segment shall be, and the scale of the body that is changed."""
 
     along: Float[np.ndarray, " segments"]
     across: Float[np.ndarray, " segments"]
@@ -43,8 +43,8 @@ def change_between(source: Proportions, driving: Proportions, height: float, lim
     ratio = height_ratio(source, driving) or 1.0
     along, across = np.full(len(SEGMENTS), height), np.full(len(SEGMENTS), height)
     for target, parts, of_source, of_driving, errors in (
-        (along, SEGMENTS_LONG, source.lengths, driving.lengths, LENGTH_ERRORS),
-        (across, SEGMENTS_BROAD, source.breadths, driving.breadths, BREADTH_ERRORS),
+        (along, LENGTH_SEGMENTS, source.lengths, driving.lengths, LENGTH_ERRORS),
+        (across, WIDTH_SEGMENTS, source.widths, driving.widths, WIDTH_ERRORS),
     ):
         for name, segments in parts.items():
             if limbs and name in of_source and name in of_driving:

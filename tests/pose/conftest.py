@@ -60,7 +60,7 @@ def slim() -> Person:
 
 @pytest.fixture(scope="session")
 def long_legged(stocky: Person) -> Person:
-    """`stocky` with legs 1.15 times as long, as broad as they were, and nothing else changed."""
+    """`stocky` with legs 1.15 times as long, as wide as they were, and nothing else changed."""
     return with_legs(stocky, 1.15)
 
 

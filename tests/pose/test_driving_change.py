@@ -80,7 +80,7 @@ def test_what_is_not_seen_is_told(photo: Rendering, other_photo: Rendering, stag
     change = driving_change("limbs", upper, [other_photo.iuv], False, stages)
     assert change is not None
     assert kinds(told)[0] == "proportions_unseen"
-    assert "the source photo does not show leg length, thigh breadth, shin breadth" in told[0].message
+    assert "the source photo does not show leg length, thigh width, shin width" in told[0].message
 
 
 def test_without_anything_in_common_the_run_goes_on_unchanged(

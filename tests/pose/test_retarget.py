@@ -156,18 +156,18 @@ def test_labels_and_coordinates_are_those_of_the_driving_frame(draw, steps: list
 
 
 def test_what_stood_before_still_stands_before(draw, slim: Person) -> None:
-    """An arm across the trunk that becomes broader covers more of it, one that becomes thinner less."""
+    """An arm across the trunk that becomes wider covers more of it, one that becomes thinner less."""
     crossed = Pose({"arm_raise.L": -0.5, "arm_forward.L": 0.9, "elbow.L": 1.6})
     iuv, central = draw(slim, crossed), np.array([segment.side == "" for segment in SEGMENTS])
     arm = (15, 17, 19, 21)
     before = np.isin(iuv[..., 0], arm).sum()
-    broad, thin = (
+    wide, thin = (
         retargeted(iuv, Change(np.ones(COUNT), np.where(central, 1.0, factor), 75.0)) for factor in (1.3, 0.75)
     )
-    assert np.isin(broad[..., 0], arm).sum() > 1.12 * before
+    assert np.isin(wide[..., 0], arm).sum() > 1.12 * before
     assert np.isin(thin[..., 0], arm).sum() < 0.88 * before
     inside = cv2.erode(np.isin(iuv[..., 0], arm).astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
-    assert np.isin(broad[inside, 0], (*arm, 4)).mean() > 0.95
+    assert np.isin(wide[inside, 0], (*arm, 4)).mean() > 0.95
 
 
 def test_a_frame_is_changed_by_itself_and_always_alike(draw, steps: list[Pose], slim: Person) -> None:
