@@ -12,7 +12,7 @@ from mcld_anim.core.events import Event, EventSink
 from mcld_anim.core.push_pull import push_pull
 from mcld_anim.source.background import person_mask, without_person
 
-MARGIN = 0.07
+HOLE_MARGIN = 0.07
 """Of the person's larger side: hair, skirts and shadows beside the IUV."""
 
 MOST_SAMPLES = 200
@@ -38,7 +38,7 @@ class CleanBackground:
         squares = seen = np.zeros(0)
         step = max(1, count // MOST_SAMPLES)
         for picture, iuv in frames(step):
-            free = (~person_mask(iuv, MARGIN)).astype(np.float32)
+            free = (~person_mask(iuv, HOLE_MARGIN)).astype(np.float32)
             if total is None:
                 total, squares, seen = np.zeros(picture.shape, np.float32), np.zeros_like(free), np.zeros_like(free)
             total += picture * free[..., None]
@@ -64,8 +64,8 @@ class CleanBackground:
 
     def _filled(self, picture: Picture, iuv: Iuv) -> Picture:
         if not self.still:
-            return without_person(picture, iuv, MARGIN)
-        hole = person_mask(iuv, MARGIN)
+            return without_person(picture, iuv, HOLE_MARGIN)
+        hole = person_mask(iuv, HOLE_MARGIN)
         blur = max(3, round(FADE * max(hole.shape) / 512) * 2 + 1)
         fade = cv2.GaussianBlur(cv2.dilate(hole.astype(np.float32), np.ones((blur, blur))), (blur, blur), 0)[..., None]
         return np.rint(picture + (self._background.astype(np.float32) - picture) * fade).clip(0, 255).astype(np.uint8)

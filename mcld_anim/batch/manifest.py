@@ -21,7 +21,7 @@ from mcld_anim.core.outputs import OutputFiles, name_output
 from mcld_anim.options.estimators import DENSEPOSE_BACKENDS
 from mcld_anim.options.resolve import resolve_options
 from mcld_anim.options.run import PoseOptions, RunOptions, SynthesisOptions
-from mcld_anim.options.video import BACKGROUNDS
+from mcld_anim.options.video import BACKGROUND_NAMES
 
 PATH_KEYS = ("source", "driving", "pose", "config")
 """Keys whose value is a path relative to the manifest; `audio` and `densepose` may be one as well."""
@@ -165,7 +165,7 @@ def _check_row(line: int, given: Mapping[str, Any], base: Path, output_dir: Path
     for key, names in (
         ("audio", ("driving", "none")),
         ("densepose", DENSEPOSE_BACKENDS),
-        ("background", BACKGROUNDS),
+        ("background", BACKGROUND_NAMES),
     ):
         if isinstance(values.get(key), str) and values[key] not in names and not values[key].startswith("#"):
             values[key] = str(base / values[key])

@@ -12,7 +12,7 @@ from mcld_anim.core.durable import durable_file
 from mcld_anim.core.errors import OutputError
 from mcld_anim.core.version import __version__
 
-RECORD_NAME = "batch.json"
+BATCH_RECORD = "batch.json"
 
 
 class BatchRecord:
@@ -25,7 +25,7 @@ class BatchRecord:
     @classmethod
     def open(cls, output_dir: Path) -> BatchRecord:
         """The record of an earlier batch into this folder, or an empty one."""
-        path = output_dir / RECORD_NAME
+        path = output_dir / BATCH_RECORD
         if not path.exists():
             return cls(path, {})
         try:

@@ -10,7 +10,7 @@ from typing import Literal
 from mcld_anim.core.errors import UsageError
 from mcld_anim.options.checks import check_choice, check_range
 
-BACKGROUNDS = ("generated", "source", "driving", "transparent")
+BACKGROUND_NAMES = ("generated", "source", "driving", "transparent")
 """Names that `--background` understands; anything else is a colour (#rrggbb) or the path of a picture or video."""
 
 COLOUR_PATTERN = re.compile(r"#[0-9a-fA-F]{6}")
@@ -34,7 +34,7 @@ class VideoOptions:
         """Refuse what cannot be done; `side_by_side` is the option of that name."""
         if not self.background or (self.background.startswith("#") and not COLOUR_PATTERN.fullmatch(self.background)):
             raise UsageError(
-                f"--background {self.background or 'is empty'}: give {', '.join(BACKGROUNDS)}, "
+                f"--background {self.background or 'is empty'}: give {', '.join(BACKGROUND_NAMES)}, "
                 "a colour such as #00ff00, or the path of a picture or video"
             )
         check_choice("--framing", self.framing, ("fixed", "track", "full"))
@@ -64,6 +64,6 @@ class VideoOptions:
     @property
     def background_file(self) -> Path | None:
         """The picture or video that stands behind the person, if one was named."""
-        if self.background in BACKGROUNDS or self.background.startswith("#"):
+        if self.background in BACKGROUND_NAMES or self.background.startswith("#"):
             return None
         return Path(self.background).expanduser()

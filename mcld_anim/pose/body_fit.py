@@ -16,7 +16,7 @@ from mcld_anim.body.surface import GRID, PARENTS, SEGMENTS, rest_body
 from mcld_anim.body.texels import cell_index
 from mcld_anim.core.arrays import Iuv
 
-MOST_PIXELS = 3000
+FITTED_PIXELS = 3000
 """Looked at for the fit, evenly spread: sixty numbers need no more."""
 TOLERANCE = 0.06
 """Metres by which the surface may lie off the map and count a quarter: wrong labels lie further off."""
@@ -26,7 +26,7 @@ JOINT_WEIGHT = 0.05
 """Of the person's pixels, that a joint counts for: neighbouring segments agree about where it is."""
 STIFFNESS = 0.004
 """Of the person's pixels: how much a segment is expected to go on as its parent, where pixels do not say."""
-REACH = 0.1
+STIFFNESS_ARM = 0.1
 """Metres from the joint at which `STIFFNESS` pixels would lie."""
 
 SegmentMaps = Float[np.ndarray, "segments 2 4"]
@@ -55,7 +55,7 @@ def fit_body(iuv: Iuv) -> BodyFit | None:
     if not len(rows):
         return None
     body, cells = rest_body(), cell_index(iuv, (rows, columns), GRID)
-    chosen = slice(None, None, max(1, len(rows) // MOST_PIXELS))
+    chosen = slice(None, None, max(1, len(rows) // FITTED_PIXELS))
     places, shares = body.places[cells[chosen]], body.shares[cells[chosen]]
     positions = np.stack([columns[chosen], rows[chosen]], 1) + 0.5
     design = blended(shares, places)
@@ -99,4 +99,4 @@ def _ties(pixels: int) -> Float[np.ndarray, "unknowns unknowns"]:
     return np.array(rows).T @ np.array(rows) + ridge
 
 
-_AXES = REACH * np.eye(3, 4)
+_AXES = STIFFNESS_ARM * np.eye(3, 4)

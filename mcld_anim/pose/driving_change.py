@@ -14,7 +14,7 @@ from mcld_anim.pose.proportions import DrivingBody, Proportions, height_ratio, m
 from mcld_anim.pose.retarget import Change, change_between
 
 RETARGET_STAGE = "proportions"
-NOTABLE = 0.01
+NOTABLE_HEIGHT_LOSS = 0.01
 """Difference of heights from which it is told that a body could not grow as it should."""
 
 
@@ -52,7 +52,7 @@ def driving_change(
 def _height(ratio: float, driving: DrivingBody, stages: Stages) -> float:
     """How many times as tall the person becomes."""
     height = min(ratio, max(1.0, driving.room))
-    if height < ratio - NOTABLE:
+    if height < ratio - NOTABLE_HEIGHT_LOSS:
         message = f"to be as tall as in the source photo, the person would grow {ratio:.2f} times; {height:.2f} times"
         stages.emit(Event("retarget_limited", f"{message} is all that the frame has room for"))
     return height

@@ -12,7 +12,7 @@ from mcld_anim.core.arrays import Iuv, Picture
 
 TEXELS = 4
 """Side of a part's texture, in texels. Estimators err by about a tenth of a part, so finer texels would mix."""
-MOST_PIXELS = 20_000
+SAMPLED_PIXELS = 20_000
 """Pixels of a person that are read: 52 per texel on average."""
 SURE_PIXELS = 8.0
 """Pixels from which a texel has full weight."""
@@ -36,7 +36,7 @@ class PersonAppearance:
 
 def person_appearance(picture: Picture, iuv: Iuv) -> PersonAppearance:
     """The appearance of the person that `iuv` shows in `picture`, both (H, W, 3)."""
-    step = max(1, int(np.sqrt(np.count_nonzero(iuv[..., 0]) / MOST_PIXELS)))
+    step = max(1, int(np.sqrt(np.count_nonzero(iuv[..., 0]) / SAMPLED_PIXELS)))
     picture, iuv = picture[::step, ::step], iuv[::step, ::step]
     colours, count, _ = mean_colours(picture, iuv, TEXELS)
     return PersonAppearance(colours.astype(np.float32), np.minimum(count / SURE_PIXELS, 1).astype(np.float32))

@@ -9,7 +9,7 @@ from mcld_anim.core.errors import PoseError
 from mcld_anim.options.person import PersonChoice
 from mcld_anim.pose.backends import PoseEstimate
 
-REACH = 0.25
+POINT_REACH = 0.25
 """Of the larger side of a person's box: a point farther from every box means nobody who was found."""
 
 
@@ -29,7 +29,9 @@ def selected(people: Sequence[PoseEstimate], choice: PersonChoice, where: str) -
     if covering:
         return covering[0]
     nearest = min(people, key=lambda one: _distance(one.box, x, y))
-    if _distance(nearest.box, x, y) > REACH * max(nearest.box[2] - nearest.box[0], nearest.box[3] - nearest.box[1]):
+    if _distance(nearest.box, x, y) > POINT_REACH * max(
+        nearest.box[2] - nearest.box[0], nearest.box[3] - nearest.box[1]
+    ):
         raise PoseError(f"--person {choice}: nobody is there in {where}, which shows {described(people)}")
     return nearest
 

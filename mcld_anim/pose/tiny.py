@@ -29,8 +29,8 @@ from mcld_anim.weights.strict import assign_strictly
 from mcld_anim.weights.table import EMBEDDED_FOLDER
 from mcld_anim.weights.trained import read_weights
 
-BATCH = 8
-MARGIN = 1.2
+SQUARES_PER_BATCH = 8
+CLOSE_UP_SIDE = 1.2
 """Side of the close-up, in sides of the square around the person found."""
 CLOSE_ENOUGH = 0.8
 """Of the whole picture's side: a close-up at least as large would show nothing new."""
@@ -39,7 +39,7 @@ LEAST_AREA = 0.003
 SUSPICION = 0.3
 """Probability of "person" above which a place is worth a closer look: one far away is seen dimly."""
 SUSPECT_MARGIN = 3.0
-"""As `MARGIN`, around a place where a person is only suspected: more of it than was seen may be there."""
+"""As `CLOSE_UP_SIDE`, around a place where a person is only suspected: more of it than was seen may be there."""
 SUSPECT_SHARE = 0.7
 """Of the square seen: a suspicion is not looked at in a larger close-up unless it is larger itself."""
 LOOKS = 4
@@ -158,8 +158,8 @@ class TinyDensePoseBackend:
 
     def _look(self, pictures: Sequence[Picture], tasks: Sequence[_Task], both_ways: bool = True) -> Iterator[_Look]:
         """What the network sees in the square of each task, and in its mirror image unless haste is wanted."""
-        for start in range(0, len(tasks), BATCH):
-            batch = tasks[start : start + BATCH]
+        for start in range(0, len(tasks), SQUARES_PER_BATCH):
+            batch = tasks[start : start + SQUARES_PER_BATCH]
             seen = np.stack([cut(pictures[task.picture], task.square) for task in batch])
             tensor = to_signed(torch.from_numpy(seen).to(self.device).permute(0, 3, 1, 2).float())
             with torch.inference_mode():
@@ -187,7 +187,7 @@ def _close_up(look: _Look, person: Box | None) -> Square | None:
         return None
     scale = square[2] / INPUT_SIZE
     x0, y0, x1, y1 = (edge * scale for edge in box)
-    side = MARGIN * max(x1 - x0, y1 - y0)
+    side = CLOSE_UP_SIDE * max(x1 - x0, y1 - y0)
     if not person:
         side = max(side, min(SUSPECT_MARGIN * max(x1 - x0, y1 - y0), SUSPECT_SHARE * square[2]))
     if side >= CLOSE_ENOUGH * square[2]:

@@ -30,7 +30,7 @@ from mcld_anim.pose.person_appearance import PersonAppearance, appearance_distan
 from mcld_anim.pose.select import described, from_left, selected
 from mcld_anim.video.framing import overlap
 
-SAME_PERSON = 24.0
+SAME_APPEARANCE = 24.0
 """Appearance distance, in levels, up to which two appearances match. For six rendered people in four turning poses, by
 true IUV and by the embedded estimator alike, it was 8 to 23 within a person and 26 to 81 between people."""
 DIFFERENT_PERSON = 32.0
@@ -39,7 +39,7 @@ APPEARANCE_WEIGHT = 1.5
 """Weight of the appearance in the score; that of the box is 1."""
 MISSING_DECAY = 0.7
 """Factor on the box overlap for every frame in which the person was missing."""
-SAME_PLACE = 0.3
+SAME_BOX_OVERLAP = 0.3
 """Intersection over union of two boxes from which they count as the same place."""
 APPEARANCE_RATE = 0.06
 """Share of a new appearance that the track takes over per frame: enough for changing light, too little for errors of
@@ -80,7 +80,7 @@ class _Track:
             step = (_centre(one.box) - _centre(self.box)) / (index - self.seen)
             speed = speed + SPEED_RATE * (step - speed)
         distance = appearance_distance(self.appearance, appearance)
-        matches = distance is None or distance <= SAME_PERSON
+        matches = distance is None or distance <= SAME_APPEARANCE
         known = self.appearance.updated(appearance, APPEARANCE_RATE) if matches else self.appearance
         return replace(self, appearance=known, box=one.box, speed=speed, seen=index)
 
@@ -160,12 +160,12 @@ class PersonTracker:
         expected = track.expected(index)
         shared = 0.0 if expected is None else float(overlap(np.array([expected]), np.array([people[place].box]))[0])
         distance = appearance_distance(track.appearance, appearances[place])
-        near = index - track.seen <= PROBATION and shared >= SAME_PLACE
+        near = index - track.seen <= PROBATION and shared >= SAME_BOX_OVERLAP
         alone = len(self._tracks) == 1 and len(people) == 1  # no confusion is possible
         if distance is None:
             fits = near or alone
         else:
-            fits = distance <= SAME_PERSON or (near and (distance <= DIFFERENT_PERSON or alone))
+            fits = distance <= SAME_APPEARANCE or (near and (distance <= DIFFERENT_PERSON or alone))
         if not fits:
             return FORBIDDEN
         similarity = 0.0 if distance is None else 1 - distance / DIFFERENT_PERSON
@@ -204,7 +204,7 @@ class PersonTracker:
             distance = appearance_distance(lost.appearance, newcomer.appearance)
             watched = index - newcomer.born >= PROBATION
             ambiguous = watched and (distance is None or distance <= DIFFERENT_PERSON) and self._is_stranger(newcomer)
-            if ambiguous or (distance is not None and distance <= SAME_PERSON):
+            if ambiguous or (distance is not None and distance <= SAME_APPEARANCE):
                 del self._tracks[self._followed]
             elif watched and self._choice == LARGEST and index - lost.seen >= PATIENCE and self._is_stranger(newcomer):
                 self._replaced.append((index, index))

@@ -16,7 +16,7 @@ from mcld_anim.report.faces import FaceMeter
 from mcld_anim.sampling.frame_maker import Attempt, FrameMaker
 from mcld_anim.source.tiny_face import face_box
 
-ATTEMPTS = (Attempt(1.5, 0, 1), Attempt(1.5, 1, 1), Attempt(2.0, 2, 2))
+RETRY_ATTEMPTS = (Attempt(1.5, 0, 1), Attempt(1.5, 1, 1), Attempt(2.0, 2, 2))
 """The second, third and fourth attempt; later ones are like the last, each from new noise."""
 
 NO_FACE = -2.0
@@ -25,9 +25,9 @@ NO_FACE = -2.0
 
 def attempt(number: int) -> Attempt:
     """Attempt `number` after the first, 1, 2, ..."""
-    if number <= len(ATTEMPTS):
-        return ATTEMPTS[number - 1]
-    last = ATTEMPTS[-1]
+    if number <= len(RETRY_ATTEMPTS):
+        return RETRY_ATTEMPTS[number - 1]
+    last = RETRY_ATTEMPTS[-1]
     return Attempt(last.face_weight, number, last.step_factor)
 
 

@@ -37,7 +37,7 @@ from mcld_anim.video.cuts import with_cuts
 from mcld_anim.video.probe import VideoInfo, frame_count, probe
 from mcld_anim.video.read import read_frames
 
-BATCH = 4
+FRAMES_PER_BATCH = 4
 PHOTO_SIZE = (512, 512)
 """Height and width at which the person of the photo is shown and its face is looked at."""
 FRAMES_STAGE = "frames"
@@ -156,7 +156,7 @@ def _followed(
             yield FollowedFrame(frame, estimate_of(poses[frame.index], float(poses.person_found[frame.index])), cut)
         return
     tracker = PersonTracker()
-    yield from follow_person(frames, estimators.pose, tracker, BATCH)
+    yield from follow_person(frames, estimators.pose, tracker, FRAMES_PER_BATCH)
     for event in tracker.events():
         stages.emit(event)
 

@@ -31,7 +31,7 @@ from mcld_anim.core.arrays import Iuv, Latents
 from mcld_anim.core.errors import UsageError
 from mcld_anim.sampling.denoise import StepBlending
 
-LEAST_SHARE, FULL_SHARE = 0.75, 1.0
+LEAST_CELL_SHARE, FULL_CELL_SHARE = 0.75, 1.0
 """Share of a cell's pixels that come from one place at which blending begins and is full. Cells at a border hold two
 things that move apart."""
 
@@ -60,7 +60,7 @@ def cell_link(link: FrameLink, latent_size: tuple[int, int]) -> CellLink:
     person = _cell_means(((iuv[..., 0] > 0) | (before[..., 0] > 0))[..., None], latent_size)[..., 0] > 0
     disc = np.ones((2 * CLEARANCE + 1, 2 * CLEARANCE + 1), np.uint8)
     away = cv2.dilate(person.astype(np.uint8), disc) == 0
-    weight = ((moved - LEAST_SHARE) / (FULL_SHARE - LEAST_SHARE)).clip(0, 1) + away
+    weight = ((moved - LEAST_CELL_SHARE) / (FULL_CELL_SHARE - LEAST_CELL_SHARE)).clip(0, 1) + away
     offset = np.where(away[..., None], 0, offset / stride[::-1])
     return CellLink(torch.from_numpy(offset.astype(np.float32)), torch.from_numpy(weight.astype(np.float32)))
 

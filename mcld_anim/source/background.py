@@ -8,11 +8,11 @@ import numpy as np
 from mcld_anim.core.arrays import Iuv, Picture
 from mcld_anim.core.push_pull import push_pull
 
-MARGIN = 0.03
+MASK_MARGIN = 0.03
 """Of the person's height or width, whichever is larger: hair and loose clothes reach beyond the IUV."""
 
 
-def without_person(picture: Picture, iuv: Iuv, margin: float = MARGIN) -> Picture:
+def without_person(picture: Picture, iuv: Iuv, margin: float = MASK_MARGIN) -> Picture:
     """`picture` (H, W, 3) uint8 RGB without the person of `iuv` (H, W, 3); pixels away from the person are
     unchanged.
 
@@ -31,7 +31,7 @@ def without_person(picture: Picture, iuv: Iuv, margin: float = MARGIN) -> Pictur
     return np.rint(picture + (filled - picture) * fade).clip(0, 255).astype(np.uint8)
 
 
-def person_mask(iuv: Iuv, margin: float = MARGIN) -> np.ndarray:
+def person_mask(iuv: Iuv, margin: float = MASK_MARGIN) -> np.ndarray:
     """(H, W) bool: the person, grown by `margin` of its larger side."""
     mask = (iuv[..., 0] > 0).astype(np.uint8)
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))

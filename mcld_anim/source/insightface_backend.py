@@ -13,7 +13,7 @@ import torch
 from mcld_anim.core.arrays import Iuv, Picture
 from mcld_anim.core.errors import MissingDependencyError, WeightsError
 from mcld_anim.core.events import Event, EventSink, warn
-from mcld_anim.source.face import COSINE, Face
+from mcld_anim.source.face import COSINE_SCALE, Face
 from mcld_anim.weights.store import model_folder
 
 MODELS_NAME = "antelopev2"
@@ -23,7 +23,7 @@ DETECTION_SIZE = (640, 640)
 """Width and height at which faces are looked for, as published."""
 GPU_PROVIDER, CPU_PROVIDER = "CUDAExecutionProvider", "CPUExecutionProvider"
 
-SAME_PERSON = 0.28
+SAME_FACE_COSINE = 0.28
 """Cosine similarity; the bound of insightface's own face comparison example."""
 
 _INSTALL = "pip install 'mcld-anim[face]'"
@@ -34,8 +34,8 @@ class InsightFaceBackend:
     """insightface's detector and its 512 number embedding."""
 
     name = "insightface"
-    scale = COSINE
-    threshold = SAME_PERSON
+    scale = COSINE_SCALE
+    threshold = SAME_FACE_COSINE
 
     def __init__(self, analysis: Any) -> None:
         self._analysis = analysis

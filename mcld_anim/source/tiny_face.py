@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from mcld_anim.core.arrays import Box, Iuv, Picture
 from mcld_anim.core.pixels import to_signed
-from mcld_anim.source.face import COSINE, Face
+from mcld_anim.source.face import COSINE_SCALE, Face
 from mcld_anim.weights.strict import load_strictly
 from mcld_anim.weights.table import EMBEDDED_FOLDER
 from mcld_anim.weights.trained import read_weights
@@ -29,7 +29,7 @@ FACE_DEPTH = 0.5
 """Of U from that seam: half-way round to the back of the head; cheeks are nearer, ears farther."""
 LEAST_PIXELS = 60
 """Of face: fewer are about 8 x 8, in which nobody can be told."""
-LEAST_SHARE = 0.4
+LEAST_FACE_SHARE = 0.4
 """Of the head's pixels that must be face: less is seen from behind."""
 CROP_MARGIN = 1.35
 """Side of the crop, in sides of the square around the face: brow, chin and some hair belong to who one is."""
@@ -59,7 +59,7 @@ class TinyFaceBackend:
     """The largest face by the embedded network. There is one person in an IUV, so there is at most one face."""
 
     name = "tiny"
-    scale = COSINE
+    scale = COSINE_SCALE
 
     def __init__(self, network: FaceEmbedder, threshold: float, device: torch.device | str = "cpu") -> None:
         self.network = network.eval().requires_grad_(False).to(device)
@@ -97,7 +97,7 @@ def face_box(iuv: Iuv) -> Box | None:
     part, u = iuv[..., 0], iuv[..., 1] / 255
     face = ((part == RIGHT_HEAD) & (u > 1 - FACE_DEPTH)) | ((part == LEFT_HEAD) & (u < FACE_DEPTH))
     head = (part == RIGHT_HEAD) | (part == LEFT_HEAD)
-    if face.sum() < LEAST_PIXELS or face.sum() < LEAST_SHARE * head.sum():
+    if face.sum() < LEAST_PIXELS or face.sum() < LEAST_FACE_SHARE * head.sum():
         return None
     rows, columns = np.nonzero(face)
     # The 2nd and 98th percentile: single stray pixels of an estimated IUV must not move the crop.

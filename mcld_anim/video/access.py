@@ -42,7 +42,7 @@ from mcld_anim.video.decode import DecodeLog, read_packets
 from mcld_anim.video.probe import VideoInfo
 from mcld_anim.video.read import MISSING_PERIODS, FrameGrid, VideoFrame, stream_frames, tell_properties
 
-BATCH = 8
+FRAMES_PER_FETCH = 8
 """Frames fetched together: 50 MB at 1080p."""
 
 SAME_TIME = 1e-4
@@ -77,7 +77,7 @@ def _stream(frames: _DecordFrames, grid: FrameGrid, every: int, on_event: EventS
         stored = frames.shown_at(grid, index) if grid.wants(index) else None
         if stored is not None:
             waiting.append((index, stored))
-        if waiting and (stored is None or len(waiting) == BATCH):
+        if waiting and (stored is None or len(waiting) == FRAMES_PER_FETCH):
             try:
                 pictures = frames.pictures([each for _, each in waiting])
             except _Unsuitable:  # decord failed in the middle; PyAV gives the same frames

@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from av.video.frame import VideoFrame as StoredFrame
     from av.video.stream import VideoStream
 
-__all__ = ["PRESETS", "VideoWriter", "check_output", "to_yuv420"]
+__all__ = ["X264_PRESETS", "VideoWriter", "check_output", "to_yuv420"]
 
-PRESETS = (
+X264_PRESETS = (
     *("ultrafast", "superfast", "veryfast", "faster", "fast"),
     *("medium", "slow", "slower", "veryslow", "placebo"),
 )
@@ -81,8 +81,8 @@ class VideoWriter:
         self.path = Path(path)
         if self.path.suffix.lower() not in self.suffixes:
             raise OutputError(f"output {self.path} does not end in {self.suffixes[0]}: that is what is written")
-        if preset not in PRESETS:
-            raise UsageError(f"preset {preset!r} is unknown; choose one of {', '.join(PRESETS)}")
+        if preset not in X264_PRESETS:
+            raise UsageError(f"preset {preset!r} is unknown; choose one of {', '.join(X264_PRESETS)}")
         if not 0 <= crf <= 51:
             raise UsageError(f"crf {crf} is outside 0 (lossless) to 51 (worst); 18 looks like the original")
         if min(size) < 1 or max(size) > LONGEST_SIDE:

@@ -17,7 +17,7 @@ from mcld_anim.pose.backends import PoseEstimate, estimate_of, iuv_box, load_pos
 from mcld_anim.pose.iuv_file import write_iuv_sequence
 from mcld_anim.pose.precomputed import precomputed_iuv, precomputed_poses
 from mcld_anim.pose.sequence import estimate_sequence
-from mcld_anim.video.cuts import REACH
+from mcld_anim.video.cuts import FLASH_FRAMES
 from mcld_anim.video.read import VideoFrame, read_frames
 
 
@@ -95,7 +95,7 @@ def test_only_one_batch_of_frames_and_those_ahead_are_alive(tmp_path: Path) -> N
             yield frame
 
     estimate_sequence(frames(), Counting(), tmp_path / "poses", batch_size=3)
-    assert max(alive) <= 3 + REACH
+    assert max(alive) <= 3 + FLASH_FRAMES
 
 
 def test_the_box_is_tight() -> None:

@@ -77,7 +77,7 @@ def test_missing_packages_and_models_are_named(monkeypatch: pytest.MonkeyPatch, 
     with pytest.raises(WeightsError, match="shape_predictor"):
         find_models()
     (tmp_path / "models").mkdir()
-    for name in (room.LANDMARKS, room.EMBEDDER):
+    for name in (room.LANDMARKS, room.DLIB_EMBEDDER):
         (tmp_path / "models" / name).touch()
     assert find_models() == tmp_path / "models"
 
@@ -95,7 +95,7 @@ def test_it_is_loaded_from_these_files(monkeypatch: pytest.MonkeyPatch, tmp_path
     monkeypatch.setattr(room, "find_models", lambda: tmp_path)
     made = load_face_backend("dlib")
     assert made is not None
-    assert seen == [str(tmp_path / room.LANDMARKS), str(tmp_path / room.EMBEDDER)]
+    assert seen == [str(tmp_path / room.LANDMARKS), str(tmp_path / room.DLIB_EMBEDDER)]
     assert made.largest(np.zeros((9, 9, 3), np.uint8)) is None
 
 

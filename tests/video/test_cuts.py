@@ -13,7 +13,7 @@ import pytest
 from mcld_anim.core.arrays import Picture
 from mcld_anim.synthetic.backdrops import make_backgrounds
 from mcld_anim.synthetic.person import Rendering
-from mcld_anim.video.cuts import LOST, REACH, lost, thumbnail, with_cuts
+from mcld_anim.video.cuts import FLASH_FRAMES, LOST, lost, thumbnail, with_cuts
 from mcld_anim.video.read import VideoFrame, read_frames
 
 SIZE = 128
@@ -105,4 +105,4 @@ def test_only_a_few_frames_are_read_ahead(dance: list[Rendering]) -> None:
             yield VideoFrame(index, index / 25, one.picture)
 
     for given, _ in enumerate(with_cuts(frames())):
-        assert len(read) <= given + 1 + REACH
+        assert len(read) <= given + 1 + FLASH_FRAMES
