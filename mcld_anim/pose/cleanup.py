@@ -76,7 +76,7 @@ def _cleaned(earlier: RawPose | None, pose: RawPose, later: RawPose | None, stre
     voted = _voted(iuv, [other for other in (before, after) if other is not None], strength)
     filled = _without_holes(voted)
     person = iuv[..., 0] > 0
-    # Along the outline a pixel more or less is no repair.
+    # One pixel more or less along the outline does not count as a repair.
     gained = (filled[..., 0] > 0) & (cv2.dilate(person.astype(np.uint8), np.ones((3, 3), np.uint8)) == 0)
     gained |= (filled[..., 0] > 0) & ~person & (cv2.erode((filled[..., 0] > 0).astype(np.uint8), np.ones((3, 3))) > 0)
     return FramePose(filled, found, "filled" if gained.sum() > NOTABLE_FILL * person.sum() else status, cut)
@@ -101,7 +101,7 @@ def _voted(iuv: Iuv, others: list[Iuv], strength: float) -> Iuv:
         weights.append(NEIGHBOUR_WEIGHT * strength)
     labels = np.stack([voter[..., 0] for voter in voters])
     votes = np.stack([sum(w * (label == one) for label, w in zip(labels, weights, strict=True)) for one in labels])
-    chosen = votes.argmax(0)  # the frame itself where it is as good as others
+    chosen = votes.argmax(0)  # ties go to the frame itself
     winner = np.take_along_axis(np.stack(voters), chosen[None, ..., None], 0)[0]
     total, weight = np.zeros((*iuv.shape[:2], 2)), np.zeros(iuv.shape[:2])
     for voter, w in zip(voters, weights, strict=True):

@@ -27,9 +27,8 @@ def decode_iuv(content: bytes, where: str) -> Iuv:
     width, height = int.from_bytes(content[16:20], "big"), int.from_bytes(content[20:24], "big")
     depth, colour = content[24], content[25]
     if width * height > MOST_IUV_PIXELS or not width or not height:
-        raise PoseError(
-            f"{where} has {width}x{height} pixels, 1 to {MOST_IUV_PIXELS // 10**6} million are read: scale it"
-        )
+        most = MOST_IUV_PIXELS // 10**6
+        raise PoseError(f"{where} has {width}x{height} pixels, but 1 to {most} million can be read: scale it down")
     if (depth, colour) != (8, 2):
         raise PoseError(f"{where} is not an 8-bit RGB picture: red, green, blue must hold V, U and the part")
     try:

@@ -192,9 +192,9 @@ class PersonTracker:
     def _take_over(self, index: int, assigned: dict[int, int]) -> None:
         """Follow a newcomer in place of the lost person.
 
-        A newcomer whom no frame shows together with the lost person may be the same person, badly detected. The tracks
-        are merged if the appearances match, or stay ambiguous for `PROBATION` frames. With `--person largest` a
-        stranger replaces the lost person after `PATIENCE` frames, so that the rest of the video is not one held pose.
+        A newcomer who appeared after the person was lost may be the same person, badly detected. The tracks are merged
+        if the appearances match, or stay ambiguous for `PROBATION` frames. With `--person largest` a stranger replaces
+        the lost person after `PATIENCE` frames, so that the rest of the video is not one held pose.
         """
         lost = self._tracks[self._followed]
         for key in sorted(assigned, key=lambda key: assigned[key]):

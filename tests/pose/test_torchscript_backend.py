@@ -108,5 +108,5 @@ def test_what_is_no_such_module_is_refused(tmp_path: Path) -> None:
         load_pose_backend("torchscript", weights=tmp_path / "none.torchscript")
     torch.jit.script(nn.Linear(2, 2)).save(str(tmp_path / "other.torchscript"))
     backend = TorchScriptBackend(lambda image: image, torch.device("cpu"))
-    with pytest.raises(WeightsError, match="does not give boxes and four maps"):
+    with pytest.raises(WeightsError, match="does not return boxes and four maps"):
         backend.estimate([picture(0)])

@@ -122,7 +122,7 @@ def test_whom_to_follow_is_chosen_in_the_first_frame_with_people(given: str, nam
     ("given", "words"),
     [
         ("3", r"--person 3: frame 0 shows 2 people \(1: x \d+ to \d+, y \d+ to \d+; 2: x .*\); give a number up to 2"),
-        ("250,5", r"--person 250,5: nobody is there in frame 0, which shows 2 people"),
+        ("250,5", r"--person 250,5: nobody is at that point of frame 0, which shows 2 people"),
     ],
 )
 def test_who_is_there_is_said_where_the_choice_does_not_fit(given: str, words: str, people_frame: Frame) -> None:
