@@ -1,4 +1,4 @@
-"""The frames of the driving video with the person taken out of them."""
+"""The frames of the driving video without the person."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ from mcld_anim.core.push_pull import push_pull
 from mcld_anim.source.background import person_mask, without_person
 
 HOLE_MARGIN = 0.07
-"""Of the person's larger side: hair, skirts and shadows beside the IUV."""
+"""Margin around the IUV, as a fraction of the box's longer side, for hair, skirts and shadows."""
 
 MOST_SAMPLES = 200
-"""Frames that the background of a still camera is averaged over, evenly spread."""
+"""Frames averaged to the background of a still camera, evenly spread."""
 
 STILL = 10.0
-"""Grey levels. Mean difference between the frames' visible background and its average up to which the camera stands
-still: coding noise makes 1 to 3, a panning camera tens."""
+"""Largest mean difference between visible background and its average, in grey levels, with a still camera. Coding noise
+causes 1 to 3, a panning camera tens."""
 
-FADE = 5  # pixels over which the background fades in from the hole's edge, in a frame of 512
+FADE = 5  # width in pixels of the fade at the hole's edge, in a frame of 512
 
 Shown = tuple[Picture, Iuv]
-"""A frame and the IUV of the person in it, of one size."""
+"""A frame and its person's IUV, of one size."""
 
 
 class CleanBackground:
-    """What is behind the person, seen in other frames where the camera stands still, else guessed from around."""
+    """The background behind the person: from other frames if the camera stands still, else filled in from around."""
 
     def __init__(self, frames: Callable[[int], Iterator[Shown]], count: int, on_event: EventSink) -> None:
-        """Looks at the video once; `frames(n)` gives each n-th of its `count` frames, beginning with the first."""
+        """Read the video once; `frames(n)` yields every n-th of its `count` frames, beginning with the first."""
         self._frames = frames
         total: np.ndarray | None = None
         squares = seen = np.zeros(0)
@@ -50,11 +50,11 @@ class CleanBackground:
         self.still = bool(spread[seen > 1].mean() <= STILL) if (seen > 1).any() else False
         self._background = np.rint(push_pull(mean, (seen > 0).astype(np.float32))).clip(0, 255).astype(np.uint8)
         if not self.still:
-            message = "the driving video's background moves, so what is behind its person was guessed from around it"
+            message = "the driving video's background moves, so it was filled in behind the person from around it"
             on_event(Event("background_moves", message))
         elif not seen.all():
             share = 100 * float((seen == 0).mean())
-            message = f"{share:.1f} % of the driving background is never seen and was guessed from around it"
+            message = f"{share:.1f} % of the driving background is never visible and was filled in from around it"
             on_event(Event("background_guessed", message))
 
     def frames(self) -> Iterator[Picture]:

@@ -56,7 +56,7 @@ def load_pose_backend(name: str, device: torch.device | str = "cpu", weights: Pa
 
         return load_torchscript_backend(weights, device)
     raise UsageError(
-        f"--densepose {name} is unknown: choose tiny, detectron2, torchscript or the path of an IUV sequence"
+        f"--densepose {name} is not known: choose tiny, detectron2, torchscript or the path of an IUV sequence"
     )
 
 
