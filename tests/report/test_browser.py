@@ -137,7 +137,7 @@ def test_text_is_readable_in_both_schemes(opened: Chrome, scheme: str) -> None:
     style = "getComputedStyle(document.querySelector('%s')).%s"
     paper = luminance(opened.execute_script("return " + style % ("body", "backgroundColor")))
     assert (paper < 0.1) == (scheme == "dark")
-    for place in ("body", ".quiet", "figcaption", ".figures dt", "#readout"):
+    for place in ("body", ".quiet", "figcaption", ".metrics dt", "#readout"):
         ink = luminance(opened.execute_script("return " + style % (place, "color")))
         contrast = (max(ink, paper) + 0.05) / (min(ink, paper) + 0.05)
         assert contrast >= 4.5, place  # WCAG 2.2, level AA
