@@ -128,7 +128,7 @@ TABLE = {
     "person of poses": (
         [*RUN, "--person", "2", "--densepose", "poses.zip"],
         2,
-        "--person 2 does nothing with --densepose",
+        "--person 2 has no effect with --densepose",
     ),
     "missing poses": ([*RUN, "--densepose", "none.zip"], 3, "none.zip does not exist"),
     "photo as poses": ([*RUN, "--densepose", "person.png"], 3, "person.png"),
