@@ -1,4 +1,4 @@
-"""The public API: three lines do what the command does, arrays do as well as files, and nothing is left behind."""
+"""The public API: three lines do what the command does, arrays work like files, and nothing is left behind."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SHORT = {"steps": 1, "guidance": 1.0}
 
 @pytest.fixture
 def loads() -> list[str]:
-    """Which models were loaded."""
+    """The loaded models."""
     return []
 
 

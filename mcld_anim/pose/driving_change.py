@@ -44,7 +44,7 @@ def driving_change(
     smallest, largest = (f(np.concatenate([change.along, change.across])) for f in (np.min, np.max))
     message = f"the driving body was made {height:.2f} times as tall"
     if retarget == "limbs":
-        message += f" and its parts {smallest:.2f} to {largest:.2f} times as long and wide, as in the source photo"
+        message += f" and its parts {smallest:.2f} to {largest:.2f} times as long and wide, to match the source photo"
     stages.emit(Event("retargeted", message))
     return change
 

@@ -1,4 +1,4 @@
-"""What goes behind the person: colours, files, and the driving video without its person."""
+"""Backgrounds: colours, files, and the driving video without its person."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_what_cannot_be_a_background_is_refused(tmp_path: Path) -> None:
 
 
 def walker(count: int, pan: int = 0) -> list[tuple[np.ndarray, np.ndarray]]:
-    """A box that walks through a room of random tiles, its IUV, and on request a camera that turns."""
+    """A box that walks through a room of random tiles, with its IUV, and optionally a panning camera."""
     tiles = np.random.default_rng(3).integers(0, 255, (8, 40, 3)).astype(np.uint8).repeat(8, 0).repeat(8, 1)
     shown = []
     for index in range(count):

@@ -75,7 +75,7 @@ def source() -> tuple[np.ndarray, np.ndarray]:
 
 
 def count_calls(mcld: Mcld, monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
-    """Count how often each network that may see a source is called."""
+    """Count the calls of each network that may process a source."""
     calls: Counter[str] = Counter()
     for name, owner, method in (
         ("reference_net", mcld.reference_net, "forward"),

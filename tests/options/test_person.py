@@ -1,4 +1,4 @@
-"""What `--person` understands, and what it says to everything else."""
+"""Values of `--person`, and the errors for all others."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the Pose Guider sees, and the warped source."""
+"""The Pose Guider's condition, and the warped source."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from mcld_anim.source.texture import atlas_from_picture
 
 
 def body(size: int = 128) -> tuple[np.ndarray, np.ndarray]:
-    """A smoothly coloured torso and head before a plain background, U and V as fine as the pixels."""
+    """A smoothly coloured torso and head in front of a plain background, with U and V as fine as the pixels."""
     iuv = np.zeros((size, size, 3), np.uint8)
     rows, columns = np.mgrid[:size, :size]
     for part, (top, bottom) in {23: (10, 40), 2: (40, 120)}.items():

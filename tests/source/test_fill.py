@@ -1,4 +1,4 @@
-"""The whole atlas: what was seen stays, what was not comes from where a body would show the same."""
+"""The complete atlas: seen texels are kept, others come from related places of the body."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_front_and_back_are_each_others_other_side() -> None:
 
 
 def seen_only(*colours: tuple[int, tuple[int, int, int]]) -> tuple[np.ndarray, np.ndarray]:
-    """An atlas in which the islands of some parts are seen, in one colour each."""
+    """An atlas in which some parts' islands are seen, each in one colour."""
     atlas, valid = np.zeros((24, 200, 200, 3), np.uint8), np.zeros((24, 200, 200), bool)
     for part, colour in colours:
         valid[part - 1] = chart_islands()[part - 1]

@@ -1,4 +1,4 @@
-"""The real insightface, where it is installed, on a detector and an embedder of our own: small ONNX files."""
+"""The real insightface, if installed, with our own detector and embedder in small ONNX files."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from mcld_anim.source.insightface_backend import InsightFaceBackend
 STRIDES = (8, 16, 32)
 ANCHORS = 2
 REACH = 4.0
-"""Of a found face's box on each side of its anchor, in strides."""
+"""Extent of a detected box on each side of its anchor, in strides."""
 
 
 def write_detector(path: Path) -> None:
-    """SCRFD's interface: 9 outputs, scores, boxes and keypoints at 3 strides. What is white at stride 8 is a face."""
+    """SCRFD's interface: 9 outputs, scores, boxes and keypoints at 3 strides. White pixels at stride 8 are a face."""
     import onnx
     from onnx import TensorProto, helper
 
