@@ -1,4 +1,4 @@
-"""`mcld-anim doctor`: whether this installation can work, on one screen, with the command for every red line."""
+"""`mcld-anim doctor`: the state of this installation on one screen, with the remedy for every problem."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ MARKS = {"ok": "[green]ok[/]", "note": "[dim]-[/]", "bad": "[red]bad[/]"}
 def command(
     as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
 ) -> None:
-    """Look at Python, torch, codecs, packages, conflicts and weights; exit 1 if `run` could not work."""
+    """Check Python, torch, codecs, packages, conflicts and weights; exit 1 if `run` cannot work."""
     from mcld_anim.health import findings as report
     from mcld_anim.health.doctor import diagnose
 
@@ -27,7 +27,7 @@ def command(
 
 
 def show(found: list) -> None:
-    """A table of the findings, then the commands."""
+    """Print a table of the findings with their remedies."""
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
@@ -41,9 +41,9 @@ def show(found: list) -> None:
     for one in found:
         table.add_row(MARKS[one.level], f"{one.section}: {one.name}", escape(one.text))
         if one.level == "bad":
-            table.add_row("", "", f"[red]mend:[/] {escape(one.remedy)}")
+            table.add_row("", "", f"[red]fix:[/] {escape(one.remedy)}")
     console = Console()
     console.print(table)
     bad = sum(one.level == "bad" for one in found)
     state = "mcld-anim can run" if can_run(found) else "mcld-anim cannot run"
-    console.print(f"{state}; {bad} to mend", highlight=False)
+    console.print(f"{state}; {bad} to fix", highlight=False)

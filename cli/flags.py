@@ -1,4 +1,4 @@
-"""The flags that verbs share, in the panels of `--help`. Each may be absent: defaults live in `mcld_anim.options`."""
+"""The flags shared by verbs, in the panels of `--help`. Each may be absent: defaults are in `mcld_anim.options`."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ INPUT, MOTION, LOOK, OUTPUT, SPEED = "Input", "Motion", "Look", "Output", "Model
 
 
 def flag(panel: str, text: str, *names: str, default: object = None) -> Any:
-    """An option in a panel, with the default that is used where it is absent; `names` other than the parameter's."""
+    """An option in a panel, with the default to show; `names` replace the parameter's."""
     return typer.Option(
         *names, help=text, rich_help_panel=panel, show_default=False if default is None else str(default)
     )
 
 
 Source = Annotated[Path | None, flag(INPUT, "Photo of the person to show.", "--source", "-s")]
-Driving = Annotated[Path | None, flag(INPUT, "Video whose motion is followed.", "--driving", "-d")]
+Driving = Annotated[Path | None, flag(INPUT, "Video that drives the motion.", "--driving", "-d")]
 Start = Annotated[float | None, flag(INPUT, "Seconds of the video to skip.")]
 End = Annotated[float | None, flag(INPUT, "Second of the video to stop at.")]
-MaxFrames = Annotated[int | None, flag(INPUT, "Frames at most.")]
+MaxFrames = Annotated[int | None, flag(INPUT, "Largest number of frames.")]
 Fps = Annotated[str | None, flag(INPUT, "source (the video's own), or frames per second.", default=RunOptions.fps)]
 Person = Annotated[
     str | None,
@@ -62,7 +62,7 @@ Retarget = Annotated[
     str | None,
     flag(
         MOTION,
-        "Body in the result: off (the driving one), scale (as tall as the source) or limbs (its proportions).",
+        "Body in the result: off (the driving one), scale (the source's height) or limbs (its proportions too).",
         default=RunOptions.retarget,
     ),
 ]
@@ -81,7 +81,7 @@ Blending = Annotated[
     str | None,
     flag(
         MOTION,
-        "What blending follows: surface (by UV correspondence) or neighbour (in place).",
+        "Blending along the surface (by UV correspondence), or in place (neighbour).",
         default=RunOptions.blending,
     ),
 ]
@@ -105,15 +105,17 @@ Background = Annotated[
 ]
 PasteBack = Annotated[
     bool | None,
-    flag(LOOK, "With --background driving: the whole driving frame at its size, not a crop.", "--paste-back"),
+    flag(LOOK, "With --background driving: show the whole driving frame at its size, not a crop.", "--paste-back"),
 ]
 MinFaceSimilarity = Annotated[
-    float | None, flag(LOOK, "Make frames again whose face similarity (cosine) is lower than this.")
+    float | None, flag(LOOK, "Make frames again whose face similarity (cosine) is below this.")
 ]
 Retries = Annotated[
     int | None,
     flag(
-        LOOK, "Attempts at most: stronger face weight, then other noise, then more steps.", default=RunOptions.retries
+        LOOK,
+        "Largest number of new attempts: stronger face weight, then other noise, then more steps.",
+        default=RunOptions.retries,
     ),
 ]
 
@@ -135,6 +137,6 @@ BatchSize = Annotated[int | None, flag(SPEED, "Frames per network call.", defaul
 
 
 def ran_with(summary: Mapping[str, Any]) -> str:
-    """The model and the estimators that were used, from the summary of a report."""
+    """The model and estimators of a run, from the summary of its report."""
     face = summary["face_backend"] or "none"
     return f"model {summary['model']}, densepose {summary['densepose_backend']}, face {face}"

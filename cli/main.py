@@ -1,6 +1,6 @@
 """`mcld-anim`: the verbs, and the one place where errors become a line on stderr and an exit code.
 
-Exit codes: 0 done, 1 failed, 2 wrong usage, 3 input refused (nothing was written), 130 interrupted, 143 ended.
+Exit codes: 0 done, 1 failed, 2 wrong usage, 3 input refused (nothing was written), 130 interrupted, 143 terminated.
 No module imported here may import a heavy package: `mcld-anim --help` answers in a fraction of a second.
 """
 
@@ -26,18 +26,18 @@ class OneLineErrors(TyperGroup):
         try:
             return super().invoke(ctx)
         except McldAnimError as error:
-            for line in str(error).splitlines():  # one, except for a manifest: one per wrong row
+            for line in str(error).splitlines():  # a manifest has one line per wrong row
                 typer.echo(f"mcld-anim: {line}", err=True)
             raise typer.Exit(error.exit_code) from None
         except KeyboardInterrupt:
             typer.echo("mcld-anim: interrupted", err=True)
             raise typer.Exit(130) from None
-        except ImportError as error:  # a package that is broken, or built for another one
+        except ImportError as error:  # a package that is broken or incompatible
             reason = " ".join(str(error).split())
-            typer.echo(f"mcld-anim: {reason}: `mcld-anim doctor` says what mends it", err=True)
+            typer.echo(f"mcld-anim: {reason}: run `mcld-anim doctor` for the remedy", err=True)
             raise typer.Exit(1) from None
         except BrokenPipeError:
-            raise  # typer ends quietly where nobody reads stdout any more
+            raise  # typer exits quietly if stdout is closed
         except OSError as error:
             typer.echo(f"mcld-anim: {error.strerror or error}: {error.filename or 'while working'}", err=True)
             raise typer.Exit(1) from None
@@ -93,7 +93,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, _terminate)
     try:
         app()
-    except KeyboardInterrupt:  # before a verb had begun
+    except KeyboardInterrupt:  # before the verb began
         sys.exit(130)
 
 

@@ -1,4 +1,4 @@
-"""`mcld-anim models`: what models there are, fetching them, and whether they compute what they should."""
+"""`mcld-anim models`: listing, fetching and verifying models."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ app.command("convert")(models_files.convert_command)
 
 @app.callback()
 def models() -> None:
-    """List, fetch, convert and remove models, and check that they compute what they should."""
+    """List, fetch, convert, remove and verify models."""
 
 
 @app.command("list")
 def list_command() -> None:
-    """Show every weight file: model, part, size, licence, where it is from, and whether it is here."""
+    """Show every weight file: model, part, size, licence, origin and state."""
     from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table
@@ -32,7 +32,7 @@ def list_command() -> None:
     table = Table("model", "part", "MB", "licence", "from", "state", box=SIMPLE_HEAD, pad_edge=False)
     table.columns[0].no_wrap = True  # the argument of `pull` and `remove`
     for column in table.columns:
-        column.overflow = "fold"  # nothing is cut off, however narrow the terminal
+        column.overflow = "fold"  # nothing is cut off in narrow terminals
     for file in inventory(checksums=False):
         digits = 1 if file.model == EMBEDDED_MODEL else 0
         size = f"{'about ' if file.estimated else ''}{file.bytes / 1e6:,.{digits}f}"
@@ -42,7 +42,7 @@ def list_command() -> None:
 
 @app.command()
 def where() -> None:
-    """Print the folder of the pulled models; MCLD_ANIM_HOME or HF_HOME moves it."""
+    """Print the folder of the pulled models, which MCLD_ANIM_HOME or HF_HOME can change."""
     from mcld_anim.weights.store import models_folder
 
     typer.echo(models_folder())
@@ -54,7 +54,7 @@ def verify(
         Path | None,
         typer.Option("--golden", metavar="DIR", help="Replay this folder's recorded runs of the published code."),
     ] = None,
-    case: Annotated[str, typer.Option("--case", help="Of --golden only cases whose name matches, e.g. 'e_*'.")] = "*",
+    case: Annotated[str, typer.Option("--case", help="With --golden: only cases whose name matches, as 'e_*'.")] = "*",
     random: Annotated[
         str | None,
         typer.Option(
@@ -62,10 +62,10 @@ def verify(
         ),
     ] = None,
     dtype: Annotated[
-        str, typer.Option(help="Of --random: float32, bfloat16, or auto: which of them is faster on this CPU.")
+        str, typer.Option(help="With --random: float32, bfloat16, or auto (the faster one on this CPU).")
     ] = "auto",
 ) -> None:
-    """Check the checksums of all weights that are here, or what the networks compute; exit 1 on any difference."""
+    """Verify the checksums of all installed weights, or the networks' results; exit 1 on any difference."""
     if golden is not None:
         verify_recordings(golden, case)
     elif random is not None:
@@ -75,7 +75,7 @@ def verify(
 
 
 def verify_checksums() -> None:
-    """Compare every embedded file with the table of weights, and every pulled one with its record."""
+    """Compare every embedded file with the table of weights, and every pulled file with its record."""
     from mcld_anim.weights.inventory import inventory
 
     installed = [file for file in inventory(checksums=True) if file.installed]
@@ -111,7 +111,7 @@ def verify_random(name: str, dtype: str) -> None:
 
 
 def verify_recordings(golden: Path, case: str) -> None:
-    """Replay recorded runs of the published MCLD code and compare."""
+    """Replay recorded runs of the published MCLD code and compare the results."""
     from rich.console import Console
     from rich.table import Table
 
@@ -119,7 +119,7 @@ def verify_recordings(golden: Path, case: str) -> None:
 
     results = verify_golden(golden, only=case)
     table = Table("case", "max difference", "tolerance", "verdict")
-    table.columns[0].overflow = "fold"  # a name is never cut off, however narrow the terminal
+    table.columns[0].overflow = "fold"  # names are not cut off in narrow terminals
     for result in results:
         found = "" if result.max_difference is None else f"{result.max_difference:.2e}"
         allowed = "" if result.tolerance is None else f"{result.tolerance:g}"

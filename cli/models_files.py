@@ -8,25 +8,26 @@ from typing import Annotated
 
 import typer
 
-Dtype = Annotated[str, typer.Option(help="Number format the networks are kept in: float32, float16 or bfloat16.")]
+Dtype = Annotated[str, typer.Option(help="Number format of the stored networks: float32, float16 or bfloat16.")]
 
 
 def pull_command(
     names: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[NAME]...", help="Of `models list`; absent: mcld-sd15 with the DensePose and face models it needs."
+            metavar="[NAME]...",
+            help="Names from `models list`; if absent, mcld-sd15 with the DensePose and face models it needs.",
         ),
     ] = None,
     from_folder: Annotated[
-        Path | None, typer.Option("--from", metavar="DIR", help="Take files you have already; nothing is downloaded.")
+        Path | None, typer.Option("--from", metavar="DIR", help="Use files you already have; nothing is downloaded.")
     ] = None,
     dtype: Dtype = "float32",
     accept_licences: Annotated[
         bool, typer.Option("--accept-licences", help="Do not ask about licences that forbid commercial use.")
     ] = False,
 ) -> None:
-    """Fetch published weights, check them, and convert them once to safetensors; run again to go on."""
+    """Fetch published weights, verify them, and convert them to safetensors; run it again to resume."""
     from mcld_anim.model.choose import default_pulls
     from mcld_anim.setup.convert import check_saved_dtype
     from mcld_anim.setup.pull import PullOptions, pull
@@ -41,9 +42,9 @@ def pull_command(
 
 
 def remove_command(
-    name: Annotated[str, typer.Argument(help="Of `models list`.")],
+    name: Annotated[str, typer.Argument(help="Name from `models list`.")],
 ) -> None:
-    """Delete a pulled model and what is remembered of its checksums."""
+    """Delete a pulled model and its remembered checksums."""
     from mcld_anim.weights.published import published_model
     from mcld_anim.weights.store import remove
 
@@ -56,7 +57,7 @@ def convert_command(
     config: Annotated[str, typer.Option(help="Architecture: a name in configs/model or a YAML file.")] = "mcld_sd15",
     dtype: Dtype = "float32",
 ) -> None:
-    """Convert weights in the published layout to safetensors, their keys checked; no pickle is run."""
+    """Convert weights in the published layout to safetensors and check their keys; no pickled code is run."""
     from mcld_anim.options.model import load_model_options
     from mcld_anim.setup.convert import check_saved_dtype, convert
 
@@ -66,9 +67,9 @@ def convert_command(
 
 
 def confirm(text: str) -> bool:
-    """Show licences and ask; the answer is no if stdin is no terminal."""
+    """Show licences and ask for consent; the answer is no if stdin is not a terminal."""
     typer.echo(text, err=True)
-    return sys.stdin.isatty() and typer.confirm("Go on?", err=True)
+    return sys.stdin.isatty() and typer.confirm("Continue?", err=True)
 
 
 class DownloadBar:

@@ -21,8 +21,8 @@ from mcld_anim.core.events import Event
 class StageBars:
     """Shows one bar per stage while a command runs; a context manager.
 
-    `update` and `show` are the callbacks. Where stderr is no terminal the bars are printed once, when all
-    went well, so that a log holds no fragments of bars and a failure only its message.
+    `update` and `show` are the callbacks. If stderr is not a terminal, the bars are printed once after a success, so a
+    log holds no fragments of bars and, after a failure, only its message.
     """
 
     def __init__(self) -> None:
@@ -51,7 +51,7 @@ class StageBars:
             self._console.print(self._bars)
 
     def update(self, stage: str, done: int, total: int | None) -> None:
-        """Move the stage's bar; a stage that has not been seen yet gets a new one."""
+        """Advance the stage's bar, which is created on first use."""
         if stage not in self._tasks:
             if not self._tasks and self._console.is_terminal:
                 self._bars.start()

@@ -24,7 +24,7 @@ def command(
     face: flags.Face = None,
     device: flags.Device = None,
 ) -> None:
-    """Write a report on an existing video: face similarity and stability of every frame, as HTML, JSON and CSV."""
+    """Report face similarity and stability of every frame of an existing video, as HTML, JSON and CSV."""
     options = resolve_options(ReportOptions, locals())
     from mcld_anim import Animator
 

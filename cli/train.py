@@ -225,8 +225,8 @@ def ablation(
     variant: Annotated[
         list[str] | None, typer.Option(help="Only this variant: B1, B3, B5 or full; may be repeated.")
     ] = None,
-    hint: Annotated[
-        bool, typer.Option(help="Whether the Pose Guider gets the UV warp, as in the embedded model.")
+    warped_source: Annotated[
+        bool, typer.Option(help="Whether the Pose Guider gets the warped source, as in the embedded model.")
     ] = True,
     sampling_steps: Annotated[
         int | None, typer.Option(min=1, help="Sampling steps of the measurement, instead of the model's.")
@@ -247,7 +247,7 @@ def ablation(
         config,
         BudgetOptions(minutes, steps, threads, workers),
         tuple(variant or VARIANTS),
-        hint,
+        warped_source,
         sampling_steps,
         people,
         poses,

@@ -1,4 +1,4 @@
-"""The public API: an `Animator` holds the models and does everything that the commands do."""
+"""The public API: an `Animator` holds the models and provides every command as a method."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ PathLike = str | Path
 PictureLike = PathLike | np.ndarray
 """The path of a picture, or the picture itself: uint8 (H, W, 3) RGB in 0..255."""
 VideoLike = PathLike | Iterable[np.ndarray]
-"""The path of a video, or its frames: uint8 (H, W, 3) RGB arrays of one size, with `fps=` beside them."""
+"""The path of a video, or its frames: uint8 (H, W, 3) RGB arrays of one size, given together with `fps=`."""
 
 Options = TypeVar("Options", bound=EstimatorOptions)
 
@@ -44,14 +44,14 @@ Options = TypeVar("Options", bound=EstimatorOptions)
 class Animator:
     """Animates photos of people.
 
-    Every option of a command is a keyword of its method under its long name with underscores (`max_frames=3`,
+    Every option of a command is a keyword of its method, with underscores for hyphens (`max_frames=3`,
     `background="#00ff00"`); `mcld-anim COMMAND --help` explains them. Paths may be `str` or `Path`.
 
-    Loaded models, the last encoded source and the poses of driving videos are kept and used again, recognised by the
-    content of files. Poses lie on disk until `close` (or the end of the process); an animator is a context manager.
+    Loaded models, the last encoded source and the poses of driving videos are kept and reused; files are identified by
+    their content. Poses stay on disk until `close` (or the end of the process); an animator is a context manager.
 
     Each method takes two callbacks: `progress(stage, done, total)`, where `total` is None while it is unknown, and
-    `on_event(event)` for what was lost, replaced or changed on the way (by default an event is a Python warning). An
+    `on_event(event)` for anything that was lost, replaced or changed (by default an event is a Python warning). An
     exception raised in a callback cancels the work, as does closing the generator of `frames`; no file is left behind.
     Errors are `McldAnimError`s: `UsageError` for a wrong request, `InputError` for an input that is refused.
     """
@@ -66,9 +66,9 @@ class Animator:
         face: str = "auto",
         folder: PathLike | None = None,
     ) -> None:
-        """Nothing is loaded yet; the names are defaults of the options of that name, see `load`.
+        """Set the defaults of the options of these names, see `load`; nothing is loaded yet.
 
-        folder: where working files lie (poses, frames given as arrays); None: the system's folder for temporary files.
+        folder: parent of the working files (poses, frames given as arrays); None: the system's temporary folder.
         """
         names = {"model": model, "device": device, "dtype": dtype, "densepose": densepose, "face": face}
         self._defaults = {name: value for name, value in names.items() if value != "auto"}
@@ -87,10 +87,10 @@ class Animator:
     ) -> Animator:
         """An animator with its models loaded.
 
-        model: "tiny" (embedded), "mcld-sd15" (pulled), a folder of weights, or "auto": the published model where it is
+        model: "tiny" (embedded), "mcld-sd15" (pulled), a folder of weights, or "auto": the published model if it is
         pulled and an accelerator is present. device: "cuda", "mps" or "cpu". dtype: "float32", "bfloat16" or "float16".
         densepose: "body", "tiny", "torchscript" or "detectron2". face: "tiny", "insightface", "dlib" or "none". Raises
-        WeightsError, MissingDependencyError or UsageError where one of them is not to be had.
+        WeightsError, MissingDependencyError or UsageError if one of them is not available.
         """
         animator = cls(model, device=device, dtype=dtype, densepose=densepose, face=face)
         animator._cache.load(model, device, dtype, densepose, face, Stages(on_event=on_event))
@@ -123,7 +123,7 @@ class Animator:
     ) -> Iterator[Frame]:
         """The frames of `animate` as they are made, each with its row of the report; no file is written.
 
-        Inputs are checked at once. Options about files (`output`, `audio`, `crf`) do nothing here.
+        Inputs are checked at once. Options about files (`output`, `audio`, `crf`) have no effect.
         """
         given = self._clip_inputs(source, driving, options)
         return self._frames(check_run(self._options(RunOptions, given, "frames")), Stages(progress, on_event))
@@ -139,7 +139,7 @@ class Animator:
     ) -> Picture:
         """The person of the photo `source` in the pose of another picture or of an IUV file, uint8 (H, W, 3) RGB.
 
-        Writes the PNG with its report and record, as `mcld-anim pose` does, where an `output` is named.
+        Writes the PNG with its report and record, as `mcld-anim pose` does, if an `output` is given.
         """
         given = {**options, "source": self._picture(source, "source"), "pose": self._picture(pose, "pose")}
         resolved = self._options(PoseOptions, given, "transfer")
@@ -161,7 +161,7 @@ class Animator:
         return self.run(self._options(DensePoseOptions, {**options, "input": input}, "densepose"), progress, on_event)
 
     def texture(self, photo: PictureLike, **options: Any) -> TextureResult:
-        """The UV texture of the person in a photo, uint8 (512, 512, 3) RGB; a PNG too where an `output` is named."""
+        """The UV texture of the person in a photo, uint8 (512, 512, 3) RGB; written to `output` as PNG, if given."""
         given = {**options, "photo": self._picture(photo, "photo")}
         return self.run(self._options(TextureOptions, given, "texture"))
 
@@ -174,7 +174,7 @@ class Animator:
         on_event: EventSink = warn,
         **options: Any,
     ) -> ReportResult:
-        """Write the report of an existing video beside a photo of its person, as `mcld-anim report` does."""
+        """Write a report that compares an existing video with a photo of its person, as `mcld-anim report` does."""
         given = {**options, "video": video, "source": self._picture(source, "source")}
         return self.run(self._options(ReportOptions, given, "report"), progress, on_event)
 
@@ -192,7 +192,7 @@ class Animator:
     def run(
         self, options: EstimatorOptions, progress: Progress = ignore_progress, on_event: EventSink = warn
     ) -> Result | DensePoseResult | TextureResult | ReportResult:
-        """Do what complete options ask for, as the commands do; files are written."""
+        """Run the command of these complete options, and write its files."""
         match options:
             case RunOptions():
                 return animate(options, self._cache, progress, on_event)
@@ -204,11 +204,11 @@ class Animator:
                 return texture(options)
             case ReportOptions():
                 return report(options, progress=progress, on_event=on_event)
-        raise UsageError(f"{type(options).__name__} is not the options of a command: give RunOptions or the like")
+        raise UsageError(f"{type(options).__name__} is not a class of command options: give RunOptions or the like")
 
     @property
     def checksums(self) -> Checksums:
-        """SHA-256 of inputs; each file is read once."""
+        """SHA-256 of the inputs; each file is read once."""
         return self._cache.checksums
 
     def close(self) -> None:
@@ -229,7 +229,7 @@ class Animator:
             yield from stack.enter_context(closing(make_frames(clip, Path(work))))
 
     def _options(self, cls: type[Options], given: Mapping[str, Any], method: str) -> Options:
-        """Complete options; what the animator was loaded with counts where a keyword is not given."""
+        """Complete options, with the animator's own defaults for keywords that are not given."""
         known = {field.name for field in fields(cls)}
         defaults = {name: value for name, value in self._defaults.items() if name in known}
         return resolve_options(cls, {**defaults, **given}, f"Animator.{method}")

@@ -1,4 +1,4 @@
-"""What several rooms' tests share: rendered people with exact IUV, media files of them, and small models."""
+"""Shared by the tests of several rooms: rendered people with exact IUV, media files of them, and small models."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def published_files(tmp_path_factory: pytest.TempPathFactory, small: ModelOption
 
 
 class KnownPoses:
-    """A DensePose estimator for rendered people: knows the IUV of every picture like one it was given."""
+    """A DensePose estimator for rendered people: it returns the IUV of the most similar known picture."""
 
     name = "tiny"
     NEAR = 14.0  # mean difference of 16x16 thumbnails, 0..255: video coding changes them by 1 to 3
@@ -162,7 +162,7 @@ def dance() -> list[Rendering]:
 
 
 def render_person(seed: int, seconds: float, size: int) -> Rendering:
-    """The person of `seed` at a moment of the dance, before a plain wall."""
+    """The person of `seed` at a moment of the dance, in front of a plain wall."""
     background = draw_background(np.random.default_rng(seed), size, "plain")
     return render(Person.from_seed(seed), dance_pose(seconds), View(zoom=0.8), Light(), background, size, supersample=1)
 

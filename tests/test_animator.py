@@ -1,4 +1,4 @@
-"""The public API: three lines do what the command does, arrays do as well as files, and nothing is left behind."""
+"""The public API: three lines do what the command does, arrays work like files, and nothing is left behind."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SHORT = {"steps": 1, "guidance": 1.0}
 
 @pytest.fixture
 def loads() -> list[str]:
-    """Which models were loaded."""
+    """The loaded models."""
     return []
 
 
@@ -150,7 +150,7 @@ def test_arrays_do_as_well_as_files(animator: Animator, media: Path, photo: Rend
         (np.zeros((64, 64), np.uint8), "dance.mp4", {}, "source is uint8 (64, 64)"),
         (np.zeros((64, 64, 3)), "dance.mp4", {}, "source is float64 (64, 64, 3)"),
         ("person.png", [np.zeros((64, 64, 3), np.uint8)], {}, "need their rate"),
-        ("person.png", [], {"fps": 10}, "no frame was given"),
+        ("person.png", [], {"fps": 10}, "has no frames"),
         ("person.png", [np.zeros((64, 64, 3), np.uint8), np.zeros((32, 64, 3), np.uint8)], {"fps": 10}, "frame 1 is"),
     ],
 )

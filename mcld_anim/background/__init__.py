@@ -1,1 +1,1 @@
-"""What stands behind the person: the matte that cuts the person out, and the pictures that go behind it."""
+"""Replacing the background: the matte that cuts the person out, and the pictures behind it."""

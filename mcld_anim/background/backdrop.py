@@ -1,4 +1,4 @@
-"""The pictures that go behind the person, one per frame, in order."""
+"""The pictures behind the person, one per frame, in order."""
 
 from __future__ import annotations
 
@@ -18,30 +18,30 @@ from mcld_anim.video.probe import probe
 from mcld_anim.video.read import read_frames
 
 CHECKER = 16
-"""Pixels of a square of the board that stands for nothing."""
+"""Side of a square of the checkerboard, in pixels."""
 
 
 def one_colour(colour: tuple[int, int, int], size: tuple[int, int]) -> Iterator[Picture]:
-    """The same colour for ever; `size` is (height, width)."""
+    """One colour, endlessly; `size` is (height, width)."""
     return repeat(np.full((*size, 3), colour, np.uint8))
 
 
 def one_picture(picture: Picture, size: tuple[int, int]) -> Iterator[Picture]:
-    """The same picture for ever."""
+    """One picture, endlessly."""
     return repeat(cover(picture, size))
 
 
 def checkerboard(size: tuple[int, int]) -> Picture:
-    """Grey squares, uint8 (height, width, 3): what transparency looks like where it cannot be shown."""
+    """Grey squares, uint8 (height, width, 3), that stand for transparency."""
     rows, columns = np.arange(size[0]) // CHECKER, np.arange(size[1]) // CHECKER
     light = (rows[:, None] + columns) % 2 == 0
     return np.repeat(np.where(light, 200, 150).astype(np.uint8)[..., None], 3, -1)
 
 
 def check_file(path: Path) -> None:
-    """Refuse, from the header alone, what `from_file` would refuse."""
+    """Refuse, from its header alone, a file that `from_file` would refuse."""
     if not path.is_file():
-        raise PictureError(f"--background {path} does not exist: give a name, a colour (#rrggbb) or a file's path")
+        raise PictureError(f"--background {path} does not exist: give a name, a colour (#rrggbb) or the path of a file")
     if path.suffix.lower() in PHOTO_SUFFIXES:
         check_picture(path, "--background")
     else:
@@ -49,14 +49,14 @@ def check_file(path: Path) -> None:
 
 
 def from_file(path: Path, size: tuple[int, int], fps: Fraction, on_event: EventSink) -> Iterator[Picture]:
-    """A picture, or the frames of a video from its beginning; a shorter video begins again."""
+    """A picture, or the frames of a video, which is looped if it is shorter than the result."""
     if path.suffix.lower() in PHOTO_SUFFIXES:
         return one_picture(read_picture(path, "--background"), size)
     return _looped(path, size, fps, on_event)
 
 
 def cover(picture: Picture, size: tuple[int, int]) -> Picture:
-    """The middle of a picture, as much of it as has the shape of `size` (height, width), scaled to it."""
+    """The largest central crop of a picture with the aspect of `size` (height, width), scaled to it."""
     height, width = picture.shape[:2]
     scale = max(size[0] / height, size[1] / width)
     down, across = min(height, round(size[0] / scale)), min(width, round(size[1] / scale))
@@ -72,4 +72,4 @@ def _looped(path: Path, size: tuple[int, int], fps: Fraction, on_event: EventSin
             count += 1
         if not count:
             raise VideoError(f"--background {path} has no frame that can be decoded: give another video")
-        on_event(Event("background_looped", f"--background {path} is shorter than the result and begins again"))
+        on_event(Event("background_looped", f"--background {path} is shorter than the result and starts again"))

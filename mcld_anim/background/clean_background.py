@@ -1,4 +1,4 @@
-"""The frames of the driving video with the person taken out of them."""
+"""The frames of the driving video without the person."""
 
 from __future__ import annotations
 
@@ -10,35 +10,35 @@ import numpy as np
 from mcld_anim.core.arrays import Iuv, Picture
 from mcld_anim.core.events import Event, EventSink
 from mcld_anim.core.push_pull import push_pull
-from mcld_anim.source.background import background_plate, person_mask
+from mcld_anim.source.background import person_mask, without_person
 
-MARGIN = 0.07
-"""Of the person's larger side: hair, skirts and shadows beside the IUV."""
+HOLE_MARGIN = 0.07
+"""Margin around the IUV, as a fraction of the box's longer side, for hair, skirts and shadows."""
 
 MOST_SAMPLES = 200
-"""Frames that the still plate is averaged over, evenly spread."""
+"""Frames averaged to the background of a still camera, evenly spread."""
 
 STILL = 10.0
-"""Grey levels. Mean difference between the frames' visible background and its average up to which the camera stands
-still: coding noise makes 1 to 3, a panning camera tens."""
+"""Largest mean difference between visible background and its average, in grey levels, with a still camera. Coding noise
+causes 1 to 3, a panning camera tens."""
 
-FADE = 5  # pixels over which the plate fades in from the hole's edge, in a frame of 512
+FADE = 5  # width in pixels of the fade at the hole's edge, in a frame of 512
 
 Shown = tuple[Picture, Iuv]
-"""A frame and the IUV of the person in it, of one size."""
+"""A frame and its person's IUV, of one size."""
 
 
-class CleanPlate:
-    """What is behind the person, seen in other frames where the camera stands still, else guessed from around."""
+class CleanBackground:
+    """The background behind the person: from other frames if the camera stands still, else filled in from around."""
 
     def __init__(self, frames: Callable[[int], Iterator[Shown]], count: int, on_event: EventSink) -> None:
-        """Looks at the video once; `frames(n)` gives each n-th of its `count` frames, beginning with the first."""
+        """Read the video once; `frames(n)` yields every n-th of its `count` frames, beginning with the first."""
         self._frames = frames
         total: np.ndarray | None = None
         squares = seen = np.zeros(0)
         step = max(1, count // MOST_SAMPLES)
         for picture, iuv in frames(step):
-            free = (~person_mask(iuv, MARGIN)).astype(np.float32)
+            free = (~person_mask(iuv, HOLE_MARGIN)).astype(np.float32)
             if total is None:
                 total, squares, seen = np.zeros(picture.shape, np.float32), np.zeros_like(free), np.zeros_like(free)
             total += picture * free[..., None]
@@ -48,13 +48,13 @@ class CleanPlate:
         mean = total / np.maximum(seen, 1)[..., None]
         spread = np.sqrt(np.maximum(squares / np.maximum(seen, 1) - (mean**2).mean(-1), 0))
         self.still = bool(spread[seen > 1].mean() <= STILL) if (seen > 1).any() else False
-        self._plate = np.rint(push_pull(mean, (seen > 0).astype(np.float32))).clip(0, 255).astype(np.uint8)
+        self._background = np.rint(push_pull(mean, (seen > 0).astype(np.float32))).clip(0, 255).astype(np.uint8)
         if not self.still:
-            message = "the driving video's background moves, so what is behind its person was guessed from around it"
+            message = "the driving video's background moves, so it was filled in behind the person from around it"
             on_event(Event("background_moves", message))
         elif not seen.all():
             share = 100 * float((seen == 0).mean())
-            message = f"{share:.1f} % of the driving background is never seen and was guessed from around it"
+            message = f"{share:.1f} % of the driving background is never visible and was filled in from around it"
             on_event(Event("background_guessed", message))
 
     def frames(self) -> Iterator[Picture]:
@@ -64,8 +64,8 @@ class CleanPlate:
 
     def _filled(self, picture: Picture, iuv: Iuv) -> Picture:
         if not self.still:
-            return background_plate(picture, iuv, MARGIN)
-        hole = person_mask(iuv, MARGIN)
+            return without_person(picture, iuv, HOLE_MARGIN)
+        hole = person_mask(iuv, HOLE_MARGIN)
         blur = max(3, round(FADE * max(hole.shape) / 512) * 2 + 1)
         fade = cv2.GaussianBlur(cv2.dilate(hole.astype(np.float32), np.ones((blur, blur))), (blur, blur), 0)[..., None]
-        return np.rint(picture + (self._plate.astype(np.float32) - picture) * fade).clip(0, 255).astype(np.uint8)
+        return np.rint(picture + (self._background.astype(np.float32) - picture) * fade).clip(0, 255).astype(np.uint8)

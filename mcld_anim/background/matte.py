@@ -50,7 +50,7 @@ def person_alpha(picture: Picture, iuv: Iuv, before: Alpha | None = None) -> Alp
 
 
 def foreground(picture: Picture, alpha: Alpha) -> Picture:
-    """The person's own colours: at the edge, where pixels are mixed, continued from inside."""
+    """The person's own colours, continued from inside at the edge, where pixels are mixed."""
     certain = (alpha >= CERTAIN).astype(np.float32)
     if not certain.any():
         return picture
@@ -91,18 +91,18 @@ class SteadyMatte:
 
 
 def _alpha_inside(picture: Picture, body: np.ndarray, before: np.ndarray, side: float) -> Alpha:
-    """The matte of a window around the person whose larger side is `side` pixels."""
+    """The matte of a window around the person, whose box's longer side is `side` pixels."""
     core = cv2.erode(body.astype(np.uint8), _disc(CORE * side)).astype(bool)
     core = core if core.any() else body
     reach = cv2.dilate(body.astype(np.uint8), _disc(HAIR_REACH * side)).astype(bool)
-    if reach.all():  # nothing to learn the background from
+    if reach.all():  # no background pixels to learn from
         return body.astype(np.float32)
     behind = push_pull(picture.astype(np.float32), (~reach).astype(np.float32))
     differs = np.abs(cv2.blur(picture - behind, (3, 3))).mean(-1) > DIFFERENT
     marks = np.where(body | (reach & differs), cv2.GC_PR_FGD, cv2.GC_PR_BGD).astype(np.uint8)
     marks[core], marks[~reach] = cv2.GC_FGD, cv2.GC_BGD
     models = np.zeros((1, 65)), np.zeros((1, 65))
-    cv2.setRNGSeed(0)  # GrabCut's clusters begin at random places
+    cv2.setRNGSeed(0)  # GrabCut's clusters are initialised at random
     cv2.grabCut(picture, marks, (0, 0, 1, 1), *models, ITERATIONS, cv2.GC_INIT_WITH_MASK)
     person = (marks == cv2.GC_FGD) | (marks == cv2.GC_PR_FGD)
     disputed = np.isfinite(before) & (person != (before > 0.5)) & reach & ~core
@@ -111,7 +111,7 @@ def _alpha_inside(picture: Picture, body: np.ndarray, before: np.ndarray, side: 
 
 
 def _soften(picture: Picture, person: np.ndarray, core: np.ndarray, feather: float) -> Alpha:
-    """A yes-or-no mask as shares: at its edge, where the colour lies between the person's and the background's."""
+    """A binary mask as alpha, which at its edge is the colour's position between the person's and the background's."""
     disc = _disc(feather)
     inside = cv2.erode(person.astype(np.uint8), disc).astype(bool) | core
     outside = ~cv2.dilate(person.astype(np.uint8), disc).astype(bool) & ~core
@@ -127,7 +127,7 @@ def _soften(picture: Picture, person: np.ndarray, core: np.ndarray, feather: flo
 
 
 def _attached(person: np.ndarray, core: np.ndarray) -> np.ndarray:
-    """The patches of a mask that hold a part of the core, or are large by themselves; small holes are closed."""
+    """The patches of a mask that contain core pixels or are large, with small holes closed."""
     count, labels, statistics, _ = cv2.connectedComponentsWithStats(person.astype(np.uint8), connectivity=8)
     least = LOOSE_PART * core.sum()
     large = 1 + np.flatnonzero(statistics[1:, cv2.CC_STAT_AREA] >= least) if count > 1 else np.empty(0, int)
@@ -138,7 +138,7 @@ def _attached(person: np.ndarray, core: np.ndarray) -> np.ndarray:
 
 
 def _window(body: np.ndarray) -> tuple[float, tuple[slice, slice]]:
-    """The person's larger side in pixels, and the window around the person that holds all that is looked at."""
+    """The longer side of the person's box in pixels, and the window that the matte is computed in."""
     rows, columns = np.flatnonzero(body.any(1)), np.flatnonzero(body.any(0))
     side = float(max(np.ptp(rows), np.ptp(columns)) + 1)
     space = round((HAIR_REACH + SURROUNDINGS) * side) + 2
@@ -147,6 +147,6 @@ def _window(body: np.ndarray) -> tuple[float, tuple[slice, slice]]:
 
 
 def _disc(radius: float) -> np.ndarray:
-    """A disc for dilation and erosion, at least one pixel in radius."""
+    """A disc for dilation and erosion, with a radius of at least one pixel."""
     side = 2 * max(1, round(radius)) + 1
     return np.asarray(cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side)))

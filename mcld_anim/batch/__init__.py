@@ -1,1 +1,1 @@
-"""Many rows of a manifest with the models loaded once."""
+"""Running the rows of a manifest with the models loaded once."""

@@ -1,7 +1,7 @@
-"""Run the rows of a manifest one after another, and keep `batch.json` true at every moment.
+"""Running the rows of a manifest in turn, with `batch.json` always up to date.
 
-Models are loaded once. Rows that share a source run next to each other, so that only one encoded source is in
-memory; DensePose sequences lie on disk and are kept until the batch ends.
+Models are loaded once. Rows that share a source run one after another, so only one encoded source is in memory.
+DensePose sequences are kept on disk until the batch ends.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ ROWS_STAGE = "rows"
 
 @dataclass(frozen=True)
 class BatchResult:
-    """How a batch ended."""
+    """The outcome of a batch."""
 
     record: Path  # DIR/batch.json
     done: int
@@ -44,8 +44,8 @@ def run_batch(
 ) -> BatchResult:
     """Run every row of `manifest` that is not finished yet; results and `batch.json` go to `output_dir`.
 
-    All rows are checked before the first one runs (ManifestError). A row that fails later is recorded, and
-    the others go on. An interruption leaves a true `batch.json`; the same command goes on from there.
+    All rows are checked before the first one runs (ManifestError). A row that fails later is recorded, and the others
+    still run. After an interruption `batch.json` is correct, and the same command continues from there.
     """
     rows = read_manifest(manifest, output_dir, overwrite)
     record = BatchRecord.open(output_dir)
@@ -81,7 +81,7 @@ def _run_rows(
 
 
 def _run_row(row: Row, animator: Animator, progress: Progress, on_event: EventSink) -> tuple[str, dict[str, Any]]:
-    """Run one row; its status, and what batch.json says about it."""
+    """Run one row; returns its status and its details for batch.json."""
     began = time.perf_counter()
 
     def name_row(event: Event) -> None:
@@ -89,7 +89,7 @@ def _run_row(row: Row, animator: Animator, progress: Progress, on_event: EventSi
 
     try:
         result = animator.run(row.options, progress, name_row)
-    except Exception as error:  # whatever one row runs into, the others go on
+    except Exception as error:  # a failing row must not stop the others
         text = str(error) if isinstance(error, McldAnimError) else f"{type(error).__name__}: {error}"
         name_row(Event("row_failed", text))
         exit_code = error.exit_code if isinstance(error, McldAnimError) else 1
@@ -102,14 +102,14 @@ def _run_row(row: Row, animator: Animator, progress: Progress, on_event: EventSi
 
 
 def _fingerprint(row: Row, checksums: Checksums) -> dict[str, Any]:
-    """What the result depends on: every option but `overwrite`, and the content of the inputs."""
+    """Everything that the result depends on: the options except for `overwrite`, and the content of the inputs."""
     options = to_mapping(row.options)
     del options["overwrite"], options["output"]
     return {"options": options, "inputs": {str(path): checksums.of(path) for path in row.options.inputs}}
 
 
 def _grouped(rows: list[Row], prints: dict[str, dict[str, Any]]) -> list[Row]:
-    """The rows in their order, but those that share models and source next to the first of them."""
+    """The rows in order, except that rows sharing models and source follow the first of them."""
 
     def shared(row: Row) -> tuple[str, ...]:
         options = row.options

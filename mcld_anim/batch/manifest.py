@@ -1,6 +1,6 @@
-"""Read a batch manifest and check every row before the first one runs.
+"""Reading a batch manifest and checking every row before the first one runs.
 
-A manifest is untrusted data: its rows can name any input, but their outputs stay inside the output folder.
+A manifest is untrusted data: its rows can name any input, but outputs stay inside the output folder.
 """
 
 from __future__ import annotations
@@ -21,25 +21,25 @@ from mcld_anim.core.outputs import OutputFiles, name_output
 from mcld_anim.options.estimators import DENSEPOSE_BACKENDS
 from mcld_anim.options.resolve import resolve_options
 from mcld_anim.options.run import PoseOptions, RunOptions, SynthesisOptions
-from mcld_anim.options.video import BACKGROUNDS
+from mcld_anim.options.video import BACKGROUND_NAMES
 
 PATH_KEYS = ("source", "driving", "pose", "config")
-"""Keys whose value is a path relative to the manifest; `audio` and `densepose` may be one as well."""
+"""Keys whose value is a path relative to the manifest; values of `audio`, `densepose` and `background` may be one."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """One row that can run: its place in the manifest and its complete options."""
+    """A valid row: its position in the manifest and its complete options."""
 
     line: int  # in the manifest, from 1
-    options: RunOptions | PoseOptions  # input paths as the current folder sees them; `output` inside the folder
-    output: str  # relative to the output folder, with forward slashes: the row's name in batch.json
+    options: RunOptions | PoseOptions  # input paths are relative to the current folder; `output` is absolute
+    output: str  # relative to the output folder, with forward slashes; identifies the row in batch.json
 
 
 def read_manifest(path: Path, output_dir: Path, overwrite: bool = False) -> list[Row]:
     """The rows of a JSONL, CSV or YAML manifest; raises ManifestError with one line per error.
 
-    `overwrite` is the option of the whole batch, for rows that do not say.
+    `overwrite` is the batch's option, for rows without their own.
     """
     rows: list[Row] = []
     errors: list[str] = []
@@ -52,7 +52,7 @@ def read_manifest(path: Path, output_dir: Path, overwrite: bool = False) -> list
             files = OutputFiles(_inside(output_dir, row.output)).all
             earlier = next((taken[file] for file in files if file in taken), None)
             if earlier is not None:
-                raise UsageError(f"output {row.output} is written by line {earlier} already; name another file")
+                raise UsageError(f"output {row.output} is already written by line {earlier}; name another file")
             taken.update(dict.fromkeys(files, line))
             rows.append(row)
         except McldAnimError as error:
@@ -65,7 +65,7 @@ def read_manifest(path: Path, output_dir: Path, overwrite: bool = False) -> list
 
 
 def _read_rows(path: Path) -> Iterator[tuple[int, dict[str, Any] | str]]:
-    """(line, row) of every row; a row that cannot be read is the text of its error."""
+    """(line, row) of every row; an unreadable row is represented by its error message."""
     readers = {".jsonl": _jsonl, ".ndjson": _jsonl, ".csv": _csv, ".yaml": _yaml, ".yml": _yaml}
     reader = readers.get(path.suffix.lower())
     if reader is None:
@@ -114,7 +114,7 @@ def _csv(text: str, path: Path) -> Iterator[tuple[int, dict[str, Any] | str]]:
 
 
 def _cell(name: str, text: str) -> Any:
-    """A CSV cell as the option's type: numbers and true/false as YAML reads them, texts as they are."""
+    """A CSV cell as the option's type: numbers and booleans parsed as YAML, text unchanged."""
     kinds = {field.name: str(field.type) for cls in (RunOptions, PoseOptions) for field in dataclasses.fields(cls)}
     if not any(kind in kinds.get(name, "") for kind in ("int", "float", "bool")):
         return text
@@ -165,7 +165,7 @@ def _check_row(line: int, given: Mapping[str, Any], base: Path, output_dir: Path
     for key, names in (
         ("audio", ("driving", "none")),
         ("densepose", DENSEPOSE_BACKENDS),
-        ("background", BACKGROUNDS),
+        ("background", BACKGROUND_NAMES),
     ):
         if isinstance(values.get(key), str) and values[key] not in names and not values[key].startswith("#"):
             values[key] = str(base / values[key])
@@ -185,7 +185,7 @@ def _check_row(line: int, given: Mapping[str, Any], base: Path, output_dir: Path
 
 
 def _inside(output_dir: Path, name: str) -> Path:
-    """The absolute place of an output; refuses one that leaves the output folder, through a link as well."""
+    """The absolute path of an output. Raises UsageError if it leaves the output folder, even through a link."""
     root = output_dir.resolve()
     if Path(name).is_absolute() or ".." in Path(name).parts:
         raise UsageError(f"output {name} leaves the output folder; give a path inside it, without ..")

@@ -25,7 +25,7 @@ from mcld_anim.body.official_charts import (
     load_official_charts,
 )
 from mcld_anim.body.part_labels import (
-    HAND,
+    HAND_PART,
     HEAD_LEFT,
     HEAD_RIGHT,
     Skeleton,
@@ -165,7 +165,7 @@ def map_hand(
 ) -> None:
     """Map back and palm side by side, in place, by an affine map from four fingertips and the wrist, mirrored for the
     palm."""
-    part, vertices = HAND[side], skeleton.vertices
+    part, vertices = HAND_PART[side], skeleton.vertices
     inside = np.flatnonzero(labels == part)
     wrist = skeleton.joint(f"hand.{side}")
     along = unit(skeleton.joint(f"finger3-1.{side}") - wrist)

@@ -16,14 +16,14 @@ SAME_PLACE = 6.0
 """Largest distance in the U,V plane (levels, 0..255) at which two pixels show the same place: about one pixel of a limb
 in a frame of 256 pixels, where a chart of 255 levels covers some 40 pixels."""
 
-NEIGHBOURS = 4
+MATCHES_PER_PIXEL = 4
 """Number of pixels of the other frame that are averaged. U and V are whole numbers, so several pixels of a large part
 share one value."""
 
 PART_GAP = 1000.0
 """Distance between parts in the search space, so that a neighbour never belongs to another part."""
 
-SMOOTHING = 5
+OFFSET_WINDOW = 5
 """Side of the square over which offsets are averaged, in pixels. Rounded U and V make offsets jitter by a pixel."""
 
 Offsets = Float[np.ndarray, "height width 2"]
@@ -45,7 +45,7 @@ def correspond(iuv: Iuv, before: Iuv, tolerance: float = SAME_PLACE) -> Correspo
     here, there = np.argwhere(iuv[..., 0] > 0), np.argwhere(before[..., 0] > 0)
     if not len(here) or not len(there):
         return Correspondence(offset, found)
-    count = min(NEIGHBOURS, len(there))
+    count = min(MATCHES_PER_PIXEL, len(there))
     tree = cKDTree(_points(before, there), balanced_tree=False, compact_nodes=False)
     distance, index = tree.query(_points(iuv, here), k=count, distance_upper_bound=tolerance)
     distance, index = distance.reshape(len(here), count), index.reshape(len(here), count)
@@ -62,7 +62,7 @@ def correspond(iuv: Iuv, before: Iuv, tolerance: float = SAME_PLACE) -> Correspo
 
 
 def surface_motion(
-    known: Correspondence, reach: float, smoothing: int = SMOOTHING
+    known: Correspondence, reach: float, smoothing: int = OFFSET_WINDOW
 ) -> tuple[Offsets, Float[np.ndarray, "height width"]]:
     """Offsets, smoothed and continued up to `reach` pixels beyond the person, and their weight (0..1).
 

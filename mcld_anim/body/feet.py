@@ -23,7 +23,7 @@ from mcld_anim.body.official_charts import (
     Segment,
     boundary_loops,
 )
-from mcld_anim.body.part_labels import FOOT, LOWER_LEG, unit
+from mcld_anim.body.part_labels import FOOT_PART, LOWER_LEG_PARTS, unit
 from mcld_anim.body.rig import FloatArray, IntArray, incidence, vertex_normals
 from mcld_anim.core.errors import McldAnimError
 
@@ -134,7 +134,7 @@ def map_foot(
     side: str,
 ) -> None:
     """Fit the foot's chart to the official outline, in place."""
-    part = FOOT[side]
+    part = FOOT_PART[side]
     inside = np.flatnonzero(labels == part)
 
     def neighbour(a: int, b: int) -> int:
@@ -142,7 +142,7 @@ def map_foot(
         return int(labels[across]) if across >= 0 else OPEN_EDGE
 
     ring = boundary_loops(faces[inside], neighbour)[0]
-    behind = [a for a, _, name in ring if name == LOWER_LEG[side][0]]
+    behind = [a for a, _, name in ring if name == LOWER_LEG_PARTS[side][0]]
     ankle = max(behind, key=lambda v: vertices[v, 1])
     runs = foot_path(vertices, faces[inside], ankle, side)
     path = runs[0] + runs[1][1:] + runs[2][1:]

@@ -18,12 +18,12 @@ from mcld_anim.body.rig import FloatArray, IntArray
 
 TORSO_BACK, TORSO_FRONT = 1, 2
 HEAD_RIGHT, HEAD_LEFT = 23, 24
-HAND = {"R": 3, "L": 4}
-FOOT = {"L": 5, "R": 6}
-UPPER_LEG = {"R": (7, 9), "L": (8, 10)}  # (back, front)
-LOWER_LEG = {"R": (11, 13), "L": (12, 14)}
-UPPER_ARM = {"L": (17, 15), "R": (18, 16)}
-LOWER_ARM = {"L": (21, 19), "R": (22, 20)}
+HAND_PART = {"R": 3, "L": 4}
+FOOT_PART = {"L": 5, "R": 6}
+UPPER_LEG_PARTS = {"R": (7, 9), "L": (8, 10)}  # (back, front)
+LOWER_LEG_PARTS = {"R": (11, 13), "L": (12, 14)}
+UPPER_ARM_PARTS = {"L": (17, 15), "R": (18, 16)}
+LOWER_ARM_PARTS = {"L": (21, 19), "R": (22, 20)}
 HIP_LINE = 0.24  # height at which the official torso ends at the sides, as a fraction of crotch to neck
 BACK = np.array([0.0, 1.0, 0.0])
 
@@ -127,12 +127,12 @@ def label_faces(skeleton: Skeleton, faces: IntArray) -> IntArray:
         behind = beyond_axis(centre[upper], hip_joint, knee, BACK, BACK)
         above_crotch = centre[upper, 2] > crotch - 0.02
         behind = np.where(above_crotch, centre[upper, 1] > np.interp(centre[upper, 2], heights, split), behind)
-        labels[upper] = np.where(behind, *UPPER_LEG[side])
+        labels[upper] = np.where(behind, *UPPER_LEG_PARTS[side])
         lower = groups == f"lowerleg.{side}"
-        labels[lower] = np.where(beyond_axis(centre[lower], knee, ankle, BACK, BACK), *LOWER_LEG[side])
+        labels[lower] = np.where(beyond_axis(centre[lower], knee, ankle, BACK, BACK), *LOWER_LEG_PARTS[side])
         label_arm(labels, skeleton, groups, centre, side)
-        labels[groups == f"hand.{side}"] = HAND[side]
-        labels[groups == f"foot.{side}"] = FOOT[side]
+        labels[groups == f"hand.{side}"] = HAND_PART[side]
+        labels[groups == f"foot.{side}"] = FOOT_PART[side]
     head = groups == "head"
     labels[head] = np.where(centre[head, 0] < 0, HEAD_RIGHT, HEAD_LEFT)
     return tidy(labels, faces)
@@ -147,8 +147,8 @@ def label_arm(labels: IntArray, skeleton: Skeleton, groups: NDArray[np.str_], ce
     back = unit(BACK - (BACK @ axis) * axis)
     between = unit(back + dorsal)
     upper, lower = groups == f"upperarm.{side}", groups == f"lowerarm.{side}"
-    labels[upper] = np.where(beyond_axis(centre[upper], shoulder, elbow, back, between), *UPPER_ARM[side])
-    labels[lower] = np.where(beyond_axis(centre[lower], elbow, wrist, between, dorsal), *LOWER_ARM[side])
+    labels[upper] = np.where(beyond_axis(centre[upper], shoulder, elbow, back, between), *UPPER_ARM_PARTS[side])
+    labels[lower] = np.where(beyond_axis(centre[lower], elbow, wrist, between, dorsal), *LOWER_ARM_PARTS[side])
 
 
 def half_edges(faces: IntArray) -> dict[tuple[int, int], int]:

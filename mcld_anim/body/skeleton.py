@@ -60,7 +60,7 @@ class Skeleton:
     joint_basis: Float[np.ndarray, "shapes 24 3"]
     landmarks: Float[np.ndarray, "33 3"]  # of the mean body, where BlazePose sees them
     landmark_basis: Float[np.ndarray, "shapes 33 3"]
-    landmark_bone: Int[np.ndarray, 33]
+    landmark_bone: Int[np.ndarray, " 33"]
     weights: Float[np.ndarray, "vertices 24"]  # of the skin
 
     def rest_landmarks(self, shape: Float[np.ndarray, " shapes"], scale: float) -> Float[np.ndarray, "33 3"]:

@@ -18,7 +18,7 @@ from mcld_anim.core.arrays import PART_COUNT
 
 GRID = 64
 """Cells per chart along U and along V. A limb of 0.4 metres is resolved in steps of 6 millimetres, under a pixel."""
-NEIGHBOURS = 4
+CORNERS_PER_CELL = 4
 """Number of chart triangle corners whose weighted mean is a cell's position."""
 
 
@@ -89,7 +89,7 @@ def rest_body() -> RestBody:
         # Every chart point once, although up to six triangles share it.
         mine = np.flatnonzero(part == number)
         mine = mine[np.unique(np.round(uv[mine], 5), axis=0, return_index=True)[1]]
-        distance, nearest = cKDTree(uv[mine]).query(cells, k=NEIGHBOURS)
+        distance, nearest = cKDTree(uv[mine]).query(cells, k=CORNERS_PER_CELL)
         weight = 1 / (distance + 0.1 / GRID) ** 2
         weight /= weight.sum(1, keepdims=True)
         laid.append(np.einsum("nk,nkc->nc", weight, skin[corner[mine[nearest]]]))

@@ -53,7 +53,7 @@ def verification_metrics(backend: FaceBackend | None, first_seed: int, identitie
 class SwapMeter:
     """Drop in similarity to the photo's face when the model gets another person's face tokens.
 
-    Both frames have the same noise, pose and hint, so only the tokens differ.
+    Both frames have the same noise, pose and warped source, so only the tokens differ.
     """
 
     def __init__(self, mcld: Mcld, backend: FaceBackend | None, settings: SamplingSettings) -> None:

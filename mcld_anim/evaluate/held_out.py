@@ -25,7 +25,7 @@ from mcld_anim.metrics.pictures import psnr, ssim
 from mcld_anim.model.appearance import SourceAppearance, encode_source
 from mcld_anim.model.build import Mcld
 from mcld_anim.model.load import LoadedModels
-from mcld_anim.pose.condition import hint_picture
+from mcld_anim.pose.condition import warped_source
 from mcld_anim.sampling.frame_maker import FrameMaker, SamplingSettings
 from mcld_anim.synthetic.identity import FIRST_EVALUATION_SEED, check_held_out
 from mcld_anim.synthetic.person import Person, Rendering, render
@@ -173,7 +173,7 @@ def naive_metrics(photo: Rendering, truth: Rendering, mask: np.ndarray) -> dict[
 
 
 def baseline_metrics(source: SourceAppearance, truth: Rendering, mask: np.ndarray) -> dict[str, float]:
-    copied, _ = hint_picture(source.atlas, source.valid, truth.iuv, source.plate)
+    copied, _ = warped_source(source.atlas, source.valid, truth.iuv, source.background)
     return {
         "baseline_psnr": psnr(copied, truth.picture),
         "baseline_person_psnr": psnr(copied, truth.picture, mask),

@@ -72,7 +72,9 @@ def check_stages() -> Iterator[Finding]:
     chosen = find_model(choose_model("auto", choose_device("auto")))
     yield Finding("stages", "model", "ok", chosen.name)
     try:
-        yield Finding("stages", "densepose", "ok", choose_densepose("auto", chosen))
+        densepose = choose_densepose("auto", chosen)
+        remedy = "; for photographs and real footage: mcld-anim models pull blazepose" if densepose == "tiny" else ""
+        yield Finding("stages", "densepose", "ok", f"{densepose}{remedy}")
     except McldAnimError as error:
         remedy = "mcld-anim models pull densepose-torchscript-r101"
         yield Finding("stages", "densepose", "bad", str(error), remedy, blocks=True)

@@ -25,7 +25,7 @@ class Finding:
 
     def __post_init__(self) -> None:
         if self.level == "bad" and not self.remedy:
-            raise ValueError(f"{self.name}: a finding that is bad says what mends it")
+            raise ValueError(f"{self.name}: a bad finding needs a remedy")
 
 
 Check = Callable[[], Iterator[Finding]]

@@ -1,4 +1,4 @@
-"""Everything that is known about the source, computed once and then passed on: `encode_source`."""
+"""Encoding of the source, computed once and then passed on: `encode_source`."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from mcld_anim.model.attention import ProjectedAppearance
 from mcld_anim.model.build import Mcld
 from mcld_anim.model.focal import FocalTokens, route_tokens
 from mcld_anim.model.reference_net import ReferenceFeatures
-from mcld_anim.source.background import background_plate
+from mcld_anim.source.background import without_person
 from mcld_anim.source.clip import clip_pixels
 from mcld_anim.source.face import Face, FaceBackend
-from mcld_anim.source.fill import hint_atlas
+from mcld_anim.source.fill import complete_atlas
 from mcld_anim.source.texture import source_texture
 
 
@@ -29,24 +29,24 @@ class SourceAppearance:
     """One source photo, encoded for one model."""
 
     picture: Picture
-    """At the model's frame size."""
+    """The photo at the model's frame size."""
     iuv: Iuv
-    """As it was given, with the photo's own size."""
+    """The given IUV, at the photo's own size."""
     texture: Texture
     atlas: Atlas
-    """Whole, for `pose.condition.hint_picture`."""
+    """The complete atlas for `pose.condition.warped_source`."""
     valid: AtlasMask
-    """Which texels of `atlas` the photo showed."""
-    plate: Picture
+    """Which texels of `atlas` the photo shows."""
+    background: Picture
     """`picture` without the person, at the model's frame size."""
     face: Face | None
-    """None where no face was found: the model then gets the published zero vector."""
+    """None if no face was found; the model then gets the published zero vector."""
     image_embedding: Float[Tensor, "1 1 width"]
     texture_embedding: Float[Tensor, "1 1 width"]
     tokens: FocalTokens
     reference: ReferenceFeatures
     projected: ProjectedAppearance
-    """Keys and values of reference and tokens, all that the denoiser needs."""
+    """Keys and values of reference and tokens, the denoiser's only input from the source."""
 
 
 @torch.no_grad()
@@ -59,17 +59,15 @@ def encode_source(
 ) -> SourceAppearance:
     """Encode a source photo (H, W, 3) uint8 RGB with its IUV of the same size.
 
-    The photo is squashed to the model's frame size, as published: crop it to that aspect ratio before. Every
-    network that sees the source runs once (CLIP twice: for photo and texture).
+    The photo is squashed to the model's frame size, as published, so crop it to that aspect ratio first. Every network
+    on the source runs once (CLIP twice, for photo and texture).
     reference_dtype: see `Denoiser.project_source`.
     """
     if not iuv[..., 0].any():
-        raise PoseError(
-            "no person was found in the source photo: use a photo that shows one person, best in full length"
-        )
+        raise PoseError("no person was found in the source photo: use a photo of one person, best in full length")
     options = mcld.options
     texture = source_texture(picture, iuv, options.texture_fill)
-    atlas, valid = hint_atlas(picture, iuv)
+    atlas, valid = complete_atlas(picture, iuv)
     framed = resized(picture, options.frame_size)
     face = face_backend.largest(picture, iuv) if face_backend is not None else None
     image_embedding = embed_picture(mcld, framed)
@@ -84,7 +82,7 @@ def encode_source(
         texture=texture,
         atlas=atlas,
         valid=valid,
-        plate=resized(background_plate(picture, iuv), options.frame_size),
+        background=resized(without_person(picture, iuv), options.frame_size),
         face=face,
         image_embedding=image_embedding,
         texture_embedding=texture_embedding,
@@ -96,7 +94,7 @@ def encode_source(
 
 @torch.no_grad()
 def with_face(source: SourceAppearance, face: Face, mcld: Mcld) -> SourceAppearance:
-    """`source` with the face tokens of another face; everything else stays as it was computed."""
+    """`source` with the face tokens of another face; everything else is reused."""
     options = mcld.options
     embeddings = source.image_embedding, source.texture_embedding
     tokens = route_tokens(*embeddings, encode_face(mcld, face), options.conditions, options.aggregation)
@@ -117,7 +115,7 @@ def embed_picture(mcld: Mcld, picture: Picture) -> Float[Tensor, "1 1 width"]:
 
 
 def encode_face(mcld: Mcld, face: Face | None) -> Float[Tensor, "1 tokens width"]:
-    """Face tokens of a face; without one, the tokens of the zero vector, as published."""
+    """Face tokens of a face, or of the published zero vector without one."""
     size = mcld.options.face.embedding_dim
     embedding = np.zeros(size, np.float32) if face is None else face.embedding
     if embedding.shape != (size,):

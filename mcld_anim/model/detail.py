@@ -1,4 +1,4 @@
-"""The detail decoder: restores detail that a frame's latents cannot hold from the hint picture.
+"""The detail decoder: restores detail that a frame's latents cannot hold from the warped source.
 
 Eyes, prints and seams are finer than a small model's latents. As in an asymmetric autoencoder (Zhu et al. 2023, arXiv
 2306.04632), the decoder's end therefore also reads known pixels: the source's colours in the target's pose. It blends
@@ -19,9 +19,9 @@ from mcld_anim.options.model import DetailOptions
 PATCH = 2
 """Side in pixels of the block under one cell of the finest level."""
 INPUT_CHANNELS = 8
-"""Channels per pixel: decoded frame (3), hint (3), validity (1), person (1)."""
+"""Channels per pixel: decoded frame (3), warped source (3), validity (1), person (1)."""
 INITIAL_GATE_LOGIT = -2.0
-"""Logit of the hint's weight before training; it is small, so that the decoded frame dominates."""
+"""Logit of the warped source's weight before training; it is small, so that the decoded frame dominates."""
 
 
 class DetailDecoder(nn.Module):
@@ -46,17 +46,17 @@ class DetailDecoder(nn.Module):
     def forward(
         self,
         decoded: Float[Tensor, "batch 3 height width"],
-        hint: Float[Tensor, "batch 3 height width"],
+        warped_source: Float[Tensor, "batch 3 height width"],
         validity: Float[Tensor, "batch 1 height width"],
         person: Float[Tensor, "batch 1 height width"],
     ) -> Float[Tensor, "batch 3 height width"]:
         """The final frames in [-1, 1], not clamped.
 
-        decoded, hint: pictures (B, 3, H, W) in [-1, 1]; H and W multiples of 8.
-        validity: (B, 1, H, W), 1 where the hint's colour is visible in the source photo.
+        decoded, warped_source: pictures (B, 3, H, W) in [-1, 1]; H and W multiples of 8.
+        validity: (B, 1, H, W), 1 where the warped source's colour is visible in the source photo.
         person: (B, 1, H, W), 1 inside the target's IUV.
         """
-        inputs = torch.cat([decoded, hint, 2 * validity - 1, 2 * person - 1], dim=1)
+        inputs = torch.cat([decoded, warped_source, 2 * validity - 1, 2 * person - 1], dim=1)
         features = self.enter(functional.pixel_unshuffle(inputs, PATCH))
         skips = []
         for level, blocks in enumerate(self.down):
@@ -68,7 +68,7 @@ class DetailDecoder(nn.Module):
             features = self.up[level](self.grow[level](features) + skips[level])
         outputs = functional.pixel_shuffle(self.leave(features), PATCH)
         correction, gate = outputs[:, :3], torch.sigmoid(outputs[:, 3:])
-        return decoded + gate * (hint - decoded) + correction
+        return decoded + gate * (warped_source - decoded) + correction
 
 
 class _Residual(nn.Module):

@@ -14,7 +14,7 @@ from mcld_anim.options.model import PoseGuiderOptions
 class PoseGuider(nn.Module):
     """Eight 3x3 convolutions, three of stride 2; the last is zero-initialised, as in ControlNet's hint encoder.
 
-    With a hint, the output of one more convolution on [latents of the hint picture (C); validity (1)] is added.
+    With a warped source, the output of one more convolution on [its latents (C); its validity (1)] is added.
     """
 
     def __init__(self, options: PoseGuiderOptions, width: int, latent_channels: int) -> None:
@@ -28,23 +28,26 @@ class PoseGuider(nn.Module):
         self.conv_out = nn.Conv2d(channels[-1], width, 3, padding=1)
         nn.init.zeros_(self.conv_out.weight)
         nn.init.zeros_(self.conv_out.bias)  # type: ignore[arg-type]
-        self.hint_in = nn.Conv2d(latent_channels + 1, width, 3, padding=1) if options.hint == "uv_warp" else None
+        self.warp_in = (
+            nn.Conv2d(latent_channels + 1, width, 3, padding=1) if options.warped_source == "uv_warp" else None
+        )
 
     def forward(
         self,
         condition: Float[Tensor, "batch planes height width"],
-        hint: Float[Tensor, "batch channels+1 h w"] | None = None,
+        warped_source: Float[Tensor, "batch channels+1 h w"] | None = None,
     ) -> Float[Tensor, "batch c0 h w"]:
         """Pose features (B, C0, h, w) at an eighth of the picture's size.
 
         condition: (B, K, H, W), see `mcld_anim.pose.condition`.
-        hint: (B, C + 1, h, w) latents of the hint picture and its validity in [0, 1]; required exactly if the options
-        have a hint.
+        warped_source: (B, C + 1, h, w) latents of the warped source and its validity in [0, 1]; required exactly if
+        `PoseGuiderOptions.warped_source` is not "none".
         """
-        if (hint is None) != (self.hint_in is None):
-            raise ValueError(f"hint is {'missing' if hint is None else 'given'}, but this pose guider says otherwise")
+        if (warped_source is None) != (self.warp_in is None):
+            state = "missing" if warped_source is None else "given"
+            raise ValueError(f"warped_source is {state}, but this pose guider was built otherwise")
         states = silu(self.conv_in(condition))
         for block in self.blocks:
             states = silu(block(states))
         features = self.conv_out(states)
-        return features if self.hint_in is None else features + self.hint_in(hint)
+        return features if self.warp_in is None else features + self.warp_in(warped_source)

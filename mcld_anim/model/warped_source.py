@@ -1,4 +1,4 @@
-"""The hint: the source's colours in the target's pose (see `pose.condition.hint_picture`), as networks take it."""
+"""The warped source, the source's colours in the target's pose (see `pose.condition`), as tensors for the networks."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ Planes = Float[Tensor, "frames 1 height width"]
 
 
 @dataclass(frozen=True, eq=False)
-class Hints:
-    """The hints of some frames. All training and sampling make them here, so that both see the same numbers."""
+class WarpedSources:
+    """The warped sources of a batch of frames. Training and sampling build them here, so both see the same numbers."""
 
     pictures: Float[Tensor, "frames 3 height width"]
     """In [-1, 1]."""
@@ -36,21 +36,21 @@ class Hints:
         validity: Sequence[Float[np.ndarray, "H W"]],
         poses: Sequence[Iuv],
         like: Tensor,
-    ) -> Hints:
-        """From what `hint_picture` gave for each of the `poses`, on the device and in the dtype of `like`."""
+    ) -> WarpedSources:
+        """From the results of `warped_source` for each of the `poses`, on the device and in the dtype of `like`."""
         pixels = torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2)
         person = torch.from_numpy(np.stack([pose[..., 0] > 0 for pose in poses]))[:, None]
         return cls(to_signed(pixels.to(like)), torch.from_numpy(np.stack(validity))[:, None].to(like), person.to(like))
 
     def encode(self, vae: LatentAutoencoder) -> Float[Tensor, "frames channels+1 height_8 width_8"]:
         """[scaled latents of the pictures ; share of valid pixels per latent cell], the Pose Guider's input."""
-        return encode_hints(vae, self.pictures, self.validity)
+        return encode_warped_sources(vae, self.pictures, self.validity)
 
 
-def encode_hints(
+def encode_warped_sources(
     vae: LatentAutoencoder, pictures: Float[Tensor, "frames 3 height width"], validity: Planes
 ) -> Float[Tensor, "frames channels+1 height_8 width_8"]:
-    """`Hints.encode`, of the pictures and the validity alone."""
+    """`WarpedSources.encode` for pictures and validity alone."""
     latents = vae.encode(pictures.to(next(vae.parameters())))
     share = adaptive_avg_pool2d(validity.to(latents), (latents.shape[2], latents.shape[3]))
     return torch.cat([latents, share], dim=1)

@@ -1,1 +1,1 @@
-"""What users may ask for: frozen dataclasses with units, read from flags, YAML and manifests."""
+"""Options: frozen dataclasses with units, read from flags, YAML and manifests."""

@@ -1,4 +1,4 @@
-"""Checks that option classes share; each names the flag, and none imports a heavy package."""
+"""Checks shared by option classes; each names the flag, and none imports a heavy package."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def check_choice(flag: str, value: object, choices: tuple[str, ...], more: str =
 
 
 def check_range(flag: str, value: float | None, least: float, most: float | None) -> None:
-    """Refuse a number outside `least`..`most` (None: no upper bound), or not a number at all."""
+    """Refuse a number outside `least`..`most` (None: no upper bound), and NaN."""
     if value is None:
         return
     if not value >= least or (most is not None and value > most) or value == float("inf"):
@@ -25,7 +25,7 @@ def check_range(flag: str, value: float | None, least: float, most: float | None
 
 
 def check_noise(noise: str) -> None:
-    """Refuse what `mcld_anim.sampling.noise.parse_noise_mode` would refuse, before torch is loaded."""
+    """Refuse, before torch is loaded, what `mcld_anim.sampling.noise.parse_noise_mode` would refuse."""
     match = NOISE_PATTERN.fullmatch(noise)
     if not match or (match[1] and float(match[1]) == 0):
         raise UsageError(f"--noise {noise} is not known; choose shared, independent or mixed:ALPHA with ALPHA > 0")

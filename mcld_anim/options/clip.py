@@ -1,4 +1,4 @@
-"""Which frames of a video are used, and whom they show."""
+"""Options for the frames of a video and the person to follow."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from mcld_anim.options.person import PersonChoice, parse_person
 
 @dataclass(frozen=True, kw_only=True)
 class ClipOptions:
-    """The part of the options that `run` and `densepose` share."""
+    """The options shared by `run` and `densepose`."""
 
     person: str | int = "largest"  # whom to follow: "largest", N (from the left, from 1) or "x,y" in pixels
     fps: float | Literal["source"] = "source"  # frames per second; "source": the video's own rate
@@ -21,7 +21,7 @@ class ClipOptions:
     max_frames: int | None = None  # largest number of frames; None: no limit
 
     def check_clip(self) -> None:
-        """Refuse a range, a rate or a person that cannot be."""
+        """Refuse an impossible range, rate or person."""
         if isinstance(self.fps, str):
             check_choice("--fps", self.fps, ("source",), "or a number of frames per second")
         else:
@@ -35,10 +35,10 @@ class ClipOptions:
 
     @property
     def person_choice(self) -> PersonChoice:
-        """The person that `--person` means; UsageError where it is not understood."""
+        """The parsed `--person`. Raises UsageError if it is malformed."""
         return parse_person(self.person)
 
     @property
     def grid(self) -> tuple[float | Literal["source"], float, float | None, int | None]:
-        """fps, start, end and max_frames, as `video.read` takes them."""
+        """fps, start, end and max_frames, in the order of `video.read`."""
         return self.fps, self.start, self.end, self.max_frames

@@ -1,4 +1,4 @@
-"""Options of every verb that estimates poses or faces: one name, one set of choices, one default."""
+"""Options shared by all verbs that estimate poses or faces."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ FaceName = Literal["auto", "tiny", "insightface", "dlib", "none"]
 DEVICES = ("auto", "cuda", "mps", "cpu")
 FACE_BACKENDS = ("auto", "tiny", "insightface", "dlib", "none")
 DENSEPOSE_BACKENDS = ("auto", "body", "tiny", "detectron2", "torchscript")
-"""Names that `--densepose` understands; anything else is the path of a precomputed IUV sequence."""
+"""Values of `--densepose`; anything else is the path of a precomputed IUV sequence."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class EstimatorOptions:
-    """What all verbs have in common that look at pictures of people and write files."""
+    """The options of all verbs that read pictures of people and write files."""
 
     output: Path | None = None  # None: named after the inputs, in the current folder
     densepose: str = "auto"  # estimator, or the path of precomputed IUV; auto: see `model.choose`
@@ -28,7 +28,7 @@ class EstimatorOptions:
     overwrite: bool = False  # replace outputs that exist
 
     def check_estimators(self) -> None:
-        """Refuse names that are not known."""
+        """Refuse unknown names."""
         check_choice("--device", self.device, DEVICES)
         if not self.densepose:
             raise UsageError(
@@ -37,11 +37,11 @@ class EstimatorOptions:
 
     @property
     def precomputed(self) -> Path | None:
-        """The IUV sequence that replaces estimating DensePose, if one was given."""
+        """The IUV sequence that is read instead of estimating DensePose, if one was given."""
         return None if self.densepose in DENSEPOSE_BACKENDS else Path(self.densepose).expanduser()
 
     def check_not_precomputed(self, instead: str) -> None:
-        """Refuse a path where an estimator is meant; `instead` says what to do."""
+        """Refuse a path in place of an estimator; `instead` is the advice in the message."""
         if self.precomputed is not None:
             raise UsageError(
                 f"--densepose {self.densepose} is not known: choose {', '.join(DENSEPOSE_BACKENDS)}; {instead}"

@@ -20,7 +20,7 @@ class DensePoseOptions(EstimatorOptions, ClipOptions):
 
     def __post_init__(self) -> None:
         self.check_estimators()
-        self.check_not_precomputed("a file of IUV needs no estimator")
+        self.check_not_precomputed("an IUV file needs no estimation")
         self.check_clip()
 
 
@@ -33,21 +33,21 @@ class TextureOptions(EstimatorOptions):
 
     def __post_init__(self) -> None:
         self.check_estimators()
-        self.check_not_precomputed("give a file of IUV to --iuv")
+        self.check_not_precomputed("give an IUV file to --iuv")
         if self.output is not None and self.output.suffix.lower() != ".png":
             raise UsageError(f"--output {self.output} does not end in .png: that is the format which is written")
 
 
 @dataclass(frozen=True, kw_only=True)
 class ReportOptions(EstimatorOptions):
-    """Options of `mcld-anim report`: the report of any video of a person beside a photo."""
+    """Options of `mcld-anim report`: the report on any video of a person, compared with a photo."""
 
     video: Path  # made by any program
     source: Path  # photo of the person that it should show; `output` is the page, NAME.report.html
-    face: FaceName = "auto"  # face embedder; auto: insightface where it is here, else the embedded one; or "none"
+    face: FaceName = "auto"  # face embedder; auto: insightface if it is installed, else the embedded one; or "none"
 
     def __post_init__(self) -> None:
         self.check_estimators()
         check_choice("--face", self.face, FACE_BACKENDS)
         if self.output is not None and not self.output.name.endswith(".report.html"):
-            raise UsageError(f"--output {self.output} does not end in .report.html: name the page")
+            raise UsageError(f"--output {self.output} does not end in .report.html: give the page such a name")

@@ -1,4 +1,4 @@
-"""Build option dataclasses from YAML and write them back; a key or type that does not fit is named.
+"""Building option dataclasses from YAML and back; errors name the key or type that does not fit.
 
 Supported field types: bool, int, float, str, Path, Literal, Optional, tuples and nested dataclasses.
 """
@@ -22,7 +22,7 @@ Options = TypeVar("Options")
 def from_mapping(cls: type[Options], mapping: Mapping[str, Any], where: str) -> Options:
     """Build the dataclass `cls` from plain data; `where` names the file or flag the data came from.
 
-    Raises UsageError for an unknown or missing key, a wrong type, or a value the dataclass itself refuses.
+    Raises UsageError for an unknown or missing key, a wrong type, or a value that the dataclass refuses.
     """
     if not isinstance(mapping, Mapping):
         raise UsageError(f"{where}: expected a mapping with the keys of {cls.__name__}, got {mapping!r}")
@@ -54,8 +54,8 @@ def to_mapping(options: Any) -> dict[str, Any]:
 def load_yaml(cls: type[Options], path_or_name: str | Path, folder: str | None = None) -> Options:
     """Read one YAML file into `cls`.
 
-    A bare name ("tiny") means the file of that name in the bundled `folder` of configurations
-    ("model", "run", "train"); anything with a suffix or a folder in it is a path.
+    A bare name ("tiny") selects the file of that name in the bundled `folder` of configurations ("model", "run",
+    "train"); anything with a suffix or a folder is a path.
     """
     path = Path(path_or_name)
     if folder is not None and path.suffix == "" and path.name == str(path_or_name):

@@ -1,6 +1,6 @@
-"""Everything that fixes the architecture of one MCLD model, as read from `configs/model/*.yaml`.
+"""The architecture of an MCLD model, as read from `configs/model/*.yaml`.
 
-Sizes are (height, width). The defaults are the published SD1.5-size model's; sources: the published
+Sizes are (height, width). The defaults are those of the published SD1.5-size model; sources: the published
 configuration files and the Stable Diffusion 1.5 model card.
 """
 
@@ -31,9 +31,9 @@ class VaeOptions:
     norm_num_groups: int = 32
     mid_attention: bool = True
     linear_shortcut: bool = False
-    """A linear code of 8x8 patches beside the networks, which then only learn what it misses."""
+    """A linear code of 8x8 patches in parallel with the networks, which then only learn its residual."""
     scaling_factor: float = 0.18215
-    """Latents are (posterior - shift) * scaling_factor, so that their standard deviation is about 1."""
+    """Latents are (posterior - shift) * scaling_factor, with a standard deviation of about 1."""
     shift: float = 0.0
 
     def __post_init__(self) -> None:
@@ -48,7 +48,7 @@ class VaeOptions:
 
 @dataclass(frozen=True)
 class UNetOptions:
-    """The UNet of the denoiser; the ReferenceNet is the same one without face keys and output layers."""
+    """The UNet of the denoiser; the ReferenceNet is the same without face keys and output layers."""
 
     in_channels: int = 4
     out_channels: int = 4
@@ -67,7 +67,7 @@ class UNetOptions:
     )
     layers_per_block: int = 2
     heads: int | tuple[int, ...] = 8
-    """Number of attention heads, one for all levels or one per level (SD1.5's `attention_head_dim: 8`)."""
+    """Attention heads: one number for all levels or one per level (SD1.5's `attention_head_dim: 8`)."""
     cross_attention_dim: int = 768
     norm_num_groups: int = 32
 
@@ -93,8 +93,8 @@ class PoseGuiderOptions:
     condition: Literal["vui", "parts"] = "vui"
     """"vui": the 3 planes (V, U, I) / 255; "parts": 24 one-hot parts, foreground, U, V."""
     block_out_channels: tuple[int, int, int, int] = (16, 32, 96, 256)
-    hint: Literal["none", "uv_warp"] = "none"
-    """"uv_warp": also sees the latents of the source atlas rendered by the target's IUV, and its validity."""
+    warped_source: Literal["none", "uv_warp"] = "none"
+    """"uv_warp": another input is the latents of the source atlas rendered by the target's IUV, with its validity."""
 
     @property
     def condition_channels(self) -> int:
@@ -107,9 +107,9 @@ class DetailOptions:
     """The detail decoder, a U-Net on blocks of 2x2 pixels, see `model.detail`."""
 
     widths: tuple[int, ...] = (32, 48, 64)
-    """Channels of its levels, each half as fine as the one before."""
+    """Channels of its levels, each at half the resolution of the one before."""
     blocks: int = 1
-    """Residual blocks of each level, on the way down and on the way up."""
+    """Residual blocks per level, on the way down and on the way up."""
 
     def __post_init__(self) -> None:
         if not 1 <= len(self.widths) <= 3:
@@ -166,7 +166,7 @@ class ScheduleOptions:
 
 @dataclass(frozen=True)
 class SamplingDefaults:
-    """What a run uses when neither its configuration nor a flag says otherwise."""
+    """The model's defaults for runs."""
 
     steps: int = 20
     guidance: float = 3.5
@@ -175,30 +175,30 @@ class SamplingDefaults:
 
 @dataclass(frozen=True)
 class ModelOptions:
-    """All of one model's architecture."""
+    """The architecture of one model."""
 
     name: str = "mcld_sd15"
     frame_size: tuple[int, int] = (512, 512)
-    """Height and width of the frames the networks are made for; both multiples of 8."""
+    """Height and width of the networks' frames; both multiples of 8."""
     texture_size: tuple[int, int] = (512, 512)
-    """Height and width of the UV texture as it enters the autoencoder."""
+    """Height and width of the UV texture at the autoencoder's input."""
     texture_fill: TextureFill = "telea"
-    """How texels near seen ones get a colour: "telea" inpaints as published, "nearest" copies the nearest."""
+    """Filling of texels near seen ones: "telea" inpaints as published, "nearest" copies the nearest."""
     vae: VaeOptions = field(default_factory=VaeOptions)
     unet: UNetOptions = field(default_factory=UNetOptions)
     pose_guider: PoseGuiderOptions = field(default_factory=PoseGuiderOptions)
     detail: DetailOptions | None = None
-    """The detail decoder behind the autoencoder; needs the Pose Guider's hint. The published model has none."""
+    """The detail decoder after the autoencoder; needs `pose_guider.warped_source`. The published model has none."""
     image_encoder: ImageEncoderOptions = field(default_factory=ImageEncoderOptions)
     face: FaceTokenOptions = field(default_factory=FaceTokenOptions)
     schedule: ScheduleOptions = field(default_factory=ScheduleOptions)
     """The schedule of sampling."""
     training_schedule: ScheduleOptions | None = None
-    """The schedule of training where it is another one (the published model's is); nothing = `schedule`."""
+    """The schedule of training if it differs, as the published model's does; None: `schedule`."""
     conditions: tuple[Condition, ...] = ("image", "texture", "face")
-    """Which tokens the denoiser's cross attention sees."""
+    """The tokens of the denoiser's cross attention."""
     aggregation: Aggregation = "mfca"
-    """"mfca": image tokens go down, texture tokens up, both to the middle; "concat": both go everywhere."""
+    """"mfca": image tokens in down blocks, texture tokens in up blocks, both in the middle; "concat": both in all."""
     sampling: SamplingDefaults = field(default_factory=SamplingDefaults)
 
     def __post_init__(self) -> None:
@@ -215,10 +215,10 @@ class ModelOptions:
                 f"image_encoder.projection_dim ({self.image_encoder.projection_dim}) must equal "
                 f"unet.cross_attention_dim ({self.unet.cross_attention_dim})"
             )
-        if self.detail is not None and self.pose_guider.hint == "none":
-            raise ValueError("detail needs a hint: set pose_guider.hint to uv_warp, or leave detail out")
+        if self.detail is not None and self.pose_guider.warped_source == "none":
+            raise ValueError("detail needs a warped source: set pose_guider.warped_source to uv_warp, or omit detail")
         if len(set(self.conditions)) != len(self.conditions):
-            raise ValueError(f"conditions repeats itself: {', '.join(self.conditions)}")
+            raise ValueError(f"conditions has duplicates: {', '.join(self.conditions)}")
 
     @property
     def latent_size(self) -> tuple[int, int]:

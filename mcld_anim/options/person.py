@@ -1,4 +1,4 @@
-"""Which person of a picture or video is meant: `--person largest|N|x,y`. Imports no heavy package."""
+"""The choice of a person in a picture or video: `--person largest|N|x,y`. Imports no heavy package."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ _POINT = re.compile(r"(\d{1,6}(?:\.\d+)?)\s*,\s*(\d{1,6}(?:\.\d+)?)")
 
 @dataclass(frozen=True)
 class PersonChoice:
-    """The largest person where neither `number` nor `point` is given."""
+    """A person by number or point; the largest if neither is given."""
 
-    number: int | None = None  # from the left, from 1, among those in the first frame that shows anybody
+    number: int | None = None  # from the left, from 1, in the first frame with people
     point: tuple[float, float] | None = None  # x, y in pixels of the picture or of the driving frame
 
     def __str__(self) -> str:
@@ -24,7 +24,7 @@ class PersonChoice:
         return "largest" if self.number is None else str(self.number)
 
     def check_inside(self, width: int, height: int, what: str) -> None:
-        """Refuse a point that no frame of this size (pixels) has."""
+        """Refuse a point outside frames of this size (pixels)."""
         if self.point is not None and not (self.point[0] < width and self.point[1] < height):
             raise UsageError(f"--person {self} lies outside {what}, which is {width}x{height} pixels: give x,y inside")
 
@@ -33,7 +33,7 @@ LARGEST = PersonChoice()
 
 
 def parse_person(given: str | int) -> PersonChoice:
-    """What `--person` says; a YAML or JSON number counts as written."""
+    """The choice given by `--person`; numbers in YAML and JSON are accepted too."""
     text = str(given).strip()
     if text == "largest":
         return LARGEST

@@ -1,4 +1,4 @@
-"""`--preset`: defaults of options that trade speed for quality, in `configs/run/*.yaml`."""
+"""`--preset`: defaults for options that trade speed for quality, in `configs/run/*.yaml`."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ PRESETS = ("fast", "balanced", "best")
 
 @dataclass(frozen=True)
 class PresetOptions:
-    """What a preset sets where the option itself is not given."""
+    """A preset's values for options that are not given."""
 
-    step_scale: float = 1.0  # times the model's own number of steps
+    step_scale: float = 1.0  # factor on the model's own number of steps
     guidance: float | None = None  # classifier-free guidance scale; None: the model's own
 
 

@@ -1,4 +1,4 @@
-"""From what a user gave to complete options: flags or keywords over `--config FILE.yaml` over defaults."""
+"""Resolving complete options: flags or keywords override `--config FILE.yaml`, which overrides defaults."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Options of `run` and `pose`: complete by default, checked when they are made.
+"""Options of `run` and `pose`: complete by default, checked on creation.
 
-Each check names the flag. The command line, a YAML file, a row of a batch manifest and keywords of the Python API all
-end in these classes, see `mcld_anim.options.resolve`.
+Each check names the flag. The command line, YAML files, rows of a batch manifest and keywords of the Python API all
+become these classes, see `mcld_anim.options.resolve`.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ PresetName = Literal["fast", "balanced", "best"]
 RetargetName = Literal["off", "scale", "limbs"]
 
 MODEL_NAMES = ("auto", "tiny", "mcld-sd15")
-"""Names that `--model` understands; anything else is a folder of weights."""
+"""Values of `--model`; anything else is a folder of weights."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class SynthesisOptions(EstimatorOptions):
-    """What `run` and `pose` have in common."""
+    """The options shared by `run` and `pose`."""
 
     source: Path  # photo of the person to be shown
     model: str = "auto"  # "tiny" (embedded), "mcld-sd15" (pulled), a folder of weights; auto: see `model.choose`
-    dtype: DtypeName = "auto"  # auto: half precision on accelerators, on a CPU only where that is faster
+    dtype: DtypeName = "auto"  # auto: half precision on accelerators, on a CPU only if that is faster
     seed: int = 0  # of the start noise, 0 .. 2**63 - 1
-    steps: int | None = None  # DDIM steps, best a divisor of 1000; None: the model's own times `step_scale`
-    step_scale: float | None = None  # times the model's own steps; None: the preset's
+    steps: int | None = None  # DDIM steps, preferably a divisor of 1000; None: the model's own times `step_scale`
+    step_scale: float | None = None  # factor on the model's own steps; None: the preset's
     guidance: float | None = None  # classifier-free guidance scale, 1 = off; None: the preset's, else the model's own
     face: FaceName = "auto"  # face embedder; auto: the model's own; "none": no face condition, no similarity
     retarget: RetargetName = "off"  # give the driving body the source's height ("scale"), and proportions ("limbs")
@@ -78,8 +78,8 @@ class RunOptions(SynthesisOptions, ClipOptions, VideoOptions):
         self.check_video(self.side_by_side)
         if self.precomputed is not None and self.person_choice != LARGEST:
             raise UsageError(
-                f"--person {self.person_choice} does nothing with --densepose {self.densepose}: it holds one person; "
-                "give --person to `mcld-anim densepose`, which writes such files"
+                f"--person {self.person_choice} has no effect with --densepose {self.densepose}, which holds one "
+                "person: give --person to `mcld-anim densepose`, which writes such files"
             )
         check_noise(self.noise)
         check_range("--blend", self.blend, 0.0, 0.95)
@@ -87,8 +87,8 @@ class RunOptions(SynthesisOptions, ClipOptions, VideoOptions):
         check_range("--crf", self.crf, 0, 51)
         if self.retarget == "scale" and self.background == "driving":
             raise UsageError(
-                "--retarget scale makes a person who is too tall or too small for the scene of --background driving: "
-                "choose --retarget limbs, which keeps the height there, or another background"
+                "--retarget scale makes the person too tall or too short for the scene of --background driving: choose "
+                "--retarget limbs, which keeps the height there, or another background"
             )
         if not self.audio:
             raise UsageError("--audio is empty; give driving, none or the path of a file with sound")
@@ -101,7 +101,7 @@ class RunOptions(SynthesisOptions, ClipOptions, VideoOptions):
 
     @property
     def audio_file(self) -> Path | None:
-        """The file that the sound comes from, or None where there is to be no sound."""
+        """The file of the sound; None for no sound."""
         if self.audio == "none":
             return None
         return self.driving if self.audio == "driving" else Path(self.audio).expanduser()

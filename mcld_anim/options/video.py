@@ -1,4 +1,4 @@
-"""Options of `run` beyond single frames: the background, the framing, and how the video is kept steady."""
+"""Options of `run` beyond single frames: background, framing, and temporal stability."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from typing import Literal
 from mcld_anim.core.errors import UsageError
 from mcld_anim.options.checks import check_choice, check_range
 
-BACKGROUNDS = ("generated", "source", "driving", "transparent")
-"""Names that `--background` understands; anything else is a colour (#rrggbb) or the path of a picture or video."""
+BACKGROUND_NAMES = ("generated", "source", "driving", "transparent")
+"""Values of `--background`; anything else is a colour (#rrggbb) or the path of a picture or video."""
 
 COLOUR_PATTERN = re.compile(r"#[0-9a-fA-F]{6}")
 
 
 @dataclass(frozen=True, kw_only=True)
 class VideoOptions:
-    """The part of `RunOptions` that single pictures have no use for."""
+    """The part of `RunOptions` that does not apply to single pictures."""
 
     background: str = "generated"  # "generated", "source", "driving", "transparent", "#rrggbb" or a file
 
@@ -31,10 +31,10 @@ class VideoOptions:
     retries: int = 3  # tries at most after the first, see `mcld_anim.run.identity_guard`
 
     def check_video(self, side_by_side: bool) -> None:
-        """Refuse what cannot be done; `side_by_side` is the option of that name."""
+        """Refuse impossible values and combinations; `side_by_side` is the option of that name."""
         if not self.background or (self.background.startswith("#") and not COLOUR_PATTERN.fullmatch(self.background)):
             raise UsageError(
-                f"--background {self.background or 'is empty'}: give {', '.join(BACKGROUNDS)}, "
+                f"--background {self.background or 'is empty'}: give {', '.join(BACKGROUND_NAMES)}, "
                 "a colour such as #00ff00, or the path of a picture or video"
             )
         check_choice("--framing", self.framing, ("fixed", "track", "full"))
@@ -43,7 +43,7 @@ class VideoOptions:
         check_range("--min-face-similarity", self.min_face_similarity, -1.0, 1.0)
         check_range("--retries", self.retries, 0, 20)
         if side_by_side and self.background == "transparent":
-            raise UsageError("--side-by-side has no transparent form: choose another --background, or leave it out")
+            raise UsageError("--side-by-side cannot be transparent: choose another --background, or leave it out")
         if self.paste_back and self.background != "driving":
             raise UsageError("--paste-back puts the person into the driving video: it needs --background driving")
         if self.paste_back and side_by_side:
@@ -51,7 +51,7 @@ class VideoOptions:
 
     @property
     def suffixes(self) -> tuple[str, ...]:
-        """What the output's name may end in, the usual one first."""
+        """Allowed suffixes of the output, the default first."""
         return (".mov", ".zip") if self.background == "transparent" else (".mp4",)
 
     @property
@@ -63,7 +63,7 @@ class VideoOptions:
 
     @property
     def background_file(self) -> Path | None:
-        """The picture or video that stands behind the person, if one was named."""
-        if self.background in BACKGROUNDS or self.background.startswith("#"):
+        """The picture or video behind the person, if one was given."""
+        if self.background in BACKGROUND_NAMES or self.background.startswith("#"):
             return None
         return Path(self.background).expanduser()

@@ -16,9 +16,9 @@ from mcld_anim.parity.golden import Comparison, Golden, compare, replays
 from mcld_anim.parity.network_cases import unit_planes
 
 PICTURE_METRICS = 1e-4
-COSINE = 1e-6
+COSINE_TOLERANCE = 1e-6
 RELATIVE = 1e-4
-DIFFERING_SHARE = 1e-3
+DIFFERING_PIXELS = 1e-3
 
 
 @replays("j_metrics*.safetensors", also=["j_metrics*.json", "j_metrics*.png"])
@@ -35,7 +35,7 @@ def metrics(golden: Golden, case: str) -> Iterator[Comparison]:
             yield Comparison(f"{name} of equal pictures", _difference(metric(truth, truth), same), PICTURE_METRICS)
     first, second = data["face_a"].numpy(), data["face_b"].numpy()
     face = recorded["face"]
-    yield _value("face cosine", cosine_similarity(first, second), face["cosine"], COSINE)
+    yield _value("face cosine", cosine_similarity(first, second), face["cosine"], COSINE_TOLERANCE)
     yield _relative("face euclidean", euclidean_distance(first, second), face["euclidean"])
     distance = frechet_distance(data["feat_real"].numpy(), data["feat_pred"].numpy())
     yield _relative("frechet", distance, recorded["frechet"])
@@ -55,7 +55,7 @@ def postprocess(golden: Golden, case: str) -> Iterator[Comparison]:
         difference = (ours.int() - torch.from_numpy(saved.astype(np.int32))).abs()
         size = file.removeprefix(prefix)
         yield Comparison(f"levels {size}", float(difference.max()), 1)
-        yield Comparison(f"share of differing values {size}", float((difference > 0).float().mean()), DIFFERING_SHARE)
+        yield Comparison(f"share of differing values {size}", float((difference > 0).float().mean()), DIFFERING_PIXELS)
 
 
 def _value(quantity: str, ours: float, theirs: float, tolerance: float) -> Comparison:

@@ -19,7 +19,7 @@ from mcld_anim.pose.iuv_picture import decode_iuv, encode_iuv
 from mcld_anim.source.clip import clip_crop, clip_pixels
 from mcld_anim.source.texture import atlas_from_picture, smpl_texture
 
-DIFFERING_SHARE = 0.005
+DIFFERING_TEXELS = 0.005
 """Allowed fraction of differing values: OpenCV 5 inpaints a few texels unlike the version behind the golden data."""
 
 MEAN_DIFFERENCE = 0.1
@@ -102,7 +102,7 @@ def _compare_pictures(quantity: str, ours: np.ndarray, theirs: np.ndarray) -> It
         yield compare(quantity, ours, theirs, 0)
         return
     difference = np.abs(ours.astype(np.int16) - theirs)
-    yield Comparison(f"{quantity} differing share", float((difference > 0).mean()), DIFFERING_SHARE)
+    yield Comparison(f"{quantity} differing share", float((difference > 0).mean()), DIFFERING_TEXELS)
     yield Comparison(f"{quantity} mean difference", float(difference.mean()), MEAN_DIFFERENCE)
 
 

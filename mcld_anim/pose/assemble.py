@@ -1,4 +1,4 @@
-"""From detections' DensePose maps to people with IUV as large as the picture, for estimators of detectron2's kind."""
+"""From the DensePose maps of detections to IUV at picture size, for detectron2's networks and their exports."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def assemble_people(
     scores: Sequence[float],
     size: tuple[int, int],
 ) -> list[PoseEstimate]:
-    """The detections of a picture of `size` (height, width), the largest first; without a pixel, none."""
+    """The detections in a picture of `size` (height, width) that have a pixel, the largest first."""
     people = []
     for index, score in enumerate(scores):
         one = slice(index, index + 1)
@@ -44,9 +44,9 @@ def assemble_iuv(
 ) -> Iuv:
     """Paint one detection's maps into an IUV of `size` (height, width).
 
-    The maps are stretched over the box (its corner and size truncated to whole pixels); a pixel belongs to
-    the most likely part where the coarse map says person. U and V are clamped to 0..1 (the published code
-    lets them wrap), times 255, truncated. What lies outside the picture is cut off.
+    The maps are stretched over the box, whose corner and size are truncated to whole pixels. A pixel belongs to the
+    most likely part where the coarse map says person. U and V are clamped to 0..1 (the published code lets them wrap),
+    multiplied by 255 and truncated. Parts of the box outside the picture are cut off.
     """
     x0, y0 = int(box[0]), int(box[1])
     width, height = max(int(box[2] - box[0]), 1), max(int(box[3] - box[1]), 1)

@@ -1,4 +1,4 @@
-"""What every DensePose estimator offers, and the way to get one by name."""
+"""The interface of DensePose estimators, and loading one by name."""
 
 from __future__ import annotations
 
@@ -19,31 +19,30 @@ class PoseEstimate:
     """One person in a picture."""
 
     iuv: Iuv
-    """As large as the picture; all 0 where this person is not."""
+    """At the picture's size; 0 outside this person."""
     box: Box
-    """Around the person."""
     score: float
-    """How certain the estimator is that this is a person, 0..1."""
+    """The estimator's confidence, 0..1."""
 
     @property
     def area(self) -> int:
-        """Pixels that show the person."""
+        """Number of person pixels."""
         return int(np.count_nonzero(self.iuv[..., 0]))
 
 
 class PoseBackend(Protocol):
-    """A DensePose estimator; it holds no state that one call leaves for the next."""
+    """A DensePose estimator, without state from call to call."""
 
     @property
     def name(self) -> str:
-        """As in `--densepose`."""
+        """Its name for `--densepose`."""
 
     def estimate(self, pictures: Sequence[Picture]) -> list[list[PoseEstimate]]:
-        """Everybody in each picture (H, W, 3) uint8 RGB, the largest first; [] for nobody. Sizes may differ."""
+        """All people in each picture (H, W, 3) uint8 RGB, the largest first; [] if there are none. Sizes may differ."""
 
 
 def load_pose_backend(name: str, device: torch.device | str = "cpu", weights: Path | None = None) -> PoseBackend:
-    """The estimator called `name`: "tiny" is embedded, the others need pulled weights."""
+    """Load an estimator: "tiny" is embedded, the others need pulled weights."""
     if name == "tiny":
         from mcld_anim.pose.tiny import load_tiny_pose_backend
 
@@ -66,7 +65,7 @@ def load_pose_backend(name: str, device: torch.device | str = "cpu", weights: Pa
 
 
 def iuv_box(iuv: Iuv) -> Box | None:
-    """The smallest box around the person of an IUV, None where there is none."""
+    """The smallest box around the person of an IUV; None without a person."""
     inside = iuv[..., 0] > 0
     rows, columns = np.flatnonzero(inside.any(axis=1)), np.flatnonzero(inside.any(axis=0))
     if not len(rows):
@@ -75,17 +74,17 @@ def iuv_box(iuv: Iuv) -> Box | None:
 
 
 def estimate_of(iuv: Iuv, score: float) -> PoseEstimate | None:
-    """An estimate whose box is taken from the IUV itself; None where it shows nobody."""
+    """An estimate with the box of its IUV; None without a person."""
     box = iuv_box(iuv)
     return None if box is None else PoseEstimate(iuv, box, score)
 
 
 def largest_first(estimates: Iterable[PoseEstimate]) -> list[PoseEstimate]:
-    """The people of one picture by the pixels that show them; the leftmost first where those are as many."""
+    """The people of one picture by falling area, from left to right at equal areas."""
     return sorted(estimates, key=lambda one: (-one.area, one.box))
 
 
 def largest_iuv(backend: PoseBackend, picture: Picture) -> Iuv:
-    """The IUV of the largest person in a picture; all 0 where there is nobody."""
+    """The IUV of the largest person in a picture; all 0 if there is none."""
     (people,) = backend.estimate([picture])
     return people[0].iuv if people else np.zeros_like(picture)

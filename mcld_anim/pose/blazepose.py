@@ -57,7 +57,7 @@ HEAVY_DEPTH = 0.15
 class Region:
     """The square around one person, turned so that the person stands upright in it."""
 
-    centre: Float[np.ndarray, 2]  # x, y in pixels of the picture: the middle of the hips
+    centre: Float[np.ndarray, " 2"]  # x, y in pixels of the picture: the middle of the hips
     side: float  # pixels
     angle: float  # radians, clockwise in the picture
 
@@ -84,7 +84,7 @@ class BodyLook:
     """What the landmark networks say of one person."""
 
     xy: Float[np.ndarray, "33 2"]  # pixels of the picture
-    visibility: Float[np.ndarray, 33]  # 0..1
+    visibility: Float[np.ndarray, " 33"]  # 0..1
     world: Float[np.ndarray, "33 3"]  # metres
     presence: float  # 0..1, that a person is in the region
     mask: UInt8[np.ndarray, "256 256"]  # share of the person in each pixel of the crop, 0..255
@@ -125,10 +125,13 @@ class BlazePose:
     def _settled(self, picture: Picture, region: Region) -> BodyLook | None:
         """The look at a person whose region was only detected; None where nobody is."""
         for _ in range(SETTLING_LOOKS):
-            look = self.look(picture, region)
-            if look.presence > CERTAIN_SCORE and _close(region, look.following):
-                return look if _is_seen(look, (picture.shape[0], picture.shape[1])) else None
-            region = look.following
+            glance, before = _Look.read(self._heavy(_cropped(picture, region))), region
+            xy = _to_picture(glance.xy, region)
+            region = Region.around(xy[LANDMARKS], xy[LANDMARKS + 1])
+            if glance.presence > CERTAIN_SCORE and _close(before, region):
+                look = self.look(picture, region)
+                seen = look.presence > CERTAIN_SCORE and _is_seen(look, (picture.shape[0], picture.shape[1]))
+                return look if seen else None
         return None
 
     def _detect(self, picture: Picture, squares: Sequence[Square]) -> list[Region]:
@@ -159,8 +162,7 @@ class BlazePose:
         agrees = [float(distance < AGREEMENT * height) for distance in apart]
         heavy = np.array([1.0, agrees[1], 0, 0])
         depth = np.array([HEAVY_DEPTH / heavy.sum(), agrees[1] * HEAVY_DEPTH / heavy.sum(), agrees[2], agrees[3]])
-        back = cv2.invertAffineTransform(region.to_crop())
-        xy = _mean([look.xy for look in looks], heavy) @ back[:, :2].T + back[:, 2]
+        xy = _to_picture(_mean([look.xy for look in looks], heavy), region)
         world = _mean([look.world for look in looks], depth)[:LANDMARKS]
         c, s = math.cos(region.angle), math.sin(region.angle)
         right, down = c * world[:, 0] - s * world[:, 1], s * world[:, 0] + c * world[:, 1]
@@ -280,6 +282,12 @@ def _cropped(picture: Picture, region: Region) -> Float[np.ndarray, "256 256 3"]
     side = finer * CROP_SIDE
     large = cv2.warpAffine(picture, matrix, (side, side), flags=cv2.INTER_LINEAR)
     return cv2.resize(large, (CROP_SIDE, CROP_SIDE), None, 0, 0, cv2.INTER_AREA).astype(np.float32) / 255
+
+
+def _to_picture(points: np.ndarray, region: Region) -> np.ndarray:
+    """Points (n, 2) of the crop in pixels of the picture."""
+    back = cv2.invertAffineTransform(region.to_crop())
+    return np.asarray(points @ back[:, :2].T + back[:, 2])
 
 
 def _mean(values: list[np.ndarray], weight: np.ndarray) -> np.ndarray:

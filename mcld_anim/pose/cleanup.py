@@ -26,7 +26,7 @@ SAME_COORDINATE = 24
 """Largest difference of U or V, in levels, at which neighbours are averaged. More is another place, not jitter."""
 MOTION_REACH = 0.1
 """Distance beyond the IUV to which motion is continued, as a fraction of the person's height."""
-SMOOTHING = 11
+MOTION_WINDOW = 11
 """Side of the square over which motion is averaged, in pixels. Noisy U and V match pixels beside the true place;
 averaging over fewer pixels would let them confirm themselves."""
 OUTLIER = 0.5
@@ -36,7 +36,7 @@ LEAST_AGREEMENT = 0.25
 """Agreement of the two neighbours with each other from which they can declare an outlier."""
 HOLE = 0.01
 """Largest area of a hole, as a fraction of the person's area."""
-NOTABLE = 0.02
+NOTABLE_FILL = 0.02
 """Filled area from which a frame is marked as repaired, as a fraction of the person's area."""
 
 RawPose = tuple[Iuv, bool, bool]
@@ -76,10 +76,10 @@ def _cleaned(earlier: RawPose | None, pose: RawPose, later: RawPose | None, stre
     voted = _voted(iuv, [other for other in (before, after) if other is not None], strength)
     filled = _without_holes(voted)
     person = iuv[..., 0] > 0
-    # Along the outline a pixel more or less is no repair.
+    # One pixel more or less along the outline does not count as a repair.
     gained = (filled[..., 0] > 0) & (cv2.dilate(person.astype(np.uint8), np.ones((3, 3), np.uint8)) == 0)
     gained |= (filled[..., 0] > 0) & ~person & (cv2.erode((filled[..., 0] > 0).astype(np.uint8), np.ones((3, 3))) > 0)
-    return FramePose(filled, found, "filled" if gained.sum() > NOTABLE * person.sum() else status, cut)
+    return FramePose(filled, found, "filled" if gained.sum() > NOTABLE_FILL * person.sum() else status, cut)
 
 
 def _is_outlier(iuv: Iuv, before: Iuv, after: Iuv) -> bool:
@@ -95,13 +95,13 @@ def _voted(iuv: Iuv, others: list[Iuv], strength: float) -> Iuv:
     reach = max(2.0, MOTION_REACH * float(np.ptp(rows) + 1))
     voters, weights = [iuv], [1.0]
     for other in others:
-        motion, near = surface_motion(correspond(iuv, other), reach, SMOOTHING)
+        motion, near = surface_motion(correspond(iuv, other), reach, MOTION_WINDOW)
         moved = carried(other, np.where(near[..., None] > 0, motion, 0).astype(np.float32), nearest=True)
         voters.append(moved)
         weights.append(NEIGHBOUR_WEIGHT * strength)
     labels = np.stack([voter[..., 0] for voter in voters])
     votes = np.stack([sum(w * (label == one) for label, w in zip(labels, weights, strict=True)) for one in labels])
-    chosen = votes.argmax(0)  # the frame itself where it is as good as others
+    chosen = votes.argmax(0)  # ties go to the frame itself
     winner = np.take_along_axis(np.stack(voters), chosen[None, ..., None], 0)[0]
     total, weight = np.zeros((*iuv.shape[:2], 2)), np.zeros(iuv.shape[:2])
     for voter, w in zip(voters, weights, strict=True):

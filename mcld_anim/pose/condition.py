@@ -1,4 +1,4 @@
-"""What the Pose Guider sees of one frame's IUV, and the hint: the source's colours rendered by that IUV."""
+"""The Pose Guider's condition for one frame's IUV, and the warped source: the source's colours rendered by that IUV."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from mcld_anim.options.model import PoseGuiderOptions
 
 IuvTensor = UInt8[Tensor, "frames height width 3"]
 Validity = Float[np.ndarray, "height width"]
-"""1 where a hint's colour was seen in the source photo, 0 where it is a guess."""
+"""1 where a warped source's colour is visible in the source photo, 0 where it is filled in."""
 
 
 def pose_image(iuv: Iuv, size: tuple[int, int] | None = None) -> Float[Tensor, "3 height width"]:
     """The published condition: float32 (3, H, W) = (V, U, I) / 255 in 0..1.
 
-    Another `size` (height, width) is reached as the published code does, by Pillow's bicubic filter on the
-    bytes: it interpolates part labels too, and the published weights have learnt from such pictures.
+    It is resized to `size` (height, width) as in the published code, by Pillow's bicubic filter on the bytes. That
+    interpolates part labels too, and the published weights were trained on such pictures.
     """
     vui = np.ascontiguousarray(iuv[..., ::-1])
     if size is not None and size != vui.shape[:2]:
@@ -42,14 +42,13 @@ def part_planes(iuv: IuvTensor) -> Float[Tensor, "frames 27 height width"]:
 
 
 def network_condition(iuv: IuvTensor, options: PoseGuiderOptions) -> Float[Tensor, "frames channels height width"]:
-    """The condition planes that a Pose Guider of these options takes, float32 (F, K, H, W), on the device of the IUV:
-    these are the smaller ones to send, by 36 times for "parts"."""
+    """The condition planes for a Pose Guider with these options, float32 (F, K, H, W), on the device of the IUV. Send
+    the IUV to the device rather than the planes: it is 36 times smaller for "parts"."""
     return part_planes(iuv) if options.condition == "parts" else iuv.flip(-1).permute(0, 3, 1, 2).float() / 255
 
 
 def uv_warp(atlas: Atlas, valid: AtlasMask, iuv: Iuv) -> tuple[Picture, Validity]:
-    """The atlas rendered by `iuv`: uint8 (H, W, 3) RGB, 0 outside the person, and its validity float32 (H,
-    W)."""
+    """The atlas rendered by `iuv`: uint8 (H, W, 3) RGB, 0 outside the person, and its validity float32 (H, W)."""
     inside = iuv[..., 0] > 0
     texels = texel_index(iuv)
     picture = np.zeros_like(iuv)
@@ -59,14 +58,14 @@ def uv_warp(atlas: Atlas, valid: AtlasMask, iuv: Iuv) -> tuple[Picture, Validity
     return picture, validity
 
 
-def hint_picture(atlas: Atlas, valid: AtlasMask, iuv: Iuv, plate: Picture) -> tuple[Picture, Validity]:
-    """The person of `atlas` in the pose of `iuv` before the background `plate`, all of one size (H, W).
+def warped_source(atlas: Atlas, valid: AtlasMask, iuv: Iuv, background: Picture) -> tuple[Picture, Validity]:
+    """The person of `atlas` in the pose of `iuv` in front of `background`, all of one size (H, W).
 
-    `atlas` is a whole one (`source.fill.whole_atlas`, made once per source), `valid` says which of its
-    texels the photo showed. Validity is 1 outside the person as well.
+    `atlas` and `valid` come from `source.fill.complete_atlas`, once per source; `valid` marks the texels that the photo
+    shows. Validity is 1 outside the person too.
     """
     picture, validity = uv_warp(atlas, valid, iuv)
     outside = iuv[..., 0] == 0
-    picture[outside] = plate[outside]
+    picture[outside] = background[outside]
     validity[outside] = 1.0
     return picture, validity

@@ -1,4 +1,4 @@
-"""DensePose by detectron2 (R_101 or R_50_FPN_DL_s1x), the published estimator. The only file that imports it."""
+"""DensePose by detectron2 (R_101 or R_50_FPN_DL_s1x), the published estimator; the only file that imports it."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from mcld_anim.weights.strict import load_strictly
 _PULL = "run `mcld-anim models pull densepose-r101`"
 
 LEAST_SCORE = 0.5
-"""A detection of a lower score is taken for no person; the network gives scores from 0.05."""
+"""Least score of a detection that counts as a person; the network returns scores from 0.05."""
 
-# What the published DensePose configuration sets of detectron2's; its YAML files are not in the package.
+# The settings of the published DensePose configuration, whose YAML files are not in the package.
 SETTINGS: Mapping[str, Any] = {
     "MODEL.META_ARCHITECTURE": "GeneralizedRCNN",
     "MODEL.BACKBONE.NAME": "build_resnet_fpn_backbone",
@@ -47,9 +47,9 @@ SETTINGS: Mapping[str, Any] = {
     "MODEL.ROI_DENSEPOSE_HEAD.NAME": "DensePoseDeepLabHead",
     "MODEL.ROI_DENSEPOSE_HEAD.POOLER_TYPE": "ROIAlign",
 }
-_SHORTEST_SIDE, _LONGEST_SIDE = 800, 1333  # pixels; what the network was trained and is tested at
+_SHORTEST_SIDE, _LONGEST_SIDE = 800, 1333  # pixels, as in the network's training and tests
 
-# Buffers that older versions of detectron2 stored and newer ones compute.
+# Buffers that older versions of detectron2 store and newer ones compute.
 _COMPUTED_KEYS = ("pixel_mean", "pixel_std", "proposal_generator.anchor_generator.cell_anchors.")
 
 _INSTALL = (
@@ -60,7 +60,7 @@ _INSTALL = (
 
 
 class Detectron2Backend:
-    """Everybody in a picture whose score is high enough."""
+    """IUV of all people in a picture, by detectron2."""
 
     name = "detectron2"
 
@@ -69,9 +69,9 @@ class Detectron2Backend:
 
     @torch.no_grad()
     def estimate(self, pictures: Sequence[Picture]) -> list[list[PoseEstimate]]:
-        """Everybody in each picture (H, W, 3) uint8 RGB; pictures of one size go through the network together.
+        """All people in each picture (H, W, 3) uint8 RGB; pictures of one size share a batch.
 
-        The network pads pictures of different sizes to the largest, which would change what it sees.
+        The network would pad pictures of different sizes to the largest, which changes its input.
         """
         by_size: dict[tuple[int, ...], list[int]] = {}
         for index, picture in enumerate(pictures):
@@ -85,7 +85,7 @@ class Detectron2Backend:
 
 
 def read_instances(found: Any, picture: Picture) -> list[PoseEstimate]:
-    """detectron2's findings that are certain enough; where they overlap, each keeps the pixels that it claims."""
+    """The detections with a sufficient score; where they overlap, each keeps its own pixels."""
     kept = [index for index in range(len(found)) if float(found.scores[index]) >= LEAST_SCORE]
     if not kept:
         return []
@@ -96,9 +96,9 @@ def read_instances(found: Any, picture: Picture) -> list[PoseEstimate]:
 
 
 def network_input(picture: Picture, device: torch.device) -> dict[str, Any]:
-    """The picture as the network takes it: float32 (3, h, w) BGR in 0..255, its shortest side 800 pixels.
+    """The network's input: float32 (3, h, w) BGR in 0..255, with a shortest side of 800 pixels.
 
-    "height" and "width" are the picture's own: findings come back in its pixels.
+    "height" and "width" are the picture's own, so detections come back in its pixels.
     """
     from detectron2.data.transforms import ResizeShortestEdge
 
@@ -109,7 +109,7 @@ def network_input(picture: Picture, device: torch.device) -> dict[str, Any]:
 
 
 def load_detectron2_backend(weights: Path | None = None, device: torch.device | str = "cpu") -> Detectron2Backend:
-    """The published network, R_101 or R_50 as its weights say, of `models pull` or of a given file."""
+    """The published network, R_101 or R_50 according to its weights, from `models pull` or a given file."""
     check_packages()
     path = weights.expanduser() if weights is not None else pulled_weights()
     if not path.is_file():
@@ -120,7 +120,7 @@ def load_detectron2_backend(weights: Path | None = None, device: torch.device | 
     from detectron2.modeling import build_model
 
     device = torch.device(device)
-    if device.type not in ("cuda", "cpu"):  # its operators exist for these two
+    if device.type not in ("cuda", "cpu"):  # its operators exist only for these two
         device = torch.device("cpu")
     settings = {**SETTINGS, "MODEL.RESNETS.DEPTH": resnet_depth(tensors), "MODEL.DEVICE": str(device)}
     configuration = get_cfg()
@@ -132,27 +132,27 @@ def load_detectron2_backend(weights: Path | None = None, device: torch.device | 
 
 
 def pulled_weights() -> Path:
-    """The best of the pulled files; WeightsError where there is none."""
+    """The best of the pulled files. Raises WeightsError if there is none."""
     model = first_pulled("densepose")
     if model is None:
-        raise WeightsError(f"there are no DensePose weights here: {_PULL}")
+        raise WeightsError(f"no DensePose weights are installed: {_PULL}")
     return model_folder(model.name) / f"{model.files[0].part}.safetensors"
 
 
 def resnet_depth(tensors: Mapping[str, Tensor]) -> int:
-    """101 where the fourth stage has 23 blocks, 50 where it has 6."""
+    """101 if the fourth stage has 23 blocks, 50 if it has 6."""
     return 101 if any(name.startswith("backbone.bottom_up.res4.22.") for name in tensors) else 50
 
 
 def check_packages() -> None:
-    """Refuse to go on without detectron2 and its DensePose project."""
+    """Raise MissingDependencyError without detectron2 and its DensePose project."""
     for package in ("detectron2", "densepose"):
         if importlib.util.find_spec(package) is None:
             raise MissingDependencyError(f"--densepose detectron2 needs the package {package}: {_INSTALL}")
 
 
 def load_weights(network: torch.nn.Module, tensors: Mapping[str, Tensor], path: Path) -> None:
-    """Fill `network` strictly; only buffers that are computed nowadays may be left over."""
+    """Load the weights strictly, except for buffers that newer versions compute."""
     used = {name: value for name, value in tensors.items() if not name.startswith(_COMPUTED_KEYS)}
     computed = {name: value for name, value in network.state_dict().items() if name.startswith(_COMPUTED_KEYS)}
     load_strictly(

@@ -1,4 +1,4 @@
-"""`--retarget` in a run: both bodies measured once, what is done told once, and the change that every frame gets."""
+"""`--retarget` in a run: both bodies are measured once, giving one change for all frames and the events about it."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from mcld_anim.pose.proportions import DrivingBody, Proportions, height_ratio, m
 from mcld_anim.pose.retarget import Change, change_between
 
 RETARGET_STAGE = "proportions"
-NOTABLE = 0.01
-"""Difference of heights from which it is told that a body could not grow as it should."""
+NOTABLE_HEIGHT_LOSS = 0.01
+"""Least shortfall of the height factor that is reported."""
 
 
 def driving_change(
     retarget: RetargetName, source: Iuv, frames: Iterable[Iuv], keep_height: bool, stages: Stages
 ) -> Change | None:
-    """What turns the person of `frames` into that of the photo's IUV `source`; None where nothing shall change.
+    """The change from the person of `frames` to that of the photo's IUV `source`; None if nothing changes.
 
-    Both come at the model's frame size: the person becomes as tall as in the photo, as far as all frames hold it.
-    keep_height: only the proportions change, as in a scene whose things say how tall its person is.
+    Both have the model's frame size: the person becomes as tall as in the photo, if all frames have room for it.
+    keep_height: only the proportions change, as in a scene that shows how tall its person is.
     """
     if retarget == "off":
         return None
@@ -32,33 +32,33 @@ def driving_change(
         mine, driving = measure_photo(source), measure_clip(frames)
     ratio = height_ratio(mine, driving.proportions)
     if ratio is None:
-        message = "the source photo and the driving video show no length of the body in common, neither trunk nor"
-        message += f" head nor legs: --retarget {retarget} was left out"
+        message = "the source photo and the driving video have no visible length in common (trunk, head or legs): "
+        message += f"--retarget {retarget} was left out"
         stages.emit(Event("retarget_left_out", message))
         return None
     height = 1.0 if keep_height else _height(ratio, driving, stages)
     change = change_between(mine, driving.proportions, height, retarget == "limbs")
     if retarget == "limbs":
-        _tell_unseen("the source photo", mine, stages)
-        _tell_unseen("the driving video", driving.proportions, stages)
+        _report_unseen("the source photo", mine, stages)
+        _report_unseen("the driving video", driving.proportions, stages)
     smallest, largest = (f(np.concatenate([change.along, change.across])) for f in (np.min, np.max))
     message = f"the driving body was made {height:.2f} times as tall"
     if retarget == "limbs":
-        message += f", its parts {smallest:.2f} to {largest:.2f} times as long and broad, after the source photo"
+        message += f" and its parts {smallest:.2f} to {largest:.2f} times as long and wide, to match the source photo"
     stages.emit(Event("retargeted", message))
     return change
 
 
 def _height(ratio: float, driving: DrivingBody, stages: Stages) -> float:
-    """How many times as tall the person becomes."""
+    """The factor of the person's height, within the room of the frame."""
     height = min(ratio, max(1.0, driving.room))
-    if height < ratio - NOTABLE:
-        message = f"to be as tall as in the source photo, the person would grow {ratio:.2f} times; {height:.2f} times"
-        stages.emit(Event("retarget_limited", f"{message} is all that the frame has room for"))
+    if height < ratio - NOTABLE_HEIGHT_LOSS:
+        message = f"to be as tall as in the source photo, the person would grow {ratio:.2f} times, but the frame has"
+        stages.emit(Event("retarget_limited", f"{message} room for {height:.2f} times only"))
     return height
 
 
-def _tell_unseen(where: str, body: Proportions, stages: Stages) -> None:
+def _report_unseen(where: str, body: Proportions, stages: Stages) -> None:
     if body.unseen:
-        message = f"{where} does not show {', '.join(body.unseen)}: there the driving body changes only as its height"
+        message = f"{where} does not show {', '.join(body.unseen)}: these parts are only scaled with the height"
         stages.emit(Event("proportions_unseen", message))

@@ -1,8 +1,7 @@
 """IUV on disk: one lossless PNG per frame and `sequence.json`, in a folder or in one `.zip` archive.
 
-Each PNG holds the planes V, U, I as red, green, blue: the published DensePose pictures do (they were
-written with I, U, V as blue, green, red), so those load too, one by one or as a folder of pictures without
-a `sequence.json`.
+Each PNG holds the planes V, U, I as red, green, blue, like the published DensePose pictures (written with I, U, V as
+blue, green, red). Those load too, one by one or as a folder without a `sequence.json`.
 """
 
 from __future__ import annotations
@@ -32,31 +31,30 @@ FORMAT = "mcld-anim iuv 1"
 FRAME_NAME = "{:06d}.png"
 
 MOST_BYTES = 200_000_000
-"""Of one packed frame or header: no archive may claim more memory than that at once."""
+"""Largest uncompressed size of one frame or header in an archive, in bytes, which bounds the memory it can claim."""
 
 
 class IuvSequence:
-    """An IUV sequence on disk; a frame is read when it is asked for, so memory does not depend on the
-    length."""
+    """An IUV sequence on disk; frames are read on demand, so memory does not depend on the length."""
 
     def __init__(self, path: Path, names: list[str], header: Mapping[str, Any]) -> None:
         self.path = path
         self._names = names
         self._archive: zipfile.ZipFile | None = None
         self.meta: dict[str, Any] = dict(header.get("meta", {}))
-        """What the writer wanted to keep beside the frames."""
+        """Metadata given by the writer."""
         self.fps: Fraction | None = Fraction(header["fps"]) if header.get("fps") else None
         self.start: float = float(header.get("start", 0.0))
-        """Seconds of the video at which frame 0 was taken."""
+        """Time of frame 0 in the video, in seconds."""
         found = header.get("person_found")
         self.person_found = (
             np.array([mark == "1" for mark in found]) if found is not None else np.ones(len(names), bool)
         )
-        """(frames,) bool: False where a frame holds the pose of another one."""
+        """(frames,) bool: False where a frame holds the pose of another frame."""
         self.cuts = np.array([mark == "1" for mark in header.get("cuts", "0" * len(names))])
-        """(frames,) bool: True where another scene of the video begins."""
+        """(frames,) bool: True where a new scene begins."""
         self.events = [Event(kind, message) for kind, message in header.get("events", ())]
-        """What there was to tell when the sequence was made."""
+        """Events of the estimation."""
         boxes = header.get("boxes")
         self._boxes: list[Box | None] | None = (
             None if boxes is None else [None if box is None else (box[0], box[1], box[2], box[3]) for box in boxes]
@@ -74,7 +72,7 @@ class IuvSequence:
         return (self[index] for index in range(len(self)))
 
     def box(self, index: int) -> Box | None:
-        """Around the person of frame `index`; None where the frame holds another one's pose."""
+        """The box of the person in frame `index`; None if the frame holds the pose of another frame."""
         if not self.person_found[index]:
             return None
         return self._boxes[index] if self._boxes is not None else iuv_box(self[index])
@@ -90,7 +88,7 @@ class IuvSequence:
 
 
 class IuvWriter:
-    """Takes the frames of one sequence; made by `iuv_writer`."""
+    """Writes the frames of one sequence; created by `iuv_writer`."""
 
     def __init__(self, folder: Path | None, archive: zipfile.ZipFile | None) -> None:
         self._folder, self._archive = folder, archive
@@ -98,15 +96,15 @@ class IuvWriter:
         self._found: list[str] = []
         self._cuts: list[str] = []
         self.events: list[Event] = []
-        """What shall be kept in the header."""
+        """Events to be stored in the header."""
         self._boxes: list[Box | None] = []
 
     def write(self, iuv: Iuv, person_found: bool = True, cut: bool = False) -> None:
         """Append one frame (H, W, 3) uint8 I, U, V; `person_found` False marks the held pose of another frame, `cut`
-        the first frame of another scene."""
+        the first frame of a new scene."""
         if self._size is not None and iuv.shape != self._size:
             raise PoseError(
-                f"frame {len(self._found)} is {iuv.shape}, the ones before it {self._size}: crop them alike"
+                f"frame {len(self._found)} has shape {iuv.shape}, those before it {self._size}: give frames of one size"
             )
         self._size = iuv.shape
         self._put(FRAME_NAME.format(len(self._found)), encode_iuv(iuv))
@@ -115,9 +113,9 @@ class IuvWriter:
         self._boxes.append(iuv_box(iuv) if person_found else None)
 
     def close(self, fps: Fraction | None, start: float, meta: Mapping[str, Any]) -> None:
-        """Write the header; without it the sequence is not complete."""
+        """Write the header, which completes the sequence."""
         if self._size is None:
-            raise PoseError("no frame to write: an IUV sequence has at least one")
+            raise PoseError("there is no frame to write: an IUV sequence needs at least one")
         header = {
             "format": FORMAT,
             "frames": len(self._found),
@@ -150,11 +148,11 @@ def iuv_writer(
 ) -> Iterator[IuvWriter]:
     """Write a sequence frame by frame to `path`, an archive if it ends in `.zip`, else a folder.
 
-    It appears under its name complete or not at all.
+    It appears at `path` only once it is complete.
     """
     path = Path(path)
     if path.suffix.lower() == ".zip":
-        # PNG is packed already: the archive only holds it together.
+        # PNGs are already compressed, so the archive stores them as they are.
         with (
             durable_file(path, overwrite) as partial,
             zipfile.ZipFile(partial, "w", zipfile.ZIP_STORED) as archive,
@@ -192,7 +190,7 @@ def write_iuv_sequence(
 
 
 def read_iuv_sequence(path: str | os.PathLike[str]) -> IuvSequence:
-    """Open a folder, an archive or one picture; its header and its first frame are checked at once."""
+    """Open a folder, an archive or one picture; its header and first frame are checked at once."""
     path = Path(path)
     if not path.exists():
         raise PoseError(f"IUV file {path} does not exist: check the path")
@@ -228,13 +226,18 @@ def _open_archive(path: Path) -> IuvSequence:
             names = {name for name in archive.namelist() if "/" not in name}
             header = _header(_member(archive, HEADER_NAME), path) if HEADER_NAME in names else None
     except (zipfile.BadZipFile, OSError, NotImplementedError, EOFError) as error:
-        raise PoseError(f"{path} is not an archive that can be read ({error}): write it again") from error
+        raise PoseError(
+            f"{path} is not an archive that can be read ({error}): write it again with densepose"
+        ) from error
     return IuvSequence(path, _frame_names(path, names, header), header or {})
 
 
 def _member(archive: zipfile.ZipFile, name: str) -> bytes:
     if archive.getinfo(name).file_size > MOST_BYTES:
-        raise PoseError(f"{archive.filename} claims {archive.getinfo(name).file_size} bytes for {name}: not read")
+        raise PoseError(
+            f"{archive.filename} claims {archive.getinfo(name).file_size} bytes for {name}, more than {MOST_BYTES}: "
+            "write it again with densepose"
+        )
     return archive.read(name)
 
 
@@ -268,7 +271,7 @@ def _is_number(value: object) -> bool:
 
 def _frame_names(path: Path, names: set[str], header: Mapping[str, Any] | None) -> list[str]:
     if header is None:
-        # Numbers in names count as numbers: 10.png comes after 9.png.
+        # Natural order: 10.png comes after 9.png.
         found = sorted(
             (name for name in names if name.lower().endswith(".png")),
             key=lambda name: [part.zfill(12) for part in re.split(r"(\d+)", name)],

@@ -8,7 +8,7 @@ import numpy as np
 from mcld_anim.core.arrays import PART_COUNT, Iuv
 from mcld_anim.core.errors import PoseError
 
-MOST_PIXELS = 40_000_000
+MOST_IUV_PIXELS = 40_000_000
 """Of one frame; an 8K frame has 33 million. Checked in the header, before a frame is decoded."""
 
 
@@ -26,8 +26,9 @@ def decode_iuv(content: bytes, where: str) -> Iuv:
         raise PoseError(f"{where} is not a PNG picture: IUV is read from PNG, a folder of PNGs or a .zip archive")
     width, height = int.from_bytes(content[16:20], "big"), int.from_bytes(content[20:24], "big")
     depth, colour = content[24], content[25]
-    if width * height > MOST_PIXELS or not width or not height:
-        raise PoseError(f"{where} has {width}x{height} pixels, 1 to {MOST_PIXELS // 10**6} million are read: scale it")
+    if width * height > MOST_IUV_PIXELS or not width or not height:
+        most = MOST_IUV_PIXELS // 10**6
+        raise PoseError(f"{where} has {width}x{height} pixels, but 1 to {most} million can be read: scale it down")
     if (depth, colour) != (8, 2):
         raise PoseError(f"{where} is not an 8-bit RGB picture: red, green, blue must hold V, U and the part")
     try:

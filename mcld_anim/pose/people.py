@@ -1,9 +1,9 @@
-"""Which pixels of one look of the embedded estimator belong to which person: patches joined, and parted at heads.
+"""Separating people in the part labels of the embedded estimator: patches are joined, or split at heads.
 
-The network says part by part what each pixel shows, not whose it is. A person is a connected patch of parts. Small
-patches beside it that repeat little of it are its own (a forearm held before the body, feet behind a chair); one that
-repeats its parts is somebody else. Where people touch they make one patch with several heads; each pixel then goes to
-the head that is nearest along the patch.
+The network labels each pixel's part, not its person. A person is a connected patch of parts. Small patches nearby that
+repeat few of its parts belong to the same person (a forearm in front of the body, feet behind a chair); a patch that
+repeats them is another person. People who touch form one patch with several heads, and each pixel then goes to the
+head that is nearest along the patch.
 """
 
 from __future__ import annotations
@@ -18,28 +18,29 @@ Parts = UInt8[np.ndarray, "height width"]
 """The part of each pixel, 0 (nobody) or 1..24."""
 
 Inside = Bool[np.ndarray, "height width"]
-"""True where a person is."""
+"""True inside a person."""
 
 COMPANION = 0.05
-"""Of the largest patch: smaller patches are noise."""
+"""Least area of a patch, as a fraction of the largest; smaller ones are noise."""
 OWN_PARTS = 4
-"""Parts that a patch shows at least if it is taken for a person by itself: the two halves of a head are two."""
+"""Least number of parts of a patch that is a person by itself; the two halves of a head are two."""
 REPEATED_PARTS = 3
-"""Parts that two patches both show if they are two people: of one limb that something crosses, two patches may show
-the upper and the lower half of the same two parts."""
+"""Least number of parts that the patches of two people share. The two patches of one limb behind an obstacle may share
+two: its upper and lower half."""
 NEAR = 0.15
-"""Of the larger side of a person: a patch farther away from it is not a piece of it."""
+"""Largest distance of a patch from its person, as a fraction of the person's longer side."""
 SEEN_SHARE = 0.01
-"""Of a patch: a part that covers less of it is a slip of the network."""
+"""Least area of a part, as a fraction of its patch; smaller ones are errors of the network."""
 SECOND_HEAD = 0.35
-"""Of the largest head in a patch: a smaller patch of head is a slip, not a head."""
+"""Least area of a head, as a fraction of the largest head in the patch; smaller ones are errors."""
 HEAD_DISTANCE = 1.5
-"""Times the root of the larger head's area, between the middles of two heads: something before a face parts it less."""
+"""Least distance between the centres of two heads, in square roots of the largest head's area; the halves of a face
+behind an obstacle are closer."""
 TORSO = (1, 2)
 
 
 def people_in(parts: Parts) -> list[Inside]:
-    """The people of one look, the largest first."""
+    """The masks of all people, the largest first."""
     people: list[Inside] = []
     for patch in _patches(parts > 0):
         for piece in _parted(patch, parts):
@@ -48,12 +49,12 @@ def people_in(parts: Parts) -> list[Inside]:
 
 
 def parts_seen(parts: np.ndarray) -> int:
-    """How many parts cover a hundredth of a person or more: a box may pass for a torso, but has no feet."""
+    """Number of parts that cover a hundredth of a person or more; a box taken for a torso has no feet."""
     return int(_shows(parts).sum())
 
 
 def largest_patch(inside: Inside) -> Inside:
-    """Of a mask: its largest connected patch, and those not much smaller."""
+    """The largest connected patch of a mask, with those not much smaller."""
     return np.any([np.zeros_like(inside), *_patches(inside)], axis=0)
 
 
@@ -66,13 +67,13 @@ def _patches(inside: Inside) -> list[Inside]:
 
 
 def _shows(parts: np.ndarray) -> Bool[np.ndarray, " parts"]:
-    """Which of the 24 parts are seen, of a picture or a list of parts."""
+    """Which of the 24 parts are visible, in a picture or a list of parts."""
     areas = np.bincount(parts.ravel(), minlength=PART_COUNT + 1)[1:]
     return np.asarray(areas > SEEN_SHARE * areas.sum())
 
 
 def _add(piece: Inside, people: list[Inside], parts: Parts) -> None:
-    """Put a patch where it belongs: to a person whom it continues, or to the list as one more."""
+    """Join a patch to the person it belongs to, or append it as a new person."""
     if not people:
         people.append(piece)
         return
@@ -87,14 +88,14 @@ def _add(piece: Inside, people: list[Inside], parts: Parts) -> None:
 
 
 def _gap(person: Inside, piece: Inside) -> float:
-    """Pixels between them, in larger sides of the person."""
+    """Distance between them, in longer sides of the person."""
     distance = cv2.distanceTransform((~person).astype(np.uint8), cv2.DIST_L2, 3)
     rows, columns = np.flatnonzero(person.any(1)), np.flatnonzero(person.any(0))
     return float(distance[piece].min() / (max(np.ptp(rows), np.ptp(columns)) + 1))
 
 
 def _parted(patch: Inside, parts: Parts) -> list[Inside]:
-    """A patch with several heads in as many pieces; any other as it is."""
+    """A patch split into one piece per head."""
     heads = _heads(patch & np.isin(parts, HEAD_PARTS))
     if len(heads) < 2:
         return [patch]
@@ -104,7 +105,7 @@ def _parted(patch: Inside, parts: Parts) -> list[Inside]:
 
 
 def _heads(inside: Inside) -> list[Inside]:
-    """The heads among the pixels of heads, the largest first."""
+    """The separate heads in a mask of head pixels, the largest first."""
     found: list[Inside] = []
     for head in _patches(inside):
         apart = HEAD_DISTANCE * np.sqrt(np.count_nonzero(found[0])) if found else 0.0
@@ -119,20 +120,20 @@ def _middle(inside: Inside) -> np.ndarray:
 
 
 def _is_body(parts: np.ndarray) -> bool:
-    """Whether the parts of a piece are a person's: a torso is among them."""
+    """Whether the parts of a piece form a person, with a torso."""
     shows = _shows(parts)
     return bool(shows.sum() >= OWN_PARTS and any(shows[part - 1] for part in TORSO))
 
 
 def _nearest_along(patch: Inside, seeds: list[Inside]) -> list[Inside]:
-    """The pixels of a patch by the seed that is nearest on a way inside the patch."""
+    """A patch divided among seeds by the shortest path inside it."""
     labels = np.zeros(patch.shape, np.uint8)
     for label, seed in enumerate(seeds, 1):
         labels[seed] = label
     square, cross = np.ones((3, 3), np.uint8), cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
     free, step = patch & (labels == 0), 0
     while free.any():
-        grown = cv2.dilate(labels, cross if step % 2 else square)  # in turns: about as far in every direction
+        grown = cv2.dilate(labels, cross if step % 2 else square)  # alternating, which approximates a disc
         reached = free & (grown > 0)
         if not reached.any():
             break

@@ -1,8 +1,8 @@
-"""A body's proportions, as they show in IUV alone.
+"""A body's proportions, measured in IUV alone.
 
-Lengths are distances between joints, which the whole surface around them tells (`mcld_anim.pose.body_fit`), and are
-seen foreshortened. Breadths are measured in the picture at a right angle to a segment, where nothing is foreshortened
-whichever way it points. A photo is one frame; of a clip all frames count.
+Lengths are distances between joints, which follow from the whole surface around them (`mcld_anim.pose.body_fit`); they
+are foreshortened. Widths are measured in the picture perpendicular to a segment, where there is no foreshortening. A
+photo is one frame; a clip is measured over all frames.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from mcld_anim.body.surface import SEGMENTS, rest_body
 from mcld_anim.core.arrays import Iuv
 from mcld_anim.pose.body_fit import BodyFit, SegmentMaps, fit_body
 
-SEGMENTS_LONG = {
+LENGTH_SEGMENTS = {
     "trunk": ("hips", "chest"),
     "head": ("head",),
     "leg": ("upper leg", "lower leg"),
     "arm": ("upper arm", "lower arm"),
 }
-"""What is measured in length. Knees and elbows bend, so thigh and shin are one; of arms the upper half is measured,
-because in pictures elbows are hardly ever straight."""
-SEGMENTS_BROAD = {
+"""Segments of each length. Thigh and shin are measured as one, since knees bend. Of the arm only the upper half is
+measured, because elbows are rarely straight in pictures."""
+WIDTH_SEGMENTS = {
     "hips": ("hips",),
     "chest": ("chest",),
     "head": ("head",),
@@ -33,53 +33,53 @@ SEGMENTS_BROAD = {
     "shin": ("lower leg",),
     "arm": ("upper arm", "lower arm"),
 }
-"""What is measured across. Hands and feet are not measured, they go with the whole body's height."""
+"""Segments of each measured width. Hands and feet are not measured; they scale with the body's height."""
 STANDING = ("trunk", "head", "leg")
-"""Lengths that make a person's height."""
+"""Lengths that add up to a person's height."""
 LONGER = 0.75
-"""Quantile of a clip's lengths that is taken: a length can look too short, but the very top is what perspective
-enlarges. On rendered dances this one agrees best with the dancer's photo, within 1 percent (arms 3)."""
+"""Quantile over a clip's frames that gives a length: short values are foreshortened, the longest are enlarged by
+perspective. On rendered dances this one agrees best with the dancer's photo, within 1 percent (arms 3)."""
 LEAST_SEEN = 0.2
-"""Of the pixels that a segment of the mean body has from the front: with fewer it is not measured."""
+"""Least visible pixels of a measured segment, as a fraction of those in a front view of the mean body."""
 LEAST_UPRIGHT = 0.75
-"""Cosine of the angle between a limb and the picture: limbs that point more at the camera are not measured."""
+"""Least cosine of the angle between a measured limb and the picture plane."""
 BORDER = 0.02
-"""Of the frame, kept free around a body that is made larger."""
+"""Margin kept free around a body that is enlarged, as a fraction of the frame's longer side."""
 
 Segments = Float[np.ndarray, " segments"]
 
 
 @dataclass(frozen=True)
 class Proportions:
-    """Pixels per metre of the mean body, by name; what was not seen is left out."""
+    """Pixels per metre of the mean body, by name; unseen ones are left out."""
 
-    lengths: dict[str, float]  # of `SEGMENTS_LONG`
-    breadths: dict[str, float]  # of `SEGMENTS_BROAD`
+    lengths: dict[str, float]  # of `LENGTH_SEGMENTS`
+    widths: dict[str, float]  # of `WIDTH_SEGMENTS`
 
     @property
     def unseen(self) -> tuple[str, ...]:
-        """What could not be measured, as people call it."""
-        long = [f"{name} length" for name in SEGMENTS_LONG if name not in self.lengths]
-        return (*long, *(f"{name} breadth" for name in SEGMENTS_BROAD if name not in self.breadths))
+        """Names of the missing lengths and widths, for messages."""
+        long = [f"{name} length" for name in LENGTH_SEGMENTS if name not in self.lengths]
+        return (*long, *(f"{name} width" for name in WIDTH_SEGMENTS if name not in self.widths))
 
 
 @dataclass(frozen=True)
 class DrivingBody:
-    """What the frames of a driving sequence say together."""
+    """The body in a driving sequence, measured over all frames."""
 
     proportions: Proportions
-    room: float  # how many times as large the person may become, standing on the same ground, with all frames inside
+    room: float  # largest factor by which the person can grow from the ground and still fit in all frames
 
 
 def measure_photo(iuv: Iuv) -> Proportions:
-    """The proportions of a person in one picture; empty where nobody is."""
+    """The proportions of the person in one picture; empty without a person."""
     return measure_clip([iuv]).proportions
 
 
 def measure_clip(frames: Iterable[Iuv]) -> DrivingBody:
-    """The proportions of the person of a sequence (IUV of one size), in one pass; ten numbers a frame are kept."""
-    lengths: dict[str, list[float]] = {name: [] for name in SEGMENTS_LONG}
-    breadths: dict[str, list[float]] = {name: [] for name in SEGMENTS_BROAD}
+    """The proportions of the person in a sequence (IUV of one size), in one pass that keeps ten numbers per frame."""
+    lengths: dict[str, list[float]] = {name: [] for name in LENGTH_SEGMENTS}
+    widths: dict[str, list[float]] = {name: [] for name in WIDTH_SEGMENTS}
     room = float("inf")
     for iuv in frames:
         fit = fit_body(iuv)
@@ -87,15 +87,15 @@ def measure_clip(frames: Iterable[Iuv]) -> DrivingBody:
             continue
         for name, value in _lengths(fit).items():
             lengths[name].append(value)
-        for name, value in _breadths(fit).items():
-            breadths[name].append(value)
+        for name, value in _widths(fit).items():
+            widths[name].append(value)
         room = min(room, _room(fit, (iuv.shape[0], iuv.shape[1])))
     known = {name: float(np.quantile(row, LONGER)) for name, row in lengths.items() if row}
-    return DrivingBody(Proportions(known, {name: float(np.median(row)) for name, row in breadths.items() if row}), room)
+    return DrivingBody(Proportions(known, {name: float(np.median(row)) for name, row in widths.items() if row}), room)
 
 
 def height_ratio(source: Proportions, driving: Proportions) -> float | None:
-    """Height of the source over that of the driving person, by the parts seen in both; None where there are none."""
+    """Height of the source over that of the driving person, from the parts visible in both; None if there are none."""
     both = [name for name in STANDING if name in source.lengths and name in driving.lengths]
     if not both:
         return None
@@ -106,20 +106,20 @@ def height_ratio(source: Proportions, driving: Proportions) -> float | None:
 
 
 def segment_sizes(maps: SegmentMaps) -> tuple[Segments, Segments, Segments]:
-    """Of each segment, in pixels per metre: length as seen, breadth at a right angle to it, depth seen along it."""
+    """Each segment in pixels per metre: foreshortened length, width perpendicular to it, depth visible along it."""
     axes, linear = rest_body().axes, maps[:, :, :3]
     seen = np.einsum("sij,sj->si", linear, axes)
     length = np.linalg.norm(seen, axis=1)
     along = seen / np.maximum(length, 1e-9)[:, None]
     aside = np.stack([-along[:, 1], along[:, 0]], 1)
     across = linear - seen[:, :, None] * axes[:, None, :]
-    breadth = np.linalg.norm(np.einsum("si,sij->sj", aside, across), axis=1)
+    width = np.linalg.norm(np.einsum("si,sij->sj", aside, across), axis=1)
     depth = np.linalg.norm(np.einsum("si,sij->sj", along, across), axis=1)
-    return length, breadth, depth
+    return length, width, depth
 
 
 def _lengths(fit: BodyFit) -> dict[str, float]:
-    """What of `SEGMENTS_LONG` one frame shows; of two sides the longer, which is less foreshortened."""
+    """The lengths visible in one frame; of two sides the longer, which is less foreshortened."""
     body, seen = rest_body(), _measurable(fit)
     joints = np.einsum("sij,sj->si", fit.maps, np.concatenate([body.joints, np.ones((len(SEGMENTS), 1))], 1))
     found = {}
@@ -135,30 +135,30 @@ def _lengths(fit: BodyFit) -> dict[str, float]:
     return found
 
 
-def _breadths(fit: BodyFit) -> dict[str, float]:
-    """What of `SEGMENTS_BROAD` one frame shows; of two sides the broader, which is less hidden."""
-    seen, (_, breadth, _) = _measurable(fit), segment_sizes(fit.maps)
+def _widths(fit: BodyFit) -> dict[str, float]:
+    """The widths visible in one frame; of two sides the wider, which is less occluded."""
+    seen, (_, width, _) = _measurable(fit), segment_sizes(fit.maps)
     found = {}
-    for name, segments in SEGMENTS_BROAD.items():
+    for name, segments in WIDTH_SEGMENTS.items():
         sides = [k for k, segment in enumerate(SEGMENTS) if segment.name == segments[0] and seen[k]]
         if sides:
-            found[name] = float(breadth[sides].max())
+            found[name] = float(width[sides].max())
     return found
 
 
 def _measurable(fit: BodyFit) -> np.ndarray:
-    """(S,) bool: enough of the segment is seen, and it does not point at the camera.
+    """(S,) bool: enough of the segment is visible, and it does not point at the camera.
 
-    Seen along its axis a segment shows its own depth: breadth times the sine of the angle between axis and picture.
+    A segment's depth is visible along its axis: width times the sine of the angle between axis and picture.
     """
-    _, breadth, depth = segment_sizes(fit.maps)
-    pixels = rest_body().areas * float(np.median(breadth)) ** 2
-    upright = depth <= breadth * np.sqrt(1 - LEAST_UPRIGHT**2)
+    _, width, depth = segment_sizes(fit.maps)
+    pixels = rest_body().areas * float(np.median(width)) ** 2
+    upright = depth <= width * np.sqrt(1 - LEAST_UPRIGHT**2)
     return (fit.seen >= LEAST_SEEN * pixels) & (upright | ~_IS_LIMB)
 
 
 def _rest_length(name: str) -> float:
-    """Metres of the mean body that a length of `SEGMENTS_LONG` is measured in."""
+    """One of the lengths on the mean body, in metres."""
     joints = rest_body().joints
     if name == "trunk":
         return float(np.linalg.norm(joints[_THIGHS].mean(0) - joints[_HEAD]))
@@ -167,9 +167,9 @@ def _rest_length(name: str) -> float:
 
 
 def _room(fit: BodyFit, size: tuple[int, int]) -> float:
-    """How many times as large this frame's person may become about the ground below its hips.
+    """The largest factor by which this frame's person can grow from the ground below the hips.
 
-    An edge that the person is cut off by sets no limit.
+    An edge of the frame that cuts the person off sets no limit.
     """
     width, border = size[1], BORDER * max(size)
     hips = float(fit.maps[_HIPS, 0] @ np.append(rest_body().joints[_HIPS], 1.0))

@@ -1,4 +1,4 @@
-"""The two torchvision operators that detection networks need, in plain torch, where torchvision is not usable."""
+"""The two torchvision operators of detection networks in plain torch, for machines without a usable torchvision."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 ROIS_AT_ONCE = 64
-"""Regions pooled together: 64 of 256 channels on 14 x 14 samples with four corners are 51 million numbers."""
+"""Regions per batch. With 256 channels and 14 x 14 bins of four samples with four corners, 51 million numbers."""
 
 _SCHEMAS = (
     "nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
     "roi_align(Tensor input, Tensor rois, float spatial_scale, SymInt pooled_height, SymInt pooled_width, "
     "int sampling_ratio, bool aligned) -> Tensor",
 )
-_registered: list[torch.library.Library] = []  # torch forgets operators whose library is no longer held
+_registered: list[torch.library.Library] = []  # keeps the operators alive: torch drops those of a deleted library
 
 
 def provide_operators() -> str:
-    """See to it that `torch.ops.torchvision` has both operators; returns whose they are.
+    """Provide both operators in `torch.ops.torchvision`; returns the package they come from.
 
-    torchvision's own are taken where it loads. A build of it that does not match torch's fails with an ImportError or
-    a RuntimeError of many kinds, and is as good as none.
+    torchvision's own operators are preferred. A build that does not match torch fails with an ImportError or one of
+    many RuntimeErrors, and counts as missing.
     """
     try:
         importlib.import_module("torchvision")
-    except Exception:  # whatever it is: torchvision is not usable
+    except Exception:  # any error means that torchvision is not usable
         pass
     else:
         return "torchvision"
@@ -43,9 +43,9 @@ def provide_operators() -> str:
 
 
 def nms(dets: Float[Tensor, "boxes 4"], scores: Float[Tensor, " boxes"], iou_threshold: float) -> Int[Tensor, " kept"]:
-    """Greedy non-maximum suppression: indices of boxes that overlap no better one by more than the threshold.
+    """Greedy non-maximum suppression: indices of boxes whose overlap with every better one is within the threshold.
 
-    dets: x0, y0, x1, y1. The indices come in the order of falling scores.
+    dets: x0, y0, x1, y1. The indices are ordered by falling score.
     """
     boxes = dets.float()
     areas = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
@@ -70,11 +70,11 @@ def roi_align(
     sampling_ratio: int,
     aligned: bool,
 ) -> Float[Tensor, "regions channels rows columns"]:
-    """Features of regions on a grid (He et al. 2017, Mask R-CNN, section 3): means of bilinear samples, unrounded.
+    """RoIAlign (He et al. 2017, Mask R-CNN, section 3): features of regions on a grid, as means of bilinear samples.
 
-    rois: index of the picture, x0, y0, x1, y1 in pixels, which `spatial_scale` takes to cells of `input`.
+    rois: index of the picture, x0, y0, x1, y1 in pixels, which `spatial_scale` converts to cells of `input`.
     sampling_ratio: samples per bin and direction; 0 or less: as many as the bin has cells.
-    aligned: whether a cell's value lies in its middle.
+    aligned: whether a cell's value lies at its centre.
     """
     pooled = input.new_zeros((len(rois), input.shape[1], pooled_height, pooled_width))
     step = ROIS_AT_ONCE if sampling_ratio > 0 else 1  # otherwise each region has its own number of samples
@@ -92,7 +92,7 @@ def roi_align(
 
 
 def _samples(start: Tensor, size: Tensor, bins: int, ratio: int) -> Float[Tensor, "regions samples"]:
-    """Where each region is sampled in one direction, bin after bin."""
+    """Sample positions of each region in one direction, bin after bin."""
     count = ratio if ratio > 0 else max(math.ceil(float(size[0]) / bins), 1)
     steps = (torch.arange(bins * count, device=size.device) + 0.5) / count
     return start[:, None] + steps * (size / bins)[:, None]
@@ -110,7 +110,7 @@ def _pool(features: Tensor, rows: Tensor, columns: Tensor, height: int, width: i
 
 
 def _neighbours(at: Tensor, length: int) -> list[tuple[Tensor, Tensor]]:
-    """The two cells around each place and their weights; places more than one cell outside weigh nothing."""
+    """The two cells around each position and their weights, 0 for positions more than one cell outside."""
     inside = (at >= -1) & (at <= length)
     at = at.clamp(0, length - 1)
     low = at.floor().long()

@@ -1,8 +1,8 @@
-"""A driving IUV made into that of another body: other lengths and breadths in the same pose, on the same ground.
+"""Retargeting a driving IUV to another body: other lengths and widths in the same pose, on the same ground.
 
-Every segment's map from the rest body to the picture (`mcld_anim.pose.body_fit`) gets the new proportions along and
-across the segment; joints carry the change down the chain; the surface that is seen moves by the skinning that the
-maps were found with, so that it stays in one piece at the joints. Each frame is changed by itself.
+Every segment's map from the rest body to the picture (`mcld_anim.pose.body_fit`) is scaled along and across the
+segment, and joints propagate the change down the chain. The visible surface moves by the same skinning that the maps
+were fitted with, so it stays connected at the joints. Frames are independent of each other.
 """
 
 from __future__ import annotations
@@ -15,56 +15,55 @@ from jaxtyping import Float
 from mcld_anim.body.surface import PARENTS, SEGMENTS, rest_body
 from mcld_anim.core.arrays import Iuv
 from mcld_anim.pose.body_fit import BodyFit, SegmentMaps, fit_body, posed
-from mcld_anim.pose.proportions import SEGMENTS_BROAD, SEGMENTS_LONG, Proportions, height_ratio
+from mcld_anim.pose.proportions import LENGTH_SEGMENTS, WIDTH_SEGMENTS, Proportions, height_ratio
 from mcld_anim.pose.surface_warp import Moved, draw_moved
 
 LENGTH_ERRORS = {"trunk": 0.01, "head": 0.02, "leg": 0.02, "arm": 0.05}
-BREADTH_ERRORS = {"hips": 0.01, "chest": 0.03, "head": 0.02, "thigh": 0.02, "shin": 0.02, "arm": 0.06}
-"""By which the same person's photo and dance may differ (relative): what was seen on rendered people, rounded up."""
+WIDTH_ERRORS = {"hips": 0.01, "chest": 0.03, "head": 0.02, "thigh": 0.02, "shin": 0.02, "arm": 0.06}
+"""Relative error of a measurement: the difference between photo and dance of rendered people, rounded up."""
 MOST_CHANGE = 1.6
-"""Largest ratio of two people's parts beyond that of their heights: more is a wrong measurement."""
+"""Largest ratio between two people's parts after division by that of their heights; more is a wrong measurement."""
 
 
 @dataclass(frozen=True, eq=False)
 class Change:
-    """How many times as long and as broad each segment shall be, and the scale of the body that is changed."""
+    """Scale factors of each segment, and the scale of the body that they apply to."""
 
     along: Float[np.ndarray, " segments"]
     across: Float[np.ndarray, " segments"]
-    scale: float  # pixels of a metre of the driving body
+    scale: float  # pixels per metre of the driving body
 
 
 def change_between(source: Proportions, driving: Proportions, height: float, limbs: bool) -> Change:
-    """What turns the driving body into the source's, `height` times as tall; without `limbs` nothing but its size.
+    """The change from the driving body to the source's, `height` times as tall; without `limbs` of its size alone.
 
-    Parts that one of the two does not show change as the height does. A difference counts as far as it stands out
-    from the error of its measurement.
+    Parts that either does not show change with the height. Differences are shrunk by the error of their measurement.
     """
     ratio = height_ratio(source, driving) or 1.0
     along, across = np.full(len(SEGMENTS), height), np.full(len(SEGMENTS), height)
     for target, parts, of_source, of_driving, errors in (
-        (along, SEGMENTS_LONG, source.lengths, driving.lengths, LENGTH_ERRORS),
-        (across, SEGMENTS_BROAD, source.breadths, driving.breadths, BREADTH_ERRORS),
+        (along, LENGTH_SEGMENTS, source.lengths, driving.lengths, LENGTH_ERRORS),
+        (across, WIDTH_SEGMENTS, source.widths, driving.widths, WIDTH_ERRORS),
     ):
         for name, segments in parts.items():
             if limbs and name in of_source and name in of_driving:
-                change = _certain(of_source[name] / of_driving[name] / ratio, errors[name])
+                change = _shrunk(of_source[name] / of_driving[name] / ratio, errors[name])
                 target[[segment.name in segments for segment in SEGMENTS]] *= change
     sizes = list(driving.lengths.values())
     return Change(along, across, float(np.median(sizes)) if sizes else 1.0)
 
 
-def _certain(ratio: float, error: float) -> float:
-    """A measured ratio drawn to 1 as far as it may be an error (Wiener's filter of its logarithm)."""
+def _shrunk(ratio: float, error: float) -> float:
+    """A measured ratio, shrunk towards 1 by a Wiener filter in log space."""
     difference = float(np.log(np.clip(ratio, 1 / MOST_CHANGE, MOST_CHANGE)))
     return float(np.exp(difference**3 / (difference**2 + error**2)))
 
 
 def retargeted(iuv: Iuv, change: Change) -> Iuv:
-    """The IUV of one frame with the changed body; of the same size, untouched where nobody is or nothing changes.
+    """The IUV of one frame with the changed body, at the same size; unchanged without a person or a change.
 
-    The lowest point of the person keeps its height in the frame, the hips their place across it: who stands goes on
-    standing, who jumps goes on jumping.
+    The person's lowest point keeps its height in the frame, and the hips their horizontal position, so standing people
+    keep standing and jumps stay jumps.
     """
     if np.all(change.along == 1) and np.all(change.across == 1):
         return iuv
@@ -84,7 +83,7 @@ def retargeted(iuv: Iuv, change: Change) -> Iuv:
 
 
 def changed_maps(maps: SegmentMaps, change: Change) -> SegmentMaps:
-    """The segments' maps with other proportions; the hips' joint stays, every joint holds as well as it did."""
+    """The segments' maps with the new proportions; the hips' joint stays, and joints stay as tight as they were."""
     body = rest_body()
     linear, shift = maps[:, :, :3], maps[:, :, 3]
     lengthened = np.einsum("sij,sj->si", linear, body.axes) * (change.along - change.across)[:, None]
@@ -103,10 +102,10 @@ def changed_maps(maps: SegmentMaps, change: Change) -> SegmentMaps:
 def _depths(
     fit: BodyFit, change: Change, shares: np.ndarray, places: np.ndarray
 ) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"]]:
-    """How far each pixel's surface is from the camera (pixels, from the hips), and how much it faces it, -1..1.
+    """Each pixel's depth (pixels away from the camera, relative to the hips) and how much it faces the camera, -1..1.
 
-    The two rows of a segment's map are the picture's axes as the segment sees them; the line of sight is at a right
-    angle to both.
+    The two rows of a segment's map are the picture's axes in the segment's coordinates; the line of sight is
+    perpendicular to both.
     """
     body, rows = rest_body(), fit.maps[:, :, :3]
     rows = rows / np.maximum(np.linalg.norm(rows, axis=2, keepdims=True), 1e-9)
@@ -114,7 +113,7 @@ def _depths(
     clear = np.linalg.norm(sight, axis=1, keepdims=True)
     away = np.zeros(len(PARENTS))  # of each joint
     for index, parent in enumerate(PARENTS):
-        # Where both rows point alike, pixels do not tell how the segment is turned: as its parent.
+        # If the rows are nearly parallel, the segment's rotation is undetermined: it takes its parent's.
         sight[index] = sight[index] / clear[index] if clear[index] > 0.3 or parent < 0 else sight[parent]
         if parent >= 0:
             away[index] = away[parent] + sight[parent] @ (body.joints[index] - body.joints[parent])

@@ -1,4 +1,4 @@
-"""The poses of one person in a driving video, one per frame, on disk: memory does not grow with the video."""
+"""The poses of one person in a driving video, one per frame, on disk, so memory does not grow with the video."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from mcld_anim.video.cuts import with_cuts
 from mcld_anim.video.read import VideoFrame
 
 PoseSequence = IuvSequence
-"""An IUV sequence in which frames without the person hold the last pose and are marked in `person_found`."""
+"""An IUV sequence in which frames without the person hold another frame's pose, marked in `person_found`."""
 
 FrameCallback = Callable[[int], None]
 Item = TypeVar("Item")
@@ -33,14 +33,14 @@ class FollowedFrame:
     """One frame and the followed person in it."""
 
     frame: VideoFrame
-    person: PoseEstimate | None  # None where the person is not to be seen
-    cut: bool  # another scene begins here
+    person: PoseEstimate | None  # None where the person is hidden
+    cut: bool  # a new scene begins here
 
 
 def follow_person(
     frames: Iterable[VideoFrame], backend: PoseBackend, tracker: PersonTracker, batch_size: int
 ) -> Iterator[FollowedFrame]:
-    """The person whom `tracker` follows, frame by frame; what comes out does not depend on the batch size."""
+    """The person followed by `tracker`, frame by frame, whatever the batch size."""
     for batch in _batches(with_cuts(frames), batch_size):
         found = backend.estimate([frame.picture for frame, _ in batch])
         for (frame, cut), people in zip(batch, found, strict=True):
@@ -61,8 +61,8 @@ def estimate_sequence(
 ) -> PoseSequence:
     """Estimate the pose of one person in every frame and write it to `path` (a `.zip` archive or a folder).
 
-    A frame without the person holds the pose before it; at the beginning, and after a cut, the first one that comes.
-    `on_frame` is told how many frames are done. If no frame shows a person nothing is written: PoseError.
+    A frame without the person holds the last pose, or the next one at the beginning of a scene. `on_frame` is called
+    with the number of frames done. Raises PoseError, and writes nothing, if no frame shows a person.
     """
     source = iter(frames)
     first = next(source, None)
@@ -77,12 +77,12 @@ def estimate_sequence(
     tracker = PersonTracker(person)
     with iuv_writer(path, fps, first.time, described, overwrite) as writer:
         held: Iuv | None = None
-        waiting: list[bool] = []  # whether a cut lies before each frame of this scene that came before its first person
+        waiting: list[bool] = []  # cut marks of the frames of this scene before its first person
         waits, done = True, 0
         for one in follow_person(_chain(first, source), backend, tracker, batch_size):
             if one.cut:
                 waits = True
-                if held is not None:  # nobody came in the scene that ends
+                if held is not None:  # the scene that ends showed nobody
                     waiting = _written(writer, held, waiting)
             if one.person is not None:
                 held, waits = one.person.iuv, False

@@ -1,8 +1,8 @@
-"""Drawing a surface that was seen in a picture and has moved: pixels become a mesh, the mesh an IUV again.
+"""Rendering an IUV after its surface moved: pixels become a mesh, which is rasterised to an IUV again.
 
-Neighbouring pixels of one surface stay joined, so that stretching leaves no gaps. Where one part stands before
-another, they come apart; behind the front one the rear surface goes on, as far as it faced the camera at the edge.
-Parts come from the nearest corner and U, V are mixed only inside one part.
+Neighbouring pixels of one surface stay connected, so stretching leaves no gaps. Where one part occludes another, the
+mesh is torn. The rear surface is continued behind the front one if it faced the camera at the edge. Parts come from
+the nearest corner; U and V are interpolated only within a part.
 """
 
 from __future__ import annotations
@@ -17,34 +17,34 @@ from mcld_anim.body.raster import rasterize
 from mcld_anim.core.arrays import Iuv
 
 TORN = 0.04
-"""Metres on the body that neighbouring pixels may lie apart, beside `TORN_PIXELS`: more are two surfaces."""
+"""Distance on the body, in metres, beyond which neighbouring pixels show two surfaces; `TORN_PIXELS` is added."""
 TORN_PIXELS = 5.0
-"""Pixels: towards its outline a surface turns away, and neighbouring pixels see places further apart."""
+"""The same in pixels: near its outline a surface turns away, and neighbouring pixels are further apart on the body."""
 FACING = 0.35
-"""Cosine of surface and line of sight from which a surface that ends at another goes on behind it."""
+"""Cosine between normal and line of sight from which a surface is continued behind the one that occludes it."""
 CLOSED = 2.2
-"""Pixels, times the growth: surfaces that lay side by side and are not further apart than this (a pixel's diagonal is
-1.4) leave no crack between them."""
+"""Largest gap that is closed between surfaces that were adjacent, in pixels times the growth; a pixel's diagonal is
+1.4."""
 MIXED = 24
-"""Levels of U, V that corners may differ by to be mixed: more is a seam of the chart."""
+"""Largest difference of U or V between corners that are interpolated, in levels; more is a seam of the chart."""
 
 
 @dataclass(frozen=True, eq=False)
 class Moved:
-    """The n person pixels of an IUV and where they go."""
+    """The n person pixels of an IUV and their new positions."""
 
     rows: Int[np.ndarray, " n"]  # of the pixels
     columns: Int[np.ndarray, " n"]
-    positions: Float[np.ndarray, "n 2"]  # x, y where their centres go, pixels
-    growth: Float[np.ndarray, " n"]  # how many times as large the surface becomes there
+    positions: Float[np.ndarray, "n 2"]  # new x, y of their centres, pixels
+    growth: Float[np.ndarray, " n"]  # local scale factor of the surface
     depth: Float[np.ndarray, " n"]  # away from the camera, pixels
-    facing: Float[np.ndarray, " n"]  # cosine of surface and line of sight
+    facing: Float[np.ndarray, " n"]  # cosine between normal and line of sight
     places: Float[np.ndarray, "n 3"]  # on the body, metres
-    scale: float  # pixels of a metre
+    scale: float  # pixels per metre
 
 
 def draw_moved(iuv: Iuv, moved: Moved) -> Iuv:
-    """The IUV (H, W, 3) after the move; what leaves the frame is cut off."""
+    """The IUV (H, W, 3) after the move, cut off at the frame."""
     height, width = iuv.shape[:2]
     owner, points = _vertices((height, width), moved)
     corners = _triangles(owner >= 0)
@@ -73,9 +73,9 @@ def draw_moved(iuv: Iuv, moved: Moved) -> Iuv:
 
 
 def _vertices(size: tuple[int, int], moved: Moved) -> tuple[Int[np.ndarray, "h w"], Float[np.ndarray, "hw 2"]]:
-    """The mesh's vertices on the pixel grid, padded by one: whose pixel each is (row of `moved`, -1), and its x, y.
+    """The mesh's vertices on the pixel grid, padded by one: each one's row of `moved` (-1 without one), and its x, y.
 
-    Around the person lies a ring of copies half a pixel further out: a pixel is more than its centre.
+    A ring of copies half a pixel further out surrounds the person, because a pixel extends beyond its centre.
     """
     person = np.zeros((size[0] + 2, size[1] + 2), np.uint8)
     person[moved.rows + 1, moved.columns + 1] = 1
@@ -93,7 +93,7 @@ def _vertices(size: tuple[int, int], moved: Moved) -> tuple[Int[np.ndarray, "h w
 
 
 def _triangles(known: np.ndarray) -> Int[np.ndarray, "t 3"]:
-    """Two triangles in each square of four known vertices, one in each of three, turning as `rasterize` wants."""
+    """Two triangles per square of four known vertices, one per square of three, with the winding of `rasterize`."""
     number = np.arange(known.size).reshape(known.shape)
     square = np.stack([number[:-1, :-1], number[:-1, 1:], number[1:, 1:], number[1:, :-1]], -1).reshape(-1, 4)
     inside = known.ravel()[square]
@@ -106,7 +106,7 @@ def _triangles(known: np.ndarray) -> Int[np.ndarray, "t 3"]:
 
 
 def _before_or_behind(points: np.ndarray, weight: np.ndarray, rear: np.ndarray) -> Int[np.ndarray, " n"]:
-    """Which corner (n,) is shown in torn triangles: half a pixel belongs to the front part, the rest to the rear."""
+    """Which corner (n,) a torn triangle shows: the front part within half a pixel of its corner, else the rear."""
     each = np.arange(len(rear))
     place = np.einsum("nk,nkc->nc", weight, points)
     distance = np.linalg.norm(points - place[:, None], axis=2)
@@ -116,7 +116,7 @@ def _before_or_behind(points: np.ndarray, weight: np.ndarray, rear: np.ndarray) 
 
 
 def _mixed(values: np.ndarray, weight: np.ndarray, corner: np.ndarray, may_mix: np.ndarray) -> Iuv:
-    """I, U, V (n, 3) from those of three corners (n, 3, 3): the part of `corner`, U and V mixed where all agree."""
+    """I, U, V (n, 3) from three corners (n, 3, 3): the part of `corner`, with U and V interpolated where all agree."""
     chosen = np.take_along_axis(values, corner[:, None, None], 1)[:, 0]
     spread = np.ptp(values[..., 1:].astype(np.int64), axis=1).max(1)
     alike = may_mix & (values[..., 0] == chosen[:, None, 0]).all(1) & (spread <= MIXED)

@@ -1,4 +1,4 @@
-"""The embedded DensePose estimator: find people in the whole picture, then look again at each at close range."""
+"""The embedded DensePose estimator: it finds people in the whole picture, then looks at each one close up."""
 
 from __future__ import annotations
 
@@ -29,67 +29,67 @@ from mcld_anim.weights.strict import assign_strictly
 from mcld_anim.weights.table import EMBEDDED_FOLDER
 from mcld_anim.weights.trained import read_weights
 
-BATCH = 8
-MARGIN = 1.2
-"""Side of the close-up, in sides of the square around the person found."""
+SQUARES_PER_BATCH = 8
+CLOSE_UP_SIDE = 1.2
+"""Side of the close-up, in longer sides of the person's box."""
 CLOSE_ENOUGH = 0.8
-"""Of the whole picture's side: a close-up at least as large would show nothing new."""
+"""Side of a close-up, as a fraction of the square before, from which it would show nothing new."""
 LEAST_AREA = 0.003
-"""Of what the network sees: a smaller patch is no person; standing, a fifth of its height covers 0.6 %."""
+"""Least area of a person, as a fraction of the network's input. A standing person a fifth as high covers 0.6 %."""
 SUSPICION = 0.3
-"""Probability of "person" above which a place is worth a closer look: one far away is seen dimly."""
+"""Probability of "person" above which a place gets a closer look; distant people have low probabilities."""
 SUSPECT_MARGIN = 3.0
-"""As `MARGIN`, around a place where a person is only suspected: more of it than was seen may be there."""
+"""Side of the close-up of a suspected person, in longer sides of the box; more of them may be there than was seen."""
 SUSPECT_SHARE = 0.7
-"""Of the square seen: a suspicion is not looked at in a larger close-up unless it is larger itself."""
+"""Limit of `SUSPECT_MARGIN`, as a fraction of the square before."""
 LOOKS = 4
-"""At most: the whole picture, twice around a suspicion, around the person."""
+"""Most looks in a row: the whole picture, twice around a suspicion, around the person."""
 LEAST_CERTAINTY = 0.78
-"""Mean probability of "person" over the patch that is required. Rendered people have 0.92 and more in 99 of 100 views;
-in 4 % of scenes without anybody, generated and photographed, somebody is seen (`mcld-anim synth densepose`)."""
+"""Least mean probability of "person" over the patch. Rendered people have 0.92 or more in 99 of 100 views; false
+detections occur in 4 % of empty scenes, generated and photographed (`mcld-anim synth densepose`)."""
 SEARCH_CERTAINTY = 0.82
-"""The same when the picture is searched tile by tile, which gives chance a dozen tries. Real people seen small have
-often no more than 0.85."""
+"""Least certainty in the search by tiles, whose dozen looks allow more false detections. Small real people often have
+no more than 0.85."""
 SAME = 0.5
-"""Of the smaller one's pixels, shared with another: two looks saw one person."""
+"""Shared pixels, as a fraction of the smaller person, above which two detections show one person."""
 SEARCH_SHARE = 0.5
-"""Of the best find of a search (its certainty times its parts): less is not followed up beside it."""
+"""Least rank of a person found by the search, as a fraction of the best rank."""
 
 
 @dataclass(frozen=True, eq=False)
 class _Seen:
-    """One person as a look shows them, on its grid of 256x256."""
+    """One person found in a look, on its grid of 256x256."""
 
     iuv: Iuv
     certainty: float
 
     @property
     def rank(self) -> float:
-        """By which finds of a search are compared."""
+        """Certainty times visible parts, by which a search compares people."""
         return self.certainty * parts_seen(self.iuv[..., 0])
 
 
 @dataclass(frozen=True, eq=False)
 class _Look:
-    """What one square shows, on a grid of 256x256."""
+    """The result for one square, on a grid of 256x256."""
 
     square: Square
     people: list[_Seen]
-    """Those who are certain enough, the largest first."""
+    """The people who are certain enough, the largest first."""
     suspect: Box | None
-    """Around the place that most looks like a person, certain or not."""
+    """Box around the largest place that may show a person, certain or not."""
 
 
 @dataclass(frozen=True, eq=False)
 class _Territory:
-    """Whose a place is, by the look in which several people were seen: the nearest one's."""
+    """The places nearest to one of several people in a look."""
 
     square: Square
-    owner: np.ndarray  # (256, 256), the number of the person
-    number: int  # of the one who is looked at
+    owner: np.ndarray  # (256, 256), index of the nearest person
+    number: int  # index of this territory's person
 
     def inside(self, square: Square) -> Inside:
-        """On the grid of another square: the places that do not belong to somebody else."""
+        """The mask of this territory on the grid of another square; places outside the look count as inside."""
         owner = place((self.owner == self.number).astype(np.uint8)[..., None], self.square, *grid(square))
         known = place(np.ones((INPUT_SIZE, INPUT_SIZE, 1), np.uint8), self.square, *grid(square))
         return np.asarray((owner > 0) | (known == 0))[..., 0]
@@ -102,11 +102,11 @@ class _Task:
     picture: int
     square: Square
     territories: tuple[_Territory, ...] = ()
-    """In all of which somebody must be to count."""
+    """Territories that people must all lie in to count."""
 
 
 class TinyDensePoseBackend:
-    """IUV of everybody in a picture by the embedded network."""
+    """IUV of all people in a picture, by the embedded network."""
 
     name = "tiny"
 
@@ -115,14 +115,14 @@ class TinyDensePoseBackend:
         self.device = torch.device(device)
 
     def estimate(self, pictures: Sequence[Picture]) -> list[list[PoseEstimate]]:
-        """Everybody in each picture (H, W, 3) uint8 RGB, the largest first."""
+        """All people in each picture (H, W, 3) uint8 RGB, the largest first."""
         found = self._approach(pictures, [_Task(index, whole(picture)) for index, picture in enumerate(pictures)])
         for index, picture in enumerate(pictures):
             found[index] = found[index] or self._search(picture)
         return [_distinct(people) for people in found]
 
     def _approach(self, pictures: Sequence[Picture], tasks: list[_Task]) -> list[list[PoseEstimate]]:
-        """Look at squares and, where somebody may be there, closer and closer; everybody found, by picture."""
+        """Look at squares, then closer and closer where somebody may be; returns all people by picture."""
         found: list[list[PoseEstimate]] = [[] for _ in pictures]
         for looks_left in reversed(range(LOOKS)):
             closer: list[_Task] = []
@@ -139,7 +139,7 @@ class TinyDensePoseBackend:
         return found
 
     def _search(self, picture: Picture) -> list[PoseEstimate]:
-        """Look for people who are too small in the whole picture: at each of its tiles."""
+        """Look at every tile of a picture, for people who are too small in the whole picture."""
         looks = list(self._look([picture], [_Task(0, tile) for tile in tiles(picture)], both_ways=False))
         finds = sorted(((seen, look) for look in looks for seen in look.people), key=lambda find: -find[0].rank)
         if not finds or finds[0][0].certainty < SEARCH_CERTAINTY:
@@ -157,9 +157,9 @@ class TinyDensePoseBackend:
         return people
 
     def _look(self, pictures: Sequence[Picture], tasks: Sequence[_Task], both_ways: bool = True) -> Iterator[_Look]:
-        """What the network sees in the square of each task, and in its mirror image unless haste is wanted."""
-        for start in range(0, len(tasks), BATCH):
-            batch = tasks[start : start + BATCH]
+        """The network's results for the square of each task; with `both_ways` averaged with its mirror image."""
+        for start in range(0, len(tasks), SQUARES_PER_BATCH):
+            batch = tasks[start : start + SQUARES_PER_BATCH]
             seen = np.stack([cut(pictures[task.picture], task.square) for task in batch])
             tensor = to_signed(torch.from_numpy(seen).to(self.device).permute(0, 3, 1, 2).float())
             with torch.inference_mode():
@@ -181,13 +181,13 @@ def load_tiny_pose_backend(device: torch.device | str = "cpu", weights: Path | N
 
 
 def _close_up(look: _Look, person: Box | None) -> Square | None:
-    """The square to look at next after a person, or nobody certain (None), was seen; None where it is no use."""
+    """The next square around a person, or around a suspicion (None); None if it would not be closer."""
     square, box = look.square, person or look.suspect
     if box is None:
         return None
     scale = square[2] / INPUT_SIZE
     x0, y0, x1, y1 = (edge * scale for edge in box)
-    side = MARGIN * max(x1 - x0, y1 - y0)
+    side = CLOSE_UP_SIDE * max(x1 - x0, y1 - y0)
     if not person:
         side = max(side, min(SUSPECT_MARGIN * max(x1 - x0, y1 - y0), SUSPECT_SHARE * square[2]))
     if side >= CLOSE_ENOUGH * square[2]:
@@ -196,7 +196,7 @@ def _close_up(look: _Look, person: Box | None) -> Square | None:
 
 
 def _territory(look: _Look, number: int) -> list[_Territory]:
-    """Where a person of a look is nearer than the others; none for one who is alone."""
+    """The territory of a person in a look; none for a person who is alone."""
     if len(look.people) < 2:
         return []
     away = [cv2.distanceTransform((seen.iuv[..., 0] == 0).astype(np.uint8), cv2.DIST_L2, 3) for seen in look.people]
@@ -204,7 +204,7 @@ def _territory(look: _Look, number: int) -> list[_Territory]:
 
 
 def _read(maps: DensePoseMaps, tasks: Sequence[_Task]) -> Iterator[_Look]:
-    """What the network's maps say of each square; U and V are worked out where somebody is seen only."""
+    """The looks that the network's maps show; U and V are computed only where there are people."""
     logits = maps.parts.float()
     person = 1 - logits.softmax(1)[:, 0]
     parts = (logits[:, 1:].argmax(1) + 1) * (person > 0.5)
@@ -225,7 +225,7 @@ def _read(maps: DensePoseMaps, tasks: Sequence[_Task]) -> Iterator[_Look]:
 
 
 def _iuv(maps: DensePoseMaps, index: int, parts: torch.Tensor) -> Iuv:
-    """The IUV of one of the pictures, whose pixels' `parts` (256, 256) are known."""
+    """The IUV of one of the pictures, given its `parts` (256, 256)."""
     size = (INPUT_SIZE, INPUT_SIZE)
     u_maps, v_maps = (
         functional.interpolate(m[index : index + 1].float(), size, mode="bilinear", align_corners=False)
@@ -236,14 +236,14 @@ def _iuv(maps: DensePoseMaps, index: int, parts: torch.Tensor) -> Iuv:
 
 
 def _placed(seen: _Seen, square: Square, picture: Picture) -> list[PoseEstimate]:
-    """A person of a look as an estimate as large as the picture; none where all of the person is beside it."""
+    """A person of a look as an estimate at picture size; none if the person lies outside the picture."""
     height, width = picture.shape[:2]
     estimate = estimate_of(place(seen.iuv, square, np.arange(height) + 0.5, np.arange(width) + 0.5), seen.certainty)
     return [] if estimate is None else [estimate]
 
 
 def _distinct(people: list[PoseEstimate]) -> list[PoseEstimate]:
-    """The people found in one picture, the largest first, each once however many looks saw them."""
+    """The people found in one picture, the largest first, without duplicates."""
     kept: list[PoseEstimate] = []
     for one in largest_first(people):
         if all(_shared(one, other) <= SAME for other in kept):
@@ -252,6 +252,6 @@ def _distinct(people: list[PoseEstimate]) -> list[PoseEstimate]:
 
 
 def _shared(one: PoseEstimate, other: PoseEstimate) -> float:
-    """Pixels that two estimates both claim, as a share of the smaller one."""
+    """Shared pixels of two estimates, as a fraction of the smaller one."""
     both = (one.iuv[..., 0] > 0) & (other.iuv[..., 0] > 0)
     return float(both.sum() / max(1, min(one.area, other.area)))

@@ -1,8 +1,8 @@
 """The small DensePose network: a U-Net at a quarter of the picture's resolution that predicts part, U and V.
 
-As in DensePose (Güler et al. 2018) a pixel is classified into background or one of 24 parts, and U and V are
-regressed for every part; the predicted part says which regression counts. A quarter of the pixels of a person lie
-within a pixel and a half of a part's border, so a few convolutions at half resolution sharpen the classes at the end.
+As in DensePose (Güler et al. 2018) a pixel is classified as background or one of 24 parts, and U and V are regressed
+for every part; the predicted part selects the regression. A quarter of a person's pixels lie within a pixel and a half
+of a part's border, so a few convolutions at half resolution sharpen the classes at the end.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from torch.nn import functional
 from mcld_anim.core.arrays import MIRROR_PART, MIRRORED_U, MIRRORED_V, PART_COUNT
 
 INPUT_SIZE = 256
-"""Side of the square picture the network sees."""
+"""Side of the network's square input, in pixels."""
 CELLS = 128
-"""Side of the U and V maps; cell (i, j) lies in the middle of input pixels 2i, 2i+1 and 2j, 2j+1."""
+"""Side of the U and V maps; cell (i, j) covers input pixels 2i, 2i+1 and 2j, 2j+1."""
 CELL_CHANNELS = 1 + 3 * PART_COUNT
 
 Window = tuple[slice, slice]
@@ -34,17 +34,17 @@ class TinyDensePoseOptions:
     widths: tuple[int, ...] = (48, 80, 112, 128)
     blocks: tuple[int, ...] = (2, 3, 3, 2)
     heads: int = 4
-    """Of the attention at the lowest resolution, which tells left from right across the whole body."""
+    """Heads of the attention at the lowest resolution, which tells left from right across the whole body."""
     sharp_width: int = 32
-    """Of the convolutions at half the picture's resolution that sharpen the classes."""
+    """Width of the convolutions at half resolution that sharpen the classes."""
 
 
 @dataclass(frozen=True)
 class DensePoseMaps:
-    """What the network says about B pictures."""
+    """The network's output for B pictures."""
 
     parts: Float[Tensor, "batch 25 256 256"]
-    """Logits per pixel; 0 = background. Where a window was asked for, of its pixels only."""
+    """Logits per pixel; 0 = background. With a window, of its pixels only."""
     u: Float[Tensor, "batch 24 128 128"]
     """U per part and cell, in 0..1 up to the network's error."""
     v: Float[Tensor, "batch 24 128 128"]
@@ -74,7 +74,7 @@ class TinyDensePose(nn.Module):
         self.sharpen = _Sharpen(widths[0], options.sharp_width)
 
     def forward(self, pictures: Float[Tensor, "batch 3 256 256"], window: Window | None = None) -> DensePoseMaps:
-        """All maps; with a `window`, as in training, the classes of its pixels alone."""
+        """All maps; with a `window`, as in training, pixel classes inside it only."""
         features = self.down[0](self.enter(pictures))
         passed = [features]
         for shrink, blocks in zip(self.shrink, list(self.down)[1:], strict=True):
@@ -91,7 +91,7 @@ class TinyDensePose(nn.Module):
 
 
 class _Sharpen(nn.Module):
-    """Logits per cell -> logits per pixel; each pixel begins with its cell's."""
+    """Logits per cell -> logits per pixel, as a correction to those of the pixel's cell."""
 
     def __init__(self, features: int, width: int) -> None:
         super().__init__()
@@ -151,15 +151,15 @@ class _Attention(nn.Module):
 def chosen_uv(
     u: Float[Tensor, "batch 24 height width"], v: Float[Tensor, "batch 24 height width"], parts: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """U and V (B, h, w) of the given part (B, h, w) int64 in 0..24 everywhere; meaningless where 0."""
+    """U and V (B, h, w) of the given part (B, h, w) int64 in 0..24; meaningless where it is 0."""
     index = (parts - 1).clamp(min=0)[:, None]
     return u.gather(1, index)[:, 0], v.gather(1, index)[:, 0]
 
 
 def seen_both_ways(network: nn.Module, pictures: Float[Tensor, "batch 3 256 256"]) -> DensePoseMaps:
-    """What `network` says of pictures and of their mirror images, on average: right more often, at twice the cost.
+    """The network's output averaged over pictures and their mirror images: more accurate, at twice the cost.
 
-    Classes are averaged as logits, which are log probabilities but for a constant.
+    Classes are averaged as logits, which are log probabilities up to a constant.
     """
     seen: DensePoseMaps = network(pictures)
     other = turned_back(network(pictures.flip(-1)))
@@ -168,7 +168,7 @@ def seen_both_ways(network: nn.Module, pictures: Float[Tensor, "batch 3 256 256"
 
 
 def turned_back(maps: DensePoseMaps) -> DensePoseMaps:
-    """The maps of the pictures whose mirror images gave `maps`: left is right, and some charts are turned over."""
+    """The maps of mirrored pictures, mirrored back: left and right parts are swapped, and some charts are flipped."""
     classes, partner = [0, *MIRROR_PART], [part - 1 for part in MIRROR_PART]
     u, v = (plane.flip(-1)[:, partner] for plane in (maps.u, maps.v))
     for plane, turned in ((u, MIRRORED_U), (v, MIRRORED_V)):

@@ -1,4 +1,4 @@
-"""DensePose by a TorchScript export of detectron2's networks: neither detectron2 nor torchvision is needed."""
+"""DensePose by a TorchScript export of detectron2's networks, without detectron2 and torchvision."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from mcld_anim.pose.region_operators import provide_operators
 from mcld_anim.weights.store import first_pulled, model_folder
 
 CERTAINTY = 1.0
-"""The module gives no scores; it leaves out whom it was exported to leave out."""
+"""Score of every detection, as the module returns none; its threshold was fixed at export."""
 OUTPUTS = 5
-"""boxes (N, 4), coarse (N, 2, 112, 112), fine, u and v (N, 25, 112, 112)."""
+"""Number of outputs: boxes (N, 4), coarse (N, 2, 112, 112), fine, u and v (N, 25, 112, 112)."""
 
 _PULL = "run `mcld-anim models pull densepose-torchscript-r101`"
 
 
 class TorchScriptBackend:
-    """Everybody whom the module finds in a picture."""
+    """IUV of all people in a picture, by the exported module."""
 
     name = "torchscript"
 
@@ -34,7 +34,7 @@ class TorchScriptBackend:
 
     @torch.no_grad()
     def estimate(self, pictures: Sequence[Picture]) -> list[list[PoseEstimate]]:
-        """Everybody in each picture (H, W, 3) uint8 RGB; the module takes one at a time."""
+        """All people in each picture (H, W, 3) uint8 RGB; the module takes one picture at a time."""
         return [self._estimate(picture) for picture in pictures]
 
     def _estimate(self, picture: Picture) -> list[PoseEstimate]:
@@ -42,7 +42,7 @@ class TorchScriptBackend:
         image = torch.from_numpy(np.ascontiguousarray(ordered.transpose(2, 0, 1))).to(self._device)
         found = self._module(image)
         if not isinstance(found, (tuple, list)) or len(found) != OUTPUTS:
-            raise WeightsError(f"the TorchScript module does not give boxes and four maps: {_PULL}")
+            raise WeightsError(f"the TorchScript module does not return boxes and four maps: {_PULL}")
         boxes, *maps = found
         coarse, fine, u, v = maps
         scores = [CERTAINTY] * len(boxes)
@@ -50,11 +50,11 @@ class TorchScriptBackend:
 
 
 def load_torchscript_backend(weights: Path | None = None, device: torch.device | str = "cpu") -> TorchScriptBackend:
-    """The pulled module, or the one in a given file, in float32 (exports are in half precision)."""
+    """The pulled module, or one from a given file, in float32 (exports are in half precision)."""
     model = first_pulled("torchscript")
     if weights is None:
         if model is None:
-            raise WeightsError(f"there is no TorchScript DensePose here: {_PULL}")
+            raise WeightsError(f"no TorchScript DensePose is installed: {_PULL}")
         weights = model_folder(model.name) / f"{model.files[0].part}.torchscript"
     path = weights.expanduser()
     if not path.is_file():

@@ -1,16 +1,17 @@
-"""Which person of each frame is the one that is followed: by place and by look, through crossings and over cuts.
+"""Tracking of the followed person by place and appearance, through crossings and over cuts.
 
-Everybody in the picture has a track: where they were last, how fast they move, and what they look like (`likeness`). In
-each frame the people found are dealt out to the tracks so that the sum of the scores is largest (Hungarian method):
+Every person has a track: last box, speed and appearance (`PersonAppearance`). In each frame the people found are
+assigned to the tracks so that the sum of the scores is largest (Hungarian method):
 
-    score = IoU(box expected, box found) * FADE ^ frames missing + LOOKS * (1 - unlikeness / OTHER)
+    score = IoU(expected box, box) * MISSING_DECAY ^ frames missing
+            + APPEARANCE_WEIGHT * (1 - appearance distance / DIFFERENT_PERSON)
 
-A pair may only meet if the look is the same, or if it is not another's and the place fits a moment later.
-So whoever stands before the followed person is known as somebody else; while the followed person is hidden the track
-waits, and looks for the look, not for the nearest box. At a cut places are forgotten and looks stay: the person
-followed first is looked for, then the last one, and if neither is there the largest person is followed.
+A detection joins a track if its appearance matches, or if it is ambiguous and its box overlaps the prediction.
+So a person in front of the followed one has a track of their own. While the followed person is hidden, the track waits
+for a matching appearance and does not take the nearest box. A cut resets boxes and keeps appearances: the person
+followed first is preferred, then the last one, then the largest.
 
-Frames come one by one and memory does not grow with them; nothing depends on batches.
+Frames come one by one; memory does not grow with them, and nothing depends on batches.
 """
 
 from __future__ import annotations
@@ -25,60 +26,63 @@ from mcld_anim.core.arrays import Box, Picture
 from mcld_anim.core.events import Event
 from mcld_anim.options.person import LARGEST, PersonChoice
 from mcld_anim.pose.backends import PoseEstimate
-from mcld_anim.pose.likeness import Likeness, likeness, unlikeness
+from mcld_anim.pose.person_appearance import PersonAppearance, appearance_distance, person_appearance
 from mcld_anim.pose.select import described, from_left, selected
 from mcld_anim.video.framing import overlap
 
-SAME = 24.0
-"""Levels of unlikeness. Of six rendered people in four turning poses, by true IUV and by the embedded estimator alike,
-two looks of one person were 8 to 23 apart, looks of two people 26 to 81."""
-OTHER = 32.0
-"""From here on two looks are two people's; a tenth of two people's were less apart."""
-LOOKS = 1.5
-"""Weight of the look beside the place."""
-FADE = 0.7
-"""Per frame: how much less a place is worth when nobody was seen there."""
-PLACE = 0.3
-"""Intersection over union of boxes that says "the same place"."""
-RATE = 0.06
-"""Of a new look that the known one takes over per frame: it follows the light, not a frame's errors."""
+SAME_APPEARANCE = 24.0
+"""Appearance distance, in levels, up to which two appearances match. For six rendered people in four turning poses, by
+true IUV and by the embedded estimator alike, it was 8 to 23 within a person and 26 to 81 between people."""
+DIFFERENT_PERSON = 32.0
+"""Appearance distance, in levels, above which two people differ; a tenth of the pairs of people were below it."""
+APPEARANCE_WEIGHT = 1.5
+"""Weight of the appearance in the score; that of the box is 1."""
+MISSING_DECAY = 0.7
+"""Factor on the box overlap for every frame in which the person was missing."""
+SAME_BOX_OVERLAP = 0.3
+"""Intersection over union of two boxes from which they count as the same place."""
+APPEARANCE_RATE = 0.06
+"""Share of a new appearance that the track takes over per frame: enough for changing light, too little for errors of
+one frame."""
 SPEED_RATE = 0.5
+"""Share of a new speed that the track takes over per frame."""
 MOST_TRACKS = 8
 """People who are remembered; those not seen for longest are forgotten."""
 PROBATION = 3
-"""Frames for which a place is good, and for which somebody who may be the lost person is watched."""
+"""Frames for which an expected box is valid, and for which somebody who may be the lost person is watched."""
 PATIENCE = 25
-"""Frames after which whoever came in since may take a lost person's place; about a second."""
-NEVER = -1e6  # score of a pair that must not meet
-SHOWN = 8  # ranges of frames in one event
+"""Frames without the followed person after which a newcomer may replace them; about a second."""
+FORBIDDEN = -1e6  # score of a pair that must not be assigned
+SHOWN_RANGES = 8  # ranges of frames in one event
 
 
 @dataclass(frozen=True, eq=False)
 class _Track:
-    """What is known of one person."""
+    """One person: appearance, last box and speed."""
 
-    look: Likeness
-    box: Box | None  # where they were last seen in this scene
-    speed: np.ndarray  # (2,) pixels per frame of the box's middle
-    born: int  # frame
-    seen: int  # frame of the last sight
+    appearance: PersonAppearance
+    box: Box | None  # last one in this scene
+    speed: np.ndarray  # (2,) of the box's centre, in pixels per frame
+    born: int  # first frame
+    seen: int  # last frame with this person
 
     def expected(self, index: int) -> Box | None:
-        """The box in frame `index` if the person goes on as before; what is long ago is not carried on for ever."""
+        """The box expected in frame `index`, at constant speed for at most `PROBATION` frames."""
         if self.box is None:
             return None
         across, down = self.speed * min(index - self.seen, PROBATION)
         return self.box[0] + across, self.box[1] + down, self.box[2] + across, self.box[3] + down
 
-    def moved(self, index: int, one: PoseEstimate, look: Likeness) -> _Track:
-        """The track with one more sight."""
+    def updated(self, index: int, one: PoseEstimate, appearance: PersonAppearance) -> _Track:
+        """The track after one more detection."""
         speed = self.speed
         if self.box is not None:
-            step = (_middle(one.box) - _middle(self.box)) / (index - self.seen)
+            step = (_centre(one.box) - _centre(self.box)) / (index - self.seen)
             speed = speed + SPEED_RATE * (step - speed)
-        apart = unlikeness(self.look, look)
-        known = self.look.updated(look, RATE) if apart is None or apart <= SAME else self.look
-        return replace(self, look=known, box=one.box, speed=speed, seen=index)
+        distance = appearance_distance(self.appearance, appearance)
+        matches = distance is None or distance <= SAME_APPEARANCE
+        known = self.appearance.updated(appearance, APPEARANCE_RATE) if matches else self.appearance
+        return replace(self, appearance=known, box=one.box, speed=speed, seen=index)
 
 
 class PersonTracker:
@@ -87,87 +91,90 @@ class PersonTracker:
     def __init__(self, choice: PersonChoice = LARGEST) -> None:
         self._choice = choice
         self._tracks: dict[int, _Track] = {}
-        self._wanted = self._followed = -1  # the track chosen first, and the one followed now
-        self._searching = True  # nobody was chosen yet in this scene
-        self._made = 0
-        self._several: str | None = None
-        self._waited: list[tuple[int, int]] = []
+        self._wanted = self._followed = -1  # keys of the track chosen first, and of the one followed now
+        self._searching = True  # nobody is chosen yet in this scene
+        self._next_key = 0
+        self._several: str | None = None  # message about the choice in the first frame with people
+        self._hidden: list[tuple[int, int]] = []  # first and last frames in which only others are seen
         self._replaced: list[tuple[int, int]] = []
 
     def follow(
         self, index: int, picture: Picture, people: Sequence[PoseEstimate], cut: bool = False
     ) -> PoseEstimate | None:
-        """The followed person among `people` (the largest first) of frame `index`; None where they are not to be seen.
+        """The followed person among `people` (the largest first) of frame `index`; None where they are hidden.
 
-        `cut`: another scene begins with this frame. PoseError where the first people seen do not fit the choice.
+        `cut`: a new scene begins with this frame. Raises PoseError if nobody among the first people fits the choice.
         """
         if cut:
             self._tracks = {k: replace(one, box=None, speed=np.zeros(2)) for k, one in self._tracks.items()}
             self._searching = True
-        looks = [likeness(picture, one.iuv) for one in people]
-        dealt = self._deal(index, people, looks)
+        appearances = [person_appearance(picture, one.iuv) for one in people]
+        assigned = self._assign(index, people, appearances)
         if self._searching and people:
-            self._choose(index, people, dealt)
-        elif self._followed not in dealt and people:
-            self._take_over(index, dealt)
-        place = dealt.get(self._followed)
+            self._choose(index, people, assigned)
+        elif self._followed not in assigned and people:
+            self._take_over(index, assigned)
+        place = assigned.get(self._followed)
         self._forget()
         if place is None and people:
-            waited = self._waited.pop() if self._waited and self._waited[-1][1] == index - 1 else (index, index)
-            self._waited.append((waited[0], index))
+            hidden = self._hidden.pop() if self._hidden and self._hidden[-1][1] == index - 1 else (index, index)
+            self._hidden.append((hidden[0], index))
         return None if place is None else people[place]
 
     def events(self) -> list[Event]:
-        """What there is to tell after the last frame."""
-        told = []
+        """The events of the whole clip, after its last frame."""
+        events = []
         if self._several is not None:
-            told.append(Event("several_people", self._several))
-        if self._waited:
+            events.append(Event("several_people", self._several))
+        if self._hidden:
             message = (
-                f"others were seen, but not the followed person, in {named_ranges(self._waited)}: poses are held there"
+                f"only others were found in {named_ranges(self._hidden)}: the followed person's pose is held there"
             )
-            told.append(Event("person_hidden", message))
+            events.append(Event("person_hidden", message))
         if self._replaced:
-            message = (
-                f"somebody else is followed from {named_ranges(self._replaced)} on: the person was not there any more"
-            )
-            told.append(Event("person_replaced", message))
-        return told
+            message = f"another person is followed from {named_ranges(self._replaced)} on: the followed person was gone"
+            events.append(Event("person_replaced", message))
+        return events
 
-    def _deal(self, index: int, people: Sequence[PoseEstimate], looks: Sequence[Likeness]) -> dict[int, int]:
-        """Each track that is seen, and the place of its person among `people`; newcomers get tracks of their own."""
+    def _assign(
+        self, index: int, people: Sequence[PoseEstimate], appearances: Sequence[PersonAppearance]
+    ) -> dict[int, int]:
+        """The index in `people` of every track that is seen, by key; newcomers get new tracks."""
         keys = list(self._tracks)
-        scores = np.array([[self._score(index, k, people, looks, j) for j in range(len(people))] for k in keys])
+        scores = np.array([[self._score(index, k, people, appearances, j) for j in range(len(people))] for k in keys])
         pairs = zip(*linear_sum_assignment(scores, maximize=True), strict=True) if scores.size else []
-        dealt = {keys[row]: int(column) for row, column in pairs if scores[row, column] > NEVER / 2}
-        for key, place in dealt.items():
-            self._tracks[key] = self._tracks[key].moved(index, people[place], looks[place])
-        for place in sorted(set(range(len(people))) - set(dealt.values())):
-            self._tracks[self._made] = _Track(looks[place], people[place].box, np.zeros(2), index, index)
-            dealt[self._made] = place
-            self._made += 1
-        return dealt
+        assigned = {keys[row]: int(column) for row, column in pairs if scores[row, column] > FORBIDDEN / 2}
+        for key, place in assigned.items():
+            self._tracks[key] = self._tracks[key].updated(index, people[place], appearances[place])
+        for place in sorted(set(range(len(people))) - set(assigned.values())):
+            self._tracks[self._next_key] = _Track(appearances[place], people[place].box, np.zeros(2), index, index)
+            assigned[self._next_key] = place
+            self._next_key += 1
+        return assigned
 
     def _score(
-        self, index: int, key: int, people: Sequence[PoseEstimate], looks: Sequence[Likeness], place: int
+        self, index: int, key: int, people: Sequence[PoseEstimate], appearances: Sequence[PersonAppearance], place: int
     ) -> float:
-        """How well a person found fits a track; `NEVER` where it is somebody else."""
+        """Score of a detection for a track; `FORBIDDEN` where it is another person."""
         track = self._tracks[key]
         expected = track.expected(index)
         shared = 0.0 if expected is None else float(overlap(np.array([expected]), np.array([people[place].box]))[0])
-        apart = unlikeness(track.look, looks[place])
-        near = index - track.seen <= PROBATION and shared >= PLACE
-        alone = len(self._tracks) == 1 and len(people) == 1  # then there is nobody to be taken for
-        fits = near or alone if apart is None else apart <= SAME or (near and (apart <= OTHER or alone))
+        distance = appearance_distance(track.appearance, appearances[place])
+        near = index - track.seen <= PROBATION and shared >= SAME_BOX_OVERLAP
+        alone = len(self._tracks) == 1 and len(people) == 1  # no confusion is possible
+        if distance is None:
+            fits = near or alone
+        else:
+            fits = distance <= SAME_APPEARANCE or (near and (distance <= DIFFERENT_PERSON or alone))
         if not fits:
-            return NEVER
-        likely = 0.0 if apart is None else LOOKS * (1 - apart / OTHER)
-        return shared * FADE ** (index - track.seen - 1) + likely
+            return FORBIDDEN
+        similarity = 0.0 if distance is None else 1 - distance / DIFFERENT_PERSON
+        return shared * MISSING_DECAY ** (index - track.seen - 1) + APPEARANCE_WEIGHT * similarity
 
-    def _choose(self, index: int, people: Sequence[PoseEstimate], dealt: dict[int, int]) -> None:
-        """Whom to follow in a scene that begins: by the rule at first, then by look, else the largest."""
+    def _choose(self, index: int, people: Sequence[PoseEstimate], assigned: dict[int, int]) -> None:
+        """Choose whom to follow in a new scene: by `--person` in the first, then by appearance, else the largest."""
         self._searching = False
-        by_place = {place: key for key, place in dealt.items()}
+        by_place = {place: key for key, place in assigned.items()}
         if self._wanted < 0:
             one = selected(people, self._choice, f"frame {index}")
             self._wanted = self._followed = by_place[_place_of(people, one)]
@@ -176,27 +183,28 @@ class PersonTracker:
                 self._several = (
                     f"frame {index} shows {described(people)}: person {number} is followed; --person chooses another"
                 )
-        elif self._wanted in dealt:
+        elif self._wanted in assigned:
             self._followed = self._wanted
-        elif self._followed not in dealt:
+        elif self._followed not in assigned:
             self._followed = by_place[0]
             self._replaced.append((index, index))
 
-    def _take_over(self, index: int, dealt: dict[int, int]) -> None:
-        """A lost person and somebody who came since, whom no frame shows together, may be one person seen badly.
+    def _take_over(self, index: int, assigned: dict[int, int]) -> None:
+        """Follow a newcomer in place of the lost person.
 
-        Taken for one if the looks are the same, or do not speak against it for a few frames. With `--person largest` a
-        stranger takes a lost person's place after a second, so that the rest of the video is not one held pose.
+        A newcomer who appeared after the person was lost may be the same person, badly detected. The tracks are merged
+        if the appearances match, or stay ambiguous for `PROBATION` frames. With `--person largest` a stranger replaces
+        the lost person after `PATIENCE` frames, so that the rest of the video is not one held pose.
         """
         lost = self._tracks[self._followed]
-        for key in sorted(dealt, key=lambda key: dealt[key]):
+        for key in sorted(assigned, key=lambda key: assigned[key]):
             newcomer = self._tracks[key]
             if newcomer.born <= lost.seen:
                 continue
-            apart = unlikeness(lost.look, newcomer.look)
+            distance = appearance_distance(lost.appearance, newcomer.appearance)
             watched = index - newcomer.born >= PROBATION
-            unsure = watched and (apart is None or apart <= OTHER) and self._is_stranger(newcomer)
-            if unsure or (apart is not None and apart <= SAME):
+            ambiguous = watched and (distance is None or distance <= DIFFERENT_PERSON) and self._is_stranger(newcomer)
+            if ambiguous or (distance is not None and distance <= SAME_APPEARANCE):
                 del self._tracks[self._followed]
             elif watched and self._choice == LARGEST and index - lost.seen >= PATIENCE and self._is_stranger(newcomer):
                 self._replaced.append((index, index))
@@ -208,14 +216,14 @@ class PersonTracker:
             return
 
     def _is_stranger(self, newcomer: _Track) -> bool:
-        """Whether nobody known from before the followed person was lost looks like this."""
+        """Whether the newcomer differs from everybody who was known before the followed person was lost."""
         lost = self._tracks[self._followed]
         known = [one for one in self._tracks.values() if one.born <= lost.seen and one is not lost]
-        apart = [unlikeness(one.look, newcomer.look) for one in known]
-        return all(one is not None and one > OTHER for one in apart)
+        distances = [appearance_distance(one.appearance, newcomer.appearance) for one in known]
+        return all(distance is not None and distance > DIFFERENT_PERSON for distance in distances)
 
     def _forget(self) -> None:
-        """Drop those not seen for longest, but never the person who is wanted or followed."""
+        """Drop the tracks not seen for longest, but never the wanted or the followed one."""
         others = [key for key in self._tracks if key not in (self._wanted, self._followed)]
         others.sort(key=lambda key: self._tracks[key].seen)
         for key in others[: max(0, len(self._tracks) - MOST_TRACKS)]:
@@ -223,9 +231,9 @@ class PersonTracker:
 
 
 def named_ranges(pairs: Sequence[tuple[int, int]]) -> str:
-    """Ranges of frames, first and last, as people write them: "frames 3, 7-12 and 4 more ranges"."""
-    shown = ", ".join(str(first) if first == last else f"{first}-{last}" for first, last in pairs[:SHOWN])
-    more = f" and {len(pairs) - SHOWN} more ranges" if len(pairs) > SHOWN else ""
+    """Ranges of frames (first and last) in words: "frames 3, 7-12 and 4 more ranges"."""
+    shown = ", ".join(str(first) if first == last else f"{first}-{last}" for first, last in pairs[:SHOWN_RANGES])
+    more = f" and {len(pairs) - SHOWN_RANGES} more ranges" if len(pairs) > SHOWN_RANGES else ""
     one = len(pairs) == 1 and pairs[0][0] == pairs[0][1]
     return f"frame{'' if one else 's'} {shown}{more}"
 
@@ -240,5 +248,5 @@ def _place_of(people: Sequence[PoseEstimate], one: PoseEstimate) -> int:
     return next(place for place, other in enumerate(people) if other is one)
 
 
-def _middle(box: Box) -> np.ndarray:
+def _centre(box: Box) -> np.ndarray:
     return np.array([box[0] + box[2], box[1] + box[3]]) / 2

@@ -1,1 +1,1 @@
-"""What is said of a result: rows per frame, thumbnails, the HTML page."""
+"""The report on a result: rows per frame, thumbnails, the HTML page."""

@@ -1,4 +1,4 @@
-"""How well the face of the source photo is kept: measured on every generated frame."""
+"""Preservation of the source's face, measured on every generated frame."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from mcld_anim.core.arrays import Iuv, Picture
 from mcld_anim.source.face import Face, FaceBackend, similarity
 
 SIMILARITY_DIGITS = 6
-"""Decimals of a cosine similarity in the report; float32 has about seven."""
+"""Decimals of a similarity in the report; float32 has about seven digits."""
 
 
 class FaceMeter:
@@ -17,7 +17,7 @@ class FaceMeter:
         self._source = source
 
     def measure(self, picture: Picture, iuv: Iuv) -> tuple[Face | None, float | None]:
-        """The face, and its cosine similarity to the source's: None where one is missing."""
+        """The face, and its similarity to the source's; None if either is missing."""
         face = self._backend.largest(picture, iuv) if self._backend is not None else None
         if face is None or self._source is None:
             return face, None

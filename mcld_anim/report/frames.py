@@ -1,6 +1,6 @@
 """The report beside a result: one row per frame as CSV and JSON, and a summary.
 
-Both files are written row by row, so that a report of 100,000 frames needs no more memory than one of ten.
+Both files are written row by row, so a report of 100,000 frames needs no more memory than one of ten.
 """
 
 from __future__ import annotations
@@ -15,29 +15,29 @@ from mcld_anim.metrics.stability import Stability
 from mcld_anim.source.face import Face
 
 CHANGE_DIGITS, WARP_DIGITS = 4, 8
-"""Decimals in the report: grey levels, and squares of shares of 255."""
+"""Decimals in the report, of texel change in grey levels and of the warp error in squared fractions of 255."""
 
 
 @dataclass(frozen=True)
 class FrameRow:
-    """What is known of one frame of the result."""
+    """The measurements of one frame of the result."""
 
     index: int  # 0, 1, ...
-    time: float  # seconds of the driving video
-    person_found: bool  # the followed one in the driving frame; False: the frame holds another frame's pose
+    time: float  # in the driving video, in seconds
+    person_found: bool  # the followed person, in the driving frame; False: the frame holds another frame's pose
     face_found: bool  # in the generated frame
-    face_similarity: float | None  # cosine, -1..1, to the face of the source photo; None: one of the faces is missing
+    face_similarity: float | None  # to the source's face, cosine -1..1; None: one of the faces is missing
     stability: float | None  # mean texel change from the frame before, 0..255; None: nothing to compare with
     warp_error: float | None  # see `metrics.stability`, 0..1
     pose: str = "seen"  # "held": nobody found, a neighbour's; "replaced": an outlier; "filled": partly repaired
-    cut: bool = False  # another scene of the driving video begins here
-    tries: int = 1  # how often the frame was synthesised; the best try was kept
-    tried_similarities: str = ""  # of every try in order, where there was more than one; "-": no face was found
+    cut: bool = False  # a new scene of the driving video begins here
+    tries: int = 1  # number of syntheses of the frame, of which the best was kept
+    tried_similarities: str = ""  # of every try in order if there were several; "-": no face was found
 
 
 @dataclass
 class FrameTotals:
-    """Running totals of the rows, from which the summary is made."""
+    """Running totals of the rows, for the summary."""
 
     frames: int = 0
     without_person: int = 0
@@ -73,7 +73,7 @@ class FrameTotals:
             self.warp_error_sum += row.warp_error or 0.0
 
     def summary(self) -> dict[str, Any]:
-        """The totals under the names of the report; a similarity that was never measured is null, not 0."""
+        """The totals by their names in the report; a similarity that was never measured is null, not 0."""
         mean = self.similarity_sum / self.similarities if self.similarities else None
         return {
             "frames": self.frames,
@@ -91,7 +91,7 @@ class FrameTotals:
 
 
 class FrameReport:
-    """Writes OUT.report.json and OUT.report.csv while the frames are made; a context manager."""
+    """Writes OUT.report.json and OUT.report.csv as frames are finished; a context manager."""
 
     def __init__(self, json_path: Path, csv_path: Path) -> None:
         self.totals = FrameTotals()
@@ -116,7 +116,7 @@ class FrameReport:
         self.totals.add(row)
 
     def finish(self, more: dict[str, Any]) -> dict[str, Any]:
-        """Write the summary, the totals and `more`, and return it."""
+        """Write the summary (the totals and `more`), and return it."""
         summary = {**self.totals.summary(), **more}
         self._json.write(f'\n],\n"summary": {json.dumps(summary, indent=2, ensure_ascii=False)}\n}}\n')
         return summary
@@ -134,7 +134,7 @@ def frame_row(
     similarity: float | None,
     change: Stability | None,
 ) -> FrameRow:
-    """The row of one frame from what was measured on it."""
+    """The row of one frame from its measurements."""
     return FrameRow(
         index,
         time,

@@ -1,4 +1,4 @@
-"""OUT.report.html: the whole report as one page that needs no network, made from the finished CSV, row by row."""
+"""OUT.report.html: the whole report as one self-contained page, made from the finished CSV row by row."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from typing import Any, TextIO
 from mcld_anim.report.thumbnails import Thumbnail, Thumbnails
 
 MOST_EMBEDDED = 80_000_000
-"""Bytes. A larger video is linked instead: browsers take long over pages of hundreds of megabytes."""
+"""Size of the largest embedded video, in bytes. A larger one is linked, because browsers are slow with large pages."""
 
 CHUNK = 3 * 2**18
-"""Bytes turned into base64 at a time; a multiple of three, so that the pieces join."""
+"""Bytes encoded as base64 at a time; a multiple of three, so that the pieces join."""
 
-FIGURES = (
+METRICS = (
     ("frames", "Frames"),
     ("face_similarity_mean", "Face similarity, mean"),
     ("face_similarity_min", "Face similarity, lowest"),
@@ -33,17 +33,17 @@ FIGURES = (
     ("frames_with_repaired_pose", "Frames with a repaired pose"),
     ("frames_tried_again", "Frames tried again"),
 )
-"""Figures of the summary that are shown, under the names that people read."""
+"""The metrics of the summary that are shown, with their names on the page."""
 
 
 @dataclass(frozen=True)
 class Page:
-    """What the page shows beside the rows."""
+    """The contents of the page beside the rows."""
 
     title: str
-    origin: str  # one line on what this is a report of
+    origin: str  # one line on the subject of the report
     video: Path | None  # an H.264 MP4 to play
-    video_name: str  # what it will be called beside the page, where it is linked
+    video_name: str  # its final name beside the page, if it is linked
     fps: Fraction
     thumbnails: Thumbnails
     summary: Mapping[str, Any]
@@ -63,7 +63,7 @@ def write_page(path: Path, rows_csv: Path, page: Page) -> None:
         "source": f'<img alt="The person of the source photo" src="{_jpeg(page.thumbnails.source)}">',
         "media": lambda file: _media(file, page, linked),
         "media_note": escape(note),
-        "figures": _figures(page.summary),
+        "metrics": _metrics(page.summary),
         "thumbnails": _thumbnails(page.thumbnails),
         "events": "".join(f"<li>{escape(event['message'])}</li>" for event in page.summary.get("events", ())),
         "settings": "".join(_table(name, values) for name, values in page.settings.items()),
@@ -94,7 +94,7 @@ def _media(file: TextIO, page: Page, linked: bool) -> None:
 
 
 def _data(file: TextIO, rows_csv: Path, page: Page) -> None:
-    """The rows as JSON, copied from the CSV without ever holding more than one."""
+    """The rows as JSON, copied from the CSV one at a time."""
     with rows_csv.open(newline="", encoding="utf-8") as stream:
         table = csv.reader(stream)
         columns = next(table)
@@ -111,7 +111,7 @@ def _data(file: TextIO, rows_csv: Path, page: Page) -> None:
 
 
 def _value(cell: str) -> object:
-    """A cell of the CSV as it was before."""
+    """The value of a CSV cell."""
     if cell in ("true", "false", ""):
         return {"true": True, "false": False, "": None}[cell]
     try:
@@ -129,8 +129,8 @@ def _script_safe(text: str) -> str:
     return text.replace("<", "\\u003c")
 
 
-def _figures(summary: Mapping[str, Any]) -> str:
-    shown = [(name, summary[key]) for key, name in FIGURES if key in summary]
+def _metrics(summary: Mapping[str, Any]) -> str:
+    shown = [(name, summary[key]) for key, name in METRICS if key in summary]
     return "".join(f"<div><dt>{escape(name)}</dt><dd>{_number(value)}</dd></div>" for name, value in shown)
 
 

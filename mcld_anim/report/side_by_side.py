@@ -14,7 +14,7 @@ def side_by_side(source: Picture, pose: Iuv, result: Picture) -> Picture:
 
 
 def pose_colours(iuv: Iuv) -> Picture:
-    """An IUV for people to look at: one colour per part, darker towards U = 0, on black."""
+    """An IUV for display: one colour per part, darker towards U = 0, on black."""
     parts = iuv[..., 0].astype(np.float32) * (255 / PART_COUNT)
     colours = cv2.applyColorMap(parts.astype(np.uint8), cv2.COLORMAP_TURBO)[..., ::-1].astype(np.float32)
     shade = 0.6 + 0.4 * iuv[..., 1:2].astype(np.float32) / 255

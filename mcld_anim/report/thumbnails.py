@@ -1,4 +1,4 @@
-"""The few frames worth looking at: faces most and least like the source's, and the largest changes."""
+"""Thumbnails of the frames worth a look: faces most and least similar to the source's, and the largest changes."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from mcld_anim.video.framing import SteadyCrop, apply_picture, resize_picture
 KEPT = 6
 """Thumbnails of each kind."""
 FACE_SIDE = 128
-"""Pixels of a face's thumbnail."""
+"""Side of a face's thumbnail, in pixels."""
 FRAME_SIDE = 192
-"""Pixels of the longer side of a whole frame's thumbnail."""
+"""Longer side of a whole frame's thumbnail, in pixels."""
 FACE_MARGIN = 0.05
-"""Of a face's box, kept around it."""
+"""Margin around a face, as a fraction of its box's longer side."""
 JPEG_QUALITY = 85
 
 
 @dataclass(frozen=True)
 class Thumbnail:
-    """One frame to look at."""
+    """One frame's thumbnail."""
 
     index: int
     value: float  # face similarity or texel change
@@ -33,31 +33,31 @@ class Thumbnail:
 
 
 class Board:
-    """Keeps the frames of the largest rank, no two of them within `gap` frames: neighbours show the same."""
+    """Keeps the frames with the highest rank, at least `gap` frames apart, because neighbours look the same."""
 
     def __init__(self, gap: int) -> None:
         self._gap = gap
         self._kept: list[tuple[float, Thumbnail]] = []
 
     def wants(self, index: int, rank: float) -> bool:
-        """Whether a frame would be kept."""
+        """Whether a frame of this rank would be kept."""
         near = [other for other, kept in self._kept if abs(kept.index - index) <= self._gap]
         if near:
             return rank > max(near)
         return len(self._kept) < KEPT or rank > min(other for other, _ in self._kept)
 
     def add(self, rank: float, thumbnail: Thumbnail) -> None:
-        """Keep a frame that is wanted."""
+        """Keep a wanted frame."""
         kept = [one for one in self._kept if abs(one[1].index - thumbnail.index) > self._gap]
         self._kept = sorted([*kept, (rank, thumbnail)], key=lambda one: -one[0])[:KEPT]
 
     def thumbnails(self) -> list[Thumbnail]:
-        """The kept ones, the largest rank first."""
+        """The kept thumbnails, the highest rank first."""
         return [thumbnail for _, thumbnail in self._kept]
 
 
 class Thumbnails:
-    """Collects the frames worth looking at while a video is made; holds at most `KEPT` of each kind."""
+    """Collects thumbnails while a video is made, at most `KEPT` of each kind."""
 
     def __init__(self, frames: int, source: Picture, source_face: Face | None) -> None:
         gap = max(1, frames // (8 * KEPT))
@@ -66,7 +66,7 @@ class Thumbnails:
         self._best, self._worst, self._changes = Board(gap), Board(gap), Board(gap)
 
     def add(self, row: FrameRow, picture: Picture, face: Face | None) -> None:
-        """The next frame with its row of the report and its face."""
+        """Add the next frame with its row of the report and its face."""
         similarity, change = row.face_similarity, row.stability
         if similarity is not None and face is not None:
             for board, rank in ((self._best, similarity), (self._worst, -similarity)):
@@ -76,15 +76,15 @@ class Thumbnails:
             self._changes.add(change, Thumbnail(row.index, change, to_jpeg(fit(picture, FRAME_SIDE))))
 
     def best(self) -> list[Thumbnail]:
-        """Faces most like the source's, the best first."""
+        """Faces most similar to the source's, the best first."""
         return self._best.thumbnails()
 
     def worst(self) -> list[Thumbnail]:
-        """Faces least like the source's, the worst first."""
+        """Faces least similar to the source's, the worst first."""
         return self._worst.thumbnails()
 
     def changes(self) -> list[Thumbnail]:
-        """Frames whose surface changed most from the frame before, the largest change first."""
+        """Frames with the largest texel change, the largest first."""
         return self._changes.thumbnails()
 
 
@@ -105,7 +105,7 @@ def fit(picture: Picture, longest: int) -> Picture:
 
 
 def to_jpeg(picture: Picture) -> bytes:
-    """A JPEG file."""
+    """The picture as a JPEG file."""
     done, content = cv2.imencode(
         ".jpg", np.ascontiguousarray(picture[..., ::-1]), [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
     )

@@ -1,1 +1,1 @@
-"""The stories, one file a verb, and what they share: from options to files or frames."""
+"""The stories, one file per verb, from options to files or frames, and their shared parts."""

@@ -25,7 +25,7 @@ def animate(
 ) -> Result:
     """Animate `options.source` with the motion of `options.driving`; a failure leaves nothing behind.
 
-    Models, source and driving poses come from `cache` where they were used before.
+    Models, source and driving poses used before come from `cache`.
     """
     outputs, plan = check_outputs(options), check_run(options)
     stages = Stages(progress, on_event)

@@ -1,4 +1,4 @@
-"""What runs share: loaded models, the encoded source, and DensePose sequences."""
+"""Shared state of runs: loaded models, the encoded source, and DensePose sequences."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from mcld_anim.run.source import encode_photo
 MODELS_STAGE = "models"
 
 Loader = Callable[..., LoadedModels]
-"""As `mcld_anim.model.load.load_models`."""
+"""The signature of `mcld_anim.model.load.load_models`."""
 
 Key = tuple[object, ...]
 Item = TypeVar("Item")
@@ -32,18 +32,18 @@ Item = TypeVar("Item")
 @dataclass(frozen=True)
 class _Made(Generic[Item]):
     item: Item
-    events: tuple[Event, ...]  # emitted while it was made
+    events: tuple[Event, ...]  # emitted during its making
 
 
 class RunCache:
-    """Keeps what the next run may need again, found by the content of files, not by their names.
+    """Keeps what later runs may reuse, identified by the content of files, not by their names.
 
-    Models: every kind asked for. Source: the last one (sources are large, a batch runs rows of one source
+    Models: all that were loaded. Source: the last one (sources are large, and a batch runs the rows of one source
     together). Driving poses: all of them, on disk until `close`.
     """
 
     def __init__(self, folder: Path | None = None, load: Loader | None = None) -> None:
-        """`folder`: where a folder for working files is made when it is first needed; None: the system's place."""
+        """`folder`: parent of the folder for working files, created on first use; None: the system's."""
         self.checksums = Checksums()
         self._place, self._load = folder, load or load_models
         self._work: tempfile.TemporaryDirectory[str] | None = None
@@ -67,12 +67,12 @@ class RunCache:
             self._work = None
 
     def models(self, options: SynthesisOptions, stages: Stages) -> LoadedModels:
-        """The models of these options, loaded when they are first asked for."""
+        """The models for these options, loaded on first use."""
         densepose = options.densepose if options.precomputed is None else "auto"
         return self.load(options.model, options.device, options.dtype, densepose, options.face, stages)
 
     def load(self, model: str, device: str, dtype: str, densepose: str, face: str, stages: Stages) -> LoadedModels:
-        """The models of these names, each of which may be "auto", loaded when they are first asked for."""
+        """The models of these names, each of which may be "auto", loaded on first use."""
         place = choose_device(device)
         number_format, name = choose_dtype(dtype, place), choose_model(model, place)
 
@@ -86,7 +86,7 @@ class RunCache:
         """The encoded source photo."""
         key = (self.checksums.of(path), id(models))
         if key not in self._sources:
-            self._sources.clear()  # make room first
+            self._sources.clear()  # free memory first
         return _once(self._sources, key, lambda: encode_photo(path, models, stages), stages)
 
     def driving(self, plan: RunPlan, models: LoadedModels, stages: Stages) -> DrivingPoses:
@@ -104,7 +104,7 @@ class RunCache:
 
 
 def _once(known: dict[Key, _Made[Item]], key: Key, make: Callable[[], Item], stages: Stages) -> Item:
-    """The item of `key`, made when it is first asked for; the events of its making are emitted every time."""
+    """The item of `key`, made on first use; the events of its making are emitted every time."""
     if key not in known:
         before = len(stages.events)
         item = make()

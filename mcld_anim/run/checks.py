@@ -1,4 +1,4 @@
-"""The cheap checks: everything that can be refused about inputs and outputs before a network is loaded."""
+"""Cheap checks of inputs and outputs, before a network is loaded."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from mcld_anim.video.read import frame_grid
 
 @dataclass(frozen=True)
 class RunPlan:
-    """What `run` is going to make frames from."""
+    """The checked inputs of `run`."""
 
     options: RunOptions
     info: VideoInfo  # of the driving video
 
 
 def check_run(options: RunOptions) -> RunPlan:
-    """Refuse, in a moment, inputs that no frame can be made from."""
+    """Refuse unusable inputs of `run` at once."""
     check_model(options.model)
     check_picture(options.source, "--source")
     info = probe(options.driving)
@@ -44,13 +44,13 @@ def check_run(options: RunOptions) -> RunPlan:
     if options.precomputed is not None and not options.precomputed.exists():
         raise PoseError(
             f"--densepose {options.densepose} does not exist: name a backend ({', '.join(DENSEPOSE_BACKENDS)}) or "
-            "give the path of an IUV sequence that `mcld-anim densepose` wrote"
+            "give the path of an IUV sequence written by `mcld-anim densepose`"
         )
     return RunPlan(options, info)
 
 
 def check_pose(options: PoseOptions) -> None:
-    """Refuse, in a moment, inputs that no picture can be made from."""
+    """Refuse unusable inputs of `pose` at once."""
     check_model(options.model)
     check_picture(options.source, "--source")
     if not options.pose.exists():
@@ -60,7 +60,7 @@ def check_pose(options: PoseOptions) -> None:
 
 
 def check_outputs(options: RunOptions | PoseOptions) -> OutputFiles:
-    """The files that will be written; refuses those that cannot be, or would replace an input."""
+    """The files to be written. Raises an error if one cannot be written or would replace an input."""
     if isinstance(options, RunOptions):
         outputs = name_output(options.output, options.source, options.driving, *options.suffixes)
     else:

@@ -1,4 +1,4 @@
-"""From a generated frame to the one that is shown: the person cut out and put before something else."""
+"""From a generated frame to a finished one: the person is cut out and composited over another background."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from itertools import tee
 import numpy as np
 
 from mcld_anim.background.backdrop import checkerboard, from_file, one_colour, one_picture
-from mcld_anim.background.clean_background import CleanPlate
+from mcld_anim.background.clean_background import CleanBackground
 from mcld_anim.background.matte import SteadyMatte, composite, foreground
 from mcld_anim.body.clip import ClipFrame
 from mcld_anim.core.arrays import Iuv, Picture
@@ -28,13 +28,13 @@ class Finished:
     """One frame of the result."""
 
     picture: Picture | Rgba
-    """What the result shows: RGBA where it is transparent, the whole driving frame where the person is pasted back."""
+    """The result's frame: RGBA if it is transparent, the whole driving frame if the person is pasted back."""
     shown: Picture
-    """The person's crop for people to look at and for the report; transparency shows as a checkerboard."""
+    """The person's crop for display and the report, with transparency as a checkerboard."""
 
 
 class Compositor:
-    """Finishes the frames of one clip in their order; frame i does not depend on batches."""
+    """Finishes the frames of one clip in order; frame i does not depend on batches."""
 
     def __init__(
         self,
@@ -42,15 +42,15 @@ class Compositor:
         transparent: bool = False,
         around: Iterator[tuple[Picture, SteadyCrop]] | None = None,
     ) -> None:
-        """`behind` None: frames stay as they were generated. `around`: the whole frame each is pasted back into, and
-        where."""
+        """`behind` None: frames stay as generated. `around`: the whole frame that each is pasted back into, and its
+        crop."""
         self._behind = behind
         self._transparent = transparent
         self._around = around
         self._matte = SteadyMatte()
 
     def finish(self, frame: ClipFrame) -> Finished:
-        """The next frame, which shows its generated picture."""
+        """Finish the next frame, which holds its generated picture."""
         assert frame.picture is not None
         picture = frame.picture
         if self._behind is None:
@@ -67,14 +67,14 @@ class Compositor:
 
 
 def compositor(plan: RunPlan, source: SourceAppearance, driving: DrivingPoses, stages: Stages) -> Compositor:
-    """What `--background` asks for, at the size of the generated frames."""
+    """The compositor for `--background`, at the size of the generated frames."""
     options, size = plan.options, (source.picture.shape[0], source.picture.shape[1])
     if options.background == "generated":
         return Compositor(None)
     if options.background == "transparent":
         return Compositor(one_picture(checkerboard(size), size), transparent=True)
     if options.background == "source":
-        return Compositor(one_picture(source.plate, size))
+        return Compositor(one_picture(source.background, size))
     if options.background == "driving":
         return _before_driving(_driving(plan, driving, size, stages), size, options.paste_back)
     if options.background_colour is not None:
@@ -86,14 +86,14 @@ def compositor(plan: RunPlan, source: SourceAppearance, driving: DrivingPoses, s
 def _before_driving(frames: Iterator[tuple[Picture, SteadyCrop]], size: tuple[int, int], paste: bool) -> Compositor:
     whole: Iterator[tuple[Picture, SteadyCrop]] | None = None
     if paste:
-        frames, whole = tee(frames)  # both are taken from in step, so that no frame waits
+        frames, whole = tee(frames)  # both are consumed in step, so no frame waits in memory
     return Compositor((apply_picture(frame, crop, size) for frame, crop in frames), around=whole)
 
 
 def _driving(
     plan: RunPlan, driving: DrivingPoses, size: tuple[int, int], stages: Stages
 ) -> Iterator[tuple[Picture, SteadyCrop]]:
-    """The frames of the driving video without its person, and what the poses show of each."""
+    """The frames of the driving video without its person, and the crop of each."""
     total = len(driving)
 
     def frames(every: int) -> Iterator[tuple[Picture, Iuv]]:
@@ -102,6 +102,6 @@ def _driving(
 
     with stages.timed(BACKGROUND_STAGE):
         stages.progress(BACKGROUND_STAGE, 0, total)
-        plate = CleanPlate(frames, total, stages.emit)
+        clean = CleanBackground(frames, total, stages.emit)
         stages.progress(BACKGROUND_STAGE, total, total)
-    yield from zip(plate.frames(), driving.crops(size, plan.options.framing), strict=True)
+    yield from zip(clean.frames(), driving.crops(size, plan.options.framing), strict=True)

@@ -31,14 +31,14 @@ def densepose(
     is_photo = options.input.suffix.lower() in PHOTO_SUFFIXES
     output = options.output or Path(f"{options.input.stem}_iuv{'.png' if is_photo else '.zip'}")
     if output.suffix.lower() == ".png" and not is_photo:
-        raise UsageError(f"--output {output} is one picture, a video needs a .zip archive or a folder")
+        raise UsageError(f"--output {output} is a single picture, but a video needs a .zip archive or a folder")
     if not (options.overwrite and output.is_dir()):  # a sequence folder may be replaced, see `iuv_writer`
         check_output(output, options.overwrite)
     return _photo(options, output, on_event) if is_photo else _video(options, output, progress, on_event)
 
 
 def no_person(path: Path, densepose: str) -> PoseError:
-    """The error where an estimator finds nobody in a photo."""
+    """The error for a photo in which an estimator finds nobody."""
     return PoseError(
         f"no person was found in {path} (densepose: {densepose}): "
         "use a photo that shows one person in full, or another --densepose"
@@ -64,7 +64,8 @@ def _video(options: DensePoseOptions, output: Path, progress: Progress, on_event
     frames, found = len(sequence), int(sequence.person_found.sum())
     progress(DENSEPOSE_STAGE, frames, frames)
     if found < frames:
-        on_event(Event("person_missing", f"no person in {frames - found} of {frames} frames: held poses"))
+        message = f"no person was found in {frames - found} of {frames} frames: they hold a neighbouring frame's pose"
+        on_event(Event("person_missing", message))
     return DensePoseResult(output, frames, found, backend.name)
 
 
@@ -78,7 +79,7 @@ def _photo(options: DensePoseOptions, output: Path, on_event: EventSink) -> Dens
         raise no_person(options.input, backend.name)
     estimate = selected(people, options.person_choice, str(options.input))
     if len(people) > 1:
-        message = f"{options.input} shows {described(people)}: --person {options.person_choice} is taken"
+        message = f"{options.input} shows {described(people)}: --person {options.person_choice} was used"
         on_event(Event("several_people", message))
     if output.suffix.lower() == ".png":
         with durable_file(output, options.overwrite) as partial:

@@ -1,4 +1,4 @@
-"""The driving video of a run: the pose of every frame, on disk, and what part of each frame the result shows."""
+"""The driving video of a run: the pose of every frame, on disk, and the crop of each frame in the result."""
 
 from __future__ import annotations
 
@@ -26,25 +26,25 @@ from mcld_anim.video.read import VideoFrame, frame_grid, read_frames
 DRIVING_STAGE = "driving poses"
 
 TRACK_SECONDS = 0.4
-"""Time over which the path of a following crop is smoothed, in seconds: like a camera on a shoulder."""
+"""Sigma of the smoothing of a following crop's path, in seconds, like that of a shoulder camera."""
 
 
 @dataclass(frozen=True)
 class DrivingPoses:
-    """The poses of the chosen frames of a driving video, on disk, as large as its frames."""
+    """The poses of the chosen frames of a driving video, on disk, at the size of its frames."""
 
     poses: PoseSequence | PrecomputedPoses
     fps: Fraction  # of the result
-    start: float  # seconds of the driving video at frame 0
-    boxes: tuple[Box | None, ...]  # around the person of each frame, None where nobody was found
-    cuts: tuple[bool, ...]  # where another scene begins
-    reader: str  # what decoded the video: "pyav" or "decord"
+    start: float  # time of frame 0 in the driving video, in seconds
+    boxes: tuple[Box | None, ...]  # of the person in each frame, None where nobody was found
+    cuts: tuple[bool, ...]  # where a new scene begins
+    reader: str  # decoder of the video: "pyav" or "decord"
 
     def __len__(self) -> int:
         return len(self.poses)
 
     def time(self, index: int) -> float:
-        """Seconds of the driving video at frame `index`."""
+        """Time of frame `index` in the driving video, in seconds."""
         return float(self.start + index / self.fps)
 
     def framed(self, size: tuple[int, int], framing: str = "fixed") -> Iterator[RawPose]:
@@ -53,7 +53,7 @@ class DrivingPoses:
             yield apply_iuv(self.poses[index], crop, size), bool(self.poses.person_found[index]), self.cuts[index]
 
     def crops(self, size: tuple[int, int], framing: str = "fixed") -> list[SteadyCrop]:
-        """What each frame of the result, of the shape of `size` (height, width), shows of its driving frame.
+        """Each frame's crop for the result, at the aspect ratio of `size` (height, width).
 
         "fixed": one crop around the person in all frames; "track": one that follows; "full": the whole frame.
         """
@@ -90,7 +90,7 @@ def encode_driving(plan: RunPlan, backend: PoseBackend, folder: Path, stages: St
         stages.progress(DRIVING_STAGE, len(poses), len(poses))
         boxes = tuple(poses.box(index) for index in range(len(poses)))
     if not any(boxes):
-        raise PoseError(f"no person is in any frame of --densepose {options.densepose}: give poses of a person")
+        raise PoseError(f"no frame of --densepose {options.densepose} shows a person: give poses of a person")
     driving = DrivingPoses(poses, grid.fps, float(grid.start), boxes, cuts, " and ".join(sorted(readers)))
     _emit_gaps(driving, options.driving, stages)
     return driving
@@ -105,7 +105,7 @@ def driving_frames(plan: RunPlan, stages: Stages, every: int = 1) -> Iterator[Pi
 
 
 def _noted(frames: Iterator[VideoFrame], readers: set[str]) -> Iterator[VideoFrame]:
-    """The same frames; who decoded them is entered in `readers`."""
+    """The same frames; their decoders are added to `readers`."""
     for frame in frames:
         readers.add(frame.reader)
         yield frame
@@ -114,7 +114,7 @@ def _noted(frames: Iterator[VideoFrame], readers: set[str]) -> Iterator[VideoFra
 def _precomputed(
     plan: RunPlan, file: Path, readers: set[str], stages: Stages
 ) -> tuple[PrecomputedPoses, tuple[bool, ...]]:
-    """Stored poses at the times of the chosen frames, and where the video itself cuts."""
+    """Stored poses at the times of the chosen frames, and the cuts of the video itself."""
     frames = _noted(read_frames(plan.info, *plan.options.grid, on_event=stages.emit), readers)
     seen = [(frame.time, cut) for frame, cut in with_cuts(frames)]
     poses = precomputed_poses(file, [time for time, _ in seen], (plan.info.height, plan.info.width))
@@ -124,7 +124,7 @@ def _precomputed(
 
 
 def _emit_gaps(driving: DrivingPoses, video: Path, stages: Stages) -> None:
-    """Report in which frames the person is missing, and where the video cuts."""
+    """Report the frames without the person, and the cuts."""
     missing = ~driving.poses.person_found
     if missing.any():
         message = (
@@ -134,5 +134,5 @@ def _emit_gaps(driving: DrivingPoses, video: Path, stages: Stages) -> None:
         stages.emit(Event("person_missing", message))
     if any(driving.cuts):
         places = named_ranges([(index, index) for index, cut in enumerate(driving.cuts) if cut])
-        message = f"{video} cuts to another scene at {places}: nothing is smoothed over a cut"
+        message = f"{video} cuts to another scene at {places}: nothing is smoothed across a cut"
         stages.emit(Event("cuts", message))

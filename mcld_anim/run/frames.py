@@ -1,4 +1,4 @@
-"""The frames of a result, one after another: synthesised by batches, put before their background, and measured."""
+"""The frames of a result, in order: synthesised in batches, composited over their background, and measured."""
 
 from __future__ import annotations
 
@@ -40,20 +40,20 @@ class Frame:
     """One finished frame of a result."""
 
     picture: np.ndarray
-    """What the video shows, uint8 (H, W, 3) RGB; (H, W, 4) RGBA where `background="transparent"`."""
+    """The frame of the video, uint8 (H, W, 3) RGB; (H, W, 4) RGBA with `background="transparent"`."""
     row: FrameRow
     """Its row of the report."""
     iuv: Iuv
-    """The pose it was made for."""
+    """Its pose."""
     shown: Picture
-    """The person's crop for people to look at; transparency shows as a checkerboard."""
+    """The person's crop for display, with transparency as a checkerboard."""
     face: Face | None
-    """In `shown`; None where no face was found or looked for."""
+    """The face in `shown`; None if none was found or looked for."""
 
 
 @dataclass(frozen=True, eq=False)
 class Clip:
-    """Everything that the frames of one result are made from."""
+    """The inputs of one result's frames."""
 
     plan: RunPlan
     models: LoadedModels
@@ -78,7 +78,7 @@ def open_clip(plan: RunPlan, cache: RunCache, stages: Stages) -> Clip:
 
 
 def make_frames(clip: Clip, folder: Path) -> Generator[Frame]:
-    """Every frame in order; a batch is synthesised when its first frame is asked for. `folder` is for working files."""
+    """Every frame in order; a batch is synthesised when its first frame is requested. `folder` is for working files."""
     options, stages, total, repaired = clip.options, clip.stages, len(clip.driving), 0
     maker = FrameMaker(clip.models.mcld, clip.source, clip.settings)
     finishing = _Finishing(clip, maker)
@@ -98,7 +98,7 @@ def make_frames(clip: Clip, folder: Path) -> Generator[Frame]:
 
 
 class _Finishing:
-    """From a synthesised picture to a finished frame; sees the frames in order, each right after its batch."""
+    """From a synthesised picture to a finished frame, in order, each batch right after its synthesis."""
 
     def __init__(self, clip: Clip, maker: FrameMaker) -> None:
         options = clip.options
@@ -139,7 +139,7 @@ def _poses(clip: Clip, folder: Path) -> Iterator[FramePose]:
     if options.retarget == "off":
         yield from cleaned(framed, options.pose_cleanup)
         return
-    kept = folder / "framed"  # the whole clip is measured first, and is not to be decoded and cropped again
+    kept = folder / "framed"  # the whole clip is measured first; this avoids decoding and cropping it again
     with iuv_writer(kept) as writer:
         seen = _written(framed, writer)
         change = driving_change(options.retarget, clip.source.iuv, seen, options.background == "driving", clip.stages)
@@ -150,7 +150,7 @@ def _poses(clip: Clip, folder: Path) -> Iterator[FramePose]:
 
 
 def _written(poses: Iterator[RawPose], writer: IuvWriter) -> Iterator[Iuv]:
-    """The poses of frames in which the person was found; every pose is written on the way."""
+    """The poses of frames in which the person was found; all poses are written to `writer`."""
     for iuv, found, cut in poses:
         writer.write(iuv, found, cut)
         if found:

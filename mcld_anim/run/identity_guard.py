@@ -1,7 +1,7 @@
-"""Frames whose face is too little like the source's are made again, and the best attempt is kept.
+"""The identity guard: frames whose face is not similar enough to the source's are made again, and the best is kept.
 
-Attempts after the first, in this order: 1.5 times the weight of the face branch; the same from other noise; then twice
-the weight, other noise and twice the steps, each time from new noise. They end when one is good enough.
+Attempts after the first: 1.5 times the weight of the face branch; the same from other noise; then twice the weight and
+twice the steps, each time from new noise. They end when one is good enough.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ from mcld_anim.report.faces import FaceMeter
 from mcld_anim.sampling.frame_maker import Attempt, FrameMaker
 from mcld_anim.source.tiny_face import face_box
 
-ATTEMPTS = (Attempt(1.5, 0, 1), Attempt(1.5, 1, 1), Attempt(2.0, 2, 2))
-"""The second, third and fourth attempt; later ones are like the last, each from new noise."""
+RETRY_ATTEMPTS = (Attempt(1.5, 0, 1), Attempt(1.5, 1, 1), Attempt(2.0, 2, 2))
+"""The second, third and fourth attempt; later ones repeat the last, each from new noise."""
 
 NO_FACE = -2.0
-"""Rank of an attempt without a face: below every cosine."""
+"""Rank of an attempt without a face, below every cosine."""
 
 
 def attempt(number: int) -> Attempt:
     """Attempt `number` after the first, 1, 2, ..."""
-    if number <= len(ATTEMPTS):
-        return ATTEMPTS[number - 1]
-    last = ATTEMPTS[-1]
+    if number <= len(RETRY_ATTEMPTS):
+        return RETRY_ATTEMPTS[number - 1]
+    last = RETRY_ATTEMPTS[-1]
     return Attempt(last.face_weight, number, last.step_factor)
 
 
@@ -40,21 +40,21 @@ class Kept:
 
     @property
     def described(self) -> str:
-        """The similarities for the report; empty where there was one attempt."""
+        """The similarities for the report; empty if there was one attempt."""
         if len(self.similarities) < 2:
             return ""
         return " ".join("-" if one is None else f"{one:.4f}" for one in self.similarities)
 
 
 class IdentityGuard:
-    """Watches the frames of one clip, each right after its batch was made."""
+    """Checks the frames of one clip, each batch right after its synthesis."""
 
     def __init__(self, maker: FrameMaker, meter: FaceMeter, least: float | None, retries: int) -> None:
         self._maker, self._meter, self._least, self._retries = maker, meter, least, retries
         self._below = self._helped = 0
 
     def keep(self, place: int, frame: ClipFrame) -> Kept:
-        """The best attempt at the frame at `place` of the last batch; its picture is the first attempt."""
+        """The best attempt at the frame at `place` of the last batch, whose picture is the first attempt."""
         assert frame.picture is not None
         first, pose = frame.picture, frame.iuv
         if self._least is None or self._maker.source.face is None or face_box(pose) is None:
@@ -66,15 +66,15 @@ class IdentityGuard:
         while len(found) <= self._retries and self._rank(found[-1]) < self._least:
             pictures.append(self._maker.again(place, frame, attempt(len(found))))
             found.append(self._meter.measure(pictures[-1], pose)[1])
-        best = max(range(len(found)), key=lambda number: self._rank(found[number]))  # the earliest of equals
+        best = max(range(len(found)), key=lambda number: self._rank(found[number]))  # ties go to the earliest
         self._helped += self._rank(found[best]) >= self._least
         return Kept(pictures[best], tuple(found))
 
     def emit(self, stages: Stages) -> None:
-        """Report at the end how often frames were made again."""
+        """Report, at the end, the frames that were made again."""
         if self._below:
-            message = f"{self._below} frames had a face similarity below {self._least:g} and were tried up to "
-            message += f"{self._retries} times again: {self._helped} reached it, of the others the best try was kept"
+            message = f"{self._below} frames had a face similarity below {self._least:g} and were made again up to "
+            message += f"{self._retries} times: {self._helped} reached it, and the best try of the others was kept"
             stages.emit(Event("frames_tried_again", message))
 
     @staticmethod

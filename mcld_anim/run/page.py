@@ -1,4 +1,4 @@
-"""The page of a run: its settings, versions, checksums and times beside the frames."""
+"""The report page of a run, with its settings, versions, checksums and times."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def run_page(
     summary: Mapping[str, Any],
     record: Mapping[str, Any],
 ) -> Page:
-    """What the page shows of a run whose unfinished result is `made` and whose OUT.run.json holds `record`."""
+    """The page of a run whose unfinished result is `made` and whose OUT.run.json holds `record`."""
     name = outputs.result.name
     return Page(
         title=name,

@@ -1,4 +1,4 @@
-"""OUT.run.json: everything that is needed to say how a result was made, and to make it again."""
+"""OUT.run.json: everything needed to document a result and to reproduce it."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def describe_run(
     checksums: Checksums,
     stages: Stages,
 ) -> dict[str, Any]:
-    """The content of OUT.run.json; `options` come with everything that was left open filled in."""
+    """The content of OUT.run.json, with all open `options` resolved."""
     resolved = to_mapping(options) | {
         "output": None if output is None else str(output),
         "model": models.name,
@@ -74,7 +74,7 @@ def describe_run(
 
 
 def describe_summary(models: LoadedModels, source: SourceAppearance, stages: Stages) -> dict[str, Any]:
-    """What the summary of a report says beside the totals of its frames."""
+    """The summary of a report, without the totals of its frames."""
     backend = models.face_backend
     return {
         "source_face_found": source.face is not None,
@@ -88,10 +88,10 @@ def describe_summary(models: LoadedModels, source: SourceAppearance, stages: Sta
 
 
 def describe_events(stages: Stages) -> list[dict[str, str]]:
-    """What was lost, replaced or changed on the way."""
+    """The events of a run, for JSON."""
     return [{"kind": event.kind, "message": event.message} for event in stages.events]
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Write JSON for people: indented, keys in their order, accents as they are."""
+    """Write readable JSON: indented, with keys in order and without escapes."""
     path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -1,4 +1,4 @@
-"""The story of `mcld-anim report`: the report of any video of a person, from any program, beside a photo."""
+"""The story of `mcld-anim report`: a report on any video of a person, compared with a photo."""
 
 from __future__ import annotations
 
@@ -37,25 +37,25 @@ from mcld_anim.video.cuts import with_cuts
 from mcld_anim.video.probe import VideoInfo, frame_count, probe
 from mcld_anim.video.read import read_frames
 
-BATCH = 4
+FRAMES_PER_BATCH = 4
 PHOTO_SIZE = (512, 512)
-"""Height and width at which the person of the photo is shown and its face is looked at."""
+"""Height and width of the photo's crop that is shown and in which the face is detected."""
 FRAMES_STAGE = "frames"
 
 PLAYED = (".mp4", ".m4v", ".webm")
-"""Suffixes of files that browsers play; a page about another one shows its numbers and thumbnails only."""
+"""Suffixes of files that browsers play; the page of any other file has metrics and thumbnails only."""
 
 
 @dataclass(frozen=True)
 class Estimators:
-    """What a report measures with."""
+    """The estimators of a report."""
 
     pose: PoseBackend
     face: FaceBackend | None
 
 
 def load_estimators(options: ReportOptions) -> Estimators:
-    """The estimators that the options ask for."""
+    """The estimators chosen by the options."""
     device = choose_device(options.device)
     densepose = choose_standalone_densepose("auto" if options.precomputed is not None else options.densepose)
     face = choose_standalone_face(options.face)
@@ -94,7 +94,7 @@ def report(
 
 
 def report_files(options: ReportOptions) -> OutputFiles:
-    """Where the report goes; the video itself is not among what is written."""
+    """The files of the report; the video itself is not written."""
     if options.output is None:
         return OutputFiles(options.video)
     return OutputFiles(options.output.with_name(options.output.name.removesuffix(".report.html") + ".mp4"))
@@ -123,7 +123,7 @@ def _measure(
     thumbnails: Thumbnails,
     stages: Stages,
 ) -> None:
-    """One row and perhaps one thumbnail for each frame, a batch in memory at a time."""
+    """Measure every frame, for its row and perhaps a thumbnail, with one batch in memory at a time."""
     total, stability, before = frame_count(info), StabilityMeter(), None
     stages.progress(FRAMES_STAGE, 0, total)
     for one in _followed(options, info, estimators, stages):
@@ -146,7 +146,7 @@ def _measure(
 def _followed(
     options: ReportOptions, info: VideoInfo, estimators: Estimators, stages: Stages
 ) -> Iterator[FollowedFrame]:
-    """Each frame with the largest person of the video, estimated and followed or read from a file."""
+    """Each frame with the followed person, estimated or read from a file."""
     frames = read_frames(info, on_event=stages.emit)
     given = options.precomputed
     if given is not None:
@@ -156,7 +156,7 @@ def _followed(
             yield FollowedFrame(frame, estimate_of(poses[frame.index], float(poses.person_found[frame.index])), cut)
         return
     tracker = PersonTracker()
-    yield from follow_person(frames, estimators.pose, tracker, BATCH)
+    yield from follow_person(frames, estimators.pose, tracker, FRAMES_PER_BATCH)
     for event in tracker.events():
         stages.emit(event)
 
@@ -176,7 +176,7 @@ def _page(options: ReportOptions, info: VideoInfo, thumbnails: Thumbnails, summa
     shown = {"width": info.width, "height": info.height, "frames per second": str(info.fps), "codec": info.codec}
     return Page(
         title=options.video.name,
-        origin=f"beside {options.source.name}; the pose was estimated on the video itself",
+        origin=f"compared with {options.source.name}; the pose was estimated on the video itself",
         video=options.video if options.video.suffix.lower() in PLAYED else None,
         video_name=options.video.name,
         fps=info.fps,

@@ -1,4 +1,4 @@
-"""What the stories return."""
+"""The results of the stories."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from mcld_anim.core.outputs import OutputFiles
 
 @dataclass(frozen=True, eq=False)
 class Result:
-    """What `run` or `pose` wrote."""
+    """The result of `run` or `pose`."""
 
     files: OutputFiles
     summary: dict[str, Any]
-    """As in OUT.report.json."""
+    """The summary in OUT.report.json."""
     picture: Picture | None = None
-    """Of `pose`: the picture itself."""
+    """The picture of `pose`."""
 
     @property
     def output(self) -> Path:
@@ -28,30 +28,30 @@ class Result:
 
 @dataclass(frozen=True)
 class DensePoseResult:
-    """What `densepose` wrote."""
+    """The result of `densepose`."""
 
     output: Path
     frames: int
-    with_person: int  # frames in which the person was found; the others hold a neighbouring pose
-    densepose: str  # the estimator that was used
+    with_person: int  # frames in which the person was found; the others hold a neighbouring frame's pose
+    densepose: str  # name of the estimator
 
 
 @dataclass(frozen=True, eq=False)
 class TextureResult:
-    """What `texture` found."""
+    """The result of `texture`."""
 
     texture: Texture
-    output: Path | None  # the PNG, where one was asked for
-    densepose: str | None  # the estimator that was used; None where the IUV was given
+    output: Path | None  # the PNG, if one was requested
+    densepose: str | None  # name of the estimator; None if the IUV was given
 
 
 @dataclass(frozen=True)
 class ReportResult:
-    """What `report` wrote."""
+    """The result of `report`."""
 
     files: OutputFiles
     summary: dict[str, Any]
-    """As in NAME.report.json."""
+    """The summary in NAME.report.json."""
 
     @property
     def output(self) -> Path:

@@ -25,7 +25,7 @@ height, as in the embedded model's training pictures (0.85 to 0.92, `mcld_anim.s
 
 
 def encode_photo(path: Path, models: LoadedModels, stages: Stages) -> SourceAppearance:
-    """The source photo, framed around its largest person and encoded; PoseError where it shows nobody."""
+    """The source photo, framed around its largest person and encoded. Raises PoseError if it shows nobody."""
     with stages.timed(SOURCE_STAGE):
         stages.progress(SOURCE_STAGE, 0, 2)
         picture = read_picture(path, "--source")
@@ -37,13 +37,13 @@ def encode_photo(path: Path, models: LoadedModels, stages: Stages) -> SourceAppe
             )
         if len(people) > 1:
             message = (
-                f"--source {path} shows {described(people)}: the largest is taken; cut the others off if it is wrong"
+                f"--source {path} shows {described(people)}: the largest one is used; crop the photo to use another"
             )
             stages.emit(Event("several_people", message))
         stages.progress(SOURCE_STAGE, 1, 2)
         framed = frame_person(picture, people[0], models.mcld.options.frame_size)
         appearance = encode_source(*framed, models.mcld, models.condition_backend)
-        if models.measures_only and models.face_backend is not None:  # frames are compared with what it sees
+        if models.measures_only and models.face_backend is not None:  # only the report compares its faces
             appearance = replace(appearance, face=models.face_backend.largest(*framed))
         stages.progress(SOURCE_STAGE, 2, 2)
     if models.face_backend is not None and appearance.face is None:
@@ -53,11 +53,11 @@ def encode_photo(path: Path, models: LoadedModels, stages: Stages) -> SourceAppe
 
 
 def frame_person(picture: Picture, estimate: PoseEstimate, size: tuple[int, int]) -> tuple[Picture, Iuv]:
-    """The person of a picture and the IUV, cropped alike at the aspect ratio of `size` (height, width) and scaled."""
+    """A picture and its IUV, cropped alike around the person and scaled to `size` (height, width)."""
     crop = person_crop([estimate.box], estimate.iuv, size)
     return apply_picture(picture, crop, size), apply_iuv(estimate.iuv, crop, size)
 
 
 def person_crop(boxes: Sequence[Box | None], iuv: Iuv, size: tuple[int, int]) -> SteadyCrop:
-    """The crop around the boxes in pictures as large as `iuv`, in the aspect ratio of `size` (height, width)."""
+    """The crop around the boxes, in pictures of the size of `iuv`, at the aspect ratio of `size` (height, width)."""
     return steady_crop(boxes, (iuv.shape[0], iuv.shape[1]), size[1] / size[0], PERSON_MARGIN)

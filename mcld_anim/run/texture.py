@@ -16,7 +16,7 @@ from mcld_anim.source.texture import source_texture
 
 
 def texture(options: TextureOptions) -> TextureResult:
-    """The SMPL UV texture (512, 512, 3) of a photo, as PNG where an output is named."""
+    """The SMPL UV texture (512, 512, 3) of a photo, written as PNG if an output is named."""
     if options.output is not None:
         check_output(options.output, options.overwrite)
     check_picture(options.photo)

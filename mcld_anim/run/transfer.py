@@ -1,4 +1,4 @@
-"""The story of `mcld-anim pose`: a photo and a pose become a picture, by the path of `run` with one frame."""
+"""The story of `mcld-anim pose`: a photo and a pose become a picture, like `run` with one frame."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 @dataclass(frozen=True, eq=False)
 class Transferred:
-    """A picture, and what is said of it."""
+    """A picture with the contents of its report."""
 
     picture: Picture
     row: FrameRow
-    summary: dict[str, Any]  # beside the totals of the rows
+    summary: dict[str, Any]  # without the totals of the rows
     record: dict[str, Any]  # the content of OUT.run.json
 
 
@@ -68,7 +68,7 @@ def make_picture(
     on_event: EventSink = warn,
     output: Path | None = None,
 ) -> Transferred:
-    """The picture, without writing a file; `output` is the name that the record gives it."""
+    """The picture, without writing a file; `output` is its name in the record."""
     check_pose(options)
     stages = Stages(progress, on_event)
     models = cache.models(options, stages)
@@ -92,12 +92,12 @@ def make_picture(
 
 
 def read_pose(path: Path, backend: PoseBackend) -> PoseEstimate:
-    """The pose of `--pose`: from an IUV picture, folder or archive, or the largest person's, estimated on a photo."""
+    """The pose in `--pose`: read from an IUV picture, folder or archive, or estimated on a photo's largest person."""
     iuv = _iuv_of(path)
     if iuv is not None:
         estimate = estimate_of(iuv, 1.0)
         if estimate is None:
-            raise PoseError(f"the IUV in --pose {path} shows no person: all of it is background")
+            raise PoseError(f"the IUV in --pose {path} shows no person, only background: give the IUV of a person")
         return estimate
     picture = read_picture(path, "--pose")
     (people,) = backend.estimate([picture])
@@ -110,12 +110,12 @@ def read_pose(path: Path, backend: PoseBackend) -> PoseEstimate:
 
 
 def frame_pose(pose: PoseEstimate, size: tuple[int, int]) -> Iuv:
-    """A pose's IUV, framed around the person as a driving video's is and scaled to `size` (height, width)."""
+    """A pose's IUV, framed around the person like a driving video and scaled to `size` (height, width)."""
     return apply_iuv(pose.iuv, person_crop([pose.box], pose.iuv, size), size)
 
 
 def _iuv_of(path: Path) -> Iuv | None:
-    """The IUV in `path`, or None where it is an ordinary picture: an IUV's blue plane holds parts, 0..24."""
+    """The IUV in `path`; None for an ordinary picture, whose blue plane exceeds an IUV's parts 0..24."""
     if is_sequence(path):
         return read_iuv(path)
     with path.open("rb") as stream:

@@ -1,4 +1,4 @@
-"""The file of a run's result: which writer it needs, and how a frame is laid out in it."""
+"""Writing a run's result: the choice of the writer, and the layout of a frame."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from mcld_anim.video.write import VideoWriter
 from mcld_anim.video.write_alpha import FrameSink, open_transparent
 
 PREVIEW_NAME = "preview.mp4"
-"""Beside an unfinished transparent result: what the report shows, since browsers play no ProRes."""
+"""Name of the video in the report of a transparent result, since browsers play no ProRes."""
 
 
 class ResultWriter:
-    """Takes the finished frames of one clip; made by `open_result`."""
+    """Writes the finished frames of one clip; created by `open_result`."""
 
     def __init__(self, sink: FrameSink, preview: FrameSink | None = None) -> None:
         self._sink, self._preview = sink, preview
@@ -30,7 +30,7 @@ class ResultWriter:
 
 @contextmanager
 def open_result(path: Path, clip: Clip) -> Iterator[ResultWriter]:
-    """The writer of the result's kind."""
+    """The writer for the kind of result."""
     options, info, fps, emit = clip.options, clip.plan.info, clip.driving.fps, clip.stages.emit
     sound, (height, width) = _sound(clip), clip.source.picture.shape[:2]
     with ExitStack() as stack:
@@ -47,13 +47,13 @@ def open_result(path: Path, clip: Clip) -> Iterator[ResultWriter]:
 
 
 def playable(result: Path) -> Path:
-    """The MP4 that shows an unfinished result."""
+    """The MP4 to play for an unfinished result."""
     preview = result.with_name(PREVIEW_NAME)
     return preview if result.suffix.lower() != ".mp4" else result
 
 
 def _sound(clip: Clip) -> AudioSource | None:
-    """The driving video's sound from the first chosen frame on, a file's from its beginning, or none."""
+    """The driving video's sound from the first chosen frame, a file's from its beginning, or none."""
     if clip.options.audio == "driving":
         return audio_source(clip.plan.info, clip.driving.start)
     file = clip.options.audio_file

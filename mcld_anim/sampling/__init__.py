@@ -1,2 +1,1 @@
-"""From start noise to latents: schedule, noise of the frames, blending between frames, and the sampling
-loop."""
+"""From start noise to latents: schedule, noise, blending between frames, and the sampling loop."""

@@ -14,20 +14,19 @@ from mcld_anim.core.arrays import Latents
 from mcld_anim.core.errors import UsageError
 
 Prediction = Tensor | tuple[Tensor, Tensor]
-"""v of the frames, or (unconditional v, conditional v) for classifier-free guidance."""
+"""v of the frames, or (unconditional, conditional) v for classifier-free guidance."""
 
 
 @dataclass(frozen=True)
 class StepBlending:
-    """What blending does to a batch of frames at each sampling step; each takes (F, C, h, w) and the step's number."""
+    """The blending of a batch of frames at each sampling step, as functions of (F, C, h, w) and the step's number."""
 
-    clean: Callable[[Latents, int], Latents] | None = None  # the estimate of the clean latents
-    latents: Callable[[Latents, int], Latents] | None = None  # the latents after the step
+    clean: Callable[[Latents, int], Latents] | None = None  # of the clean latents' estimate
+    latents: Callable[[Latents, int], Latents] | None = None  # of the latents after the step
 
 
 def guide(prediction: Prediction, guidance: float) -> Tensor:
-    """u + s * (c - u) (Ho & Salimans 2022, arXiv 2207.12598, equation 6 with s = 1 + w); s <= 1 needs no
-    u."""
+    """u + s * (c - u) (Ho & Salimans 2022, arXiv 2207.12598, equation 6 with s = 1 + w); s <= 1 needs no u."""
     if isinstance(prediction, Tensor):
         if guidance > 1:
             raise UsageError(
@@ -51,8 +50,8 @@ def denoise(
 ) -> Latents:
     """Latents of the frames from their start noise, in `steps` evaluations of `predict(latents, timestep)`.
 
-    The scheduler's own step is used, so the previous timestep is t - 1000 // steps as in the published
-    sampler. `blending` may change the estimate of the clean latents within each step, which changes z_{t-1} by
+    The scheduler's own step is used, so the previous timestep is t - 1000 // steps as in the published sampler.
+    `blending` may change the estimate of the clean latents within each step, which changes z_{t-1} by
     sqrt(alpha_bar_{t-1}) times as much, and the latents after it. `on_step(done, steps)` is called after each step.
     """
     if steps < 1:
@@ -75,7 +74,7 @@ def denoise(
 
 
 def signal_after(scheduler: DDIMScheduler, timestep: int) -> float:
-    """sqrt(alpha_bar) of the timestep that a DDIM step from `timestep` leads to."""
+    """sqrt(alpha_bar) at the timestep after a DDIM step from `timestep`."""
     later = timestep - scheduler.config.num_train_timesteps // scheduler.num_inference_steps
     alpha_bar = scheduler.alphas_cumprod[later] if later >= 0 else scheduler.final_alpha_cumprod
     return float(alpha_bar) ** 0.5

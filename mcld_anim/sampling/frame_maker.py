@@ -1,4 +1,4 @@
-"""From poses to pictures: the part of a run that is repeated for every batch of frames."""
+"""From poses to pictures, for every batch of frames of a run."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from mcld_anim.core.arrays import Iuv, Latents, Picture
 from mcld_anim.core.pixels import to_levels
 from mcld_anim.model.appearance import SourceAppearance
 from mcld_anim.model.build import Mcld
-from mcld_anim.model.warped_source import Hints
+from mcld_anim.model.warped_source import WarpedSources
 from mcld_anim.options.model import ModelOptions
 from mcld_anim.options.preset import load_preset
 from mcld_anim.options.run import RunOptions, SynthesisOptions
-from mcld_anim.pose.condition import hint_picture, network_condition
+from mcld_anim.pose.condition import network_condition, warped_source
 from mcld_anim.sampling.denoise import Prediction, StepBlending, denoise
 from mcld_anim.sampling.neighbour_blending import NeighbourBlending
 from mcld_anim.sampling.noise import parse_noise_mode, start_noise
@@ -28,30 +28,30 @@ from mcld_anim.sampling.surface_blending import SurfaceBlending
 
 @dataclass(frozen=True)
 class SamplingSettings:
-    """The resolved numbers of one clip."""
+    """The resolved sampling options of one clip."""
 
     steps: int  # DDIM steps
     guidance: float  # classifier-free guidance scale, 1 = off
     seed: int
     noise: str  # "shared", "mixed:ALPHA" or "independent"
     blend: float  # strength of blending with the frame before, 0 = off
-    blending: str = "surface"  # what blending follows: "surface" or "neighbour"
+    blending: str = "surface"  # along the "surface", or in place ("neighbour")
 
 
 @dataclass(frozen=True)
 class Attempt:
-    """How an attempt at a frame differs from what the settings say."""
+    """The changes to the settings in one attempt at a frame."""
 
-    face_weight: float = 1.0  # times the weight of the face branch
+    face_weight: float = 1.0  # factor on the weight of the face branch
     seed_shift: int = 0  # added to the seed
-    step_factor: int = 1  # times the steps
+    step_factor: int = 1  # factor on the steps
 
 
 FIRST_ATTEMPT = Attempt()
 
 
 def sampling_settings(options: SynthesisOptions, model: ModelOptions) -> SamplingSettings:
-    """The numbers of a run, with what the options leave open taken from the preset and the model."""
+    """The settings of a run, with open options filled in from the preset and the model."""
     preset, usual = load_preset(options.preset), model.sampling
     scale = preset.step_scale if options.step_scale is None else options.step_scale
     guidance = preset.guidance if options.guidance is None else options.guidance
@@ -68,7 +68,7 @@ def sampling_settings(options: SynthesisOptions, model: ModelOptions) -> Samplin
 class FrameMaker:
     """Makes the frames of one clip in order, a batch at a time; frame i does not depend on the batch size.
 
-    Only the state of the blending carries over from batch to batch. Poses come at the model's frame size.
+    Only the state of the blending carries over from batch to batch. Poses have the model's frame size.
     """
 
     def __init__(self, mcld: Mcld, source: SourceAppearance, settings: SamplingSettings) -> None:
@@ -78,10 +78,10 @@ class FrameMaker:
         self._scheduler = make_scheduler(mcld.options.schedule)
         self._noise = parse_noise_mode(settings.noise)
         self._blending = _blending(settings, mcld.options.latent_size)
-        self._weights = next(mcld.denoiser.parameters())  # of the dtype and on the device that the networks work in
+        self._weights = next(mcld.denoiser.parameters())  # gives the networks' dtype and device
 
     def make(self, frames: Sequence[ClipFrame], on_step: Callable[[int, int], None] | None = None) -> list[Picture]:
-        """The pictures of the clip's next frames, uint8 (H, W, 3) RGB; `on_step(done, steps)` tells the progress."""
+        """The pictures of the clip's next frames, uint8 (H, W, 3) RGB; `on_step(done, steps)` reports progress."""
         blending = None if self._blending is None else self._blending.batch(frames)
         return self._synthesised(frames, FIRST_ATTEMPT, blending, on_step)
 
@@ -103,9 +103,9 @@ class FrameMaker:
         shape = (options.vae.latent_channels, *options.latent_size)
         indices, poses = [frame.index for frame in frames], [frame.iuv for frame in frames]
         noise = start_noise(shape, settings.seed + attempt.seed_shift, indices, self._noise).to(self._weights.device)
-        hints = self.hints(poses)
+        warped = self.warped_sources(poses)
         latents = denoise(
-            self._predictor(self.pose_features(poses, hints), attempt.face_weight),
+            self._predictor(self.pose_features(poses, warped), attempt.face_weight),
             noise,
             self._scheduler,
             settings.steps * attempt.step_factor,
@@ -113,34 +113,34 @@ class FrameMaker:
             blending,
             on_step,
         )
-        return self.decode(latents, hints)
+        return self.decode(latents, warped)
 
-    def hints(self, poses: Sequence[Iuv]) -> Hints | None:
-        """The source's colours in each pose, for models that use them."""
-        if self.mcld.options.pose_guider.hint == "none":
+    def warped_sources(self, poses: Sequence[Iuv]) -> WarpedSources | None:
+        """The warped source for each pose; None for models without it."""
+        if self.mcld.options.pose_guider.warped_source == "none":
             return None
         source = self.source
-        made = [hint_picture(source.atlas, source.valid, pose, source.plate) for pose in poses]
-        return Hints.stack([picture for picture, _ in made], [valid for _, valid in made], poses, self._weights)
+        made = [warped_source(source.atlas, source.valid, pose, source.background) for pose in poses]
+        return WarpedSources.stack([picture for picture, _ in made], [valid for _, valid in made], poses, self._weights)
 
-    def pose_features(self, poses: Sequence[Iuv], hints: Hints | None) -> Tensor:
-        """(F, C0, h, w): what the Pose Guider makes of each pose, once per frame, used at every step."""
+    def pose_features(self, poses: Sequence[Iuv], warped: WarpedSources | None) -> Tensor:
+        """The Pose Guider's features (F, C0, h, w), computed once per frame and used at every step."""
         iuvs = torch.from_numpy(np.stack(poses)).to(self._weights.device)
         condition = network_condition(iuvs, self.mcld.options.pose_guider)
-        hint = None if hints is None else hints.encode(self.mcld.vae).to(self._weights)
-        return self.mcld.pose_guider(condition.to(self._weights), hint)
+        encoded = None if warped is None else warped.encode(self.mcld.vae).to(self._weights)
+        return self.mcld.pose_guider(condition.to(self._weights), encoded)
 
-    def decode(self, latents: Latents, hints: Hints | None) -> list[Picture]:
+    def decode(self, latents: Latents, warped: WarpedSources | None) -> list[Picture]:
         """Latents (F, C, h, w) -> pictures, uint8 (H, W, 3) RGB."""
         decoded = self.mcld.vae.decode(latents.to(next(self.mcld.vae.parameters())))
         if self.mcld.detail is not None:
-            assert hints is not None  # ModelOptions sees to it
-            decoded = self.mcld.detail(decoded, hints.pictures, hints.validity, hints.person)
+            assert warped is not None  # guaranteed by ModelOptions
+            decoded = self.mcld.detail(decoded, warped.pictures, warped.validity, warped.person)
         levels = to_levels(decoded)
         return list(np.ascontiguousarray(levels.permute(0, 2, 3, 1).cpu().numpy()))
 
     def _predictor(self, pose_features: Tensor, face_weight: float) -> Callable[[Tensor, int], Prediction]:
-        """v of latents kept in float32, computed in the networks' dtype."""
+        """The prediction of v in the networks' dtype, for latents in float32."""
         guided, keys = self.settings.guidance > 1, self.source.projected.with_face_weight(face_weight)
 
         def predict(latents: Tensor, timestep: int) -> Prediction:
@@ -152,7 +152,7 @@ class FrameMaker:
 
 
 def _blending(settings: SamplingSettings, latent_size: tuple[int, int]) -> SurfaceBlending | NeighbourBlending | None:
-    """The blending that the settings ask for."""
+    """The blending of the settings; None if it is off."""
     if settings.blend == 0:
         return None
     if settings.blending == "neighbour":

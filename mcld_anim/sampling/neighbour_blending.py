@@ -1,10 +1,9 @@
-"""Causal blending of the latents of neighbouring frames, where both frames show the same thing.
+"""Causal blending of latents between neighbouring frames, in cells where both show the same surface.
 
-At every sampling step the latents of frame i move towards the blended latents of frame i-1 of the same
-step. Only cells which hold the same surface in both frames take part (background in both, or the same body
-part at nearly the same U,V), so that nothing is smeared over a moving limb. Because frame i only looks at
-frame i-1, the result does not depend on how frames are grouped into batches: `BlendState` carries the last
-frame's latents of every step over the batch border.
+At every sampling step the latents of frame i move towards the blended latents of frame i-1 at the same step. Only cells
+with the same surface in both frames take part (background in both, or the same part at nearly the same U,V), so moving
+limbs are not smeared. Because frame i only reads frame i-1, the result does not depend on the grouping into batches:
+`BlendState` carries the last frame's latents of every step across batches.
 """
 
 from __future__ import annotations
@@ -23,10 +22,10 @@ from mcld_anim.core.errors import UsageError
 from mcld_anim.sampling.denoise import StepBlending
 
 MIXED_CELL = -1
-"""Part code of a latent cell whose pixels show more than one part: it is never blended."""
+"""Part code of a latent cell with pixels of more than one part, which is never blended."""
 
 SAME_CELL = 0.06
-"""Largest difference of U or V (in 0..1) at which two cells still show the same surface.
+"""Largest difference of U or V (in 0..1) at which two cells show the same surface.
 
 One latent cell of a 256-pixel frame spans about a tenth of a limb's chart, so this is half a cell.
 """
@@ -43,8 +42,7 @@ class BlendState:
 
 
 def cell_codes(iuvs: Sequence[Iuv], latent_size: tuple[int, int]) -> CellCodes:
-    """What every latent cell of every frame shows; the IUV size must be a multiple of `latent_size` (h,
-    w)."""
+    """The codes of every latent cell; the IUV's size must be a multiple of `latent_size` (h, w)."""
     height, width = latent_size
     codes = np.zeros((len(iuvs), 3, height, width), np.float32)
     for frame, iuv in enumerate(iuvs):
@@ -66,7 +64,7 @@ def cell_codes(iuvs: Sequence[Iuv], latent_size: tuple[int, int]) -> CellCodes:
 def same_surface(
     cells: Float[Tensor, "3 h w"], previous: Float[Tensor, "3 h w"], tolerance: float = SAME_CELL
 ) -> Float[Tensor, "h w"]:
-    """1 where both frames show the same surface (or both plain background), else 0."""
+    """1 where both frames show the same surface or the background, else 0."""
     part, other = cells[0], previous[0]
     background = (part == 0) & (other == 0)
     near = ((cells[1:] - previous[1:]).abs() <= tolerance).all(0)
@@ -84,9 +82,9 @@ def blend(
 ) -> tuple[Latents, BlendState]:
     """z_i <- z_i + strength * same_i * (z'_{i-1} - z_i), with z' the blended latents of the frame before.
 
-    `strength` in 0..1; 0 returns the latents as they are. Frames that `begins` marks have no frame before them, nor has
-    the first frame of a clip.
-    Meant for start noise shared by the frames: averaging unrelated noise would lower its variance.
+    `strength` in 0..1; 0 returns the latents unchanged. Frames marked in `begins`, like the first frame of a clip, have
+    no frame before them. Meant for start noise shared by the frames: averaging independent noise would lower its
+    variance.
     """
     if not 0 <= strength < 1:
         raise UsageError(f"blending strength {strength}: expected 0 (off) or more, and less than 1")
@@ -124,5 +122,5 @@ class NeighbourBlending:
         return StepBlending(latents=blend_step)
 
     def again(self, place: int, steps: int) -> StepBlending:
-        """For another attempt at a frame: it is made alone."""
+        """For another attempt at a frame, which is not blended."""
         return StepBlending()

@@ -1,7 +1,7 @@
 """Start noise of the frames, as a pure function of (seed, frame index).
 
-Nothing here depends on how frames are grouped into batches, on the order of calls, or on the device:
-every frame's values come from its own generator, in float32 on the CPU.
+Nothing here depends on the grouping into batches, the order of calls, or the device: every frame's values come from its
+own generator, in float32 on the CPU.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ FRAME_STREAM = 1
 
 @dataclass(frozen=True)
 class NoiseMode:
-    """How much of the start noise all frames of a clip have in common.
+    """The share of the start noise that is common to all frames of a clip.
 
-    `shared`: all of it. `independent`: none. `mixed`: the progressive share of PYoCo
-    (Ge et al. 2023, arXiv 2305.10474, equation 5's mixed model): variance alpha^2 / (1 + alpha^2) is common.
+    `shared`: all of it. `independent`: none. `mixed`: PYoCo's mixed model (Ge et al. 2023, arXiv 2305.10474, equation
+    5), with a common variance of alpha^2 / (1 + alpha^2).
     """
 
     kind: Literal["shared", "mixed", "independent"] = "shared"
@@ -40,7 +40,7 @@ class NoiseMode:
 
     @property
     def frame_weight(self) -> float:
-        """Factor of the frame's own noise, so that the two squares add up to one."""
+        """Factor of the frame's own noise; the two squares add up to one."""
         return float(np.sqrt(1 - self.shared_weight**2))
 
     def __str__(self) -> str:
@@ -90,7 +90,7 @@ def start_noise(
 
 
 def _normal(shape: tuple[int, ...], seed: int, stream: int, index: int) -> Tensor:
-    """Normal values of one frame of one stream; neighbouring seeds and indices give unrelated values."""
+    """Normal values of one frame in one stream; neighbouring seeds and indices give independent values."""
     if seed < 0 or index < 0:
         raise UsageError(f"seed {seed} and frame index {index}: both must be 0 or more")
     state = np.random.SeedSequence(entropy=seed, spawn_key=(stream, index)).generate_state(1, np.uint64)

@@ -1,7 +1,7 @@
 """The noise schedule: betas rescaled to zero terminal SNR, v-prediction, trailing timesteps.
 
-The published sampler runs a "linear" beta schedule although its networks were trained with "scaled_linear";
-both are options, and one schedule object serves sampling and training.
+The published sampler uses a "linear" beta schedule although its networks were trained with "scaled_linear"; both are
+options, and one scheduler serves sampling and training.
 """
 
 from __future__ import annotations
@@ -53,7 +53,6 @@ def velocity(
     timesteps: Int[Tensor, " batch"],
     alphas_cumprod: Float[Tensor, " train_steps"],
 ) -> Float[Tensor, "batch c h w"]:
-    """v = sqrt(alpha_bar_t) noise - sqrt(1 - alpha_bar_t) x_0 (Salimans & Ho 2022, arXiv 2202.00512, app.
-    D)."""
+    """v = sqrt(alpha_bar_t) noise - sqrt(1 - alpha_bar_t) x_0 (Salimans & Ho 2022, arXiv 2202.00512, app. D)."""
     signal, spread = signal_and_noise_rates(alphas_cumprod, timesteps)
     return signal * noise - spread * latents

@@ -1,17 +1,17 @@
-"""Blending along the surface: each latent cell of frame i meets the cells of frame i-1 that show the same surface.
+"""Blending along the surface: each latent cell of frame i with the cells of frame i-1 that show the same surface.
 
-Two IUV say exactly where a piece of surface was one frame ago. At every sampling step, the estimate of the clean
-latents moves towards the one found there:
+Two IUVs give the exact position of each surface point one frame ago. At every sampling step, the estimate of the clean
+latents moves towards the one at that position:
 
     x_i <- x_i + s w_i L_k(x'_{i-1} moved along the surface - x_i)
 
 with x' the blended estimates of the frame before at the same step k, s the strength and w_i the share of a cell's
-pixels whose place was found. L_k splits the difference into its mean over 3x3 cells, which always counts, and the rest,
-which counts as far as the surface moved by whole cells, and in the last steps not at all: late detail is left alone.
-Outside the person, cells meet themselves in place. Cells that the person has just left meet nothing, so no ghost
-stays. Estimates are blended, not noisy latents: averaging those would lower the variance of the noise.
+pixels whose position was found. L_k splits the difference into its mean over 3x3 cells, which always counts, and the
+rest, which counts as far as the surface moved by whole cells, and not at all in the last steps, which add fine detail.
+Cells outside the person are blended in place. Cells that the person has just left are not blended, so no ghost remains.
+Estimates are blended rather than noisy latents, because averaging those would lower the variance of the noise.
 
-Frame i reads frame i-1 only, which `SurfaceBlending` carries across the border of batches.
+Frame i reads frame i-1 only, which `SurfaceBlending` carries across batches.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ from mcld_anim.core.arrays import Iuv, Latents
 from mcld_anim.core.errors import UsageError
 from mcld_anim.sampling.denoise import StepBlending
 
-LEAST_SHARE, FULL_SHARE = 0.75, 1.0
-"""Share of a cell's pixels that come from one place at which blending begins and is full. Cells at a border hold two
-things that move apart."""
+LEAST_CELL_SHARE, FULL_CELL_SHARE = 0.75, 1.0
+"""Share of a cell's pixels with a known position at which blending begins and is full. Cells at a border hold two
+surfaces that move apart."""
 
 CLEARANCE = 2
-"""Width of the band around the person, in cells of both frames, that is neither person nor background: hair and skirts
-hang there, outside the IUV."""
+"""Width of the band around the person, in cells, that is neither person nor background in both frames: it holds hair
+and skirts, which the IUV lacks."""
 
 COARSE_FROM = 0.9
 """Fraction of the sampling steps after which only the coarse part is blended."""
@@ -45,7 +45,7 @@ COARSE_FROM = 0.9
 
 @dataclass(frozen=True)
 class CellLink:
-    """Where the latent cells of a frame were in the frame before."""
+    """The offsets from a frame's latent cells to their positions in the frame before."""
 
     offset: Float[Tensor, "h w 2"]  # x, y in cells
     weight: Float[Tensor, "h w"]  # 0..1
@@ -60,13 +60,13 @@ def cell_link(link: FrameLink, latent_size: tuple[int, int]) -> CellLink:
     person = _cell_means(((iuv[..., 0] > 0) | (before[..., 0] > 0))[..., None], latent_size)[..., 0] > 0
     disc = np.ones((2 * CLEARANCE + 1, 2 * CLEARANCE + 1), np.uint8)
     away = cv2.dilate(person.astype(np.uint8), disc) == 0
-    weight = ((moved - LEAST_SHARE) / (FULL_SHARE - LEAST_SHARE)).clip(0, 1) + away
+    weight = ((moved - LEAST_CELL_SHARE) / (FULL_CELL_SHARE - LEAST_CELL_SHARE)).clip(0, 1) + away
     offset = np.where(away[..., None], 0, offset / stride[::-1])
     return CellLink(torch.from_numpy(offset.astype(np.float32)), torch.from_numpy(weight.astype(np.float32)))
 
 
 def fetch(latents: Float[Tensor, "c h w"], offset: Float[Tensor, "h w 2"]) -> Float[Tensor, "c h w"]:
-    """`latents` at each cell's place one frame ago, between cells by linear interpolation."""
+    """`latents` sampled at each cell's position one frame ago, by bilinear interpolation."""
     height, width = latents.shape[1:]
     rows, columns = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
     places = torch.stack([columns, rows], -1).to(offset) + offset
@@ -76,12 +76,12 @@ def fetch(latents: Float[Tensor, "c h w"], offset: Float[Tensor, "h w 2"]) -> Fl
 
 
 def same_phase(offset: Float[Tensor, "h w 2"]) -> Float[Tensor, "h w"]:
-    """1 where a cell moved by whole cells, falling to 0 at half a cell: what lies between cells is another code."""
+    """1 where a cell moved by whole cells, falling to 0 at half a cell, because latents between cells differ."""
     return (1 - 2 * (offset - offset.round()).abs()).prod(-1)
 
 
 def coarse(difference: Float[Tensor, "c h w"], weight: Float[Tensor, "h w"]) -> Float[Tensor, "c h w"]:
-    """The mean of a difference over the 3x3 cells around each, counting each by its weight."""
+    """The weighted mean of a difference over the 3x3 cells around each cell."""
     planes = torch.cat([difference * weight, weight[None]])[None]
     means = avg_pool2d(pad(planes, (1, 1, 1, 1)), 3, stride=1)[0]
     return means[:-1] / means[-1:].clamp(min=1e-6)
@@ -122,13 +122,13 @@ class SurfaceBlending:
     def again(self, place: int, steps: int) -> StepBlending:
         """For another attempt at frame `place` of the last batch, in `steps` steps.
 
-        It is blended with the first attempt at the frame before, so that the result does not depend on batches; the
-        frames after it stay as they are.
+        It is blended with the first attempt at the frame before, so the result does not depend on batches. The frames
+        after it do not change.
         """
         link = self._links[place]
 
         def blend_step(clean: Latents, step: int) -> Latents:
-            same = step * self.steps // steps  # the step of the first attempt that is as far along
+            same = step * self.steps // steps  # the corresponding step of the first attempt
             previous = self._before[same][place]
             if link is None or previous is None:
                 return clean

@@ -22,7 +22,7 @@ from mcld_anim.weights.published import BundleFile, HubFile, Origin, PackageFile
 Progress = Callable[[int, int | None], None]
 """Called with the bytes received and the total, None if unknown."""
 
-ATTEMPTS = 5
+MOST_FAILURES = 5
 """Consecutive failed connections after which a download is abandoned."""
 FIRST_DELAY = 0.5
 """Seconds before the second attempt; doubled before each further one."""
@@ -143,13 +143,13 @@ def _download(find: Callable[[], _RemoteFile], folder: Path, what: str, progress
             _raise_if_final(error, what, folder)
             failures = 1 if _bytes_in(folder) > most else failures + 1
             most = max(most, _bytes_in(folder))
-            if failures >= ATTEMPTS:
+            if failures >= MOST_FAILURES:
                 raise WeightsError(
-                    f"the download of {what} broke off {ATTEMPTS} times ({_reason(error)}): check the connection and "
-                    "run the same command again, it goes on where it stopped"
+                    f"the download of {what} broke off {MOST_FAILURES} times ({_reason(error)}): check the connection "
+                    "and run the same command again, it goes on where it stopped"
                 ) from error
             time.sleep(FIRST_DELAY * 2 ** (failures - 1))
-        if failures >= ATTEMPTS:
+        if failures >= MOST_FAILURES:
             raise WeightsError(f"{what} changes while it is downloaded: try later, or give your copy with --from DIR")
 
 

@@ -26,7 +26,7 @@ from mcld_anim.weights.store import PulledFile, add_to_record, check_free_space,
 
 DOWNLOADS = "downloads"
 """Subfolder of a model's folder for files being downloaded. Each is deleted once it is converted."""
-EMBEDDER = "glintr100.onnx"
+ANTELOPE_EMBEDDER = "glintr100.onnx"
 """The file of antelopev2 that computes embeddings."""
 
 
@@ -177,7 +177,7 @@ def _copy(source: Path, target: Path) -> Path:
 
 def _main_file(written: Sequence[Path]) -> Path:
     """The file whose size and checksum head the record: a face model's embedder, otherwise the only file."""
-    return next((path for path in written if path.name == EMBEDDER), written[0])
+    return next((path for path in written if path.name == ANTELOPE_EMBEDDER), written[0])
 
 
 def _size(source: Path) -> int:

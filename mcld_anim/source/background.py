@@ -1,4 +1,4 @@
-"""The background of the source photo with the person taken out and the hole filled smoothly."""
+"""Removing the person from a picture and filling the hole smoothly."""
 
 from __future__ import annotations
 
@@ -8,31 +8,30 @@ import numpy as np
 from mcld_anim.core.arrays import Iuv, Picture
 from mcld_anim.core.push_pull import push_pull
 
-MARGIN = 0.03
-"""Of the person's height or width, whichever is larger: hair and loose clothes reach beyond the IUV."""
+MASK_MARGIN = 0.03
+"""Margin around the IUV, as a fraction of the box's longer side, for hair and loose clothes."""
 
 
-def background_plate(picture: Picture, iuv: Iuv, margin: float = MARGIN) -> Picture:
-    """`picture` (H, W, 3) uint8 RGB without the person of `iuv` (H, W, 3); pixels away from the person are
-    unchanged.
+def without_person(picture: Picture, iuv: Iuv, margin: float = MASK_MARGIN) -> Picture:
+    """`picture` (H, W, 3) uint8 RGB without the person of `iuv` (H, W, 3); pixels away from the person are unchanged.
 
-    The hole is filled by a push-pull pyramid (Gortler et al., "The Lumigraph", SIGGRAPH 1996, section 3.4):
-    known pixels are averaged down until no hole is left, and the averages fill the holes on the way up.
+    The hole is filled by a push-pull pyramid (Gortler et al., "The Lumigraph", SIGGRAPH 1996, section 3.4): known
+    pixels are averaged down until no hole is left, and the averages fill the holes on the way up.
     """
     hole = person_mask(iuv, margin)
     if not hole.any():
         return picture.copy()
     known = (~hole).astype(np.float32)
     filled = push_pull(picture.astype(np.float32), known)
-    # The fill fades in from the hole's edge, so that no line shows where the dilated mask ends.
+    # The fill fades in across the edge of the dilated mask, so that no line shows there.
     blur = max(3, round(max(picture.shape[:2]) / 128) * 2 + 1)
     fade = cv2.GaussianBlur(hole.astype(np.float32), (blur, blur), 0)[..., None]
     fade[hole] = 1.0
     return np.rint(picture + (filled - picture) * fade).clip(0, 255).astype(np.uint8)
 
 
-def person_mask(iuv: Iuv, margin: float = MARGIN) -> np.ndarray:
-    """(H, W) bool: the person, grown by `margin` of its larger side."""
+def person_mask(iuv: Iuv, margin: float = MASK_MARGIN) -> np.ndarray:
+    """(H, W) bool: the person, dilated by `margin` of the box's longer side."""
     mask = (iuv[..., 0] > 0).astype(np.uint8)
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     if not len(rows):

@@ -1,5 +1,4 @@
-"""The pixels that the CLIP image encoder sees, as transformers' CLIPImageProcessorPil makes them, bit for
-bit."""
+"""The input of the CLIP image encoder, bit-identical to transformers' CLIPImageProcessorPil."""
 
 from __future__ import annotations
 
@@ -14,10 +13,9 @@ from mcld_anim.options.model import ImageEncoderOptions
 
 
 def clip_pixels(picture: Picture, options: ImageEncoderOptions) -> Float[Tensor, "1 3 side side"]:
-    """`picture` (H, W, 3) uint8 RGB as normalised float32 (1, 3, S, S), channels R, G, B; S =
-    `options.image_size`.
+    """`picture` (H, W, 3) uint8 RGB as normalised float32 (1, 3, S, S) in R, G, B; S = `options.image_size`.
 
-    The shortest side is resized to S (bicubic, on bytes), the middle cropped, then (x / 255 - mean) / std.
+    The shorter side is resized to S (bicubic, on bytes), the centre cropped, then (x / 255 - mean) / std.
     """
     cropped = clip_crop(picture, options.image_size)
     scaled = (cropped.transpose(2, 0, 1).astype(np.float64) * (1 / 255)).astype(np.float32)
@@ -26,9 +24,9 @@ def clip_pixels(picture: Picture, options: ImageEncoderOptions) -> Float[Tensor,
 
 
 def clip_crop(picture: Picture, side: int) -> Picture:
-    """The (S, S, 3) uint8 middle of `picture` after its shortest side was resized to `side`."""
+    """The (S, S, 3) uint8 centre of `picture` after its shorter side was resized to `side`."""
     height, width = picture.shape[:2]
-    # The longer side is truncated, the crop's corner rounded down: as transformers does.
+    # The longer side is truncated and the crop's corner rounded down, as in transformers.
     if height <= width:
         height, width = side, int(side * width / height)
     else:

@@ -1,4 +1,4 @@
-"""Faces by dlib: a measure of its own for the report, no condition of a model. The only file that imports it."""
+"""Faces by dlib, as an independent measure for the report, not a model's condition; the only file that imports it."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from mcld_anim.core.errors import MissingDependencyError, WeightsError
 from mcld_anim.source.face import CLOSENESS, Face
 
 SAME_PERSON_DISTANCE = 0.6
-"""Euclidean, between two embeddings; dlib's own bound for one person."""
+"""Largest Euclidean distance between embeddings of one person, dlib's own threshold."""
 
 MODELS_PACKAGE = "face_recognition_models"
 LANDMARKS = "shape_predictor_5_face_landmarks.dat"
-EMBEDDER = "dlib_face_recognition_resnet_model_v1.dat"
+DLIB_EMBEDDER = "dlib_face_recognition_resnet_model_v1.dat"
 
 _INSTALL = "pip install 'mcld-anim[dlib]'"
 
 
 class DlibFaceBackend:
-    """dlib's frontal face detector and its 128 number embedding."""
+    """dlib's frontal face detector and its embedding of 128 numbers."""
 
     name = "dlib"
     scale = CLOSENESS
@@ -35,7 +35,7 @@ class DlibFaceBackend:
     def largest(self, picture: Picture, iuv: Iuv | None = None) -> Face | None:
         """The largest face; `iuv` is not needed. dlib reads RGB."""
         picture = np.ascontiguousarray(picture)
-        found = list(self._detector(picture, 1))  # 1: looked for at twice the size, faces from 40 pixels
+        found = list(self._detector(picture, 1))  # 1: the picture is upsampled once, for faces from 40 pixels
         if not found:
             return None
         box = max(found, key=lambda one: one.width() * one.height())
@@ -45,26 +45,26 @@ class DlibFaceBackend:
 
 
 def load_dlib_backend() -> DlibFaceBackend:
-    """The backend with the models of the package face-recognition-models. Never downloads."""
+    """Load the models of the package face-recognition-models. Never downloads."""
     folder = find_models()
     import dlib
 
     return DlibFaceBackend(
         dlib.get_frontal_face_detector(),
         dlib.shape_predictor(str(folder / LANDMARKS)),
-        dlib.face_recognition_model_v1(str(folder / EMBEDDER)),
+        dlib.face_recognition_model_v1(str(folder / DLIB_EMBEDDER)),
     )
 
 
 def find_models() -> Path:
-    """The folder of dlib's models. Their package is found, not imported: it needs setuptools' removed pkg_resources."""
+    """The folder of dlib's models. Their package cannot be imported, as it needs setuptools' removed pkg_resources."""
     for package in ("dlib", MODELS_PACKAGE):
         if importlib.util.find_spec(package) is None:
             raise MissingDependencyError(f"--face dlib needs the package {package}: {_INSTALL}")
     spec = importlib.util.find_spec(MODELS_PACKAGE)
     assert spec is not None
     folder = Path(next(iter(spec.submodule_search_locations or [""]))) / "models"
-    for name in (LANDMARKS, EMBEDDER):
+    for name in (LANDMARKS, DLIB_EMBEDDER):
         if not (folder / name).is_file():
             raise WeightsError(f"the face model {folder / name} is missing: {_INSTALL}")
     return folder

@@ -1,4 +1,4 @@
-"""Faces as embeddings: what every face embedder offers, and the way to get one by name."""
+"""Faces as embeddings: the interface of face embedders, loading one by name, and the similarity of faces."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ class Face:
     """One face of a picture."""
 
     embedding: Float[np.ndarray, " dimensions"]
-    """float32 as the embedder gives it."""
+    """float32, as the embedder returns it."""
     box: Box
     backend: str = "tiny"
-    """Who embedded it, as in `--face`: embeddings of two backends are never compared."""
+    """Name of its embedder for `--face`; embeddings of two backends are never compared."""
 
 
 class FaceBackend(Protocol):
@@ -32,31 +32,30 @@ class FaceBackend(Protocol):
 
     @property
     def name(self) -> str:
-        """As in `--face`."""
+        """Its name for `--face`."""
 
     @property
     def scale(self) -> str:
-        """What a similarity of this backend's faces is, in words for the report."""
+        """The measure of similarity, in words for the report."""
 
     @property
     def threshold(self) -> float:
-        """Two faces of at least this similarity are one person's, on this backend's own scale."""
+        """Least similarity of two faces of one person, on this backend's scale."""
 
     def largest(self, picture: Picture, iuv: Iuv | None = None) -> Face | None:
-        """The largest face in a picture (H, W, 3) uint8 RGB, None if there is none. `iuv` says where the
-        head is."""
+        """The largest face in a picture (H, W, 3) uint8 RGB; None if there is none. `iuv` locates the head."""
 
 
-COSINE = "cosine of the angle between embeddings, -1..1"
+COSINE_SCALE = "cosine of the angle between embeddings, -1..1"
 CLOSENESS = "1 - Euclidean distance between embeddings, at most 1"
 DISTANCE_BACKENDS = frozenset({"dlib"})
-"""Their embeddings all point about the same way; how far apart they are tells people apart."""
+"""Backends whose embeddings all have about the same direction, so distance tells people apart, not angle."""
 
 
 def load_face_backend(
     name: str, device: torch.device | str = "cpu", weights: Path | None = None, on_event: EventSink = warn
 ) -> FaceBackend | None:
-    """The embedder called `name`: "tiny" is embedded, "insightface" and "dlib" need packages, "none" is None."""
+    """Load an embedder: "tiny" is embedded, "insightface" and "dlib" need packages, "none" is None."""
     if name == "none":
         return None
     if name == "tiny":
@@ -75,7 +74,7 @@ def load_face_backend(
 
 
 def similarity(first: Face, second: Face) -> float:
-    """How alike two faces of one backend are, on that backend's scale."""
+    """The similarity of two faces of one backend, on its scale."""
     a, b = first.embedding, second.embedding
     if first.backend != second.backend or a.shape != b.shape:
         raise UsageError(

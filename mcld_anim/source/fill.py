@@ -1,9 +1,8 @@
-"""A whole body from what one photo shows: every atlas texel gets a colour, seen or guessed from related
-places.
+"""Completing a body from one photo: every atlas texel gets a colour, visible or filled in from related texels.
 
-A person is nearly symmetric, so an unseen place takes, in this order: its left/right mirror place, the
-place on the other side of the limb or torso (front for back), the nearest coloured texel of the part, the
-mean colour of the neighbouring part (forearm for hand, lower leg for foot).
+People are nearly symmetric, so an unseen texel takes the first available of: the left/right mirrored texel, the texel
+on the other side of the limb or torso (front for back), the nearest coloured texel of the part, the mean colour of the
+neighbouring part (forearm for hand, lower leg for foot).
 """
 
 from __future__ import annotations
@@ -30,35 +29,34 @@ from mcld_anim.source.texture import atlas_from_picture
 
 OTHER_SIDE = {1: 2, 7: 9, 8: 10, 11: 13, 12: 14, 15: 17, 16: 18, 19: 21, 20: 22}
 OTHER_SIDE |= {front: back for back, front in OTHER_SIDE.items()}
-"""Front and back chart of the same limb or of the torso."""
+"""Front and back charts of the torso and of each limb."""
 
 NEIGHBOUR = {3: 20, 4: 19, 5: 14, 6: 13}
-"""The part whose mean colour stands in for a hand or foot of which nothing is known."""
+"""The part whose mean colour fills a hand or foot that is not visible."""
 
 SEEN_REACH = 20.0
-"""Texels (of 200). Closer than this to a seen texel its colour is trusted more than a mirrored one."""
+"""Distance from a seen texel, in texels of 200, within which its colour is preferred to the mirrored one."""
 
-_UNKNOWN = np.uint8(128)  # a body of which nothing was seen at all
+_UNKNOWN = np.uint8(128)  # colour of a body of which nothing is visible
 
 
 SILHOUETTE = 1 / 256
-"""Of the picture's longer side. Pixels this close to the background are a mixture with it and not sampled."""
+"""Width of the silhouette, as a fraction of the picture's longer side; its pixels mix with the background and are not
+sampled."""
 
 
-def hint_atlas(picture: Picture, iuv: Iuv) -> tuple[Atlas, AtlasMask]:
-    """The whole atlas of one photo for `pose.condition.hint_picture`, and which of its texels the photo
-    showed.
+def complete_atlas(picture: Picture, iuv: Iuv) -> tuple[Atlas, AtlasMask]:
+    """The complete atlas of one photo for `pose.condition.warped_source`, and which of its texels the photo shows.
 
-    Unlike the texture's atlas it has no dark seams (published inpainting bleeds black in from outside the
-    charts), and leaves out the mixed colours of the person's silhouette.
+    Unlike the texture's atlas it has no dark seams (the published inpainting bleeds black in from outside the charts),
+    and it excludes the mixed colours of the silhouette.
     """
     atlas, valid = atlas_from_picture(picture, _inner(iuv), fill="nearest")
-    return whole_atlas(atlas, valid), valid
+    return fill_atlas(atlas, valid), valid
 
 
 def _inner(iuv: Iuv) -> Iuv:
-    """`iuv` without its silhouette, except for parts that would lose most of their pixels, such as
-    fingers."""
+    """`iuv` without its silhouette, except for parts that would lose most of their pixels, such as fingers."""
     inside = (iuv[..., 0] > 0).astype(np.uint8)
     width = max(1, round(SILHOUETTE * max(inside.shape)))
     inner = cv2.erode(inside, np.ones((2 * width + 1, 2 * width + 1), np.uint8)) > 0
@@ -68,9 +66,8 @@ def _inner(iuv: Iuv) -> Iuv:
     return np.where((inner | thin[iuv[..., 0]])[..., None], iuv, np.uint8(0))
 
 
-def whole_atlas(atlas: Atlas, valid: AtlasMask) -> Atlas:
-    """(24, 200, 200, 3) uint8 RGB: `atlas` with every texel coloured; texels where `valid` holds stay as
-    they are."""
+def fill_atlas(atlas: Atlas, valid: AtlasMask) -> Atlas:
+    """(24, 200, 200, 3) uint8 RGB: `atlas` with every texel coloured; texels in `valid` are unchanged."""
     texels, known = atlas.copy(), valid.copy()
     for part in range(1, PART_COUNT + 1):
         mirror = MIRROR_PART[part - 1] - 1
@@ -81,12 +78,12 @@ def whole_atlas(atlas: Atlas, valid: AtlasMask) -> Atlas:
         colours, there = sided[other - 1].reshape(-1, 3)[fold], sided_known[other - 1].ravel()[fold]
         _borrow(texels[part - 1], known[part - 1], colours, there)
     for part in sorted(range(1, PART_COUNT + 1), key=lambda part: part in NEIGHBOUR):
-        texels[part - 1] = _complete(part, texels, known)
+        texels[part - 1] = _filled_part(part, texels, known)
     return texels
 
 
 def _borrow(texels: np.ndarray, known: np.ndarray, others: np.ndarray, others_known: np.ndarray) -> None:
-    """Copy known texels of another place to where `texels` (200, 200, 3) has nothing near. Works in place."""
+    """Copy known texels of another chart to where `texels` (200, 200, 3) has none nearby. Works in place."""
     take = others_known & ~known
     if known.any():
         take &= cv2.distanceTransform((~known).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5) > SEEN_REACH
@@ -94,8 +91,8 @@ def _borrow(texels: np.ndarray, known: np.ndarray, others: np.ndarray, others_kn
     known |= take
 
 
-def _complete(part: int, texels: Atlas, known: AtlasMask) -> np.ndarray:
-    """All texels (200, 200, 3) of `part`, from its nearest known one or else from a related part's mean."""
+def _filled_part(part: int, texels: Atlas, known: AtlasMask) -> np.ndarray:
+    """All texels (200, 200, 3) of `part`, from its known ones or else from the mean of a related part."""
     own = part - 1
     if known[own].any():
         return _continued(texels[own], known[own])
@@ -118,10 +115,10 @@ def _turned(chart: np.ndarray, part: int) -> np.ndarray:
 
 @cache
 def _fold(part: int, other: int) -> np.ndarray:
-    """(200, 200) int: for each texel of `part` the flat texel of `other` that lies opposite on the limb.
+    """(200, 200) int: for each texel of `part` the flat index of the opposite texel in `other`.
 
-    The two charts share the vertices of their seams; the affine map that takes the one's to the other's
-    best folds the whole chart over.
+    The two charts share the vertices of their seams. An affine map fitted to these vertices folds the whole chart
+    over.
     """
     charts = chart_table()
     points, others = charts.points(part), charts.points(other)

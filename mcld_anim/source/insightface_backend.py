@@ -1,5 +1,4 @@
-"""Faces by insightface (antelopev2), the embedder of the published MCLD. The only file that imports
-insightface."""
+"""Faces by insightface (antelopev2), the embedder of the published MCLD; the only file that imports it."""
 
 from __future__ import annotations
 
@@ -13,29 +12,29 @@ import torch
 from mcld_anim.core.arrays import Iuv, Picture
 from mcld_anim.core.errors import MissingDependencyError, WeightsError
 from mcld_anim.core.events import Event, EventSink, warn
-from mcld_anim.source.face import COSINE, Face
+from mcld_anim.source.face import COSINE_SCALE, Face
 from mcld_anim.weights.store import model_folder
 
 MODELS_NAME = "antelopev2"
-"""In the table of published weights, and in insightface's own place."""
+"""Name of the models in the table of published weights and in insightface's folder."""
 OWN_FOLDER = Path("~/.insightface/models") / MODELS_NAME
 DETECTION_SIZE = (640, 640)
-"""Width and height at which faces are looked for, as published."""
+"""Width and height of the detector's input, as published."""
 GPU_PROVIDER, CPU_PROVIDER = "CUDAExecutionProvider", "CPUExecutionProvider"
 
-SAME_PERSON = 0.28
-"""Cosine similarity; the bound of insightface's own face comparison example."""
+SAME_FACE_COSINE = 0.28
+"""Least cosine similarity of two faces of one person, from insightface's own example of face comparison."""
 
 _INSTALL = "pip install 'mcld-anim[face]'"
 _FETCH = f"run `mcld-anim models pull {MODELS_NAME}` (its models are licensed for non-commercial research only)"
 
 
 class InsightFaceBackend:
-    """insightface's detector and its 512 number embedding."""
+    """insightface's detector and its embedding of 512 numbers."""
 
     name = "insightface"
-    scale = COSINE
-    threshold = SAME_PERSON
+    scale = COSINE_SCALE
+    threshold = SAME_FACE_COSINE
 
     def __init__(self, analysis: Any) -> None:
         self._analysis = analysis
@@ -46,13 +45,12 @@ class InsightFaceBackend:
 
     @property
     def providers(self) -> set[str]:
-        """Where each model's session really computes first."""
+        """The first execution provider of each model's session."""
         return {model.session.get_providers()[0] for model in self._analysis.models.values()}
 
 
 def largest_face(found: list[Any]) -> Face | None:
-    """The face with the largest box among insightface's findings. The embedding is not normalised, as
-    published."""
+    """The face with the largest box among insightface's detections; its embedding is not normalised, as published."""
     if not found:
         return None
     face = max(found, key=lambda one: (one.bbox[2] - one.bbox[0]) * (one.bbox[3] - one.bbox[1]))
@@ -63,7 +61,7 @@ def largest_face(found: list[Any]) -> Face | None:
 def load_insightface_backend(
     folder: Path | None = None, device: torch.device | str = "cpu", on_event: EventSink = warn
 ) -> InsightFaceBackend:
-    """The backend with the ONNX models of `folder`, of `models pull`, or of insightface's own. Never downloads."""
+    """Load the ONNX models of `folder`, of `models pull`, or of insightface's own folder. Never downloads."""
     folder = check_model_folder(folder.expanduser()) if folder is not None else find_model_folder()
     check_package()
     from insightface.app import FaceAnalysis
@@ -73,9 +71,9 @@ def load_insightface_backend(
     try:
         analysis = FaceAnalysis(name=str(folder), allowed_modules=["detection", "recognition"], providers=providers)
         analysis.prepare(ctx_id=0 if gpu else -1, det_size=DETECTION_SIZE)
-    except AssertionError as error:  # all that insightface says where a model is missing
+    except AssertionError as error:  # insightface's only sign of a missing model
         raise WeightsError(f"{folder} has no face detector among its ONNX files: {_FETCH}") from error
-    except Exception as error:  # onnxruntime's errors have no common base; a damaged file raises any of them
+    except Exception as error:  # onnxruntime's errors have no common base, and a damaged file may raise any of them
         raise WeightsError(f"the face models in {folder} cannot be read ({str(error)[:160]}): {_FETCH}") from error
     if "recognition" not in analysis.models:
         raise WeightsError(f"{folder} has no face embedder among its ONNX files: {_FETCH}")
@@ -92,14 +90,14 @@ def load_insightface_backend(
 
 
 def check_package() -> None:
-    """Refuse to go on without insightface and onnxruntime."""
+    """Raise MissingDependencyError without insightface and onnxruntime."""
     for package in ("insightface", "onnxruntime"):
         if importlib.util.find_spec(package) is None:
             raise MissingDependencyError(f"--face insightface needs the package {package}: {_INSTALL}")
 
 
 def find_model_folder() -> Path:
-    """Where antelopev2 lies: as `models pull` left it, else as insightface did."""
+    """The folder of antelopev2: that of `models pull`, else insightface's own."""
     pulled = model_folder(MODELS_NAME)
     return check_model_folder(pulled if any(pulled.glob("*.onnx")) else OWN_FOLDER.expanduser())
 
@@ -107,7 +105,7 @@ def find_model_folder() -> Path:
 def check_model_folder(folder: Path) -> Path:
     """The folder that holds the ONNX files; insightface itself would download a missing one without asking.
 
-    The published archive unpacks one folder too deep, where insightface does not look: then it is the inner one.
+    The published archive unpacks one folder too deep, where insightface does not look; the inner folder is used then.
     """
     for place in (folder, folder / folder.name):
         if any(place.glob("*.onnx")):

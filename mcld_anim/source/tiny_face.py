@@ -1,6 +1,6 @@
-"""The embedded face embedder: a small network on a crop that the IUV of the head says where to make.
+"""The embedded face embedder: a small network on a crop located by the IUV of the head.
 
-It was trained on rendered people and tells those apart; of photographs it knows nothing.
+It was trained on rendered people and is not suited to photographs.
 """
 
 from __future__ import annotations
@@ -15,24 +15,24 @@ from torch import Tensor, nn
 
 from mcld_anim.core.arrays import Box, Iuv, Picture
 from mcld_anim.core.pixels import to_signed
-from mcld_anim.source.face import COSINE, Face
+from mcld_anim.source.face import COSINE_SCALE, Face
 from mcld_anim.weights.strict import load_strictly
 from mcld_anim.weights.table import EMBEDDED_FOLDER
 from mcld_anim.weights.trained import read_weights
 
 CROP_SIZE = 64
-"""Side of the crop that the network sees, in pixels."""
+"""Side of the network's input, in pixels."""
 EMBEDDING_SIZE = 128
 RIGHT_HEAD, LEFT_HEAD = 23, 24
-"""The head's halves meet in the middle of the face, at U = 1 of the right one and U = 0 of the left one."""
+"""Parts of the head, which meet in the middle of the face, at U = 1 of the right one and U = 0 of the left one."""
 FACE_DEPTH = 0.5
-"""Of U from that seam: half-way round to the back of the head; cheeks are nearer, ears farther."""
+"""Extent of the face in U from that seam: half-way round to the back of the head, between cheeks and ears."""
 LEAST_PIXELS = 60
-"""Of face: fewer are about 8 x 8, in which nobody can be told."""
-LEAST_SHARE = 0.4
-"""Of the head's pixels that must be face: less is seen from behind."""
+"""Least number of face pixels; fewer, about 8 x 8, identify nobody."""
+LEAST_FACE_SHARE = 0.4
+"""Least share of face in the head's pixels; with less the head is seen from behind."""
 CROP_MARGIN = 1.35
-"""Side of the crop, in sides of the square around the face: brow, chin and some hair belong to who one is."""
+"""Side of the crop, in longer sides of the face's box, to include brow, chin and some hair."""
 
 
 class FaceEmbedder(nn.Module):
@@ -56,10 +56,10 @@ class FaceEmbedder(nn.Module):
 
 
 class TinyFaceBackend:
-    """The largest face by the embedded network. There is one person in an IUV, so there is at most one face."""
+    """The face of an IUV's person, by the embedded network."""
 
     name = "tiny"
-    scale = COSINE
+    scale = COSINE_SCALE
 
     def __init__(self, network: FaceEmbedder, threshold: float, device: torch.device | str = "cpu") -> None:
         self.network = network.eval().requires_grad_(False).to(device)
@@ -67,7 +67,7 @@ class TinyFaceBackend:
         self.device = torch.device(device)
 
     def largest(self, picture: Picture, iuv: Iuv | None = None) -> Face | None:
-        """The face in a picture (H, W, 3) whose person `iuv` (H, W, 3) shows; estimated where it is not given."""
+        """The face of the person of `iuv` (H, W, 3) in a picture (H, W, 3); the IUV is estimated if not given."""
         if iuv is None:
             from mcld_anim.pose.backends import largest_iuv
             from mcld_anim.pose.tiny import load_tiny_pose_backend
@@ -93,14 +93,14 @@ def load_tiny_face_backend(device: torch.device | str = "cpu", weights: Path | N
 
 
 def face_box(iuv: Iuv) -> Box | None:
-    """The square to crop around the face of an IUV (H, W, 3); None where none, or only the back of a head, is seen."""
+    """The square crop around the face of an IUV (H, W, 3); None without a face or from behind."""
     part, u = iuv[..., 0], iuv[..., 1] / 255
     face = ((part == RIGHT_HEAD) & (u > 1 - FACE_DEPTH)) | ((part == LEFT_HEAD) & (u < FACE_DEPTH))
     head = (part == RIGHT_HEAD) | (part == LEFT_HEAD)
-    if face.sum() < LEAST_PIXELS or face.sum() < LEAST_SHARE * head.sum():
+    if face.sum() < LEAST_PIXELS or face.sum() < LEAST_FACE_SHARE * head.sum():
         return None
     rows, columns = np.nonzero(face)
-    # The 2nd and 98th percentile: single stray pixels of an estimated IUV must not move the crop.
+    # Percentiles, so that stray pixels of an estimated IUV do not move the crop.
     top, bottom = np.percentile(rows, (2, 98))
     left, right = np.percentile(columns, (2, 98))
     bottom, right = bottom + 1, right + 1  # a pixel is one wide
@@ -110,10 +110,10 @@ def face_box(iuv: Iuv) -> Box | None:
 
 
 def face_crop(picture: Picture, box: Box) -> Picture:
-    """The square `box` of a picture as (64, 64, 3) uint8; what lies beyond the picture repeats its edge."""
+    """The square `box` of a picture as (64, 64, 3) uint8; the picture's edge is repeated outside it."""
     x0, y0, x1, _ = box
     side = x1 - x0
-    if side > 2 * CROP_SIZE:  # warping alone would skip pixels
+    if side > 2 * CROP_SIZE:  # area averaging, because warping alone would alias
         shrink = CROP_SIZE / side
         small = (max(round(picture.shape[1] * shrink), 1), max(round(picture.shape[0] * shrink), 1))
         picture = np.asarray(cv2.resize(picture, small, interpolation=cv2.INTER_AREA), np.uint8)

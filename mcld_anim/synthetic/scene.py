@@ -11,7 +11,7 @@ from mcld_anim.synthetic.identity import hsv
 
 CAMERA_DISTANCE = 4.0  # metres; typical of a full-length photo
 FRAME_HEIGHT = 1.9  # height of the frame at that distance and zoom 1, metres
-BACKGROUNDS = ("plain", "gradient", "floor", "structured")
+BACKGROUND_KINDS = ("plain", "gradient", "floor", "structured")
 BACKGROUND_SHARES = (0.45, 0.35, 0.15, 0.05)
 
 
@@ -69,7 +69,7 @@ def draw_light(generator: np.random.Generator) -> Light:
 
 def draw_background(generator: np.random.Generator, size: int, kind: str | None = None) -> FloatArray:
     """A background (size, size, 3) float32 in [0, 1]; `kind` is drawn by `BACKGROUND_SHARES` unless given."""
-    kind = kind or str(generator.choice(BACKGROUNDS, p=BACKGROUND_SHARES))
+    kind = kind or str(generator.choice(BACKGROUND_KINDS, p=BACKGROUND_SHARES))
     if generator.random() < 0.8:
         base: FloatArray = np.clip(generator.uniform(0.55, 0.97) + generator.normal(0, 0.025, 3), 0, 0.98)
     else:

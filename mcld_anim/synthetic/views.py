@@ -17,7 +17,7 @@ HALF_BODY_SHARE = 0.25
 FRONTAL_SHARE = 0.70
 WALK_SHARE = 0.15
 OTHER_LIGHT_SHARE = 0.15
-EDGE = 0.02  # margin around a full-length body, as a fraction of the frame
+VIEW_MARGIN = 0.02  # margin around a full-length body, as a fraction of the frame
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ def fit_view(vertices: FloatArray, view: View, height: float, share: float) -> V
     low, high = seen[:, :2].min(0), seen[:, :2].max(0)
     standing = View().project(np.array([[0, 0, -height / 2], [0, 0, height / 2]], np.float32), 1)
     zoom = share / float(standing[0, 1] - standing[1, 1])
-    zoom = min(zoom, (1 - 2 * EDGE) / float(max(high - low)))
+    zoom = min(zoom, (1 - 2 * VIEW_MARGIN) / float(max(high - low)))
     middle = 0.5 * (low + high) - 0.5  # in units of a frame at zoom 1
     per_metre = float(standing[0, 1] - standing[1, 1]) / height
     return replace(view, zoom=zoom, x=float(middle[0]) / per_metre, z=-float(middle[1]) / per_metre)

@@ -1,7 +1,7 @@
 """The paper's ablation at small scale: the same training with fewer conditions, or with all of them concatenated.
 
 Each variant is trained from scratch, with the same budget and on the same people, and measured on held-out people. The
-detail decoder is left out, and so is the hint on request: both pass the source's pixels around the conditions.
+detail decoder is left out, and so is the warped source on request: both let the source's pixels bypass the conditions.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class AblationOptions:
     config: str = "tiny_ablation"
     budget: BudgetOptions = field(default_factory=BudgetOptions)  # of each variant
     variants: tuple[str, ...] = tuple(VARIANTS)
-    hint: bool = True  # whether the Pose Guider gets the UV warp
+    warped_source: bool = True  # whether the Pose Guider gets it
     sampling_steps: int | None = None  # for the measurement; None: the model's
     people: int = 8  # held-out people
     poses: int = 8  # held-out poses of each
@@ -68,10 +68,10 @@ class AblationOptions:
         return EvaluationOptions(self.people, self.poses, self.first_seed, identities=2, clips=0)
 
 
-def variant_options(model: ModelOptions, name: str, hint: bool, steps: int | None = None) -> ModelOptions:
+def variant_options(model: ModelOptions, name: str, warped_source: bool, steps: int | None = None) -> ModelOptions:
     """The model with a variant's conditions and no detail decoder; `steps` replaces its number of sampling steps."""
     conditions, aggregation = VARIANTS[name]
-    pose_guider = model.pose_guider if hint else dataclasses.replace(model.pose_guider, hint="none")
+    pose_guider = model.pose_guider if warped_source else dataclasses.replace(model.pose_guider, warped_source="none")
     return dataclasses.replace(
         model,
         name=f"{model.name}_{name}",
@@ -99,10 +99,12 @@ def run_ablation(
     for name in options.variants:
         folder = options.output / name
         folder.mkdir(parents=True, exist_ok=True)
-        model = variant_options(load_model_options(training.model), name, options.hint, options.sampling_steps)
+        model = variant_options(load_model_options(training.model), name, options.warped_source, options.sampling_steps)
         path = folder / "model.yaml"
         if path.exists() and dataclasses.replace(load_model_options(path), sampling=model.sampling) != model:
-            raise UsageError(f"{folder} was begun with another model or hint: use the same ones or another --output")
+            raise UsageError(
+                f"{folder} was begun with another model or another --warped-source: use the same or another --output"
+            )
         path.write_text(yaml.safe_dump(to_mapping(model)), encoding="utf-8")
         variant = dataclasses.replace(training, model=str(path))
         people, autoencoder = load_examples(variant, options.vae, options.data, options.prepared, None, None)

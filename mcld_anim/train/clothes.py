@@ -10,12 +10,12 @@ import numpy as np
 from jaxtyping import Bool, UInt8
 from numpy.typing import NDArray
 
-from mcld_anim.body.part_labels import LOWER_ARM, TORSO_BACK, TORSO_FRONT, UPPER_ARM
+from mcld_anim.body.part_labels import LOWER_ARM_PARTS, TORSO_BACK, TORSO_FRONT, UPPER_ARM_PARTS
 from mcld_anim.core.arrays import Iuv, Picture
 from mcld_anim.synthetic.backdrops import Floats, random_colour, random_crop
 
-UPPER_ARMS = (*UPPER_ARM["L"], *UPPER_ARM["R"])
-LOWER_ARMS = (*LOWER_ARM["L"], *LOWER_ARM["R"])
+UPPER_ARMS = (*UPPER_ARM_PARTS["L"], *UPPER_ARM_PARTS["R"])
+LOWER_ARMS = (*LOWER_ARM_PARTS["L"], *LOWER_ARM_PARTS["R"])
 MIDDLE = 0.47
 """V of the centre line, from throat to crotch, on the front of the torso; U grows from 0 at the throat to 1."""
 SHADING_RANGE = (0.5, 1.6)

@@ -16,12 +16,12 @@ from mcld_anim.core.errors import UsageError
 from mcld_anim.metrics.pictures import GAUSSIAN_RADIUS, GAUSSIAN_SIGMA, psnr, ssim
 from mcld_anim.model.build import build_mcld
 from mcld_anim.model.detail import DetailDecoder
-from mcld_anim.model.warped_source import Hints
+from mcld_anim.model.warped_source import WarpedSources
 from mcld_anim.options.load import to_mapping
 from mcld_anim.options.model import load_model_options
-from mcld_anim.pose.condition import hint_picture
-from mcld_anim.source.background import background_plate
-from mcld_anim.source.fill import hint_atlas
+from mcld_anim.pose.condition import warped_source
+from mcld_anim.source.background import without_person
+from mcld_anim.source.fill import complete_atlas
 from mcld_anim.train.autoencoder import reconstruction_loss, to_network
 from mcld_anim.train.diffusion import TRAINED_PARTS
 from mcld_anim.train.loop import LoopOptions, device_of
@@ -64,7 +64,7 @@ class FrameRequest:
     source: int
     views: list[int]
     iuvs: list[Iuv]
-    hints: list[tuple[Picture, np.ndarray]]  # per view: colours, and where they are known
+    warped_sources: list[tuple[Picture, np.ndarray]]  # per view: colours, and where they are known
     truths: np.ndarray  # (F, H, W, 3) uint8
     steps: int
     seed: int
@@ -75,7 +75,7 @@ class Frames:
     """The decoder's inputs for F frames, and its targets."""
 
     decoded: Tensor  # (F, 3, H, W) in [-1, 1]
-    hints: Hints
+    warped_sources: WarpedSources
     truths: Tensor  # (F, 3, H, W) in [-1, 1]
 
 
@@ -122,14 +122,14 @@ class DetailTask:
         """The request for views of person `number` from one of its sources."""
         seen = [self.people.target(number, view) for view in views]
         photo, iuv = self.people.source(number, source)
-        atlas, valid = hint_atlas(photo, iuv)
-        plate = background_plate(photo, iuv)
+        atlas, valid = complete_atlas(photo, iuv)
+        background = without_person(photo, iuv)
         return FrameRequest(
             person=person,
             source=source,
             views=views,
             iuvs=[iuv for _, iuv in seen],
-            hints=[hint_picture(atlas, valid, target, plate) for _, target in seen],
+            warped_sources=[warped_source(atlas, valid, target, background) for _, target in seen],
             truths=np.stack([picture for picture, _ in seen]),
             steps=steps,
             seed=seed,
@@ -139,7 +139,7 @@ class DetailTask:
         """Distance between the decoder's frames and the truth."""
         frames = self.frames(batch)
         made = self._finish(self.network, frames).float()
-        weight = 1.0 + (self.options.person_weight - 1.0) * frames.hints.person
+        weight = 1.0 + (self.options.person_weight - 1.0) * frames.warped_sources.person
         weight = weight / weight.mean()
         with torch.autocast(made.device.type, enabled=False):  # SSIM's variances are small differences of large numbers
             distance = reconstruction_loss(
@@ -151,7 +151,7 @@ class DetailTask:
 
     @torch.no_grad()
     def frames(self, request: FrameRequest) -> Frames:
-        """The frames that the diffusion model generates, with hints and truths, on the network's device."""
+        """The frames that the diffusion model generates, with warped sources and truths, on the network's device."""
         device = device_of(self.network)
         networks, vae = self.diffusion.to(device), self.vae.to(device)
         latents = generate(
@@ -165,15 +165,15 @@ class DetailTask:
             source=request.source,
             seed=request.seed,
         )
-        pictures, known = zip(*request.hints, strict=True)
+        pictures, known = zip(*request.warped_sources, strict=True)
         return Frames(
             decoded=vae.decode(latents),
-            hints=Hints.stack(pictures, known, request.iuvs, latents),
+            warped_sources=WarpedSources.stack(pictures, known, request.iuvs, latents),
             truths=to_network(torch.from_numpy(request.truths).to(device)),
         )
 
     def evaluate(self, network: nn.Module) -> dict[str, float]:
-        """PSNR (dB) and SSIM inside development people: before the decoder, after it, and of the hint alone."""
+        """PSNR (dB) and SSIM inside development people: of the decoder's input, its output and the warped source."""
         numbers = self.people.development or self.people.training
         spread = np.linspace(0, len(numbers) - 1, min(self.options.measured_people, len(numbers)))
         metrics: dict[str, list[float]] = {}
@@ -181,11 +181,14 @@ class DetailTask:
             prepared = self.people.person(number)
             views = prepared.targets(0)[-2:]
             frames = self.frames(self.request(number, prepared, 0, views, self.model.sampling.steps, seed=0))
-            made = {"finished": self._finish(network, frames), "decoded": frames.decoded, "hint": frames.hints.pictures}
-            truths = to_pictures(frames.truths)
+            made = {
+                "finished": self._finish(network, frames),
+                "decoded": frames.decoded,
+                "warped_source": frames.warped_sources.pictures,
+            }
+            truths, masks = to_pictures(frames.truths), frames.warped_sources.person[:, 0].cpu().numpy() > 0
             for name, pictures in made.items():
-                for picture, truth, person in zip(to_pictures(pictures), truths, frames.hints.person, strict=True):
-                    mask = person[0].cpu().numpy() > 0
+                for picture, truth, mask in zip(to_pictures(pictures), truths, masks, strict=True):
                     metrics.setdefault(f"{name}_psnr", []).append(psnr(picture, truth, mask))
                     metrics.setdefault(f"{name}_ssim", []).append(ssim(picture, truth, mask))
         return {name: float(np.mean(values)) for name, values in metrics.items()}
@@ -195,8 +198,8 @@ class DetailTask:
 
     @staticmethod
     def _finish(network: nn.Module, frames: Frames) -> Tensor:
-        hints = frames.hints
-        return network(frames.decoded, hints.pictures, hints.validity, hints.person)
+        warped = frames.warped_sources
+        return network(frames.decoded, warped.pictures, warped.validity, warped.person)
 
 
 def similarity_map(

@@ -92,8 +92,8 @@ class DiffusionTrainingOptions:
     pictures are decided."""
     head_crops: float = 0.3
     """Fraction of the crops centred near the head."""
-    head_hint_dropout: float = 0.0
-    """Fraction of the samples whose hint hides the head, so that the face must come from the face tokens."""
+    head_warp_dropout: float = 0.0
+    """Fraction of the samples whose warped source hides the head, so that the face must come from the face tokens."""
     measured_pairs: int = 64
     """Number of pairs, the last of a list, that are only for measuring."""
     measured_people: int = 6
@@ -117,7 +117,7 @@ class DiffusionTask:
         self.people, self.vae, self.sheets = people, vae, sheets
         torch.manual_seed(options.loop.seed)
         self.mcld = build_mcld(self.model)
-        start_from_hint(self.mcld)
+        start_from_warped_source(self.mcld)
         if controlnet is not None:
             start_from_controlnet(self.mcld.pose_guider, controlnet)
         self.network: nn.Module = nn.ModuleDict({part: getattr(self.mcld, part) for part in TRAINED_PARTS})
@@ -149,8 +149,8 @@ class DiffusionTask:
         noise, timesteps = draws.noise, draws.timesteps
         batch = batch.to(device).encoded(self.vae.to(device))  # only the first call moves the autoencoder
         appearance = encode_appearance(self.mcld, batch, draws.embedding_noise).select(batch.source_rows)
-        hints = batch.hints if self.model.pose_guider.hint == "uv_warp" else None
-        features = self.mcld.pose_guider(network_condition(batch.iuv, self.model.pose_guider), hints)
+        warped = batch.warped_sources if self.model.pose_guider.warped_source == "uv_warp" else None
+        features = self.mcld.pose_guider(network_condition(batch.iuv, self.model.pose_guider), warped)
         noisy = add_noise(batch.targets, noise, timesteps, alphas)
         predicted = self.mcld.denoiser(noisy, timesteps, features, appearance, dropped=draws.dropped)
         size = (noise.shape[2], noise.shape[3])
@@ -188,7 +188,7 @@ class DiffusionTask:
             self.people.refresh()
         numbers = rng.choice(self.people.training, stage.people, replace=len(self.people.training) < stage.people)
         sources: dict[str, list[np.ndarray]] = {name: [] for name in ("photo", "texture_pixels", "texture", "face")}
-        targets: dict[str, list[np.ndarray]] = {name: [] for name in ("view", "hint", "iuv")}
+        targets: dict[str, list[np.ndarray]] = {name: [] for name in ("view", "warped_source", "iuv")}
         headless = []
         for number in numbers:
             person = self.people.person(int(number))
@@ -204,9 +204,11 @@ class DiffusionTask:
                 window = self._window(rng, iuv, stage.crop)
                 targets["view"].append(crop_planes(person.views[view], window))
                 targets["iuv"].append(crop_planes(iuv, window))
-                if person.hints is not None:
-                    targets["hint"].append(crop_planes(person.hints[view], window))
-                headless.append(person.hints is not None and bool(rng.random() < self.options.head_hint_dropout))
+                if person.warped_sources is not None:
+                    targets["warped_source"].append(crop_planes(person.warped_sources[view], window))
+                headless.append(
+                    person.warped_sources is not None and bool(rng.random() < self.options.head_warp_dropout)
+                )
         return Batch(
             photo_pixels=as_tensor(sources["photo"]),
             texture_pixels=as_tensor(sources["texture_pixels"]),
@@ -214,7 +216,7 @@ class DiffusionTask:
             faces=as_tensor(sources["face"])[:, None],
             source_rows=torch.arange(stage.people).repeat_interleave(stage.views),
             targets=as_tensor(targets["view"]),
-            hints=as_tensor(targets["hint"]) if targets["hint"] else None,
+            warped_sources=as_tensor(targets["warped_source"]) if targets["warped_source"] else None,
             headless=torch.tensor(headless),
             iuv=as_tensor(targets["iuv"]),
         )
@@ -287,13 +289,13 @@ def encode_appearance(
     return mcld.denoiser.project_source(mcld.reference_net(batch.textures, image), tokens)
 
 
-def start_from_hint(mcld: Mcld) -> None:
-    """Initialise a fresh Pose Guider so that it passes the hint's latents on unchanged.
+def start_from_warped_source(mcld: Mcld) -> None:
+    """Initialise a fresh Pose Guider so that it passes on the warped source's latents unchanged.
 
     They fill the first feature channels, and their negatives the next ones. Later layers can use them at once, because
     silu(x) - silu(-x) = x undoes the activations.
     """
-    convolution = mcld.pose_guider.hint_in
+    convolution = mcld.pose_guider.warp_in
     if convolution is None:
         return
     channels = mcld.options.vae.latent_channels

@@ -38,8 +38,8 @@ class Batch:
     faces: Tensor  # (P, 1, E)
     source_rows: Tensor  # (B,) int64: index of each target's source
     targets: Tensor  # (B, C, h, w) clean latents; or uint8 (B, H, W, 3) RGB
-    hints: Tensor | None  # (B, C + 1, h, w); or uint8 (B, H, W, 4), see `PreparedPerson.hints`; None without hints
-    headless: Tensor  # (B,) bool: whether the hint hides the head
+    warped_sources: Tensor | None  # (B, C + 1, h, w); or uint8 (B, H, W, 4), see `PreparedPerson.warped_sources`
+    headless: Tensor  # (B,) bool: whether the warped source hides the head
     iuv: Tensor  # uint8 (B, H, W, 3)
 
     def to(self, device: torch.device) -> Batch:
@@ -47,18 +47,18 @@ class Batch:
         return _sent(self, [entry.name for entry in fields(self)], device)
 
     def encoded(self, vae: LatentAutoencoder) -> Batch:
-        """The batch as the networks read it: pictures encoded to latents, and hints zeroed, with their validity, over
-        the heads of `headless` rows. The autoencoder must be on the batch's device.
+        """The batch as the networks read it: pictures encoded to latents, and warped sources zeroed, with their
+        validity, over the heads of `headless` rows. The autoencoder must be on the batch's device.
         """
-        hints = None if self.hints is None else to_latents(vae, self.hints)
-        if hints is not None:
-            hidden = face_cells(self.iuv[..., 0], (hints.shape[2], hints.shape[3])) & self.headless[:, None, None, None]
-            hints = hints.masked_fill(hidden, 0.0)
+        warped = None if self.warped_sources is None else to_latents(vae, self.warped_sources)
+        if warped is not None:
+            head = face_cells(self.iuv[..., 0], (warped.shape[2], warped.shape[3]))
+            warped = warped.masked_fill(head & self.headless[:, None, None, None], 0.0)
         return replace(
             self,
             textures=to_latents(vae, self.textures),
             targets=to_latents(vae, self.targets),
-            hints=hints,
+            warped_sources=warped,
             headless=torch.zeros_like(self.headless),
         )
 

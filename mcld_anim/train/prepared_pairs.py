@@ -1,9 +1,9 @@
 """Picture pairs (one person in two poses, as in DeepFashion), prepared once and read as training examples.
 
 Preparation estimates each picture's IUV and computes its UV texture and face embedding. It writes one `.npz` per
-picture, under a temporary name that is then renamed, so it can resume and run in several processes. Hints and CLIP
-pixels are computed when an example is drawn, and latents in the loss, on the training's device: at 512x512 all of these
-would be larger than the pictures. A picture without a person leaves an empty `.none` file instead.
+picture, under a temporary name that is then renamed, so it can resume and run in several processes. Warped sources and
+CLIP pixels are computed when an example is drawn, and latents in the loss, on the training's device: at 512x512 all of
+these would be larger than the pictures. A picture without a person leaves an empty `.none` file instead.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from mcld_anim.core.pictures import read_picture
 from mcld_anim.model.appearance import resized
 from mcld_anim.options.model import ModelOptions
 from mcld_anim.pose.backends import largest_iuv, load_pose_backend
-from mcld_anim.pose.condition import hint_picture
+from mcld_anim.pose.condition import warped_source
 from mcld_anim.pose.precomputed import precomputed_iuv, resize_iuv
-from mcld_anim.source.background import background_plate
+from mcld_anim.source.background import without_person
 from mcld_anim.source.clip import clip_pixels
 from mcld_anim.source.face import load_face_backend
-from mcld_anim.source.fill import hint_atlas
+from mcld_anim.source.fill import complete_atlas
 from mcld_anim.source.texture import source_texture
 from mcld_anim.train.prepared_people import PreparedPerson
 
@@ -222,10 +222,10 @@ class PreparedPairs:
         """The pair's arrays: one view (the target) and one source, as pictures instead of latents."""
         options, (source, target) = self.options, self.pairs[number]
         prepared, picture = PreparedPicture.read(example_path(self.folder, source)), self._picture(source)
-        hinted = options.pose_guider.hint != "none"
+        warped = options.pose_guider.warped_source != "none"
         return PreparedPerson(
             views=self._picture(target)[None],
-            hints=_hint(picture, prepared.iuv, self._iuv(target))[None] if hinted else None,
+            warped_sources=_warped_source(picture, prepared.iuv, self._iuv(target))[None] if warped else None,
             textures=resized(prepared.texture, options.texture_size)[None],
             photo_pixels=clip_pixels(picture, options.image_encoder).numpy(),
             texture_pixels=clip_pixels(prepared.texture, options.image_encoder).numpy(),
@@ -240,8 +240,8 @@ class PreparedPairs:
             return arrays["iuv"]
 
 
-def _hint(picture: Picture, iuv: Iuv, target: Iuv) -> np.ndarray:
-    """A hint as in `PreparedPerson.hints`, uint8 (H, W, 4): RGB, and 255 where the colour was seen."""
-    atlas, valid = hint_atlas(picture, iuv)
-    colours, seen = hint_picture(atlas, valid, target, background_plate(picture, iuv))
+def _warped_source(picture: Picture, iuv: Iuv, target: Iuv) -> np.ndarray:
+    """One of `PreparedPerson.warped_sources`, uint8 (H, W, 4): RGB, and 255 where the colour was seen."""
+    atlas, valid = complete_atlas(picture, iuv)
+    colours, seen = warped_source(atlas, valid, target, without_person(picture, iuv))
     return np.dstack([colours, np.where(seen > 0, 255, 0).astype(np.uint8)])

@@ -1,8 +1,9 @@
 """Rendered people prepared for the diffusion training: the outputs of the frozen networks, computed once.
 
 Each person has the latents of every view and, for each source view, the texture latents, the pixels for its two CLIP
-embeddings, the face embedding, and the hint latents for every view. There is one `.npz` per person, written under a
-temporary name and renamed, so preparation can resume, run in several processes, and continue during a training.
+embeddings, the face embedding, and the latents of the warped source for every view. There is one `.npz` per person,
+written under a temporary name and renamed, so preparation can resume, run in several processes, and continue during a
+training.
 
 Where there are too many latents to prepare (`train.prepared_pairs`), pictures replace them, and the loss encodes them
 (`to_latents`). Everywhere, pictures are uint8 with channels last, and latents are float with channels first.
@@ -28,13 +29,13 @@ from mcld_anim.core.errors import InputError, UsageError
 from mcld_anim.core.pixels import to_signed
 from mcld_anim.model.appearance import resized
 from mcld_anim.model.vae import LatentAutoencoder, build_vae
-from mcld_anim.model.warped_source import Hints, encode_hints
+from mcld_anim.model.warped_source import WarpedSources, encode_warped_sources
 from mcld_anim.options.model import ModelOptions, load_model_options
-from mcld_anim.pose.condition import hint_picture
-from mcld_anim.source.background import background_plate
+from mcld_anim.pose.condition import warped_source
+from mcld_anim.source.background import without_person
 from mcld_anim.source.clip import clip_pixels
 from mcld_anim.source.face import load_face_backend
-from mcld_anim.source.fill import hint_atlas
+from mcld_anim.source.fill import complete_atlas
 from mcld_anim.source.texture import source_texture
 from mcld_anim.train.loop import device_of
 from mcld_anim.train.parts import load_into
@@ -54,9 +55,9 @@ class PreparedPerson:
 
     views: np.ndarray
     """(V, C, h, w): scaled latents of every view; or uint8 (V, H, W, 3): the RGB pictures themselves."""
-    hints: np.ndarray | None
-    """(V, C + 1, h, w): the Pose Guider's hint for view v, from source v modulo S; or uint8 (V, H, W, 4): its RGB, and
-    255 where the colour was seen, 0 where it is filled in. None for models without hints."""
+    warped_sources: np.ndarray | None
+    """(V, C + 1, h, w): the Pose Guider's input for view v, from source v modulo S; or uint8 (V, H, W, 4): its RGB, and
+    255 where the colour was seen, 0 where it is filled in. None for models without warped sources."""
     textures: np.ndarray
     """(S, C, h_t, w_t): scaled latents of the UV texture; or uint8 (S, H_t, W_t, 3): its RGB picture."""
     photo_pixels: np.ndarray
@@ -67,7 +68,7 @@ class PreparedPerson:
     """float32 (S, E): face embedding; zeros if the source shows no face."""
 
     def targets(self, source: int) -> list[int]:
-        """The views whose hints come from this source."""
+        """The views whose warped sources come from this source."""
         return list(range(source, len(self.views), len(self.textures)))
 
     @classmethod
@@ -95,13 +96,13 @@ def prepare_person(
 ) -> PreparedPerson:
     """Prepare one person from views (V, H, W, 3) uint8 and their IUVs; views 0..sources-1 are the sources."""
     textures, photo_pixels, texture_pixels, faces = [], [], [], []
-    hints: list[tuple[Picture, np.ndarray]] = [(pictures[0], np.empty(0))] * len(pictures)
+    warped: list[tuple[Picture, np.ndarray]] = [(pictures[0], np.empty(0))] * len(pictures)
     for source in range(sources):
         picture, iuv = pictures[source], iuvs[source]
-        whole, valid = hint_atlas(picture, iuv)
-        plate = background_plate(picture, iuv)
+        whole, valid = complete_atlas(picture, iuv)
+        background = without_person(picture, iuv)
         for view in range(source, len(pictures), sources):
-            hints[view] = hint_picture(whole, valid, iuvs[view], plate)
+            warped[view] = warped_source(whole, valid, iuvs[view], background)
         texture = source_texture(picture, iuv, options.texture_fill)
         textures.append(encode_pictures(vae, [resized(texture, options.texture_size)])[0])
         photo_pixels.append(clip_pixels(picture, options.image_encoder)[0])
@@ -109,10 +110,11 @@ def prepare_person(
         face = embed_face(picture, iuv)
         faces.append(np.zeros(options.face.embedding_dim, np.float32) if face is None else face)
     like = next(vae.parameters())
-    hint_planes = Hints.stack([hint for hint, _ in hints], [valid for _, valid in hints], list(iuvs), like)
+    colours, validity = zip(*warped, strict=True)
+    warped_planes = WarpedSources.stack(colours, validity, list(iuvs), like)
     return PreparedPerson(
         views=_half(encode_pictures(vae, list(pictures))),
-        hints=_half(hint_planes.encode(vae)),
+        warped_sources=_half(warped_planes.encode(vae)),
         textures=_half(torch.stack(textures)),
         photo_pixels=_half(torch.stack(photo_pixels)),
         texture_pixels=_half(torch.stack(texture_pixels)),
@@ -264,9 +266,9 @@ class PreparedPeople:
 def to_latents(vae: LatentAutoencoder, planes: Tensor) -> Float[Tensor, "n channels height_8 width_8"]:
     """Scaled latents (n, C, h, w) of uint8 RGB pictures (n, H, W, 3), without gradient; the posterior's mean.
 
-    A fourth channel, 255 where a hint's colour was seen, becomes one more channel of the result: the share of such
-    pixels in each cell. Latents (float) are returned unchanged. `planes` must be on the autoencoder's device. Raises
-    UsageError if a side is not a multiple of 8.
+    A fourth channel, 255 where a warped source's colour was seen, becomes one more channel of the result: the share of
+    such pixels in each cell. Latents (float) are returned unchanged. `planes` must be on the autoencoder's device.
+    Raises UsageError if a side is not a multiple of 8.
 
     The computation is in the autoencoder's own format, float32, even under autocast. The latents are then those of the
     prepared files, up to half precision and the device's rounding, and nothing leaves float16's range, as Stable
@@ -282,7 +284,7 @@ def to_latents(vae: LatentAutoencoder, planes: Tensor) -> Float[Tensor, "n chann
     with torch.autocast(weights.device.type, enabled=False):
         if channels.shape[1] == 3:
             return vae.encode(pixels)
-        return encode_hints(vae, pixels, channels[:, 3:].to(weights) / 255)
+        return encode_warped_sources(vae, pixels, channels[:, 3:].to(weights) / 255)
 
 
 def encode_pictures(
@@ -298,8 +300,8 @@ def with_latents(person: PreparedPerson, vae: LatentAutoencoder) -> PreparedPers
     def latents(planes: np.ndarray) -> np.ndarray:
         return planes if planes.dtype != np.uint8 else encode_pictures(vae, list(planes)).cpu().numpy()
 
-    hints = None if person.hints is None else latents(person.hints)
-    return replace(person, views=latents(person.views), hints=hints, textures=latents(person.textures))
+    warped = None if person.warped_sources is None else latents(person.warped_sources)
+    return replace(person, views=latents(person.views), warped_sources=warped, textures=latents(person.textures))
 
 
 def _half(values: Tensor) -> np.ndarray:

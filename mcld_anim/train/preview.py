@@ -1,4 +1,4 @@
-"""Evaluation of the diffusion model on development people: full-size samples next to source, hint and truth."""
+"""Evaluation of the diffusion model on development people: full-size samples beside source, warped source and truth."""
 
 from __future__ import annotations
 
@@ -38,11 +38,11 @@ def measure_people(
     targets: int = 2,
     sheet: Path | None = None,
 ) -> dict[str, float]:
-    """Mean PSNR (dB) over `count` development people, from source view 0 to the last `targets` views it has hints for.
+    """Mean PSNR (dB) over `count` development people, from source view 0 to the last `targets` views warped from it.
 
-    `inside`: generated, inside the person; `hint`: the hint alone, through the autoencoder, if the model has hints;
-    `ceiling`: the truth through the autoencoder; `background`: generated, outside the person. `sheet` gets one row per
-    person: the source, then hint, generated frame and truth of each target.
+    `inside`: generated, inside the person; `warped_source`: the warped source alone, through the autoencoder, if the
+    model has one; `ceiling`: the truth through the autoencoder; `background`: generated, outside the person. `sheet`
+    gets one row per person: the source, then warped source, generated frame and truth of each target.
     """
     numbers = people.development or people.training
     device = device_of(networks)
@@ -56,9 +56,9 @@ def measure_people(
         seen = [people.target(number, view) for view in views]
         latents = generate(networks, model, person, [iuv for _, iuv in seen], views, steps, guidance)
         decoded = {"inside": latents, "ceiling": _floats(person.views[views], device)}
-        hints = _hints(model, person, views, device)
-        if hints is not None:
-            decoded = {"hint": hints[:, :-1], **decoded}
+        warped = _warped_sources(model, person, views, device)
+        if warped is not None:
+            decoded = {"warped_source": warped[:, :-1], **decoded}
         pictures = {name: to_pictures(vae.decode(planes)) for name, planes in decoded.items()}
         row = [people.source(number, 0)[0]]
         for index, (truth, iuv) in enumerate(seen):
@@ -66,7 +66,7 @@ def measure_people(
             for name, frames in pictures.items():
                 metrics.setdefault(name, []).append(psnr(frames[index], truth, mask))
             metrics.setdefault("background", []).append(psnr(pictures["inside"][index], truth, ~mask))
-            row += [pictures[name][index] for name in ("hint", "inside") if name in pictures] + [truth]
+            row += [pictures[name][index] for name in ("warped_source", "inside") if name in pictures] + [truth]
         rows.append(np.concatenate(row, axis=1))
     if sheet is not None:
         Image.fromarray(np.concatenate(rows)).save(sheet)
@@ -88,7 +88,7 @@ def generate(
     device = device_of(networks)
     appearance = _appearance(networks, model, person, source)
     conditions = network_condition(torch.from_numpy(np.stack(iuvs)).to(device), model.pose_guider)
-    features = networks["pose_guider"](conditions, _hints(model, person, views, device))
+    features = networks["pose_guider"](conditions, _warped_sources(model, person, views, device))
     noise = start_noise((model.unet.in_channels, *model.latent_size), seed, range(len(iuvs))).to(device)
 
     def predict(latents: Tensor, timestep: int) -> Tensor | tuple[Tensor, Tensor]:
@@ -114,11 +114,13 @@ def _appearance(
     return denoiser.project_source(networks["reference_net"](_floats(person.textures[row], device), image), tokens)
 
 
-def _hints(model: ModelOptions, person: PreparedPerson, views: list[int], device: torch.device) -> Tensor | None:
-    """Hint latents (F, C + 1, h, w); None for models without hints."""
-    if model.pose_guider.hint == "none" or person.hints is None:
+def _warped_sources(
+    model: ModelOptions, person: PreparedPerson, views: list[int], device: torch.device
+) -> Tensor | None:
+    """Latents of the warped sources (F, C + 1, h, w); None for models without them."""
+    if model.pose_guider.warped_source == "none" or person.warped_sources is None:
         return None
-    return _floats(person.hints[views], device)
+    return _floats(person.warped_sources[views], device)
 
 
 def _floats(array: np.ndarray, device: torch.device) -> Tensor:

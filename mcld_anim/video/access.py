@@ -1,8 +1,8 @@
-"""Frames of a video read with decord, where it gives exactly PyAV's pixels.
+"""Reading frames with decord where its pixels are identical to PyAV's.
 
-decord 0.6.0 knows the key frames and skips what lies between. So it is faster than PyAV's decoding of everything where
-the frames that are read lie farther apart than the key frames, and slower elsewhere. Seconds for H.264 on two busy CPU
-cores, decord's examination (0.2 to 0.6 s) included; PyAV 18.1:
+decord 0.6.0 seeks to key frames. It is therefore faster than PyAV's sequential decoding if the frames to be read are
+farther apart than the key frames, and slower otherwise. Seconds for H.264 on two busy CPU cores with PyAV 18.1,
+including the examination for decord (0.2 to 0.6 s):
 
 | frames read | key frame every | PyAV decodes all | decord | PyAV seeks for each |
 |---|---|---|---|---|
@@ -15,11 +15,11 @@ cores, decord's examination (0.2 to 0.6 s) included; PyAV 18.1:
 | every 30th of 1,052, 1080x1920 | 60 | 4.2 | 4.9 | 3.5 |
 | every 60th of 1,052, 1080x1920 | 60 | 4.0 | 2.0 | 0.7 |
 
-For 8-bit 4:2:0 and 4:4:4 video both convert colours by the same path of swscale, and decord's own rotation by quarters
-equals this package's, so the pixels are identical. They differ for 10-bit video, for HD video without colour tags
-(decord takes BT.601), for mirrored video, and in wrong frames after a seek into an open group of pictures and in
-MPEG-TS. decord cannot read AV1 and some VP9 files, and it stalls on damaged ones. So each file is examined first: its
-packets, decord's times, and a sample of frames. Where anything differs, PyAV reads it.
+For 8-bit 4:2:0 and 4:4:4 video both convert colours by the same path of swscale, and decord's own quarter turns equal
+this package's, so the pixels are identical. They differ for 10-bit video, HD video without colour tags (decord assumes
+BT.601) and mirrored video; decord also returns wrong frames after a seek into an open group of pictures and in MPEG-TS.
+It cannot read AV1 and some VP9 files, and it hangs on damaged ones. Each file is therefore examined first: its packets,
+decord's times, and a sample of frames. If anything differs, PyAV reads it.
 """
 
 from __future__ import annotations
@@ -40,21 +40,21 @@ from mcld_anim.core.events import Event, EventSink
 from mcld_anim.video.container import open_video, pyav, seconds
 from mcld_anim.video.decode import DecodeLog, read_packets
 from mcld_anim.video.probe import VideoInfo
-from mcld_anim.video.read import MISSING_PERIODS, FrameGrid, VideoFrame, stream_frames, tell_properties
+from mcld_anim.video.read import MISSING_PERIODS, FrameGrid, VideoFrame, report_properties, stream_frames
 
-BATCH = 8
+FRAMES_PER_FETCH = 8
 """Frames fetched together: 50 MB at 1080p."""
 
 SAME_TIME = 1e-4
-"""Seconds, a tenth of the coarsest clock in use (1 ms)."""
+"""Largest difference of equal times, in seconds: a tenth of the coarsest clock in use (1 ms)."""
 
 
 def decord_frames(
     info: VideoInfo, grid: FrameGrid, every: int, asked_for: bool, on_event: EventSink
 ) -> Iterator[VideoFrame] | None:
-    """Each `every`-th frame of `grid`; None where decord is missing, slower, or would give other frames than PyAV.
+    """Every `every`-th frame of `grid`; None if decord is missing, slower, or would return other frames than PyAV.
 
-    Where decord was `asked_for`, its speed does not count, a missing package is an error and different frames are told.
+    If decord was `asked_for`, speed does not matter, a missing package is an error and a difference is an event.
     """
     if find_spec("decord") is None:
         if asked_for:
@@ -64,23 +64,23 @@ def decord_frames(
         frames = _open_decord(info, None if asked_for else every / grid.fps)
     except _Unsuitable as difference:
         if asked_for:
-            message = f"{info.path} is read with PyAV: decord would give other frames ({difference})"
+            message = f"{info.path} is read with PyAV: decord would return other frames ({difference})"
             on_event(Event("decord_not_used", message))
         return None
     return _stream(frames, grid, every, on_event)
 
 
 def _stream(frames: _DecordFrames, grid: FrameGrid, every: int, on_event: EventSink) -> Iterator[VideoFrame]:
-    tell_properties(frames.info, on_event)
+    report_properties(frames.info, on_event)
     waiting: list[tuple[int, int]] = []  # (index, stored frame)
     for index in count(step=every):
         stored = frames.shown_at(grid, index) if grid.wants(index) else None
         if stored is not None:
             waiting.append((index, stored))
-        if waiting and (stored is None or len(waiting) == BATCH):
+        if waiting and (stored is None or len(waiting) == FRAMES_PER_FETCH):
             try:
                 pictures = frames.pictures([each for _, each in waiting])
-            except _Unsuitable:  # decord failed in the middle; PyAV gives the same frames
+            except _Unsuitable:  # decord failed midway; PyAV returns the same frames
                 yield from stream_frames(frames.info, grid, on_event, first=waiting[0][0], every=every)
                 return
             for (shown, _), picture in zip(waiting, pictures, strict=True):
@@ -91,7 +91,7 @@ def _stream(frames: _DecordFrames, grid: FrameGrid, every: int, on_event: EventS
 
 
 class _Unsuitable(Exception):
-    """decord is not the reader for a file; the text says why."""
+    """decord cannot read a file as PyAV does; the text gives the reason."""
 
 
 @dataclass(frozen=True)
@@ -102,17 +102,17 @@ class _DecordFrames:
     info: VideoInfo
 
     def shown_at(self, grid: FrameGrid, index: int) -> int | None:
-        """Which stored frame the instant shows, by the same rule as `read.resample`; None after the end."""
+        """The stored frame shown at an instant, by the same rule as `read.resample`; None after the end."""
         instant = grid.time(index) + grid.tolerance
         if instant > self.end and not (index == 0 and grid.start < self.end):
             return None
         return max(bisect_left(self.times, instant) - 1, 0)
 
     def pictures(self, stored: Sequence[int]) -> list[Picture]:
-        """Upright pictures, each with memory of its own; raises `_Unsuitable` where decord fails."""
+        """Upright pictures that share no memory; raises `_Unsuitable` if decord fails."""
         import decord
 
-        distinct = sorted(set(stored))  # a frame that is held is decoded once
+        distinct = sorted(set(stored))  # a repeated frame is decoded once
         try:
             frames = self.reader.get_batch(distinct).asnumpy()
         except (decord.DECORDError, IndexError) as error:
@@ -121,11 +121,11 @@ class _DecordFrames:
 
 
 def _open_decord(info: VideoInfo, least_spacing: Fraction | None) -> _DecordFrames:
-    """Examine a file and open it; key frames farther apart than `least_spacing` (seconds) make decord slower."""
+    """Examine and open a file; decord is slower if key frames are farther apart than `least_spacing` (seconds)."""
     times, end, key_frames = _closed_times(info)
     if least_spacing is not None and end / key_frames > least_spacing:
-        raise _Unsuitable("its key frames are farther apart than the frames that are read")
-    pyav()  # before decord: the other way round its older libvpx takes the place of PyAV's, which then fails
+        raise _Unsuitable("its key frames are farther apart than the frames to be read")
+    pyav()  # before decord, whose older libvpx would otherwise replace PyAV's and break it
     import decord
 
     decord.logging.set_level(decord.logging.QUIET)
@@ -135,7 +135,7 @@ def _open_decord(info: VideoInfo, least_spacing: Fraction | None) -> _DecordFram
         if len(starts) != len(times):
             raise _Unsuitable(f"it counts {len(starts)} frames, not {len(times)}")
         if max(abs(starts - [float(time + info.first_time) for time in times])) > SAME_TIME:
-            raise _Unsuitable("it gives other times")
+            raise _Unsuitable("its times differ")
         frames = _DecordFrames(reader, times, end, info)
         _compare(frames, info)
     except (decord.DECORDError, IndexError) as error:
@@ -148,10 +148,10 @@ def _first_line(error: Exception) -> str:
 
 
 def _closed_times(info: VideoInfo) -> tuple[list[Fraction], Fraction, int]:
-    """Times of the stored frames, the end of the last, and the number of key frames, if each of these begins anew and
-    nothing is damaged."""
+    """Times of the stored frames, the end of the last, and the number of key frames, if all groups of pictures are
+    closed and nothing is damaged."""
     if info.decoding_times:
-        raise _Unsuitable("the container does not say when frames are shown")
+        raise _Unsuitable("the container has no presentation times")
     times: list[Fraction] = []
     last = end = key_time = Fraction(0)
     key_frames = 0
@@ -181,9 +181,9 @@ def _closed_times(info: VideoInfo) -> tuple[list[Fraction], Fraction, int]:
 
 
 def _compare(frames: _DecordFrames, info: VideoInfo) -> None:
-    """Raise if a sample of frames, fetched in an order that makes both seek, is not identical."""
+    """Raise `_Unsuitable` if a sample of frames, fetched in an order that requires seeking, is not identical."""
     last = len(frames.times) - 1
-    # Instants in the middle of a stored frame, so that no rounding decides which one is shown
+    # Instants in the middle of a stored frame, so that rounding cannot change which one is shown
     for stored in dict.fromkeys((0, last, last // 2)):
         instant = FrameGrid(info.fps, frames.times[stored], None, 1, Fraction(1, 1_000_000))
         (expected,) = stream_frames(info, instant, lambda event: None)

@@ -1,5 +1,4 @@
-"""The sound of a video beside its new pictures: copied bit by bit where MP4 allows it, re-encoded as AAC
-elsewhere."""
+"""The sound of an output video: copied bit by bit if MP4 allows it, otherwise re-encoded as AAC."""
 
 from __future__ import annotations
 
@@ -22,29 +21,28 @@ if TYPE_CHECKING:
     from av.packet import Packet
 
 COPIED_CODECS = frozenset({"aac", "ac3", "eac3", "mp3", "opus", "flac", "alac"})
-"""Sound that MP4 players know. FFmpeg would also store Vorbis and PCM, which most players then leave
-silent."""
+"""Codecs that MP4 players support. FFmpeg would also store Vorbis and PCM, which most players do not play."""
 
 AAC_RATES = (48000, 44100, 96000, 88200, 64000, 32000, 24000, 22050, 16000, 12000, 11025, 8000, 7350)
-"""Samples per second that AAC has (ISO/IEC 14496-3, table 1.18); the first is the stand-in for all others."""
+"""Sample rates of AAC in Hz (ISO/IEC 14496-3, table 1.18); the first replaces all others."""
 
 AAC_BITS_PER_CHANNEL = 96_000
 """Bits per second and channel: 192 kbit/s for stereo, where AAC is transparent to most listeners."""
 
 LEAD_IN = Fraction(1, 10)
-"""Seconds before the cut that are kept, marked as not to be heard: Opus needs 80 ms to settle (RFC 7845,
-4.6), AAC one to three packets of 21 ms."""
+"""Sound kept before the cut, in seconds, and marked as inaudible: Opus needs 80 ms to settle (RFC 7845, 4.6), AAC one
+to three packets of 21 ms."""
 
 TRIAL_PACKETS = 4
-"""Packets that are written to memory to see whether MP4 takes this sound."""
+"""Packets written to memory to test whether MP4 accepts this sound."""
 
 
 @dataclass(frozen=True)
 class AudioSource:
-    """Which sound belongs to a video that is written."""
+    """The sound of an output video."""
 
     path: Path
-    start: Fraction = Fraction(0)  # seconds in the file's own clock; what is heard there is heard at time 0
+    start: Fraction = Fraction(0)  # position in the file's own clock, in seconds, of the output's time 0
 
 
 def audio_source(info: VideoInfo, start: float = 0.0) -> AudioSource | None:
@@ -55,7 +53,7 @@ def audio_source(info: VideoInfo, start: float = 0.0) -> AudioSource | None:
 
 
 def add_sound(source: AudioSource, out: OutputContainer, on_event: EventSink) -> AudioTrack | None:
-    """Give `out` a sound track from `source`; None, and an event, if its format is unknown here."""
+    """Add a sound track from `source` to `out`; None, with an event, if its format is unknown here."""
     with open_input(source.path) as container:
         stream = container.streams.best("audio")
         if stream is None:
@@ -70,7 +68,7 @@ def add_sound(source: AudioSource, out: OutputContainer, on_event: EventSink) ->
 
 
 class AudioTrack:
-    """Moves sound into an output, a little ahead of the pictures, so that neither has to wait in memory."""
+    """Writes sound to an output slightly ahead of the pictures, so that neither waits in memory."""
 
     def __init__(self, source: AudioSource, out: OutputContainer, on_event: EventSink) -> None:
         self._source = source
@@ -105,8 +103,7 @@ class AudioTrack:
             self._waiting = next(self._units, None)
 
     def finish(self) -> None:
-        """Write what the encoder still holds. Whatever was not fed is later than the pictures and is left
-        out."""
+        """Flush the encoder. Sound that was not fed is later than the pictures and is left out."""
         if self._target.codec_context.is_encoder:
             for packet in self._target.encode(None):
                 self._out.mux(packet)
@@ -128,7 +125,7 @@ class AudioTrack:
             self._out.mux(unit)
 
     def _copied(self) -> Generator[tuple[Fraction, Packet], None, None]:
-        """(output time, packet), the packets' clocks moved so that `start` is 0."""
+        """(output time, packet), with timestamps shifted so that `start` is 0."""
         for packet in self._packets():
             if packet.pts is None:
                 self._damaged += 1
@@ -138,7 +135,7 @@ class AudioTrack:
             yield seconds(packet.pts, packet.time_base), packet
 
     def _decoded(self) -> Generator[tuple[Fraction, Any], None, None]:
-        """(output time, frame), clocks moved so that `start` is 0."""
+        """(output time, frame), with timestamps shifted so that `start` is 0."""
         errors = ffmpeg_errors()
         for packet in self._packets(with_flush=True):
             try:
@@ -155,7 +152,7 @@ class AudioTrack:
                     yield time, frame
 
     def _packets(self, with_flush: bool = False) -> Generator[Packet, None, None]:
-        """Packets of the sound from shortly before `start` on."""
+        """Sound packets from shortly before `start`."""
         earliest = self._source.start - LEAD_IN
         errors = ffmpeg_errors()
         try:
@@ -182,7 +179,7 @@ class AudioTrack:
 
 
 def _may_copy(path: Path) -> bool:
-    """Whether MP4 takes this sound as it is, tried on its first packets."""
+    """Whether MP4 accepts this sound as it is, tested on its first packets."""
     with open_input(path) as container:
         stream = container.streams.best("audio")
         if stream is None or codec_name(stream) not in COPIED_CODECS:

@@ -1,4 +1,4 @@
-"""Opening video files with PyAV: the one place that imports it, and where unusable files are refused."""
+"""Opening video files with PyAV and refusing unusable ones; the only file that imports it."""
 
 from __future__ import annotations
 
@@ -18,50 +18,48 @@ if TYPE_CHECKING:
     from av.video.stream import VideoStream
 
 LONGEST_SIDE = 16384
-"""Pixels. Beyond what H.264 and VP9 define; one such square frame is 805 MB as RGB."""
+"""Longest side of a frame, in pixels, beyond the limits of H.264 and VP9; a square frame of it has 805 MB as RGB."""
 
 PLAYLIST_FORMATS = frozenset({"hls", "dash", "concat", "sdp", "rtsp", "imf", "ffmetadata", "tty", "lavfi"})
-"""Formats that only name other files or addresses, or that show any text as a picture: none of them is a
-video."""
+"""Formats that refer to other files or addresses, or that render any text as a picture, and so are not videos."""
 
 GIVE_A_VIDEO = "give a video file such as MP4, MOV, MKV or WebM"
 
 
 def pyav() -> ModuleType:
-    """The `av` package, imported on first use: importing it takes longer than `mcld-anim --help` may."""
+    """The `av` package, imported on first use because that takes longer than `mcld-anim --help` may."""
     import av
 
     return av
 
 
 def seconds(ticks: int, time_base: Fraction | None) -> Fraction:
-    """A point of a stream's own clock in seconds; PyAV types the clock as optional, though every open stream
-    has one."""
+    """A time on a stream's clock in seconds; PyAV types the time base as optional, though every open stream has one."""
     return ticks * (time_base or Fraction(1, pyav().time_base))
 
 
 def ticks(time: Fraction, time_base: Fraction | None) -> int:
-    """Seconds as the nearest point of a stream's own clock."""
+    """Seconds as the nearest time on a stream's clock."""
     return round(time / (time_base or Fraction(1, pyav().time_base)))
 
 
 def codec_name(stream: Stream) -> str:
-    """The format's own name, such as "mp3"; a decoder of it may be called "mp3float"."""
+    """The format's canonical name, such as "mp3"; its decoder may be called "mp3float"."""
     return stream.codec_context.codec.canonical_name if stream.codec_context is not None else "unknown"
 
 
 def ffmpeg_errors() -> tuple[type[BaseException], ...]:
-    """What PyAV raises when FFmpeg reports a failure; some of these errors are also built-in ones."""
+    """The exceptions that PyAV raises for FFmpeg's errors; some of them are built-in ones."""
     return (pyav().error.FFmpegError, OSError, ValueError, EOFError)
 
 
 def reason(error: BaseException) -> str:
-    """One line of why FFmpeg failed."""
+    """FFmpeg's reason for an error, in one line."""
     return str(getattr(error, "strerror", None) or error or type(error).__name__).splitlines()[0]
 
 
 def check_file(path: str | os.PathLike[str]) -> Path:
-    """Refuse, from the file system alone, what cannot be a video file."""
+    """Refuse, from the file system alone, a path that cannot be a video file."""
     path = Path(path)
     try:
         if path.is_dir():
@@ -81,10 +79,10 @@ def check_file(path: str | os.PathLike[str]) -> Path:
 
 @contextmanager
 def open_input(path: str | os.PathLike[str]) -> Iterator[InputContainer]:
-    """Open a media file for reading; only local files are ever touched, whatever the content says."""
+    """Open a media file for reading; only local files are opened, whatever the content refers to."""
     path = check_file(path)
     try:
-        # "file:" keeps a name with a colon from being taken for an address
+        # "file:" prevents a name with a colon from being read as an address
         container = pyav().open(f"file:{path.absolute()}", options={"protocol_whitelist": "file"})
     except ffmpeg_errors() as error:
         raise VideoError(f"{path} is not a video or is damaged ({reason(error)}); {GIVE_A_VIDEO}") from error
@@ -97,8 +95,7 @@ def open_input(path: str | os.PathLike[str]) -> Iterator[InputContainer]:
 
 @contextmanager
 def open_video(path: str | os.PathLike[str]) -> Iterator[tuple[InputContainer, VideoStream]]:
-    """Open a file that holds a video: the container and its main video stream, checked but not yet
-    decoded."""
+    """Open a video: the container and its main video stream, checked but not yet decoded."""
     with open_input(path) as container:
         stream = _video_stream(container, Path(path))
         width, height = stream.codec_context.width, stream.codec_context.height
@@ -115,7 +112,7 @@ def _video_stream(container: InputContainer, path: Path) -> VideoStream:
     name = container.format.name
     if name.endswith("_pipe") or name == "image2":
         raise VideoError(f"{path} is a picture ({name.removesuffix('_pipe')}), not a video; {GIVE_A_VIDEO}")
-    # A cover picture of a song is stored as a video stream of one frame
+    # The cover picture of a song is stored as a video stream of one frame
     cover = pyav().stream.Disposition.attached_pic
     streams = [stream for stream in container.streams.video if not stream.disposition & cover]
     if not streams:

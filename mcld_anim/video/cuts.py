@@ -1,21 +1,23 @@
-"""Where a video cuts to another scene, seen in its frames.
+"""Detection of cuts between scenes.
 
-Each frame becomes a thumbnail of blocks. A block of frame b is found in frame a if some place near it in a, no farther
-than a block's side in any direction, shows the same but for a change of brightness of the whole frame:
+Each frame becomes a thumbnail, divided into blocks. A block of frame b is found in frame a if it matches a somewhere
+within a block's side of its place, up to a change in brightness of the whole frame:
 
     e(block) = min over shifts of the root mean square of (block - g a at the shifted place), with g = mean(b) / mean(a)
     found: e^2 <= NOISE^2 + (DETAIL s)^2, with s the standard deviation of the block's pixels
     lost(a, b) = share of the blocks of b that are not found in a, and of those of a in b
 
-Shifts make it blind for pans and for people who move. There is a cut before frame i if
+The shifts make the measure insensitive to pans and moving people. There is a cut before frame i if, with
+n = FLASH_FRAMES,
 
-    lost(i - 1, i) >= LOST, and >= AHEAD + the mean of lost over the REACH pairs of frames before and after this one
-    lost(j, k) >= LOST for every j of the REACH frames before i and every k of i and the REACH frames after it,
+    lost(i - 1, i) >= LOST, and >= AHEAD + the mean of lost over the n pairs of frames before and after this one
+    lost(j, k) >= LOST for every j of the n frames before i and every k of i and the n frames after it,
     where j = i - 1 or k = i
 
-The first since motion too fast for the search loses much in every pair, a cut in one; the second since a flash is over
-REACH frames later. Slow changes (fades, dissolves) and cuts that keep most of the picture (a person replaced before a
-still camera) are not noticed; a pan by more than a seventh of the frame from one frame to the next may pass for cuts.
+The first condition excludes motion too fast for the search, which loses many blocks in every pair of frames; a cut
+does so in one. The second excludes flashes, which are over n frames later. Fades, dissolves and cuts that keep most of
+the picture (one person replaced by another in front of a still camera) are not detected. A pan by more than a seventh
+of the frame between frames may be taken for cuts.
 """
 
 from __future__ import annotations
@@ -31,37 +33,38 @@ from mcld_anim.core.arrays import Picture
 from mcld_anim.video.read import VideoFrame
 
 SIDE = 96
-"""Pixels of a thumbnail's longer side."""
+"""Longer side of a thumbnail, in pixels."""
 BLOCK = 12
-"""Pixels of a block's side, and how far it is searched for: an eighth of the frame from one frame to the next."""
+"""Side of a block and radius of its search, in pixels: an eighth of the frame."""
 NOISE = 9.0
-"""Levels of 0..255: coding noise and shadows of one wall are below, two walls of different paint above."""
+"""Allowed error, in levels 0..255. Coding noise and shadows on a wall are below it, walls of different colour above."""
 DETAIL = 0.6
-"""Of a block's own contrast: at equal contrast a correlation of 0.82."""
+"""Allowed error as a fraction of the block's own contrast: a correlation of 0.82 at equal contrast."""
 MOST_GAIN = 3.0
-"""More is not one scene in other light."""
+"""Largest ratio of two frames' brightness that counts as one scene in other light."""
 LOST = 0.3
-"""32 dances, pans and their like lost up to 0.10 from frame to frame; of 40 cuts between scenes and views all but those
-to a person's mirror image lost 0.33 and more."""
+"""Least share of lost blocks at a cut. 32 clips of dances, pans and the like lost up to 0.10 between frames; of 40 cuts
+between scenes and views, all but those to a person's mirror image lost 0.33 or more."""
 AHEAD = 0.2
-REACH = 4
-"""Frames: a camera's flash lasts one to three at 25 frames a second."""
+"""Least difference, in share of lost blocks, between a cut and the frames around it."""
+FLASH_FRAMES = 4
+"""Frames after which a camera's flash is over; it lasts one to three at 25 frames per second."""
 
 Thumbnail = Float[np.ndarray, "height width 3"]
 """float32 RGB 0..255, its sides multiples of BLOCK."""
 
 
 def with_cuts(frames: Iterable[VideoFrame]) -> Iterator[tuple[VideoFrame, bool]]:
-    """Each frame, and whether the video cuts to another scene before it; reads `REACH` frames ahead."""
+    """Each frame, and whether a new scene begins with it; reads `FLASH_FRAMES` frames ahead."""
     waiting: deque[tuple[VideoFrame, Thumbnail, float]] = deque()
-    before: deque[tuple[Thumbnail, float]] = deque(maxlen=REACH)
+    before: deque[tuple[Thumbnail, float]] = deque(maxlen=FLASH_FRAMES)
     last: Thumbnail | None = None
-    for frame in _then_none(frames, REACH):
+    for frame in _then_none(frames, FLASH_FRAMES):
         if frame is not None:
             seen = thumbnail(frame.picture)
             waiting.append((frame, seen, 0.0 if last is None else lost(last, seen)))
             last = seen
-        if waiting and (frame is None or len(waiting) > REACH):
+        if waiting and (frame is None or len(waiting) > FLASH_FRAMES):
             shown, seen, share = waiting.popleft()
             cut = bool(before) and _is_cut(list(before), seen, share, [(later, more) for _, later, more in waiting])
             if cut:
@@ -73,7 +76,7 @@ def with_cuts(frames: Iterable[VideoFrame]) -> Iterator[tuple[VideoFrame, bool]]
 def _is_cut(
     before: list[tuple[Thumbnail, float]], seen: Thumbnail, share: float, after: list[tuple[Thumbnail, float]]
 ) -> bool:
-    """Whether a cut lies before `seen`; each frame comes with what was lost since the one before it."""
+    """Whether a cut lies before `seen`; each thumbnail comes with the share of blocks lost since the one before it."""
     usual = float(np.mean([one for _, one in (*before, *after)] or [0.0]))
     if share < max(LOST, AHEAD + usual):
         return False
@@ -82,13 +85,13 @@ def _is_cut(
 
 
 def thumbnail(picture: Picture) -> Thumbnail:
-    """A picture, made small."""
+    """A picture scaled down to whole blocks."""
     sides = [max(1, round(side * SIDE / max(picture.shape[:2]) / BLOCK)) * BLOCK for side in picture.shape[:2]]
     return cv2.resize(picture, (sides[1], sides[0]), interpolation=cv2.INTER_AREA).astype(np.float32)
 
 
 def lost(first: Thumbnail, second: Thumbnail) -> float:
-    """Share of the blocks of either that the other does not show near their place, 0 (one scene) .. 1."""
+    """Share of the blocks of each that are not found in the other, 0 (one scene) .. 1."""
     brightness = float(second.mean() + 1) / float(first.mean() + 1)
     gain = np.float32(np.clip(brightness, 1 / MOST_GAIN, MOST_GAIN))
     first = first * gain
@@ -97,7 +100,7 @@ def lost(first: Thumbnail, second: Thumbnail) -> float:
 
 
 def _not_found(blocks: Thumbnail, searched: Thumbnail) -> np.ndarray:
-    """(n,) bool: the blocks of one thumbnail that another one does not show."""
+    """(n,) bool: which blocks of one thumbnail are not found in another."""
     tiles = _tiles(blocks)
     allowed = NOISE**2 + DETAIL**2 * tiles.var((2, 3)).mean(-1)
     missing = ((tiles - _tiles(searched)) ** 2).mean((2, 3, 4)) > allowed

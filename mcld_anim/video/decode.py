@@ -1,4 +1,4 @@
-"""Decoding that outlives damage: whatever can be decoded comes out, whatever cannot is counted."""
+"""Decoding of damaged files: frames that can be decoded are returned, those that cannot are counted."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ if TYPE_CHECKING:
 
 @dataclass
 class DecodeLog:
-    """What was met while decoding; it fills while `decoded_frames` is consumed."""
+    """A record of the decoding, filled while `decoded_frames` is consumed."""
 
     packets: int = 0
     damaged: int = 0
-    ended_by: str | None = None  # why reading stopped before the end of the file
+    ended_by: str | None = None  # error that stopped reading before the end of the file
     from_beginning: bool = True
-    at_end: bool = False  # of the file, or of what can be read of it
-    end: Fraction = Fraction(0)  # of the last frame that was decoded, in seconds since the video's first
+    at_end: bool = False  # of the file, or of its readable part
+    end: Fraction = Fraction(0)  # of the last decoded frame, in seconds since the video's first
 
     def restart(self) -> None:
-        """Forget everything: the file is read anew."""
+        """Reset the record, because the file is read again."""
         self.packets = self.damaged = 0
         self.ended_by = None
         self.from_beginning, self.at_end = True, False
@@ -37,7 +37,7 @@ class DecodeLog:
 
 @dataclass(frozen=True)
 class TimedFrame:
-    """A stored frame and when it is shown, in seconds since the video's first frame."""
+    """A stored frame and its time, in seconds since the video's first frame."""
 
     time: Fraction
     end: Fraction
@@ -45,8 +45,7 @@ class TimedFrame:
 
 
 def read_packets(container: InputContainer, stream: VideoStream, log: DecodeLog) -> Iterator[Packet]:
-    """The packets of `stream` up to the end of the file or of what can be read of it; the last flushes the
-    decoder."""
+    """The packets of `stream` to the end of the file or of its readable part; the last one flushes the decoder."""
     errors = ffmpeg_errors()
     try:
         for packet in container.demux(stream):
@@ -59,10 +58,10 @@ def read_packets(container: InputContainer, stream: VideoStream, log: DecodeLog)
 
 
 def decoded_frames(container: InputContainer, stream: VideoStream, log: DecodeLog) -> Iterator[StoredFrame]:
-    """Decode `stream` from where the container stands; packets and frames that are damaged are left out."""
+    """Decode `stream` from the container's position, without damaged packets and frames."""
     errors = ffmpeg_errors()
     for packet in read_packets(container, stream, log):
-        if packet.is_corrupt:  # the last one of a file that was cut off
+        if packet.is_corrupt:  # such as the last one of a truncated file
             log.damaged += 1
             continue
         try:
@@ -72,7 +71,7 @@ def decoded_frames(container: InputContainer, stream: VideoStream, log: DecodeLo
             continue
         yield from _undamaged(frames, log)
     try:
-        frames = stream.codec_context.decode(None)  # what the decoder still holds, if reading ended early
+        frames = stream.codec_context.decode(None)  # flushes the decoder if reading ended early
     except errors:  # already flushed
         return
     yield from _undamaged(frames, log)
@@ -81,16 +80,15 @@ def decoded_frames(container: InputContainer, stream: VideoStream, log: DecodeLo
 def timed_frames(
     container: InputContainer, stream: VideoStream, log: DecodeLog, first_time: Fraction, period: Fraction
 ) -> Iterator[TimedFrame]:
-    """Decoded frames with the time at which each is shown; where the file does not say, one `period` after
-    the last.
+    """Decoded frames with their times; a frame without one follows the last after one `period`.
 
-    Times never run backwards: a frame that claims to be earlier than the one before is shown with it.
+    Times never decrease: a frame with an earlier time than its predecessor gets that one's time.
     """
     previous: Fraction | None = None
     in_decoding_order = times_are_of_decoding(container)
     for frame in decoded_frames(container, stream, log):
         if in_decoding_order and previous is None and frame.dts is not None:
-            first_time = seconds(frame.dts, frame.time_base)  # frames leave the decoder late, but evenly
+            first_time = seconds(frame.dts, frame.time_base)  # frames leave the decoder with a constant delay
         stamp = frame.dts if in_decoding_order else frame.pts
         if stamp is not None:
             time = seconds(stamp, frame.time_base) - first_time
@@ -105,7 +103,7 @@ def timed_frames(
 
 
 def times_are_of_decoding(container: InputContainer) -> bool:
-    """AVI stores when frames are decoded, not when they are shown: its times are out of order after B-frames."""
+    """Whether a container stores decoding times only, as AVI does; after B-frames they are out of display order."""
     return container.format.name == "avi"
 
 

@@ -1,4 +1,4 @@
-"""One steady crop around a person, and the way back.
+"""Crops around a person, steady over a clip, and pasting a crop back into its frame.
 
 Coordinates are continuous: pixel i covers i to i + 1, so (0, 0) is the picture's outer corner. x grows to the
 right, y downwards.
@@ -17,19 +17,19 @@ from scipy.ndimage import gaussian_filter1d
 from mcld_anim.core.arrays import Alpha, Box, Iuv, Picture
 from mcld_anim.core.errors import PoseError
 
-MARGIN = 0.1
-"""Of the person's larger side, added on every side: DensePose and the detectors cut hair and fingers off."""
+FRAMING_MARGIN = 0.1
+"""Margin around the person, as a fraction of the box's longer side: detectors and DensePose cut off hair and
+fingers."""
 
-NEIGHBOURS = 7
-"""Frames around a box that say where the person is then: a quarter of a second, and the median of it outlives
-three wrong detections in a row."""
+MEDIAN_FRAMES = 7
+"""Frames whose median box gives the expected place: a quarter of a second. It survives three wrong detections in a
+row."""
 
 STRAY_OVERLAP = 0.1
-"""Intersection over union with the neighbours' median box below which a box is another thing than the
-person."""
+"""Intersection over union with the expected box below which a box is a wrong detection."""
 
 MOST_STRAYS = 0.2
-"""Share of the boxes. If more seem stray, the person really moves that fast, and all boxes count."""
+"""Largest share of stray boxes. If more seem stray, the person really moves that fast, and all boxes count."""
 
 
 @dataclass(frozen=True)
@@ -43,13 +43,13 @@ class SteadyCrop:
 
 
 def steady_crop(
-    boxes: Sequence[Box | None], frame_size: tuple[int, int], aspect: float, margin: float = MARGIN
+    boxes: Sequence[Box | None], frame_size: tuple[int, int], aspect: float, margin: float = FRAMING_MARGIN
 ) -> SteadyCrop:
     """The smallest crop of `aspect` (width / height) around the person in all frames, with a margin.
 
-    `boxes` has one entry per frame, None where nobody was found. Boxes that jump away from their neighbours
-    in time for a moment are wrong detections and do not count; all others lie inside the crop, as far as they
-    lie inside the frame of `frame_size` (height, width).
+    `boxes` has one entry per frame, None where nobody was found. Boxes that jump away from their neighbours in time
+    are wrong detections and are ignored. All others lie inside the crop, as far as they lie inside the frame of
+    `frame_size` (height, width).
     """
     height, width = frame_size
     found = np.array([box for box in boxes if box is not None], dtype=float).reshape(-1, 4)
@@ -77,13 +77,13 @@ def tracking_crops(
     frame_size: tuple[int, int],
     aspect: float,
     smoothing: float,
-    margin: float = MARGIN,
+    margin: float = FRAMING_MARGIN,
     cuts: Sequence[bool] = (),
 ) -> list[SteadyCrop]:
-    """Crops of one size that follow the person; the path is smoothed over `smoothing` frames (a Gaussian's deviation).
+    """Crops of one size that follow the person along a path smoothed by a Gaussian (sigma `smoothing`, in frames).
 
-    Every box lies inside its crop as far as it lies inside the frame; where there is none the path goes on in between.
-    `cuts` marks frames with which another scene begins: there the path jumps.
+    Every box lies inside its crop as far as it lies inside the frame. The path is interpolated where boxes are missing.
+    It jumps at `cuts`, the frames with which a new scene begins.
     """
     height, width = frame_size
     found = np.array([index for index, box in enumerate(boxes) if box is not None])
@@ -103,7 +103,7 @@ def tracking_crops(
 
 
 def apply_picture(picture: Picture, crop: SteadyCrop, size: tuple[int, int]) -> Picture:
-    """Cut `crop` out and resize it to `size` (height, width); outside the picture its edge is repeated."""
+    """Cut `crop` out and resize it to `size` (height, width); the picture's edge is repeated outside it."""
     height, width = picture.shape[:2]
     rows = np.arange(crop.y, crop.y + crop.h).clip(0, height - 1)
     columns = np.arange(crop.x, crop.x + crop.w).clip(0, width - 1)
@@ -111,8 +111,7 @@ def apply_picture(picture: Picture, crop: SteadyCrop, size: tuple[int, int]) -> 
 
 
 def apply_iuv(iuv: Iuv, crop: SteadyCrop, size: tuple[int, int]) -> Iuv:
-    """Cut `crop` out and take the nearest value for each pixel of `size` (height, width); outside is
-    background, 0."""
+    """Cut `crop` out and resize it to `size` (height, width) by nearest neighbour; outside is background, 0."""
     height, width = iuv.shape[:2]
     rows = crop.y + _nearest(crop.h, size[0])
     columns = crop.x + _nearest(crop.w, size[1])
@@ -123,9 +122,9 @@ def apply_iuv(iuv: Iuv, crop: SteadyCrop, size: tuple[int, int]) -> Iuv:
 
 
 def paste_back(picture: Picture, alpha: Alpha, crop: SteadyCrop, frame: Picture) -> Picture:
-    """A copy of `frame` with `picture`, which shows `crop`, at its place; what reaches outside is cut off.
+    """A copy of `frame` with `picture`, which shows `crop`, at its place; parts outside the frame are cut off.
 
-    `alpha` (H, W), of the picture's size, is how much of each pixel covers the frame, 0..1.
+    `alpha` (H, W): opacity of `picture`, 0..1, at its size.
     """
     height, width = frame.shape[:2]
     top, bottom = max(crop.y, 0), min(crop.y + crop.h, height)
@@ -143,8 +142,7 @@ def paste_back(picture: Picture, alpha: Alpha, crop: SteadyCrop, frame: Picture)
 
 
 def resize_picture(picture: Picture, size: tuple[int, int]) -> Picture:
-    """Resize to (height, width): by area where it shrinks, so that nothing aliases, by Lanczos where it
-    grows."""
+    """Resize to (height, width): by area averaging where it shrinks, to avoid aliasing, by Lanczos where it grows."""
     height, width = size
     if picture.shape[:2] == (height, width):
         return np.ascontiguousarray(picture)
@@ -159,8 +157,8 @@ def _nearest(length: int, new_length: int) -> np.ndarray:
 
 
 def _strays(boxes: np.ndarray) -> np.ndarray:
-    """Which of the (N, 4) boxes jump away from their neighbours for a moment."""
-    reach = NEIGHBOURS // 2
+    """Which of the (N, 4) boxes are far from the median of their neighbours in time."""
+    reach = MEDIAN_FRAMES // 2
     expected = np.array([np.median(boxes[max(0, i - reach) : i + reach + 1], axis=0) for i in range(len(boxes))])
     stray = overlap(boxes, expected) < STRAY_OVERLAP
     return stray if stray.mean() <= MOST_STRAYS else np.zeros_like(stray)
@@ -175,8 +173,8 @@ def overlap(first: np.ndarray, second: np.ndarray) -> np.ndarray:
 
 
 def _around(x0: float, y0: float, x1: float, y1: float, aspect: float) -> SteadyCrop:
-    """A rectangle of whole pixels and of `aspect` around this one, hardly larger, with the same centre."""
-    # Two pixels more than needed: rounding may take half a pixel from the width and half from the corner
+    """The smallest rectangle of `aspect` around this one, with the same centre, in whole pixels."""
+    # Two pixels are added, because rounding may take half a pixel from the width and half from the corner.
     h = math.ceil(max(y1 - y0 + 2, (x1 - x0 + 2) / aspect))
     w = round(h * aspect)
     return SteadyCrop(round((x0 + x1 - w) / 2), round((y0 + y1 - h) / 2), w, h)

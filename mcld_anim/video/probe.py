@@ -1,4 +1,4 @@
-"""What a video is, found out cheaply: its header, the times of its first frames, and one decoded frame."""
+"""Properties of a video at little cost: from its header, the times of its first frames, and one decoded frame."""
 
 from __future__ import annotations
 
@@ -31,54 +31,54 @@ if TYPE_CHECKING:
     from av.video.stream import VideoStream
 
 RATE_PACKETS = 500
-"""Frames whose times are looked at to find the frame rate: enough to average 1 ms rounding out to 0.01 %."""
+"""Frames whose times give the frame rate: enough to reduce rounding to 1 ms to 0.01 % on average."""
 
 ROUNDING = 1e-3
-"""Frames. Seconds given as decimals, and durations that containers round to 1 µs, stay below this."""
+"""Rounding error of times, in frames: more than that of decimal seconds and of durations rounded to 1 µs."""
 
 
 @dataclass(frozen=True)
 class VideoInfo:
-    """A video that was opened, and of which one frame was decoded."""
+    """A video that was opened, with one frame decoded."""
 
     path: Path
-    width: int  # pixels as shown: upright, square
+    width: int  # as shown: upright, in square pixels
     height: int
     fps: Fraction  # nominal frames per second
     variable_rate: bool
-    duration: float  # seconds, of the picture
-    frames: int | None  # stored frames, where the container says
-    first_time: Fraction  # seconds in the container's clock when the first frame is shown: time 0 of this program
-    decoding_times: bool  # the container does not say when frames are shown: no seeking
+    duration: float  # of the video stream, in seconds
+    frames: int | None  # stored frames; None if the container does not say
+    first_time: Fraction  # of the first frame on the container's clock, in seconds; time 0 of this program
+    decoding_times: bool  # the container has no presentation times, so seeking is impossible
     sample_aspect: Fraction  # width over height of a stored pixel
-    upright: Upright  # how stored frames are turned and scaled
+    upright: Upright  # rotation and scale of stored frames
     codec: str
     pixel_format: str
     container: str
     hdr: str | None  # "PQ" or "HLG", else None
-    primaries: int  # ITU-T H.273, ColourPrimaries; 2 where the file does not say
+    primaries: int  # ITU-T H.273, ColourPrimaries; 2 if the file does not say
     interlaced: bool
     audio_codec: str | None
     audio_streams: int
 
     @property
     def rotation(self) -> int:
-        """Degrees clockwise by which stored frames are turned: 0, 90, 180 or 270."""
+        """Clockwise rotation of stored frames, in degrees: 0, 90, 180 or 270."""
         return (-self.upright.quarter_turns % 4) * 90
 
     @property
     def mirrored(self) -> bool:
-        """Stored frames are mirrored left to right before they are turned."""
+        """Whether stored frames are mirrored left to right before the rotation."""
         return self.upright.mirrored
 
     @property
     def has_audio(self) -> bool:
-        """There is a sound track."""
+        """Whether there is a sound track."""
         return self.audio_streams > 0
 
 
 def probe(path: str | os.PathLike[str]) -> VideoInfo:
-    """Open a video and describe it; refuses, with VideoError, whatever no frame can be read from."""
+    """Open a video and describe it. Raises VideoError if no frame can be read."""
     path = check_file(path)
     with open_video(path) as (container, stream):
         frame = _first_frame(container, stream, path)
@@ -125,23 +125,21 @@ def frame_count(
     end: float | None = None,
     max_frames: int | None = None,
 ) -> int:
-    """How many frames `read_frames` with the same arguments will give; exact unless the container is
-    wrong."""
+    """Number of frames that `read_frames` yields with the same arguments; exact unless the container is wrong."""
     rate = info.fps if isinstance(fps, str) else exact_rate(fps)
     until = info.duration if end is None else min(end, info.duration)
     instants = float((Fraction(until) - Fraction(start)) * rate)
     if end is not None and end <= info.duration:
         count = math.ceil(instants - ROUNDING)  # every instant before `end`
     else:
-        # The reader gives a last instant that at least half a source or output period of the video still
-        # covers
+        # The last instant is the one of which the video still covers at least half a source or output period
         count = math.floor(instants - float(rate / max(rate, info.fps)) / 2 + ROUNDING) + 1
     count = max(1, count)
     return count if max_frames is None else min(count, max_frames)
 
 
 def declared_duration(container: InputContainer, stream: VideoStream, first_time: Fraction) -> Fraction | None:
-    """Seconds from the first frame to the end of the last, as the header says; None where it says nothing."""
+    """Seconds from the first frame to the end of the last, according to the header; None if it does not say."""
     if stream.duration is not None and stream.duration > 0:
         return seconds(stream.duration, stream.time_base)
     end: Fraction | None = None
@@ -165,8 +163,7 @@ def _first_frame(container: InputContainer, stream: VideoStream, path: Path) -> 
 
 
 def _packet_times(path: Path, all_of_them: bool) -> tuple[list[Fraction], Fraction]:
-    """When the frames begin (seconds, sorted; the first `RATE_PACKETS` or all), and from the first to the
-    last of them."""
+    """Times of the frames (seconds, sorted; the first `RATE_PACKETS` or all), and the time between first and last."""
     with open_video(path) as (container, stream):
         packets = read_packets(container, stream, DecodeLog())
         shown = (
@@ -179,6 +176,6 @@ def _packet_times(path: Path, all_of_them: bool) -> tuple[list[Fraction], Fracti
 
 
 def _is_variable(times: list[Fraction], fps: Fraction) -> bool:
-    """Whether some frame lasts half a period more or less than the others."""
+    """Whether some frame is longer or shorter than the period by half of it."""
     steps = (later - earlier for earlier, later in pairwise(times))
     return any(abs(step * fps - 1) > Fraction(1, 2) for step in steps)

@@ -13,24 +13,24 @@ STANDARD_RATES = (
     *(Fraction(rate) for rate in (10, 12, 15, 24, 25, 30, 48, 50, 60, 90, 100, 120, 240)),
     *(Fraction(rate * 1000, 1001) for rate in (24, 30, 48, 60, 120)),
 )
-"""Frames per second that cameras and software produce; the ones over 1001 are NTSC's."""
+"""Frames per second of cameras and software; those over 1001 are NTSC's."""
 
 HIGHEST_RATE = 240
-"""Frames per second. Above the fastest common camera mode a rate is a mistake."""
+"""Highest plausible rate, in frames per second: that of the fastest common camera mode."""
 
 SAME_RATE = Fraction(1, 200)
-"""Relative. Two rates closer than this are one: containers round timestamps to 1 ms, which 150 frames average
+"""Relative difference up to which two rates are one: containers round timestamps to 1 ms, which 150 frames average
 out."""
 
 EQUAL_RATE = Fraction(1, 10_000)
-"""Relative. A declared rate this close to the measured one is exact, however odd."""
+"""Relative difference up to which a declared rate is exact, however odd."""
 
 WITHOUT_TIMES = Fraction(25)
-"""Frames per second of a stream that says nothing about time."""
+"""Frames per second of a stream without any times."""
 
 
 def exact_rate(fps: float | Fraction, name: str = "--fps") -> Fraction:
-    """The fraction a user means by `fps`: 29.97 is 30000/1001, 25 is 25."""
+    """The exact fraction for `fps`: 29.97 is 30000/1001, 25 is 25."""
     if not 0 < fps <= HIGHEST_RATE:
         raise UsageError(f"{name} {fps} is not a frame rate; give frames per second above 0 and up to {HIGHEST_RATE}")
     if isinstance(fps, Fraction):
@@ -45,9 +45,9 @@ def exact_rate(fps: float | Fraction, name: str = "--fps") -> Fraction:
 def nominal_rate(times: Sequence[Fraction], declared: Iterable[Fraction | None]) -> Fraction:
     """The rate of a stream whose frames begin at `times` (seconds, sorted), in frames per second.
 
-    The times decide and not the container's own rates, which are averages or guesses: the usual distance of
-    two frames is the mean of those near the median, so that pauses and dropped frames do not count. A
-    `declared` or standard rate that agrees takes its place, because it is exact.
+    The times decide, not the container's own rates, which are averages or guesses. The period is the mean of the steps
+    near the median, so that pauses and dropped frames do not count. A `declared` or standard rate that agrees replaces
+    the measured one, because it is exact.
     """
     usable = [rate for rate in declared if rate is not None and 0 < rate <= HIGHEST_RATE]
     steps = [later - earlier for earlier, later in pairwise(times) if later > earlier]

@@ -1,4 +1,4 @@
-"""Read a video as upright frames with square pixels at a constant rate, one at a time."""
+"""Reading a video as upright frames with square pixels at a constant rate, one at a time."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ if TYPE_CHECKING:
 Reader = Literal["pyav", "decord"]
 
 SPARSE = 30
-"""Frames. Where those that are read lie this far apart, a file is examined for decord: phones and x264 put key frames
-30 to 250 apart, and decord is faster only where they are closer than what is read (see `access`)."""
+"""Least distance, in frames, between frames to be read from which a file is examined for decord. Phones and x264 place
+key frames 30 to 250 frames apart, and decord is faster only if they are closer than the frames read (see `access`)."""
 
 LEAST_SEEK = 1
-"""Seconds. Nearer to the beginning, decoding from it is as fast as looking for a key frame."""
+"""Least time from the beginning, in seconds, for which seeking is faster than decoding."""
 
 MISSING_PERIODS = 2
-"""Frames. A file that ends this much before its declared end was cut; the last frame's length is often not
+"""Missing time before the declared end, in frames, from which a file was cut; the last frame's length is often not
 stored."""
 
 
@@ -47,22 +47,21 @@ class VideoFrame:
 
 @dataclass(frozen=True)
 class FrameGrid:
-    """The instants at which a video is looked at."""
+    """The instants at which a video is sampled."""
 
     fps: Fraction
     start: Fraction  # seconds since the video's first frame
     end: Fraction | None
     max_frames: int | None
     tolerance: Fraction
-    """Seconds by which a frame may be shown early: half a period, so that rounded or jittering times do no
-    harm."""
+    """Time by which a frame may be shown early, in seconds: half a period, so rounding and jitter have no effect."""
 
     def time(self, index: int) -> Fraction:
         """Seconds since the video's first frame."""
         return self.start + index / self.fps
 
     def wants(self, index: int) -> bool:
-        """Whether `index` is asked for, if the video lasts that long."""
+        """Whether `index` lies within the limits, if the video lasts that long."""
         if self.max_frames is not None and index >= self.max_frames:
             return False
         return self.end is None or self.time(index) < self.end
@@ -71,7 +70,7 @@ class FrameGrid:
 def frame_grid(
     info: VideoInfo, fps: str | float | Fraction, start: float, end: float | None, max_frames: int | None
 ) -> FrameGrid:
-    """Check the options against each other and the video."""
+    """The instants for the options, checked against each other and the video."""
     if isinstance(fps, str) and fps != "source":
         raise UsageError(f'--fps {fps} is not a frame rate; give frames per second or "source"')
     rate = info.fps if isinstance(fps, str) else exact_rate(fps)
@@ -104,16 +103,16 @@ def read_frames(
 ) -> Iterator[VideoFrame]:
     """Frames of a video from `start` up to `end` (seconds), `fps` per second ("source": the nominal rate).
 
-    Each instant shows the last frame that began before it (or less than half a period after it), for as long
-    as the last frame lasts; so a variable rate becomes a constant one and nothing drifts from the sound.
-    Arguments are checked at once; memory is that of a few frames.
+    Each instant shows the last frame that began before it (or less than half a period after it), until the last frame
+    ends. A variable rate thus becomes constant, and the frames stay in sync with the sound. Arguments are checked at
+    once; memory is that of a few frames.
 
-    `every` n gives each n-th of these frames only, under its own index. High dynamic range is tone-mapped to BT.709
-    where imageio-ffmpeg is installed (see `tone_map`).
+    `every` n yields every n-th of these frames only, with its own index. High dynamic range is tone-mapped to BT.709 if
+    imageio-ffmpeg is installed (see `tone_map`).
 
     "auto" reads with PyAV, which is faster in order (2.6 s against decord's 3.9 s for 6,000 frames of 512x512), and
-    with decord where `every` is at least `SPARSE` and key frames are closer, if it is installed and gives the same
-    pixels (see `access`). Each frame says which of them read it.
+    with decord if `every` is at least `SPARSE`, key frames are closer, and it is installed and returns the same pixels
+    (see `access`). Each frame names its reader.
     """
     info = path if isinstance(path, VideoInfo) else probe(path)
     grid = frame_grid(info, fps, start, end, max_frames)
@@ -129,9 +128,9 @@ def read_frames(
 def stream_frames(
     info: VideoInfo, grid: FrameGrid, on_event: EventSink, first: int = 0, every: int = 1
 ) -> Iterator[VideoFrame]:
-    """Each `every`-th frame of `grid` from index `first` on, decoded with PyAV."""
+    """Every `every`-th frame of `grid` from index `first`, decoded with PyAV."""
     if first == 0:
-        tell_properties(info, on_event)
+        report_properties(info, on_event)
     convert = rgb_converter(info)
     given = 0
     log = DecodeLog()
@@ -142,17 +141,16 @@ def stream_frames(
         if timed is not shown:
             picture, shown = info.upright.apply(convert(timed.frame)), timed
         else:
-            picture = picture.copy()  # the same frame again: its reader may have drawn on the first
+            picture = picture.copy()  # a repeated frame, whose first copy the caller may have drawn on
         yield VideoFrame(index, float(grid.time(index)), picture)
         given += 1
-    _tell_loss(info, log, on_event)
+    _report_loss(info, log, on_event)
     if given == 0:
-        raise VideoError(f"{info.path} has no frame at {float(grid.time(first)):.3f} s; it ends before, check --start")
+        raise VideoError(f"{info.path} has no frame at {float(grid.time(first)):.3f} s: it ends earlier, check --start")
 
 
 def resample(stored: Iterable[TimedFrame], grid: FrameGrid, first: int = 0) -> Iterator[tuple[int, TimedFrame]]:
-    """Which stored frame each instant of the grid shows, from index `first` on; frames come in the order of
-    time."""
+    """The stored frame shown at each instant of the grid, from index `first`; frames are ordered by time."""
     index = first
     held: TimedFrame | None = None
     for timed in stored:
@@ -179,7 +177,7 @@ def _stored_frames(info: VideoInfo, from_time: Fraction, log: DecodeLog) -> Iter
         with open_video(info.path) as (container, stream):
             frames = _frames_near(container, stream, info, from_time, log)
             timed = next(frames, None)
-            # Some containers land behind the target or do not know times; then only the beginning is safe
+            # Some containers seek beyond the target or have no times; then only the beginning is safe
             if timed is not None and timed.frame.pts is not None and timed.time <= from_time:
                 log.from_beginning = timed.time == 0
                 yield timed
@@ -193,7 +191,7 @@ def _stored_frames(info: VideoInfo, from_time: Fraction, log: DecodeLog) -> Iter
 def _frames_near(
     container: InputContainer, stream: VideoStream, info: VideoInfo, from_time: Fraction, log: DecodeLog
 ) -> Iterator[TimedFrame]:
-    """Stored frames from the key frame that the container finds for `from_time`; none if it cannot seek."""
+    """Stored frames from the key frame that the container seeks to for `from_time`; none if it cannot seek."""
     errors = ffmpeg_errors()
     try:
         target = ticks(info.first_time + from_time, stream.time_base)
@@ -203,8 +201,8 @@ def _frames_near(
     yield from timed_frames(container, stream, log, info.first_time, 1 / info.fps)
 
 
-def _tell_loss(info: VideoInfo, log: DecodeLog, on_event: EventSink) -> None:
-    """Report what a damaged or cut file lost in the part that was read."""
+def _report_loss(info: VideoInfo, log: DecodeLog, on_event: EventSink) -> None:
+    """Report losses of a damaged or truncated file in the part that was read."""
     cut = False
     if log.at_end and log.from_beginning and info.frames is not None:
         cut = log.packets < info.frames
@@ -217,11 +215,11 @@ def _tell_loss(info: VideoInfo, log: DecodeLog, on_event: EventSink) -> None:
         on_event(Event("video_cut_short", message))
     elif log.damaged:
         message = f"{info.path} is damaged: {log.damaged} of {log.packets} stored frames could not be decoded"
-        on_event(Event("video_damaged", message + "; the frames before them were held"))
+        on_event(Event("video_damaged", message + "; the frames before them were repeated"))
 
 
-def tell_properties(info: VideoInfo, on_event: EventSink) -> None:
-    """Report what a video is that its frames do not show."""
+def report_properties(info: VideoInfo, on_event: EventSink) -> None:
+    """Report properties of a video that its frames do not show."""
     if info.hdr is not None:
         on_event(hdr_event(info))
     if info.interlaced:
@@ -229,5 +227,5 @@ def tell_properties(info: VideoInfo, on_event: EventSink) -> None:
 
 
 def _seconds(value: float) -> Fraction:
-    """Seconds as the decimal number that was meant: 0.1 is 1/10."""
+    """Seconds as the exact decimal: 0.1 is 1/10."""
     return Fraction(value).limit_denominator(1_000_000)

@@ -1,11 +1,11 @@
-"""High dynamic range (PQ, HLG) tone-mapped to BT.709, with the FFmpeg program of imageio-ffmpeg.
+"""Tone mapping of high dynamic range (PQ, HLG) to BT.709, with the FFmpeg program of imageio-ffmpeg.
 
-PyAV's build of FFmpeg has no `zscale` (zimg), which makes linear light of PQ and HLG and keeps what is brighter than
-white, so that `tonemap` can compress it. What PyAV has instead, `scale` of FFmpeg 8, cuts at white (`out_transfer=
-linear`: 203 nit and everything above become 1.0) or darkens all of the picture (`intent=perceptual`: a wall of level
-153 becomes 95). zimg and `tonemap` treat each pixel by itself. So the program runs once, on a table of colours, and
-PyAV's `lut3d` applies the table to the frames: no process stands beside the reader, and no path reaches a command line.
-The table is exact to 0.1 levels on average for HLG and 0.6 for PQ.
+PyAV's build of FFmpeg lacks `zscale` (zimg), which converts PQ and HLG to linear light and keeps values above white for
+`tonemap` to compress. Its alternative, `scale` of FFmpeg 8, clips at white (`out_transfer=linear`: 203 nit and above
+become 1.0) or darkens the whole picture (`intent=perceptual`: a wall of level 153 becomes 95). zimg and `tonemap` work
+per pixel. The program therefore runs once, on a table of colours, and PyAV's `lut3d` applies the table to the frames:
+no process runs beside the reader, and no path reaches a command line. The mean error of the table is 0.1 levels for HLG
+and 0.6 for PQ.
 """
 
 from __future__ import annotations
@@ -34,25 +34,25 @@ if TYPE_CHECKING:
     from mcld_anim.video.probe import VideoInfo
 
 WHITE = {"PQ": 203, "HLG": 100}
-"""Nit that become white before highlights are compressed. PQ: diffuse white (ITU-R BT.2408). HLG has no fixed white
-(ARIB STD-B67: 50 % signal, BT.2408: 75 %); 100 of the 1,000 nit of its display are 66 %, where FFmpeg's own conversion
-puts the white of SDR, so that such video gets its levels back; white of 75 % becomes level 235."""
+"""Luminance of white, in nit, before highlights are compressed. PQ: diffuse white (ITU-R BT.2408). HLG has no fixed
+white (ARIB STD-B67: 50 % signal, BT.2408: 75 %). 100 of the 1,000 nit of its display are 66 %, where FFmpeg's own
+conversion puts the white of SDR, so such video gets its levels back; white at 75 % becomes level 235."""
 
 PEAK = 1000
-"""Nit that become level 255: HLG's nominal display, and what phones master PQ for. Brighter is cut."""
+"""Luminance of level 255, in nit: that of HLG's nominal display, for which phones also master PQ. More is clipped."""
 
 BT2020 = 9
-"""ITU-T H.273, ColourPrimaries: what HDR video without a tag has."""
+"""ITU-T H.273, ColourPrimaries: the primaries assumed for HDR video without a tag."""
 
 TABLE_SIDE = 33
-"""Levels of R, G and B in the table, the usual size of video LUTs; 65 cost 0.5 s a video and gain 0.1 levels."""
+"""Levels of R, G and B in the table, the usual size of video LUTs; 65 cost 0.5 s per video and gain 0.1 levels."""
 
 TABLE_SECONDS = 60
-"""After which the program counts as hung; it takes 0.03 s."""
+"""Time limit of the program, in seconds; it takes 0.03 s."""
 
 
 def rgb_converter(info: VideoInfo) -> Callable[[StoredFrame], Picture]:
-    """What makes uint8 (H, W, 3) RGB in BT.709 of a stored frame; HDR is left as it is where it cannot be mapped."""
+    """The conversion of stored frames to uint8 (H, W, 3) RGB in BT.709; HDR that cannot be mapped is left as it is."""
     if info.hdr is None:
         return to_rgb
     try:
@@ -62,7 +62,7 @@ def rgb_converter(info: VideoInfo) -> Callable[[StoredFrame], Picture]:
 
 
 def hdr_event(info: VideoInfo) -> Event:
-    """What is done about the high dynamic range of a video."""
+    """The event about a video's high dynamic range."""
     assert info.hdr is not None
     what = f"{info.path} is high dynamic range ({info.hdr})"
     try:
@@ -79,7 +79,7 @@ def tone_table(hdr: str, primaries: int) -> str:
     command += ["-video_size", f"{TABLE_SIDE}x{TABLE_SIDE**2}", "-i", "pipe:0", "-vf", _filters(hdr, primaries)]
     command += ["-frames:v", "1", "-f", "rawvideo", "-pix_fmt", "gbrpf32le", "pipe:1"]
     levels = np.rint(np.linspace(0, 65535, TABLE_SIDE)).astype("<u2")
-    blue, green, red = np.meshgrid(levels, levels, levels, indexing="ij")  # red runs fastest, as .cube wants it
+    blue, green, red = np.meshgrid(levels, levels, levels, indexing="ij")  # .cube files vary red fastest
     try:
         done = subprocess.run(
             command, input=np.stack([green, blue, red]).tobytes(), capture_output=True, timeout=TABLE_SECONDS
@@ -94,7 +94,7 @@ def tone_table(hdr: str, primaries: int) -> str:
 
 
 class _Unavailable(Exception):
-    """HDR cannot be tone-mapped here; the text says why or what helps."""
+    """HDR cannot be tone-mapped here; the text gives the reason or the remedy."""
 
 
 class _ToneMap:
@@ -118,7 +118,7 @@ class _ToneMap:
 
 
 def _lut_graph(table: str, width: int, height: int) -> Graph:
-    """A filter graph of PyAV that takes and gives gbrp16le frames."""
+    """A filter graph of PyAV from gbrp16le to gbrp16le frames."""
     graph = pyav().filter.Graph()
     with TemporaryDirectory() as folder:
         path = Path(folder) / "table.cube"
@@ -136,8 +136,8 @@ def _filters(hdr: str, primaries: int) -> str:
     known = BT2020 if primaries == UNSPECIFIED else primaries
     tags = f"setparams=range=pc:colorspace=gbr:color_trc={transfer}:color_primaries={known}"
     linear = f"zscale=t=linear:npl={WHITE[hdr]},format=gbrpf32le,zscale=p=bt709"
-    # Mobius leaves light up to 0.3 (level 154) as it is and bends the rest. Its default desaturation would brighten
-    # greys too: light 1.0 to 0.81 instead of 0.68
+    # Mobius keeps light up to 0.3 (level 154) and compresses the rest. Its default desaturation would brighten greys
+    # too: light 1.0 to 0.81 instead of 0.68
     bent = f"tonemap=mobius:peak={PEAK / WHITE[hdr]}:desat=0"
     return f"{tags},{linear},{bent},zscale=t=bt709,format=gbrpf32le"
 

@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from av.video.frame import VideoFrame as StoredFrame
 
 HD_HEIGHT = 720
-"""Rows from which a video without colour tags is BT.709, and BT.601 below: what players assume."""
+"""Rows from which a video without colour tags is BT.709 instead of BT.601, as players assume."""
 
 UNSPECIFIED = 2
-"""ITU-T H.273, MatrixCoefficients and ColourPrimaries: the stream does not say."""
+"""ITU-T H.273, MatrixCoefficients and ColourPrimaries: unspecified."""
 
 HDR_TRANSFERS = {16: "PQ", 18: "HLG"}
 """ITU-T H.273, TransferCharacteristics of high dynamic range."""
@@ -28,20 +28,20 @@ HDR_TRANSFERS = {16: "PQ", 18: "HLG"}
 
 @dataclass(frozen=True)
 class Upright:
-    """What turns a stored frame into an upright one: first mirror left to right, then turn, then scale."""
+    """The steps from a stored frame to an upright one: mirror left to right, rotate, scale."""
 
     mirrored: bool
     quarter_turns: int  # counter-clockwise, 0..3
-    height: int  # pixels, after turning, with square pixels
+    height: int  # after the rotation, in square pixels
     width: int
 
     def apply(self, stored: Picture) -> Picture:
-        """Picture as stored -> uint8 (height, width, 3) RGB, upright."""
+        """Stored picture -> uint8 (height, width, 3) RGB, upright."""
         picture = stored[:, ::-1] if self.mirrored else stored
         return self.scale(np.rot90(picture, self.quarter_turns))
 
     def scale(self, turned: Picture) -> Picture:
-        """The last step alone, for readers that turn by themselves."""
+        """The last step alone, for readers that rotate by themselves."""
         turned = np.ascontiguousarray(turned)
         if turned.shape[:2] == (self.height, self.width):
             return turned
@@ -49,11 +49,10 @@ class Upright:
 
 
 def upright_of(frame: StoredFrame, sample_aspect: Fraction) -> Upright:
-    """The way to turn frames like this one upright; `sample_aspect` is a stored pixel's width over its
-    height."""
+    """The steps for frames like this one; `sample_aspect` is a stored pixel's width over its height."""
     mirrored, quarter_turns = orientation(_display_matrix(frame))
     height, width = frame.height, frame.width
-    # Only ever enlarged, so that no stored detail is lost
+    # The picture is only ever enlarged, so that no stored detail is lost
     if sample_aspect > 1:
         width = round(width * sample_aspect)
     elif sample_aspect < 1:
@@ -64,31 +63,29 @@ def upright_of(frame: StoredFrame, sample_aspect: Fraction) -> Upright:
 
 
 def orientation(matrix: tuple[float, float, float, float]) -> tuple[bool, int]:
-    """Read a display matrix (a, b, c, d): is the picture mirrored first, then how many quarter turns
-    counter-clockwise.
+    """Whether a display matrix (a, b, c, d) mirrors the picture, and the counter-clockwise quarter turns after that.
 
-    The matrix takes a stored point (x, y), y downwards, to (a x + c y, b x + d y) (ISO/IEC 14496-12, 6.2.2).
-    Turns between quarters are rounded to the nearest.
+    The matrix maps a stored point (x, y), y downwards, to (a x + c y, b x + d y) (ISO/IEC 14496-12, 6.2.2). Other
+    angles are rounded to the nearest quarter turn.
     """
     a, b, c, d = matrix
     mirrored = a * d - b * c < 0
-    if mirrored:  # matrix = turn after mirror, so undo the mirror: x -> -x
+    if mirrored:  # the matrix rotates after mirroring, so undo the mirror: x -> -x
         a, b = -a, -b
-    # (1, 0) is shown at (a, b); with y downwards a counter-clockwise turn makes b negative
+    # (1, 0) is mapped to (a, b); with y downwards a counter-clockwise turn makes b negative
     return mirrored, round(np.degrees(np.arctan2(-b, a)) / 90) % 4
 
 
 def to_rgb(frame: StoredFrame) -> Picture:
-    """Stored frame -> uint8 (H, W, 3) RGB as stored, neither turned nor scaled.
+    """Stored frame -> uint8 (H, W, 3) RGB as stored, neither rotated nor scaled.
 
-    The conversion is swscale's default path, which decord uses too, so that both readers give the same
-    pixels.
+    The conversion is swscale's default path, which decord uses too, so both readers return the same pixels.
     """
     colorspaces = pyav().video.reformatter.Colorspace
-    source = None  # what the frame says
+    source = None  # as the frame is tagged
     if frame.colorspace == UNSPECIFIED:
         source = colorspaces.ITU709 if frame.height >= HD_HEIGHT else colorspaces.ITU601
-    # One thread: the same rows are converted the same way on every machine
+    # One thread, so that rows are converted the same way on every machine
     return frame.reformat(format="rgb24", src_colorspace=source, threads=1).to_ndarray()
 
 

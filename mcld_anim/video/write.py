@@ -1,4 +1,4 @@
-"""Write MP4: H.264, BT.709, ready to stream, with sound; complete under its name or not there at all."""
+"""Writing MP4: H.264, BT.709, ready to stream, with sound. The file appears only once it is complete."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ if TYPE_CHECKING:
     from av.video.frame import VideoFrame as StoredFrame
     from av.video.stream import VideoStream
 
-__all__ = ["PRESETS", "VideoWriter", "check_output", "to_yuv420"]
+__all__ = ["X264_PRESETS", "VideoWriter", "check_output", "to_yuv420"]
 
-PRESETS = (
+X264_PRESETS = (
     *("ultrafast", "superfast", "veryfast", "faster", "fast"),
     *("medium", "slow", "slower", "veryslow", "placebo"),
 )
-"""x264's trade of time for size."""
+"""x264's trade-offs between time and size."""
 
 BT709 = 1
 """ITU-T H.273: the code of BT.709 as primaries, transfer characteristics and matrix alike."""
@@ -40,7 +40,7 @@ LIMITED_RANGE = 1
 """FFmpeg's code for Y in 16..235 and C in 16..240."""
 
 RED, GREEN, BLUE = 0.2126, 0.7152, 0.0722
-"""Share of each primary in luma (ITU-R BT.709-6, 3.2)."""
+"""Weight of each primary in luma (ITU-R BT.709-6, 3.2)."""
 
 TO_LUMA = np.array([[RED, GREEN, BLUE]]) * 219 / 255
 TO_CHROMA = (
@@ -77,12 +77,12 @@ class VideoWriter:
         overwrite: bool = False,
         on_event: EventSink = warn,
     ) -> None:
-        """Check everything; `size` is (height, width). Nothing is written before the block is entered."""
+        """Check the arguments; `size` is (height, width). Nothing is written before the block is entered."""
         self.path = Path(path)
         if self.path.suffix.lower() not in self.suffixes:
-            raise OutputError(f"output {self.path} does not end in {self.suffixes[0]}: that is what is written")
-        if preset not in PRESETS:
-            raise UsageError(f"preset {preset!r} is unknown; choose one of {', '.join(PRESETS)}")
+            raise OutputError(f"output {self.path} does not end in {self.suffixes[0]}, the format that is written")
+        if preset not in X264_PRESETS:
+            raise UsageError(f"preset {preset!r} is unknown; choose one of {', '.join(X264_PRESETS)}")
         if not 0 <= crf <= 51:
             raise UsageError(f"crf {crf} is outside 0 (lossless) to 51 (worst); 18 looks like the original")
         if min(size) < 1 or max(size) > LONGEST_SIDE:
@@ -99,8 +99,7 @@ class VideoWriter:
 
     def __enter__(self) -> VideoWriter:
         with ExitStack() as stack:
-            # Leaving goes from the last to the first: the container is closed before its file is renamed or
-            # removed
+            # Callbacks run last to first: the container is closed before its file is renamed or removed
             partial = stack.enter_context(durable_file(self.path, self._overwrite))
             self._open(partial, stack)
             self._stack = stack.pop_all()
@@ -171,18 +170,18 @@ class VideoWriter:
             raise self._failure(error) from error
 
     def _add_video(self) -> VideoStream:
-        """The stream of the pictures, its size still open."""
+        """The video stream, its size not yet set."""
         video = self._out.add_stream("libx264", rate=self.fps)
         video.pix_fmt = "yuv420p"
         video.options = {"crf": str(self._crf), "preset": self._preset}
         return video
 
     def _frame(self, picture: np.ndarray) -> StoredFrame:
-        """One picture as the stream takes it."""
+        """One picture in the stream's format."""
         return pyav().VideoFrame.from_ndarray(to_yuv420(picture), format="yuv420p")
 
     def _discard(self) -> None:
-        """Close the container whatever state it is in; after a success it is closed already."""
+        """Close the container in whatever state it is; after a success it is already closed."""
         try:
             self._out.close()
         except ffmpeg_errors():
@@ -193,10 +192,9 @@ class VideoWriter:
 
 
 def to_yuv420(picture: Picture) -> np.ndarray:
-    """uint8 (H, W, 3) RGB -> uint8 (3/2 H', W') planes Y, Cb, Cr of 4:2:0, BT.709 limited range; H', W' made
-    even.
+    """uint8 (H, W, 3) RGB -> uint8 (3/2 H', W') planes Y, Cb, Cr of 4:2:0, BT.709 limited range; H', W' are even.
 
-    Done here and not by swscale, whose fast path is off by up to three levels and darker on average by one.
+    swscale is not used because its fast path is off by up to three levels, and one level too dark on average.
     """
     height, width = picture.shape[:2]
     if height % 2 or width % 2:

@@ -1,4 +1,4 @@
-"""Write transparent video: Apple ProRes 4444 in a .mov, or RGBA pictures in a .zip archive."""
+"""Writing transparent video: Apple ProRes 4444 in a .mov, or RGBA pictures in a .zip archive."""
 
 from __future__ import annotations
 
@@ -25,20 +25,20 @@ if TYPE_CHECKING:
     from av.video.stream import VideoStream
 
 Rgba = UInt8[np.ndarray, "height width 4"]
-"""Red, green, blue and opacity in 0..255; the colours are the person's own, not yet multiplied by the opacity."""
+"""Red, green, blue and opacity in 0..255, with straight (not premultiplied) alpha."""
 
 PICTURE_NAME = "{:06d}.png"
 
 
 class FrameSink(Protocol):
-    """Takes one frame after the other."""
+    """Writes frames in order."""
 
     def write(self, picture: np.ndarray) -> None:
         """Add one frame."""
 
 
 class ProResWriter(VideoWriter):
-    """RGBA pictures as ProRes 4444: 10 bits a channel, 16 for the opacity; what editors import as it is."""
+    """RGBA pictures as ProRes 4444, which editors import directly: 10 bits per channel, 16 for the opacity."""
 
     suffixes: ClassVar[tuple[str, ...]] = (".mov",)
     container: ClassVar[str] = "mov"
@@ -61,7 +61,7 @@ class ProResWriter(VideoWriter):
 
 
 class PngSequenceWriter:
-    """RGBA pictures as PNG files in an archive, named by their number; made by `open_transparent`."""
+    """RGBA pictures as numbered PNG files in an archive; created by `open_transparent`."""
 
     def __init__(self, archive: zipfile.ZipFile) -> None:
         self._archive = archive
@@ -84,7 +84,7 @@ def open_transparent(
     audio: AudioSource | None = None,
     on_event: EventSink = warn,
 ) -> Iterator[FrameSink]:
-    """The writer for `path`, a `.mov` or a `.zip`; the file appears at the end of the block, complete."""
+    """The writer for `path`, a `.mov` or a `.zip`; the complete file appears at the end of the block."""
     if path.suffix.lower() == ".mov":
         with ProResWriter(path, size, fps, audio=audio, on_event=on_event) as video:
             yield video

@@ -1,4 +1,4 @@
-"""Write working copies of frames without loss: FFV1 in Matroska. They are read again as any video is."""
+"""Writing lossless working copies of frames, as FFV1 in Matroska, which is read like any other video."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from mcld_anim.video.rates import exact_rate
 
 
 class LosslessWriter:
-    """Writes RGB pictures of one size; readers give back the same bytes. Use it in a `with` block."""
+    """Writes RGB pictures of one size; readers return the same bytes. Use it in a `with` block."""
 
     def __init__(self, path: Path, size: tuple[int, int], fps: float | Fraction) -> None:
         """`size` is (height, width)."""
         self.path, self.size = path, size
         self._out = pyav().open(f"file:{path.absolute()}", "w", format="matroska")
         self._video = self._out.add_stream("ffv1", rate=exact_rate(fps, "fps"))
-        self._video.height, self._video.width, self._video.pix_fmt = *size, "bgr0"  # what FFV1 calls 8-bit RGB
+        self._video.height, self._video.width, self._video.pix_fmt = *size, "bgr0"  # FFV1's 8-bit RGB
 
     def write(self, picture: Picture) -> None:
         """Add one frame: uint8 (height, width, 3) RGB of the writer's size."""

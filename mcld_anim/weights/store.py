@@ -14,7 +14,7 @@ from mcld_anim.core.durable import durable_file
 from mcld_anim.core.errors import WeightsError
 from mcld_anim.weights.published import MODELS, PublishedModel
 
-RECORD_NAME = "record.json"
+WEIGHTS_RECORD = "record.json"
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ def model_folder(name: str) -> Path:
 
 def read_record(folder: Path) -> dict[str, PulledFile]:
     """The pulled files of a folder by part; empty if none was pulled."""
-    path = folder / RECORD_NAME
+    path = folder / WEIGHTS_RECORD
     if not path.is_file():
         return {}
     try:
@@ -59,7 +59,7 @@ def read_record(folder: Path) -> dict[str, PulledFile]:
 def add_to_record(folder: Path, part: str, pulled: PulledFile) -> None:
     """Record one file, replacing its earlier entry."""
     rows = {name: asdict(row) for name, row in {**read_record(folder), part: pulled}.items()}
-    with durable_file(folder / RECORD_NAME, overwrite=True) as path:
+    with durable_file(folder / WEIGHTS_RECORD, overwrite=True) as path:
         path.write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
 
 

@@ -1,4 +1,4 @@
-"""What goes behind the person: colours, files, and the driving video without its person."""
+"""Backgrounds: colours, files, and the driving video without its person."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import pytest
 
 from mcld_anim.background import clean_background
 from mcld_anim.background.backdrop import check_file, checkerboard, cover, from_file, one_colour
-from mcld_anim.background.clean_background import CleanPlate
+from mcld_anim.background.clean_background import CleanBackground
 from mcld_anim.core.errors import InputError
 from mcld_anim.core.events import Event
 from mcld_anim.video.read import SPARSE, read_frames
@@ -56,7 +56,7 @@ def test_what_cannot_be_a_background_is_refused(tmp_path: Path) -> None:
 
 
 def walker(count: int, pan: int = 0) -> list[tuple[np.ndarray, np.ndarray]]:
-    """A box that walks through a room of random tiles, its IUV, and on request a camera that turns."""
+    """A box that walks through a room of random tiles, with its IUV, and optionally a panning camera."""
     tiles = np.random.default_rng(3).integers(0, 255, (8, 40, 3)).astype(np.uint8).repeat(8, 0).repeat(8, 1)
     shown = []
     for index in range(count):
@@ -70,11 +70,11 @@ def walker(count: int, pan: int = 0) -> list[tuple[np.ndarray, np.ndarray]]:
 def test_a_still_camera_shows_what_was_behind() -> None:
     clip = walker(10)
     told: list[Event] = []
-    plate = CleanPlate(lambda every: iter(clip[::every]), len(clip), told.append)
-    assert plate.still
+    clean = CleanBackground(lambda every: iter(clip[::every]), len(clip), told.append)
+    assert clean.still
     assert not told
     empty = np.random.default_rng(3).integers(0, 255, (8, 40, 3)).astype(np.uint8).repeat(8, 0).repeat(8, 1)[:, :96]
-    for frame in plate.frames():
+    for frame in clean.frames():
         assert np.abs(frame.astype(int) - empty).max() <= 1  # the room itself, not a guess
 
 
@@ -93,15 +93,15 @@ def test_a_long_video_is_looked_at_through_decord_and_looks_the_same(
         out.mux(stream.encode(None))
     readers: set[str] = set()
 
-    def plate(backend: Literal["auto", "pyav"]) -> CleanPlate:
+    def clean(backend: Literal["auto", "pyav"]) -> CleanBackground:
         def frames(every: int) -> Iterator[clean_background.Shown]:
             for frame in read_frames(tmp_path / "long.mp4", backend=backend, every=every):
                 readers.add(frame.reader)
                 yield frame.picture, clip[frame.index][1]
 
-        return CleanPlate(frames, count, lambda event: None)
+        return CleanBackground(frames, count, lambda event: None)
 
-    first, second = plate("pyav"), plate("auto")
+    first, second = clean("pyav"), clean("auto")
     assert readers == {"pyav", "decord"}
     for one, other in zip(first.frames(), second.frames(), strict=True):
         assert np.array_equal(one, other)
@@ -110,9 +110,9 @@ def test_a_long_video_is_looked_at_through_decord_and_looks_the_same(
 def test_a_moving_camera_is_noticed() -> None:
     clip = walker(10, pan=5)
     told: list[Event] = []
-    plate = CleanPlate(lambda every: iter(clip[::every]), len(clip), told.append)
+    clean = CleanBackground(lambda every: iter(clip[::every]), len(clip), told.append)
     assert [event.kind for event in told] == ["background_moves"]
-    frames = list(plate.frames())
+    frames = list(clean.frames())
     assert len(frames) == 10
     assert not (frames[4][35, 34:46] == (255, 0, 0)).all(-1).any()
     assert np.array_equal(frames[4][:10, :20], clip[4][0][:10, :20])

@@ -17,7 +17,7 @@ DRESSED, LONG_HAIRED = 900_002, 900_000  # one wears a wide dress, one long hair
 
 
 def scene(seed: int, seconds: float = 0.1) -> tuple[Rendering, np.ndarray]:
-    """A person before a wall with a floor, and the true matte: what shows through before black and before white."""
+    """A person in front of a wall with a floor, and the true matte, from renderings on black and on white."""
     person, wall = Person.from_seed(seed), draw_background(np.random.default_rng(seed), SIZE, "floor")
     shots = [render(person, dance_pose(seconds), View(zoom=0.8), Light(), b, SIZE) for b in (wall, wall * 0, wall**0)]
     return shots[0], 1 - (shots[2].picture.astype(float) - shots[1].picture).mean(-1) / 255
@@ -96,7 +96,7 @@ def test_a_matte_does_not_look_back_over_a_cut() -> None:
 
 
 def test_correspondences_follow_the_surface() -> None:
-    """A shifted IUV is found again at its shift; where nothing corresponds nothing is found."""
+    """A shifted IUV is matched at its shift; without correspondence nothing is matched."""
     shown, _ = scene(LONG_HAIRED)
     moved = np.roll(shown.iuv, (3, -5), (0, 1))
     known = correspond(moved, shown.iuv)

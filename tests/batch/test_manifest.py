@@ -12,7 +12,7 @@ from mcld_anim.options.run import PoseOptions, RunOptions
 
 @pytest.fixture
 def inputs(tmp_path: Path) -> Path:
-    """Files that exist; what is in them is looked at when a row runs."""
+    """Files that exist; their content is read only when a row runs."""
     for name in ("a.png", "b.png", "v.mp4"):
         (tmp_path / name).write_bytes(b"x")
     return tmp_path

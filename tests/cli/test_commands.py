@@ -1,4 +1,4 @@
-"""The commands themselves: help, version, what is printed where, exit codes, Ctrl-C."""
+"""The commands themselves: help, version, stdout and stderr, exit codes, Ctrl-C."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`densepose` and `texture` at the command line: results, and one line for what is refused."""
+"""`densepose` and `texture` on the command line: results, and one-line refusals."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`mcld-anim models`: what it lists, fetches, deletes and verifies, and its exit codes."""
+"""`mcld-anim models`: listing, fetching, removing and verifying, and exit codes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from mcld_anim.weights.table import PARTS
 
 @pytest.fixture(autouse=True)
 def empty_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Keep models that are pulled on this machine out of the tests."""
+    """Isolate the tests from models pulled on this machine."""
     monkeypatch.setenv("MCLD_ANIM_HOME", str(tmp_path / "home"))
 
 

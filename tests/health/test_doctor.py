@@ -56,19 +56,19 @@ def test_the_screen_shows_the_command_and_the_exit_code_says_whether_run_works(m
     result = CliRunner().invoke(app, ["doctor"])
     assert result.exit_code == 0
     assert "2.13 [cpu]" in result.stdout
-    assert "mend: pip uninstall one" in result.stdout
-    assert "mcld-anim can run; 1 to mend" in result.stdout
+    assert "fix: pip uninstall one" in result.stdout
+    assert "mcld-anim can run; 1 to fix" in result.stdout
     findings.append(Finding("video", "encoders", "bad", "missing: libx264", "pip install av", blocks=True))
     result = CliRunner().invoke(app, ["doctor"])
     assert result.exit_code == 1
-    assert "mcld-anim cannot run; 2 to mend" in result.stdout
+    assert "mcld-anim cannot run; 2 to fix" in result.stdout
 
 
 def test_a_broken_package_points_to_the_doctor(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setitem(sys.modules, "mcld_anim.setup.rehearsal", None)  # importing it fails
     result = CliRunner().invoke(app, ["models", "verify", "--random", "mcld-sd15"])
     assert result.exit_code == 1
-    assert result.stderr.endswith("`mcld-anim doctor` says what mends it\n")
+    assert result.stderr.endswith("run `mcld-anim doctor` for the remedy\n")
     assert len(result.stderr.splitlines()) == 1
 
 

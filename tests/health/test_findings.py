@@ -20,7 +20,7 @@ def broken() -> Iterator[Finding]:
 
 
 def test_a_bad_finding_needs_a_remedy() -> None:
-    with pytest.raises(ValueError, match="says what mends it"):
+    with pytest.raises(ValueError, match="a bad finding needs a remedy"):
         Finding("a", "b", "bad", "broken")
 
 

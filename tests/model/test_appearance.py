@@ -75,7 +75,7 @@ def source() -> tuple[np.ndarray, np.ndarray]:
 
 
 def count_calls(mcld: Mcld, monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
-    """Count how often each network that may see a source is called."""
+    """Count the calls of each network that may process a source."""
     calls: Counter[str] = Counter()
     for name, owner, method in (
         ("reference_net", mcld.reference_net, "forward"),
@@ -111,7 +111,7 @@ def test_every_network_sees_the_source_once(
 
 def test_what_is_kept_has_the_models_sizes(mcld: Mcld, source: tuple[np.ndarray, np.ndarray]) -> None:
     appearance = encode_source(*source, mcld)
-    assert appearance.picture.shape == appearance.plate.shape == (64, 64, 3)
+    assert appearance.picture.shape == appearance.background.shape == (64, 64, 3)
     assert appearance.texture.shape == (512, 512, 3)
     assert appearance.image_embedding.shape == appearance.texture_embedding.shape == (1, 1, 16)
     assert appearance.tokens.mid is not None

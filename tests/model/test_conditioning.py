@@ -21,16 +21,16 @@ def test_a_new_pose_guider_adds_nothing() -> None:
 
 
 @torch.no_grad()
-def test_the_hint_is_added_and_required() -> None:
+def test_the_warped_source_is_added_and_required() -> None:
     guider = PoseGuider(PoseGuiderOptions("parts", (4, 4, 8, 8), "uv_warp"), width=6, latent_channels=4)
-    condition, hint = torch.rand(1, 27, 64, 64), torch.rand(1, 5, 8, 8)
-    assert guider.hint_in is not None
-    torch.testing.assert_close(guider(condition, hint), guider.hint_in(hint))
-    with pytest.raises(ValueError, match="hint is missing"):
+    condition, warped = torch.rand(1, 27, 64, 64), torch.rand(1, 5, 8, 8)
+    assert guider.warp_in is not None
+    torch.testing.assert_close(guider(condition, warped), guider.warp_in(warped))
+    with pytest.raises(ValueError, match="warped_source is missing"):
         guider(condition)
     without = PoseGuider(PoseGuiderOptions("parts", (4, 4, 8, 8)), width=6, latent_channels=4)
-    with pytest.raises(ValueError, match="hint is given"):
-        without(condition, hint)
+    with pytest.raises(ValueError, match="warped_source is given"):
+        without(condition, warped)
 
 
 @torch.no_grad()

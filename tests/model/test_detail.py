@@ -13,11 +13,11 @@ def pictures(seed: int, channels: int = 3) -> torch.Tensor:
     return torch.rand((2, channels, 32, 48), generator=torch.Generator().manual_seed(seed)) * 2 - 1
 
 
-def test_before_training_the_hint_has_a_small_weight() -> None:
+def test_before_training_the_warped_source_has_a_small_weight() -> None:
     decoder = DetailDecoder(DetailOptions((8, 8, 16)))
-    decoded, hint, ones = pictures(0), pictures(1), torch.ones(2, 1, 32, 48)
+    decoded, warped, ones = pictures(0), pictures(1), torch.ones(2, 1, 32, 48)
     share = torch.sigmoid(torch.tensor(INITIAL_GATE_LOGIT))
-    torch.testing.assert_close(decoder(decoded, hint, ones, ones), decoded + share * (hint - decoded))
+    torch.testing.assert_close(decoder(decoded, warped, ones, ones), decoded + share * (warped - decoded))
 
 
 @pytest.mark.parametrize("which", range(4))
@@ -30,7 +30,7 @@ def test_every_input_counts(which: int) -> None:
     assert (decoder(*inputs) - before).abs().max() > 1e-3
 
 
-def test_a_fully_open_gate_returns_the_hint() -> None:
+def test_a_fully_open_gate_returns_the_warped_source() -> None:
     decoder = DetailDecoder(DetailOptions((8,)))
     assert decoder.leave.bias is not None
     with torch.no_grad():
@@ -39,7 +39,7 @@ def test_a_fully_open_gate_returns_the_hint() -> None:
     torch.testing.assert_close(decoder(pictures(0), pictures(1), ones, ones), pictures(1))
 
 
-def test_it_needs_a_hint() -> None:
+def test_it_needs_a_warped_source() -> None:
     with pytest.raises(ValueError, match="uv_warp"):
         ModelOptions(detail=DetailOptions())
     with pytest.raises(ValueError, match="1 to 3"):

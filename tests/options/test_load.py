@@ -1,4 +1,4 @@
-"""Options from YAML: what fits is built, what does not is named."""
+"""Options from YAML: valid data is converted, and errors name what is invalid."""
 
 from __future__ import annotations
 

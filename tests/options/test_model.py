@@ -1,4 +1,4 @@
-"""The bundled model configurations load, and sizes that cannot work are refused."""
+"""The bundled model configurations load, and impossible sizes are refused."""
 
 from __future__ import annotations
 

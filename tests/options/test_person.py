@@ -1,4 +1,4 @@
-"""What `--person` understands, and what it says to everything else."""
+"""Values of `--person`, and the errors for all others."""
 
 from __future__ import annotations
 
@@ -53,5 +53,5 @@ def test_a_yaml_gives_it_as_a_number_or_a_text(tmp_path: Path) -> None:
 def test_it_does_nothing_for_poses_that_were_written_before() -> None:
     given = {"source": Path("a.png"), "driving": Path("b.mp4"), "densepose": "poses.zip"}
     assert resolve_options(RunOptions, given).person_choice == LARGEST
-    with pytest.raises(UsageError, match=r"--person 2 does nothing with --densepose poses\.zip"):
+    with pytest.raises(UsageError, match=r"--person 2 has no effect with --densepose poses\.zip"):
         resolve_options(RunOptions, {**given, "person": "2"})

@@ -1,4 +1,4 @@
-"""Options of `run` and `pose`: what wins over what, and what is refused with which words."""
+"""Options of `run` and `pose`: precedence, and the messages of refusals."""
 
 import re
 import subprocess

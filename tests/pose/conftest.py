@@ -1,4 +1,4 @@
-"""Rendered people with exact IUV: bodies of known builds, and clips of two people who are moved about before a wall."""
+"""Rendered people with exact IUV: bodies of known build, and clips of two people moving in front of a wall."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ GROUND = -0.9  # metres: where everybody's soles are, the camera looks at height
 STANDING = Pose({f"arm_raise.{side}": ARMS_DOWN + 0.15 for side in "LR"})
 HEIGHT, WIDTH = 128, 256
 LEAST_SHOWN = 0.4
-"""Of a figure: an estimator finds nobody of whom less is to be seen."""
+"""Least visible share of a figure that an estimator finds."""
 
 Draw = Callable[..., Iuv]
 
 
 @pytest.fixture(scope="session")
 def draw() -> Draw:
-    """Draws a person in a pose, on one floor and before one camera for all."""
+    """Draws a person in a pose, with one floor and one camera for all."""
 
     def drawn(person: Person, pose: Pose = STANDING, yaw: float = 0.0) -> Iuv:
         vertices = person.posed(pose)
@@ -54,13 +54,13 @@ def stocky() -> Person:
 
 @pytest.fixture(scope="session")
 def slim() -> Person:
-    """Another one, of another build."""
+    """A held-out person of another build."""
     return Person.from_seed(980_203)
 
 
 @pytest.fixture(scope="session")
 def long_legged(stocky: Person) -> Person:
-    """`stocky` with legs 1.15 times as long, as broad as they were, and nothing else changed."""
+    """`stocky` with legs 1.15 times as long and of the same width, and nothing else changed."""
     return with_legs(stocky, 1.15)
 
 
@@ -81,13 +81,13 @@ def with_legs(person: Person, factor: float) -> Person:
 
 @dataclass(frozen=True, eq=False)
 class Shown:
-    """One frame and the people to be seen in it, by their names."""
+    """One frame and the people visible in it, by name."""
 
     picture: Picture
     people: dict[str, PoseEstimate]
 
     def shuffled(self, seed: int) -> list[PoseEstimate]:
-        """The people in an order of its own."""
+        """The people in an order that depends on the seed."""
         people = list(self.people.values())
         return [people[index] for index in np.random.default_rng(seed).permutation(len(people))]
 
@@ -106,7 +106,7 @@ def figure(seed: int, moment: int, size: int = 116) -> Figure:
 
 
 def frame(people: Sequence[tuple[str, int, float]], moment: int, wall: int = 170, size: int = 116) -> Shown:
-    """People as (name, seed, x of the middle), those in front last."""
+    """People as (name, seed, x of the centre), those in front last."""
     picture = np.full((HEIGHT * size // 116, WIDTH * size // 116, 3), wall, np.uint8)
     iuvs: dict[str, Iuv] = {}
     full = {}

@@ -1,4 +1,4 @@
-"""The segments' maps found in IUV, against the joints that the renderer posed."""
+"""The segments' maps fitted to IUV, against the renderer's joints."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_the_surface_is_found_and_the_joints_hold(draw, steps: list[Pose], stock
 
 
 def test_wrong_labels_hardly_matter(draw, steps: list[Pose], stocky: Person) -> None:
-    """Patches of a wrong part, as estimators make them."""
+    """With patches of a wrong part, a typical error of estimators."""
     iuv, random = draw(stocky, steps[1]), np.random.default_rng(0)
     bad, places = iuv.copy(), np.argwhere(iuv[..., 0] > 0)
     for row, column in places[random.integers(0, len(places), 12)]:
@@ -73,7 +73,7 @@ def test_wrong_labels_hardly_matter(draw, steps: list[Pose], stocky: Person) -> 
 
 
 def test_what_is_not_seen_goes_with_what_carries_it(draw, stocky: Person) -> None:
-    """Without the left lower arm and hand in sight they are where a straight arm would have them."""
+    """If the left lower arm and hand are hidden, the fit places them as on a straight arm."""
     iuv = draw(stocky)
     iuv[np.isin(iuv[..., 0], (4, 19, 21))] = 0
     fit = fit_body(iuv)

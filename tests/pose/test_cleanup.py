@@ -1,4 +1,4 @@
-"""Clean-up of poses, against the exact IUV that was spoiled: jitter, wrong parts, holes, outliers, cuts."""
+"""Clean-up of corrupted poses, against the exact IUV: jitter, wrong parts, holes, outliers, cuts."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ SIZE, FRAMES = 160, 6
 
 @pytest.fixture(scope="module")
 def exact() -> list[np.ndarray]:
-    """Exact IUV of a dance at 25 frames a second."""
+    """Exact IUV of a dance at 25 frames per second."""
     person, wall = Person.from_seed(900_004), np.ones((SIZE, SIZE, 3), np.float32)
     poses = [dance_pose(0.2 + index / 25) for index in range(FRAMES)]
     return [render(person, pose, View(zoom=0.8), Light(), wall, SIZE, supersample=1).iuv for pose in poses]
 
 
 def spoiled(exact: list[np.ndarray]) -> list[np.ndarray]:
-    """As an estimator errs: U, V jitter, patches of a wrong part, holes, other ones in each frame."""
+    """Typical errors of an estimator, different in each frame: U, V jitter, patches of a wrong part, holes."""
     random, made = np.random.default_rng(0), []
     for iuv in exact:
         person = iuv[..., 0] > 0
@@ -110,7 +110,7 @@ def test_nothing_is_smoothed_over_a_cut(exact: list[np.ndarray]) -> None:
 
 
 def test_frames_come_as_a_stream(exact: list[np.ndarray]) -> None:
-    """One frame ahead is read, no more: memory does not grow."""
+    """Only one frame is read ahead, so memory does not grow."""
     read = []
 
     def poses():

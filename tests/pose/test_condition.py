@@ -1,4 +1,4 @@
-"""What the Pose Guider sees, and the hint."""
+"""The Pose Guider's condition, and the warped source."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from hypothesis import strategies as st
 
 from mcld_anim.options.model import PoseGuiderOptions
 from mcld_anim.pose.condition import (
-    hint_picture,
     network_condition,
     part_planes,
     pose_image,
     uv_warp,
+    warped_source,
 )
-from mcld_anim.source.background import background_plate
-from mcld_anim.source.fill import hint_atlas, whole_atlas
+from mcld_anim.source.background import without_person
+from mcld_anim.source.fill import complete_atlas, fill_atlas
 from mcld_anim.source.texture import atlas_from_picture
 
 
 def body(size: int = 128) -> tuple[np.ndarray, np.ndarray]:
-    """A smoothly coloured torso and head before a plain background, U and V as fine as the pixels."""
+    """A smoothly coloured torso and head in front of a plain background, with U and V as fine as the pixels."""
     iuv = np.zeros((size, size, 3), np.uint8)
     rows, columns = np.mgrid[:size, :size]
     for part, (top, bottom) in {23: (10, 40), 2: (40, 120)}.items():
@@ -72,12 +72,12 @@ def test_the_published_condition_is_the_pose_image() -> None:
     assert torch.equal(planes, pose_image(body()[1]))
 
 
-def test_the_hint_in_the_sources_own_pose_is_the_source() -> None:
+def test_the_warped_source_in_the_sources_own_pose_is_the_source() -> None:
     picture, iuv = body()
-    atlas, valid = hint_atlas(picture, iuv)
-    hint, validity = hint_picture(atlas, valid, iuv, background_plate(picture, iuv))
+    atlas, valid = complete_atlas(picture, iuv)
+    warped, validity = warped_source(atlas, valid, iuv, without_person(picture, iuv))
     inside = iuv[..., 0] > 0
-    difference = np.abs(hint.astype(int) - picture)
+    difference = np.abs(warped.astype(int) - picture)
     assert difference[inside].mean() < 1.5
     assert difference[inside].max() <= 12  # at the silhouette, which is not sampled
     assert difference[~inside].max() <= 1
@@ -88,19 +88,19 @@ def test_the_hint_in_the_sources_own_pose_is_the_source() -> None:
 
 def test_a_part_that_was_not_seen_is_guessed_and_marked() -> None:
     picture, iuv = body()
-    atlas, valid = hint_atlas(picture, iuv)
+    atlas, valid = complete_atlas(picture, iuv)
     back = iuv.copy()
     back[back[..., 0] == 2, 0] = 1
-    hint, validity = hint_picture(atlas, valid, back, np.zeros_like(picture))
+    warped, validity = warped_source(atlas, valid, back, np.zeros_like(picture))
     torso = back[..., 0] == 1
     assert (validity[torso] == 0).all()
-    assert hint[torso].min() > 0
+    assert warped[torso].min() > 0
 
 
 def test_the_warp_leaves_the_background_empty() -> None:
     picture, iuv = body()
     atlas, valid = atlas_from_picture(picture, iuv, fill="nearest")
-    warp, validity = uv_warp(whole_atlas(atlas, valid), valid, iuv)
+    warp, validity = uv_warp(fill_atlas(atlas, valid), valid, iuv)
     outside = iuv[..., 0] == 0
     assert not warp[outside].any()
     assert not validity[outside].any()

@@ -1,4 +1,4 @@
-"""detectron2's output becomes an IUV; the package itself is played by modules of its interface where it is missing."""
+"""From detectron2's output to an IUV; fake modules with its interface replace the package if it is missing."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from mcld_anim.weights.published import PublishedFile, PublishedModel, UrlFile
 
 
 def maps(part: int, u: float = 0.5, v: float = 0.25, person: bool = True) -> list[torch.Tensor]:
-    """Maps (1, ., 112, 112) that say the same everywhere."""
+    """Constant maps (1, ., 112, 112)."""
     coarse, fine = torch.zeros(1, 2, 112, 112), torch.zeros(1, 25, 112, 112)
     coarse[:, int(person)] = 1
     fine[:, part] = 1
@@ -124,7 +124,7 @@ class Instances:
 
 
 class FakeNetwork(nn.Module):
-    """GeneralizedRCNN's interface: a list of inputs in, a list of findings out; looks at the first (blue) channel."""
+    """GeneralizedRCNN's interface, from a list of inputs to a list of detections; reads the first (blue) channel."""
 
     def __init__(self, depth: int) -> None:
         super().__init__()
@@ -148,7 +148,7 @@ class FakeNetwork(nn.Module):
 
 @pytest.fixture
 def detectron2(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """The modules of detectron2 and DensePose with the names that are used of them."""
+    """Modules of detectron2 and DensePose with the names in use."""
     seen: dict[str, Any] = {}
 
     class Node(SimpleNamespace):
@@ -238,7 +238,7 @@ def test_pulled_weights_are_found_and_missing_ones_name_the_command(
 
 @pytest.mark.slow
 def test_the_real_package_takes_our_settings(tmp_path: Path) -> None:
-    """Where detectron2 and its DensePose project are installed: the real network, with random weights."""
+    """The real network with random weights, if detectron2 and its DensePose project are installed."""
     pytest.importorskip("densepose")
     from densepose import add_densepose_config
     from detectron2.config import get_cfg

@@ -1,4 +1,4 @@
-"""`driving_change`: what is measured for a run, how far a body may grow, and what is told."""
+"""`driving_change`: the measurements of a run, the limits of growth, and the events."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def kinds(told: list[Event]) -> list[str]:
 
 
 def smaller(iuv: Iuv) -> Iuv:
-    """The frame at half its size, in the middle of one as large as before."""
+    """The frame at half size, centred in one of the original size."""
     small, made = iuv[::2, ::2], np.zeros_like(iuv)
     top, left = (len(iuv) - len(small)) // 2, (iuv.shape[1] - small.shape[1]) // 2
     made[top : top + len(small), left : left + small.shape[1]] = small
@@ -80,7 +80,7 @@ def test_what_is_not_seen_is_told(photo: Rendering, other_photo: Rendering, stag
     change = driving_change("limbs", upper, [other_photo.iuv], False, stages)
     assert change is not None
     assert kinds(told)[0] == "proportions_unseen"
-    assert "the source photo does not show leg length, thigh breadth, shin breadth" in told[0].message
+    assert "the source photo does not show leg length, thigh width, shin width" in told[0].message
 
 
 def test_without_anything_in_common_the_run_goes_on_unchanged(

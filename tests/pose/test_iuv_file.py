@@ -1,4 +1,4 @@
-"""IUV on disk: what is written is read, the planes lie as published, and what is malformed is refused."""
+"""IUV on disk: it is read as written, the planes are in the published order, and malformed files are refused."""
 
 from __future__ import annotations
 

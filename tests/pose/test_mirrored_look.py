@@ -1,4 +1,4 @@
-"""A picture and its mirror image are looked at alike."""
+"""A picture and its mirror image give the same result."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from mcld_anim.pose.tiny_network import INPUT_SIZE, TinyDensePose, chosen_uv, se
 from mcld_anim.synthetic.person import Rendering
 
 HANDS = (3, 4)
-"""Back and palm lie side by side in one chart, and which of them is seen the network often does not know."""
+"""Back and palm lie side by side in one chart, and the network often confuses them."""
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +29,7 @@ def pictures(dance: list[Rendering]) -> Tensor:
 
 @torch.inference_mode()
 def test_maps_of_a_mirror_image_turn_back(network: TinyDensePose, pictures: Tensor) -> None:
-    """Would fail for a wrong partner of a part, or a chart turned over the wrong way."""
+    """Fails for a wrong mirror part or a wrongly flipped chart."""
     seen, other = network(pictures), turned_back(network(pictures.flip(-1)))
     part = seen.parts.argmax(1)
     person = part > 0

@@ -1,4 +1,4 @@
-"""Parts of one look become people: fragments are joined, neighbours are not, heads part those who touch."""
+"""From part labels to people: fragments are joined, neighbours are not, and people who touch are split at heads."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ HEIGHT = 110
 
 
 def body(picture: np.ndarray, x: int, y: int = 10, scale: float = 1.0) -> np.ndarray:
-    """Draw a figure 40 wide and 110 high, its head at the top, into the parts; returns where it is."""
+    """Draw a figure 40 wide and 110 high into the parts, its head at the top; returns its mask."""
     before = picture.copy()
     shapes = [(23, 14, 0, 20, 18), (24, 20, 0, 26, 18), (2, 8, 18, 32, 55), (16, 0, 20, 8, 50), (15, 32, 20, 40, 50)]
     shapes += [(9, 8, 55, 20, 82), (10, 20, 55, 32, 82), (13, 8, 82, 20, 110), (14, 20, 82, 32, 110)]
@@ -34,7 +34,7 @@ def test_people_apart_are_several_the_largest_first() -> None:
 
 
 def test_a_fragment_beside_a_person_is_a_piece_of_it() -> None:
-    """Something stands before the thighs, something holds a hand off."""
+    """One obstacle covers the thighs, another separates a hand."""
     parts = empty()
     body(parts, 100)
     parts[70:76] = 0

@@ -15,7 +15,7 @@ from mcld_anim.pose.iuv_file import read_iuv, read_iuv_sequence
 
 
 def shared(one: np.ndarray, other: np.ndarray) -> float:
-    """Intersection over union of the persons of two IUV."""
+    """Intersection over union of the people of two IUVs."""
     first, second = one[..., 0] > 0, other[..., 0] > 0
     return float((first & second).sum() / (first | second).sum())
 

@@ -1,4 +1,4 @@
-"""Proportions measured from IUV, against people whose build is known."""
+"""Proportions measured from IUV, against people of known build."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from mcld_anim.pose.proportions import (
-    SEGMENTS_BROAD,
-    SEGMENTS_LONG,
+    LENGTH_SEGMENTS,
+    WIDTH_SEGMENTS,
     Proportions,
     height_ratio,
     measure_clip,
@@ -31,23 +31,23 @@ def test_stature_is_measured(draw, steps: list[Pose], stocky: Person, factor: fl
 
 def test_longer_legs_are_measured_and_nothing_else_is_longer(draw, stocky: Person, long_legged: Person) -> None:
     before, after = measure_photo(draw(stocky)), measure_photo(draw(long_legged))
-    ratios = {name: after.lengths[name] / before.lengths[name] for name in SEGMENTS_LONG}
+    ratios = {name: after.lengths[name] / before.lengths[name] for name in LENGTH_SEGMENTS}
     assert ratios["leg"] == pytest.approx(1.15, abs=0.02)
     for name in ("trunk", "head", "arm"):
         assert ratios[name] == pytest.approx(1, abs=0.03)
-    for name in SEGMENTS_BROAD:
-        assert after.breadths[name] / before.breadths[name] == pytest.approx(1, abs=0.06)
+    for name in WIDTH_SEGMENTS:
+        assert after.widths[name] / before.widths[name] == pytest.approx(1, abs=0.06)
 
 
 def test_a_photo_and_a_dance_of_one_person_agree(draw, steps: list[Pose], slim: Person) -> None:
-    """Foreshortened limbs, raised arms and bent knees included."""
+    """Including foreshortened limbs, raised arms and bent knees."""
     photo = measure_photo(draw(slim))
     dance = measure_clip(draw(slim, pose) for pose in steps).proportions
     assert height_ratio(photo, dance) == pytest.approx(1, abs=0.02)
     for name in ("trunk", "head", "leg"):
         assert photo.lengths[name] / dance.lengths[name] == pytest.approx(1, abs=0.03)
-    for name in SEGMENTS_BROAD:
-        assert photo.breadths[name] / dance.breadths[name] == pytest.approx(1, abs=0.12)
+    for name in WIDTH_SEGMENTS:
+        assert photo.widths[name] / dance.widths[name] == pytest.approx(1, abs=0.12)
 
 
 def test_a_hidden_side_is_taken_from_the_other(draw, stocky: Person) -> None:
@@ -64,7 +64,7 @@ def test_what_is_not_shown_is_not_guessed(draw, stocky: Person) -> None:
     iuv = draw(stocky)
     upper = iuv.copy()
     upper[np.isin(iuv[..., 0], range(5, 15))] = 0  # feet and legs
-    assert measure_photo(upper).unseen == ("leg length", "thigh breadth", "shin breadth")
+    assert measure_photo(upper).unseen == ("leg length", "thigh width", "shin width")
     head = iuv.copy()
     head[iuv[..., 0] < 23] = 0
     assert set(measure_photo(head).lengths) == {"head"}
@@ -73,7 +73,7 @@ def test_what_is_not_shown_is_not_guessed(draw, stocky: Person) -> None:
 
 def test_nobody_has_no_proportions() -> None:
     nobody = measure_photo(np.zeros((64, 64, 3), np.uint8))
-    assert (nobody.lengths, nobody.breadths) == ({}, {})
+    assert (nobody.lengths, nobody.widths) == ({}, {})
     assert height_ratio(nobody, nobody) is None
     assert (
         height_ratio(Proportions({"arm": 100.0}, {}), Proportions({"arm": 90.0}, {})) is None

@@ -1,4 +1,4 @@
-"""The two operators against their definition, written out in loops, and against torchvision where it is."""
+"""The two operators against their definition in loops, and against torchvision if it is installed."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_nms_keeps_the_best_of_what_overlaps(count: int, threshold: float, seed:
 
 
 def bilinear(plane: Tensor, y: float, x: float) -> float:
-    """As Mask R-CNN's reference samples: up to one cell outside the edge counts, farther away is nothing."""
+    """Sampling as in Mask R-CNN's reference: up to one cell outside the edge counts, anything beyond is 0."""
     height, width = plane.shape
     if not (-1 <= y <= height and -1 <= x <= width):
         return 0.0

@@ -1,4 +1,4 @@
-"""Retargeted IUV: the source's build in the driver's pose, against the source rendered in that pose."""
+"""Retargeted IUV, with the source's build in the driver's pose, against the source rendered in that pose."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def lowest(iuv: Iuv) -> int:
 
 
 def pieces_and_cracks(iuv: Iuv) -> tuple[int, int]:
-    """Pixels of the person outside its largest piece, and of small holes in it: an arm may enclose large ones."""
+    """Pixels of the person outside its largest piece, and of small holes; an arm may enclose large ones."""
     person = (iuv[..., 0] > 0).astype(np.uint8)
     _, _, inside, _ = cv2.connectedComponentsWithStats(person, connectivity=8)
     _, around, outside, _ = cv2.connectedComponentsWithStats(1 - person, connectivity=4)
@@ -53,7 +53,7 @@ def measured_change(draw, source: Person, driver: Person, steps: list[Pose], lim
 
 
 def test_another_build_comes_nearer_to_the_truth(draw, steps: list[Pose], stocky: Person, slim: Person) -> None:
-    """Off, scale and limbs in that order: each step helps."""
+    """Scores improve from off to scale to limbs."""
     scores = {}
     for way in ("off", "scale", "limbs"):
         change = None if way == "off" else measured_change(draw, slim, stocky, steps, way == "limbs")
@@ -127,7 +127,7 @@ def test_who_jumps_goes_on_jumping(draw, steps: list[Pose], stocky: Person, slim
 def test_joints_stay_closed_under_strong_changes(
     draw, steps: list[Pose], slim: Person, limbs: float, trunk: float
 ) -> None:
-    """No part comes off and no hole opens that the driving frame did not have."""
+    """No part is detached and no hole opens that the driving frame did not have."""
     central = np.array([segment.side == "" for segment in SEGMENTS])
     for change in (
         Change(np.ones(COUNT), np.where(central, trunk, limbs), 75.0),
@@ -142,7 +142,7 @@ def test_joints_stay_closed_under_strong_changes(
 
 
 def test_labels_and_coordinates_are_those_of_the_driving_frame(draw, steps: list[Pose], slim: Person) -> None:
-    """No part is made up, and U, V inside a part stay within what the part had."""
+    """No new part appears, and U, V of a part stay within their range."""
     iuv = draw(slim, steps[1])
     made = retargeted(iuv, uniform(1.15, 0.9))
     assert made.dtype == np.uint8
@@ -156,18 +156,18 @@ def test_labels_and_coordinates_are_those_of_the_driving_frame(draw, steps: list
 
 
 def test_what_stood_before_still_stands_before(draw, slim: Person) -> None:
-    """An arm across the trunk that becomes broader covers more of it, one that becomes thinner less."""
+    """An arm across the trunk that becomes wider covers more of it, one that becomes thinner less."""
     crossed = Pose({"arm_raise.L": -0.5, "arm_forward.L": 0.9, "elbow.L": 1.6})
     iuv, central = draw(slim, crossed), np.array([segment.side == "" for segment in SEGMENTS])
     arm = (15, 17, 19, 21)
     before = np.isin(iuv[..., 0], arm).sum()
-    broad, thin = (
+    wide, thin = (
         retargeted(iuv, Change(np.ones(COUNT), np.where(central, 1.0, factor), 75.0)) for factor in (1.3, 0.75)
     )
-    assert np.isin(broad[..., 0], arm).sum() > 1.12 * before
+    assert np.isin(wide[..., 0], arm).sum() > 1.12 * before
     assert np.isin(thin[..., 0], arm).sum() < 0.88 * before
     inside = cv2.erode(np.isin(iuv[..., 0], arm).astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
-    assert np.isin(broad[inside, 0], (*arm, 4)).mean() > 0.95
+    assert np.isin(wide[inside, 0], (*arm, 4)).mean() > 0.95
 
 
 def test_a_frame_is_changed_by_itself_and_always_alike(draw, steps: list[Pose], slim: Person) -> None:
@@ -212,7 +212,7 @@ def test_small_differences_are_taken_for_errors_and_absurd_ones_are_bounded() ->
 @settings(max_examples=25, deadline=None)
 @given(st.lists(st.floats(0.6, 1.6), min_size=2 * COUNT, max_size=2 * COUNT), st.integers(0, 1000))
 def test_joints_hold_for_every_change(factors: list[float], seed: int) -> None:
-    """In the new maps both segments of a joint put it in one place, if they did so before."""
+    """In the new maps both segments of a joint agree on its position, if they did so before."""
     body, random = rest_body(), np.random.default_rng(seed)
     maps = np.zeros((COUNT, 2, 4))
     for index, parent in enumerate(PARENTS):

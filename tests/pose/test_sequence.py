@@ -1,4 +1,4 @@
-"""Estimating a video's poses: frames without a person hold a pose and are marked; memory stays flat."""
+"""Estimating a video's poses: frames without a person hold another frame's pose and are marked; memory stays flat."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from mcld_anim.pose.backends import PoseEstimate, estimate_of, iuv_box, load_pos
 from mcld_anim.pose.iuv_file import write_iuv_sequence
 from mcld_anim.pose.precomputed import precomputed_iuv, precomputed_poses
 from mcld_anim.pose.sequence import estimate_sequence
-from mcld_anim.video.cuts import REACH
+from mcld_anim.video.cuts import FLASH_FRAMES
 from mcld_anim.video.read import VideoFrame, read_frames
 
 
 class BrightPixels:
-    """Takes bright pixels for a person's front torso, with the brightness as U."""
+    """Detects bright pixels as a person's front torso, with the brightness as U."""
 
     name = "bright"
 
@@ -41,7 +41,7 @@ class BrightPixels:
 
 
 def video(*levels: int) -> Iterator[VideoFrame]:
-    """Frames with a rectangle of each brightness; below 101 there is nobody."""
+    """Frames with a rectangle of each brightness; below 101 there is no person."""
     for index, level in enumerate(levels):
         picture = np.zeros((20, 16, 3), np.uint8)
         picture[2 + index : 10 + index, 3:9] = level
@@ -95,7 +95,7 @@ def test_only_one_batch_of_frames_and_those_ahead_are_alive(tmp_path: Path) -> N
             yield frame
 
     estimate_sequence(frames(), Counting(), tmp_path / "poses", batch_size=3)
-    assert max(alive) <= 3 + REACH
+    assert max(alive) <= 3 + FLASH_FRAMES
 
 
 def test_the_box_is_tight() -> None:
@@ -153,7 +153,7 @@ def test_precomputed_poses_are_scaled_to_the_video_but_not_squashed(tmp_path: Pa
 
 
 class KnowsEverybody:
-    """Gives the true people of a clip's frames, in an order of its own; asked in the order of the frames."""
+    """Returns the true people of a clip's frames, which are requested in order, in an order of its own."""
 
     name = "true"
 
@@ -169,7 +169,7 @@ class KnowsEverybody:
 def test_one_person_is_followed_through_a_real_video(
     tmp_path: Path, crossing: Any, people_frame: Any, clip_writer: Any, batch_size: int
 ) -> None:
-    """Two people cross, then the video cuts to a room where they stand the other way round."""
+    """Two people cross, then the video cuts to a room where they have swapped places."""
     back, front = 960_001, 960_002
     clip = [*crossing(back, front), *[people_frame([("front", front, 60), ("back", back, 190)], 1, wall=40)] * 6]
     clip_writer(tmp_path / "two.mp4", [shown.picture for shown in clip])
@@ -196,7 +196,7 @@ def test_one_person_is_followed_through_a_real_video(
 
 
 def test_a_scene_that_begins_without_the_person_takes_the_first_pose_of_its_own(tmp_path: Path) -> None:
-    """Nothing is held over a cut: a red room follows a black one."""
+    """No pose is held across a cut, from a black room to a red one."""
     frames = list(video(150, 150, 150, 150, 150))
     for frame in video(100, 100, 105, 110, 110, 110):
         picture = frame.picture.copy()

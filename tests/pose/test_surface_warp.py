@@ -1,4 +1,4 @@
-"""Drawing moved surfaces: shifts are exact, what stretches stays whole, what parts comes apart in the right order."""
+"""Drawing moved surfaces: shifts are exact, stretched surfaces have no gaps, torn ones are layered by depth."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def patch(top: int, left: int, height: int, width: int, part: int) -> np.ndarray
 
 
 def standing(iuv: np.ndarray) -> Moved:
-    """All pixels where they are; parts a metre apart on the body, all at one distance and facing the camera."""
+    """All pixels in place; parts a metre apart on the body, all at one depth and facing the camera."""
     rows, columns = np.nonzero(iuv[..., 0])
     count = len(rows)
     places = np.stack([columns / 100, rows / 100, iuv[rows, columns, 0].astype(float)], 1)
@@ -71,7 +71,7 @@ def test_the_nearer_part_is_drawn_over_the_other() -> None:
 
 @pytest.mark.parametrize("faces", [True, False])
 def test_behind_a_part_that_moves_away_the_rear_goes_on_if_it_faced_the_camera(faces: bool) -> None:
-    """Where the rear surface had turned away at its own outline, there is background behind the front one."""
+    """The background shows behind the front surface if the rear one had turned away at its own outline."""
     iuv = patch(10, 8, 15, 10, 3) + patch(10, 18, 15, 10, 7)
     moved = standing(iuv)
     front = iuv[moved.rows, moved.columns, 0] == 7

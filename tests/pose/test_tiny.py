@@ -1,4 +1,4 @@
-"""The embedded DensePose estimator on rendered people: where they are, however small, and nobody where nobody is."""
+"""The embedded DensePose estimator on rendered people of any size, and on empty scenes."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def backend() -> TinyDensePoseBackend:
 def in_a_frame(
     rendering: Rendering, height: int, left: int, top: int, frame: tuple[int, int]
 ) -> tuple[Picture, np.ndarray]:
-    """The person `height` pixels high at a place of a plain frame (height, width), and the IUV that this makes."""
+    """The person, `height` pixels high, in a plain frame (height, width), with its IUV."""
     inside = rendering.iuv[..., 0] > 0
     x0, y0, x1, y1 = (int(edge) for edge in iuv_box(rendering.iuv) or ())
     width = round(height * (x1 - x0) / (y1 - y0))
@@ -52,7 +52,7 @@ def in_a_frame(
 
 
 def overlap(found: np.ndarray, truth: np.ndarray) -> float:
-    """Intersection over union of the persons of two IUV."""
+    """Intersection over union of the people of two IUVs."""
     one, other = found[..., 0] > 0, truth[..., 0] > 0
     return float((one & other).sum() / (one | other).sum())
 
@@ -102,7 +102,7 @@ def test_left_and_right_are_not_exchanged(backend: TinyDensePoseBackend, photo: 
 
 
 def test_somebody_far_away_is_searched_for(backend: TinyDensePoseBackend, photo: Rendering) -> None:
-    """Too small to be seen in the whole picture, where 1920 pixels become 256."""
+    """Too small to be found in the whole picture, where 1920 pixels become 256."""
     picture, truth = in_a_frame(photo, 130, 1300, 500, (1080, 1920))
     ((estimate,),) = backend.estimate([picture])
     assert overlap(estimate.iuv, truth) > 0.6
@@ -129,13 +129,13 @@ def test_nobody_is_seen_on_a_plain_background(backend: TinyDensePoseBackend, gre
 
 
 def test_clutter_is_seldom_taken_for_a_person(backend: TinyDensePoseBackend) -> None:
-    """Scenes of shapes, some like limbs and in skin colours; the bar is above what was measured (11 of 120)."""
+    """Scenes of shapes, some like limbs and in skin colours; the bound is above the measured rate (11 of 120)."""
     found = [bool(people) for people in backend.estimate(make_backgrounds(30, 5))]
     assert np.mean(found) < 0.2
 
 
 def test_a_picture_does_not_depend_on_its_company(backend: TinyDensePoseBackend, dance: list[Rendering]) -> None:
-    """Ten pictures of several sizes are more than one batch; nobody among them changes nothing."""
+    """Ten pictures of several sizes, one of them empty, are more than one batch."""
     pictures = [one.picture for one in dance[:10]]
     pictures[3] = np.full((90, 150, 3), 128, np.uint8)
     together = backend.estimate(pictures)
@@ -198,7 +198,7 @@ def test_two_people_side_by_side_are_both_found(backend: TinyDensePoseBackend, t
 
 
 def test_people_who_touch_are_parted(backend: TinyDensePoseBackend, people_frame: Callable[..., Shown]) -> None:
-    """Their arms before each other, so that they make one patch."""
+    """With crossing arms, so that they form one patch."""
     shown = people_frame([("left", 960_001, 140), ("right", 960_002, 215)], 0, size=192)
     (people,) = backend.estimate([shown.picture])
     assert len(people) == 2

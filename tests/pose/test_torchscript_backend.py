@@ -1,4 +1,4 @@
-"""A small scripted module of the exports' interface: channel orders, batches, nobody, and what is refused."""
+"""A small scripted module with the interface of the exports: channel orders, batches, empty pictures, refusals."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from mcld_anim.weights.published import published_model
 
 
 class BlueFinder(nn.Module):
-    """Finds what is bright in the FIRST channel: one person of part 7, U and V as the colours' mean."""
+    """Detects bright pixels in the FIRST channel as one person of part 7, with U and V from the mean colour."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -108,5 +108,5 @@ def test_what_is_no_such_module_is_refused(tmp_path: Path) -> None:
         load_pose_backend("torchscript", weights=tmp_path / "none.torchscript")
     torch.jit.script(nn.Linear(2, 2)).save(str(tmp_path / "other.torchscript"))
     backend = TorchScriptBackend(lambda image: image, torch.device("cpu"))
-    with pytest.raises(WeightsError, match="does not give boxes and four maps"):
+    with pytest.raises(WeightsError, match="does not return boxes and four maps"):
         backend.estimate([picture(0)])

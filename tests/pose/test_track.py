@@ -1,4 +1,4 @@
-"""Following one person by place and look, with the true IUV of everybody, given in changing order."""
+"""Following one person by place and appearance, with the true IUV of everybody, given in changing order."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PAIRS = [(960_001, 960_002), (960_003, 960_004), (960_005, 960_001), (960_002, 9
 
 
 def followed(clip: Sequence[Shown], choice: PersonChoice, cuts: Sequence[int] = ()) -> tuple[list[str], PersonTracker]:
-    """Who is followed in each frame by name, "-" for nobody; the people come in another order every time."""
+    """The name of the followed person in each frame, "-" for nobody; the order of people changes every time."""
     tracker, names = PersonTracker(choice), []
     for index, shown in enumerate(clip):
         one = tracker.follow(index, shown.picture, shown.shuffled(index), index in cuts)
@@ -30,7 +30,7 @@ def followed(clip: Sequence[Shown], choice: PersonChoice, cuts: Sequence[int] = 
 
 
 def nearest_box(clip: Sequence[Shown], name: str) -> list[str]:
-    """What a tracker makes of it that knows boxes only, and always takes the nearest."""
+    """The result of a tracker that always follows the nearest box."""
     box, names = clip[0].people[name].box, []
     for shown in clip:
         one = max(shown.people.values(), key=lambda one: overlap(np.array([one.box]), np.array([box]))[0])
@@ -44,7 +44,7 @@ def test_a_person_who_is_hidden_in_a_crossing_is_found_again(crossing: Crossing,
     clip = crossing(back, front)
     hidden = [index for index, shown in enumerate(clip) if "back" not in shown.people]
     assert len(hidden) >= 5
-    assert "front" in nearest_box(clip, "back")  # so this clip is worth its name
+    assert "front" in nearest_box(clip, "back")  # so this clip is a real test
     names, tracker = followed(clip, PersonChoice(number=1))
     assert names[: hidden[0]] == ["back"] * hidden[0]
     assert set(names[hidden[0] : hidden[-1] + 1 + PROBATION]) <= {"back", "-"}
@@ -54,7 +54,7 @@ def test_a_person_who_is_hidden_in_a_crossing_is_found_again(crossing: Crossing,
 
 
 def test_the_nearest_box_alone_ends_with_the_wrong_person(crossing: Crossing) -> None:
-    """Not of every pair, but of some: after the crossing it is chance."""
+    """For some pairs: after the crossing the result is random."""
     assert "front" in [nearest_box(crossing(back, front), "back")[-1] for back, front in PAIRS]
 
 
@@ -122,7 +122,7 @@ def test_whom_to_follow_is_chosen_in_the_first_frame_with_people(given: str, nam
     ("given", "words"),
     [
         ("3", r"--person 3: frame 0 shows 2 people \(1: x \d+ to \d+, y \d+ to \d+; 2: x .*\); give a number up to 2"),
-        ("250,5", r"--person 250,5: nobody is there in frame 0, which shows 2 people"),
+        ("250,5", r"--person 250,5: nobody is at that point of frame 0, which shows 2 people"),
     ],
 )
 def test_who_is_there_is_said_where_the_choice_does_not_fit(given: str, words: str, people_frame: Frame) -> None:
@@ -132,7 +132,7 @@ def test_who_is_there_is_said_where_the_choice_does_not_fit(given: str, words: s
 
 
 def test_memory_does_not_grow_with_strangers(people_frame: Frame) -> None:
-    """Somebody of other colours in every frame, beside the followed person."""
+    """A new person of random colours in every frame, beside the followed person."""
     tracker, shown = PersonTracker(PersonChoice(number=1)), people_frame([("only", 960_001, 60)], 0)
     (one,) = shown.people.values()
     for index in range(30):

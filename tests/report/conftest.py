@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from selenium.webdriver import Chrome
 
 REQUIRED = "MCLD_ANIM_REQUIRE_BROWSER"
-"""Set by .ci/run: there a missing browser is a failure, elsewhere these tests are skipped and say why."""
+"""Set by .ci/run, where a missing browser is a failure; elsewhere these tests are skipped with a reason."""
 
 
 @pytest.fixture(scope="session")
@@ -52,7 +52,7 @@ def browser() -> Iterator[Chrome]:
 
 @pytest.fixture
 def page(tmp_path: Path, media: Path, small_models: LoadedModels) -> Path:
-    """The report on the sample clip as a video of the dancer beside the photo of somebody else."""
+    """The report on the sample clip as a video of the dancer, compared with another person's photo."""
     estimators = Estimators(small_models.pose_backend, small_models.face_backend)
     request = ReportOptions(
         video=media / "dance.mp4", source=media / "person.png", output=tmp_path / "clip.report.html"

@@ -26,7 +26,7 @@ FPS, FRAMES = 10, 11
 
 @pytest.fixture
 def opened(browser: Chrome, page: Path) -> Iterator[Chrome]:
-    """The page, its video loaded; whatever the test did, nothing may have been logged as an error."""
+    """The page with its video loaded; no test may log an error."""
     browser.get_log("browser")
     browser.get(page.as_uri())
     wait(browser, "document.querySelector('video').readyState >= 2")
@@ -35,7 +35,7 @@ def opened(browser: Chrome, page: Path) -> Iterator[Chrome]:
 
 
 def wait(browser: Chrome, condition: str, seconds: float = 30) -> None:
-    """Until a JavaScript expression holds."""
+    """Wait until a JavaScript expression is true."""
     deadline = time.monotonic() + seconds
     while not browser.execute_script(f"return Boolean({condition})"):
         assert time.monotonic() < deadline, f"{condition} never came true"
@@ -43,7 +43,7 @@ def wait(browser: Chrome, condition: str, seconds: float = 30) -> None:
 
 
 def shown_frame(browser: Chrome) -> int:
-    """The frame that the player stands at, by its own clock."""
+    """The player's current frame, by its own clock."""
     wait(browser, "!document.querySelector('video').seeking")
     return int(browser.execute_script("return document.querySelector('video').currentTime") * FPS)
 
@@ -137,7 +137,7 @@ def test_text_is_readable_in_both_schemes(opened: Chrome, scheme: str) -> None:
     style = "getComputedStyle(document.querySelector('%s')).%s"
     paper = luminance(opened.execute_script("return " + style % ("body", "backgroundColor")))
     assert (paper < 0.1) == (scheme == "dark")
-    for place in ("body", ".quiet", "figcaption", ".figures dt", "#readout"):
+    for place in ("body", ".quiet", "figcaption", ".metrics dt", "#readout"):
         ink = luminance(opened.execute_script("return " + style % (place, "color")))
         contrast = (max(ink, paper) + 0.05) / (min(ink, paper) + 0.05)
         assert contrast >= 4.5, place  # WCAG 2.2, level AA

@@ -1,4 +1,4 @@
-"""The page as a file, and `mcld-anim report`: nothing gets out of its place, and what cannot be is refused."""
+"""The page as a file, and `mcld-anim report`: text is escaped, and unusable inputs are refused."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ NASTY = "</script><script>alert(1)</script><!--data--> \"'"
 
 
 def make_page(folder: Path, video: Path | None) -> str:
-    """A page of three frames whose every text tries to break out; returns its content."""
+    """The content of a page of three frames in which every text needs escaping."""
     with FrameReport(folder / "r.json", folder / "r.csv") as report:
         for index in range(3):
             report.add(FrameRow(index, index / 10, index != 1, True, 0.5 + index / 10, 2.0 if index else None, 0.1))

@@ -1,4 +1,4 @@
-"""`animate` on real files with small random networks: what comes out, and that nothing else does."""
+"""`animate` on real files with small random networks: its outputs, and nothing else."""
 
 from __future__ import annotations
 
@@ -321,7 +321,7 @@ def test_another_person_is_another_sequence_of_poses(tmp_path: Path, media: Path
 def test_a_cut_is_in_the_report_and_told(
     run: Run, tmp_path: Path, media: Path, dance: list[Rendering], photo: Rendering, clip_writer: Callable[..., None]
 ) -> None:
-    """With poses from a file, too: the cut is seen in the frames."""
+    """Also with poses from a file: cuts are detected in the frames."""
     scene = cv2.resize(photo.picture, (128, 128), interpolation=cv2.INTER_AREA)
     clip_writer(tmp_path / "cut.mp4", [*(one.picture for one in dance[:5]), *[255 - scene[::-1]] * 2, *[scene] * 4])
     told: list[Event] = []

@@ -1,4 +1,4 @@
-"""`animate` with other backgrounds: what is behind the person, and what kind of file comes out."""
+"""`animate` with other backgrounds: the picture behind the person, and the kind of file."""
 
 from __future__ import annotations
 

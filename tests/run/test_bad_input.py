@@ -47,7 +47,7 @@ def bad(tmp_path_factory: pytest.TempPathFactory, media: Path, clip_writer: Call
 
 
 def write_sound_only(path: Path) -> None:
-    """An MP4 with a sound track and nothing to see."""
+    """An MP4 with sound only."""
     with av.open(str(path), "w") as container:
         stream = container.add_stream("aac", rate=44_100, layout="mono")
         block = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), format="fltp", layout="mono")
@@ -57,7 +57,7 @@ def write_sound_only(path: Path) -> None:
 
 
 def write_no_frames(path: Path) -> None:
-    """An MP4 with a video stream in which there is no frame."""
+    """An MP4 with a video stream without frames."""
     with av.open(str(path), "w") as container:
         stream = container.add_stream("libx264", rate=10)
         stream.width = stream.height = 64
@@ -128,7 +128,7 @@ TABLE = {
     "person of poses": (
         [*RUN, "--person", "2", "--densepose", "poses.zip"],
         2,
-        "--person 2 does nothing with --densepose",
+        "--person 2 has no effect with --densepose",
     ),
     "missing poses": ([*RUN, "--densepose", "none.zip"], 3, "none.zip does not exist"),
     "photo as poses": ([*RUN, "--densepose", "person.png"], 3, "person.png"),

@@ -22,7 +22,7 @@ SIZE = 256
 
 @pytest.fixture(scope="module")
 def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with photo.png and clip.mp4 (4 frames) of two people before plain walls."""
+    """A folder with photo.png and clip.mp4 (4 frames) of two people in front of plain walls."""
     folder = tmp_path_factory.mktemp("first_light")
     wall = draw_background(np.random.default_rng(1), SIZE, "plain")
     photo = render(Person.from_seed(31), dance_pose(0.1), View(zoom=0.9), STUDIO, wall, SIZE)
@@ -53,7 +53,7 @@ def test_run_with_the_embedded_model(inputs: Path, tmp_path: Path) -> None:
 
 
 def test_blended_frames_do_not_depend_on_the_batch_size(inputs: Path, tmp_path: Path) -> None:
-    """At full size, where surfaces are found again from frame to frame: what blending carries over counts."""
+    """At full size, where surfaces correspond between frames, so the state of the blending matters."""
 
     def frames(name: str, **settings: float) -> np.ndarray:
         given = {"source": inputs / "photo.png", "driving": inputs / "clip.mp4", "dtype": "float32", "crf": 0}

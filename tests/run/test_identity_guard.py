@@ -1,4 +1,4 @@
-"""The identity guard: the best try is kept, every try is told, and batches do not matter."""
+"""The identity guard: the best try is kept, every try is reported, and batches do not matter."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from mcld_anim.synthetic.person import Rendering
 
 
 class Judge:
-    """A face meter that says what it is told to, try after try."""
+    """A face meter that returns given similarities, try after try."""
 
     def __init__(self, *verdicts: float | None) -> None:
         self.verdicts = list(verdicts)

@@ -1,4 +1,4 @@
-"""The frames of a clip: the same for every batch size, and each option at work."""
+"""The frames of a clip: the same for every batch size, and the effect of each option."""
 
 from __future__ import annotations
 

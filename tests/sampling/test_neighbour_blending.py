@@ -74,7 +74,7 @@ def test_strength_zero_is_off_and_one_is_refused() -> None:
 
 
 def _frames(cuts: tuple[int, ...] = ()) -> tuple[torch.Tensor, list[ClipFrame]]:
-    """Latents of 4 frames in 3 x 5 cells of 8 pixels, and the frames: skin that slides by less than a cell."""
+    """Four frames of a surface that slides by less than a cell, with latents of 3 x 5 cells of 8 pixels."""
     latents = torch.randn((4, 4, 3, 5), generator=torch.Generator().manual_seed(4))
     iuvs = [np.full((24, 40, 3), (2, 100 + 3 * k, 90), np.uint8) for k in range(4)]
     return latents, list(clip_frames(FramePose(iuv, cut=k in cuts) for k, iuv in enumerate(iuvs)))

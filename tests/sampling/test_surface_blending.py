@@ -1,4 +1,4 @@
-"""Blending along the surface: exact cells, no ghosts, and nothing that depends on where a batch ends."""
+"""Blending along the surface: exact cells, no ghosts, and independence of batches."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ CELLS = (12, 14)
 
 
 def body(x: int, y: int, part: int = 2) -> np.ndarray:
-    """IUV (96, 112, 3) of a patch of skin, 40 pixels a side, whose U, V are its own; upper left corner at x, y."""
+    """IUV (96, 112, 3) of a square surface, 40 pixels a side, with its own U, V; upper left corner at x, y."""
     iuv = np.zeros((96, 112, 3), np.uint8)
     grid = np.arange(40, dtype=np.uint8) * 6
     iuv[y : y + 40, x : x + 40] = np.stack(np.broadcast_arrays(np.uint8(part), grid[None], grid[:, None]), -1)
@@ -34,7 +34,7 @@ def frames_of(poses: list[np.ndarray], cuts: tuple[int, ...] = ()) -> list[ClipF
 
 
 def blended(blending: SurfaceBlending, frames: list[ClipFrame], clean: torch.Tensor, *steps: int) -> list[torch.Tensor]:
-    """The blended estimates of the frames, at each of the steps."""
+    """The blended estimates of the frames at every step."""
     blend_step = blending.batch(frames).clean
     assert blend_step is not None
     return [blend_step(clean, step) for step in steps]

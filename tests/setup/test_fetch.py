@@ -57,7 +57,7 @@ def test_a_broken_download_resumes(hub, tmp_path: Path, by_address: bool) -> Non
 
 def test_a_new_process_resumes_an_earlier_download(hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     hub.add("someone/model", "weights.pth", CONTENT)
-    monkeypatch.setattr(room, "ATTEMPTS", 1)
+    monkeypatch.setattr(room, "MOST_FAILURES", 1)
     hub.faults.cuts = 1
     with pytest.raises(WeightsError, match="goes on where it stopped"):
         fetch(ORIGIN, tmp_path)
@@ -69,7 +69,7 @@ def test_a_new_process_resumes_an_earlier_download(hub, tmp_path: Path, monkeypa
 def test_a_file_that_changed_meanwhile_is_fetched_again(hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     hub.files["plain/weights.pth"] = CONTENT
     origin = UrlFile(f"{hub.address}/plain/weights.pth")
-    monkeypatch.setattr(room, "ATTEMPTS", 1)
+    monkeypatch.setattr(room, "MOST_FAILURES", 1)
     hub.faults.cuts = 1
     with pytest.raises(WeightsError):
         fetch(origin, tmp_path)
@@ -89,9 +89,9 @@ def test_a_server_without_ranges_restarts(hub, tmp_path: Path) -> None:
 def test_a_connection_without_progress_is_abandoned(hub, tmp_path: Path) -> None:
     hub.add("someone/model", "weights.pth", CONTENT)
     hub.faults.busy = 99
-    with pytest.raises(WeightsError, match=f"broke off {room.ATTEMPTS} times.*503"):
+    with pytest.raises(WeightsError, match=f"broke off {room.MOST_FAILURES} times.*503"):
         fetch(ORIGIN, tmp_path)
-    hub.faults.busy = room.ATTEMPTS - 1
+    hub.faults.busy = room.MOST_FAILURES - 1
     assert fetch(ORIGIN, tmp_path).read_bytes() == CONTENT
 
 

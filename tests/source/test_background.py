@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mcld_anim.core.push_pull import push_pull
-from mcld_anim.source.background import background_plate, person_mask
+from mcld_anim.source.background import person_mask, without_person
 
 
 def standing(size: int = 128) -> np.ndarray:
@@ -20,7 +20,7 @@ def test_a_plain_background_is_restored_exactly(size: int) -> None:
     iuv = standing(size)
     background = np.broadcast_to(np.array([30, 200, 90], np.uint8), (size, size, 3))
     picture = np.where(iuv[..., :1] > 0, np.uint8(255), background)
-    np.testing.assert_array_equal(background_plate(picture, iuv), background)
+    np.testing.assert_array_equal(without_person(picture, iuv), background)
 
 
 def test_a_gradient_is_continued_smoothly() -> None:
@@ -28,10 +28,10 @@ def test_a_gradient_is_continued_smoothly() -> None:
     background = np.stack([rows, columns, 255 - rows], axis=-1).astype(np.uint8)
     iuv = standing()
     picture = np.where(iuv[..., :1] > 0, np.uint8(255), background)
-    plate = background_plate(picture, iuv)
-    assert np.abs(plate.astype(int) - background).mean() < 2
-    assert np.abs(plate.astype(int) - background).max() < 32
-    steps = np.abs(np.diff(plate.astype(int), axis=1)).max()
+    filled = without_person(picture, iuv)
+    assert np.abs(filled.astype(int) - background).mean() < 2
+    assert np.abs(filled.astype(int) - background).max() < 32
+    steps = np.abs(np.diff(filled.astype(int), axis=1)).max()
     assert steps < 16  # no edge of the person is left
 
 
@@ -40,13 +40,13 @@ def test_pixels_away_from_the_person_are_unchanged() -> None:
     iuv = standing()
     away = ~person_mask(standing())
     away[16:, 32:-32] = False  # the fade at the edge
-    np.testing.assert_array_equal(background_plate(picture, iuv)[away], picture[away])
+    np.testing.assert_array_equal(without_person(picture, iuv)[away], picture[away])
 
 
 def test_nothing_happens_without_a_person_and_a_full_picture_stays_finite() -> None:
     picture = np.random.default_rng(0).integers(0, 256, (64, 48, 3), dtype=np.uint8)
-    np.testing.assert_array_equal(background_plate(picture, np.zeros_like(picture)), picture)
-    full = background_plate(picture, np.full_like(picture, 2))
+    np.testing.assert_array_equal(without_person(picture, np.zeros_like(picture)), picture)
+    full = without_person(picture, np.full_like(picture, 2))
     assert full.shape == picture.shape
     assert np.ptp(full) == 0
 

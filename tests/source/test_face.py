@@ -1,4 +1,4 @@
-"""Faces: comparing embeddings, choosing the largest face, and refusing before anything is downloaded."""
+"""Faces: comparing embeddings, choosing the largest face, and refusals before any download."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The whole atlas: what was seen stays, what was not comes from where a body would show the same."""
+"""The complete atlas: seen texels are kept, others come from related places of the body."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from scipy.spatial import cKDTree
 
 from mcld_anim.body.uv_tables import chart_islands, chart_table
 from mcld_anim.core.arrays import MIRROR_PART, MIRRORED_U, MIRRORED_V
-from mcld_anim.source.fill import OTHER_SIDE, hint_atlas, whole_atlas
+from mcld_anim.source.fill import OTHER_SIDE, complete_atlas, fill_atlas
 
 
 def borders(part: int) -> dict[int, np.ndarray]:
@@ -57,7 +57,7 @@ def test_front_and_back_are_each_others_other_side() -> None:
 
 
 def seen_only(*colours: tuple[int, tuple[int, int, int]]) -> tuple[np.ndarray, np.ndarray]:
-    """An atlas in which the islands of some parts are seen, in one colour each."""
+    """An atlas in which some parts' islands are seen, each in one colour."""
     atlas, valid = np.zeros((24, 200, 200, 3), np.uint8), np.zeros((24, 200, 200), bool)
     for part, colour in colours:
         valid[part - 1] = chart_islands()[part - 1]
@@ -69,22 +69,22 @@ def test_seen_texels_stay_as_they_are() -> None:
     generator = np.random.default_rng(0)
     atlas = generator.integers(0, 256, (24, 200, 200, 3), dtype=np.uint8)
     valid = generator.random((24, 200, 200)) < 0.01
-    np.testing.assert_array_equal(whole_atlas(atlas, valid)[valid], atlas[valid])
+    np.testing.assert_array_equal(fill_atlas(atlas, valid)[valid], atlas[valid])
 
 
 def test_an_unseen_arm_looks_like_the_other_arm() -> None:
-    whole = whole_atlas(*seen_only((15, (200, 10, 20)), (2, (1, 2, 3))))
+    whole = fill_atlas(*seen_only((15, (200, 10, 20)), (2, (1, 2, 3))))
     assert (whole[16 - 1] == (200, 10, 20)).all()  # the other upper arm's front
     assert (whole[17 - 1] == (200, 10, 20)).all()  # its back
     assert (whole[18 - 1] == (200, 10, 20)).all()  # the back of the other
 
 
 def test_the_back_looks_like_the_front() -> None:
-    assert (whole_atlas(*seen_only((2, (9, 99, 199))))[0] == (9, 99, 199)).all()
+    assert (fill_atlas(*seen_only((2, (9, 99, 199))))[0] == (9, 99, 199)).all()
 
 
 def test_a_hand_takes_the_colour_of_its_forearm_and_a_foot_of_its_leg() -> None:
-    whole = whole_atlas(*seen_only((19, (120, 80, 60)), (13, (5, 5, 5))))
+    whole = fill_atlas(*seen_only((19, (120, 80, 60)), (13, (5, 5, 5))))
     assert (whole[4 - 1] == (120, 80, 60)).all()
     assert (whole[3 - 1] == (120, 80, 60)).all()
     assert (whole[6 - 1] == (5, 5, 5)).all()
@@ -94,13 +94,13 @@ def test_a_face_seen_on_one_side_is_mirrored() -> None:
     atlas, valid = seen_only((23, (0, 0, 0)))
     atlas[22] = np.linspace(0, 255, 200, dtype=np.uint8)[None, :, None]
     np.testing.assert_array_equal(
-        whole_atlas(atlas, valid)[23][chart_islands()[22][:, ::-1]],
+        fill_atlas(atlas, valid)[23][chart_islands()[22][:, ::-1]],
         atlas[22][:, ::-1][chart_islands()[22][:, ::-1]],
     )
 
 
 def test_a_body_of_which_nothing_is_known_is_grey() -> None:
-    assert (whole_atlas(*seen_only()) == 128).all()
+    assert (fill_atlas(*seen_only()) == 128).all()
 
 
 def test_the_mixed_colours_of_the_silhouette_are_left_out() -> None:
@@ -109,7 +109,7 @@ def test_the_mixed_colours_of_the_silhouette_are_left_out() -> None:
     iuv[..., 1:][iuv[..., 0] > 0] = np.stack(np.meshgrid(*[np.arange(32) * 8] * 2), axis=-1).reshape(-1, 2)
     picture = np.full((64, 64, 3), 50, np.uint8)
     picture[17:47, 17:47] = 200
-    atlas, valid = hint_atlas(picture, iuv)
+    atlas, valid = complete_atlas(picture, iuv)
     assert valid[1].any()
     assert (atlas[1] == 200).all()
 
@@ -117,4 +117,4 @@ def test_the_mixed_colours_of_the_silhouette_are_left_out() -> None:
 def test_thin_parts_are_kept() -> None:
     iuv = np.zeros((64, 64, 3), np.uint8)
     iuv[10:50, 30] = 4, 100, 100  # one pixel wide
-    assert hint_atlas(np.full((64, 64, 3), 90, np.uint8), iuv)[1][3].any()
+    assert complete_atlas(np.full((64, 64, 3), 90, np.uint8), iuv)[1][3].any()

@@ -1,4 +1,4 @@
-"""The real insightface, where it is installed, on a detector and an embedder of our own: small ONNX files."""
+"""The real insightface, if installed, with our own detector and embedder in small ONNX files."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from mcld_anim.core.arrays import Picture
 from mcld_anim.core.errors import WeightsError
 from mcld_anim.core.events import Event
 from mcld_anim.source import insightface_backend as room
-from mcld_anim.source.face import COSINE, FaceBackend, load_face_backend, similarity
+from mcld_anim.source.face import COSINE_SCALE, FaceBackend, load_face_backend, similarity
 from mcld_anim.source.insightface_backend import InsightFaceBackend
 
 STRIDES = (8, 16, 32)
 ANCHORS = 2
 REACH = 4.0
-"""Of a found face's box on each side of its anchor, in strides."""
+"""Extent of a detected box on each side of its anchor, in strides."""
 
 
 def write_detector(path: Path) -> None:
-    """SCRFD's interface: 9 outputs, scores, boxes and keypoints at 3 strides. What is white at stride 8 is a face."""
+    """SCRFD's interface: 9 outputs, scores, boxes and keypoints at 3 strides. White pixels at stride 8 are a face."""
     import onnx
     from onnx import TensorProto, helper
 
@@ -126,7 +126,7 @@ def picture(x: int, y: int, side: int = 24, colour: tuple[int, int, int] = (0, 0
 def test_a_face_is_found_where_it_is(backend: FaceBackend) -> None:
     face = backend.largest(picture(304, 200))
     assert face is not None
-    assert (face.backend, backend.scale, backend.threshold) == ("insightface", COSINE, 0.28)
+    assert (face.backend, backend.scale, backend.threshold) == ("insightface", COSINE_SCALE, 0.28)
     middle = ((face.box[0] + face.box[2]) / 2, (face.box[1] + face.box[3]) / 2)
     assert abs(middle[0] - 316) < 20
     assert abs(middle[1] - 212) < 20

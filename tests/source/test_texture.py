@@ -1,4 +1,4 @@
-"""The atlas and SMPL texture against the published code's output, and the rules that it follows."""
+"""The atlas and SMPL texture against the published code's output and its rules."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The embedded face embedder: a face only where one is seen from the front, and one person told from another."""
+"""The embedded face embedder: faces are found only from the front, and people are told apart."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def test_a_crop_beyond_the_picture_repeats_its_edge() -> None:
 
 
 def test_people_are_told_apart(backend: TinyFaceBackend) -> None:
-    """Eight people that no training has seen, at the resolution of a frame; the bar is below what was measured."""
+    """Eight people unseen in training, at the resolution of a frame; the bound is below the measured value."""
     people = []
     for seed in range(FIRST_EVALUATION_SEED + 900, FIRST_EVALUATION_SEED + 908):
         pictures, iuvs = render_face_views(Person.from_seed(seed), np.random.default_rng(seed), 3)

@@ -6,7 +6,7 @@ import pytest
 from mcld_anim.synthetic.faces import render_face_views
 from mcld_anim.synthetic.person import Person
 from mcld_anim.synthetic.samples import BEATS_PER_MINUTE, SOUND_RATE, beat_sound, sample_photo
-from mcld_anim.synthetic.scene import BACKGROUNDS, draw_background
+from mcld_anim.synthetic.scene import BACKGROUND_KINDS, draw_background
 from mcld_anim.synthetic.views import draw_shots, render_views
 
 
@@ -43,7 +43,7 @@ def test_face_views_show_a_large_head():
     assert np.array_equal(pictures, again)
 
 
-@pytest.mark.parametrize("kind", BACKGROUNDS)
+@pytest.mark.parametrize("kind", BACKGROUND_KINDS)
 def test_backgrounds_are_in_range(kind):
     for seed in range(5):
         background = draw_background(np.random.default_rng(seed), 32, kind)

@@ -23,11 +23,11 @@ from .test_diffusion import MODEL
 
 def test_variants_differ_in_conditions_and_aggregation_alone() -> None:
     model = load_model_options("tiny")
-    full = variant_options(model, "full", hint=True)
+    full = variant_options(model, "full", warped_source=True)
     assert (full.conditions, full.aggregation, full.detail) == (("image", "texture", "face"), "mfca", None)
-    assert variant_options(model, "B3", hint=True).aggregation == "concat"
-    assert variant_options(model, "B1", hint=False).pose_guider.hint == "none"
-    assert {variant_options(model, name, hint=True).unet for name in VARIANTS} == {model.unet}
+    assert variant_options(model, "B3", warped_source=True).aggregation == "concat"
+    assert variant_options(model, "B1", warped_source=False).pose_guider.warped_source == "none"
+    assert {variant_options(model, name, warped_source=True).unet for name in VARIANTS} == {model.unet}
 
 
 def test_the_table_leaves_unknown_metrics_empty() -> None:
@@ -68,8 +68,8 @@ def test_every_variant_is_trained_and_measured(people: Path, tmp_path: Path) -> 
     assert again.output.splitlines()[-2:] == [rows[2], rows[4]], "the same two rows; trained once"
     assert trained["B5"] == (tmp_path / "out" / "B5" / "weights.safetensors").stat().st_mtime_ns
     config = ["--config", str(tmp_path / "train.yaml")]
-    with pytest.raises(UsageError, match="begun with another model or hint"):
-        CliRunner().invoke(app, [*arguments, *config, "--no-hint"], catch_exceptions=False)
+    with pytest.raises(UsageError, match="begun with another model or another --warped-source"):
+        CliRunner().invoke(app, [*arguments, *config, "--no-warped-source"], catch_exceptions=False)
     (tmp_path / "train.yaml").write_text(yaml.safe_dump(training | {"condition_dropout": 0.5}))
     with pytest.raises(UsageError, match="begun with other options"):
         CliRunner().invoke(app, [*arguments, *config], catch_exceptions=False)

@@ -55,7 +55,9 @@ def make_task(folder: Path, people: Path, model: str = "model.yaml") -> DetailTa
     return DetailTask(options, people, folder / "prepared", *files, start_from=None)
 
 
-def test_it_learns_to_use_the_hint_and_exports_what_a_model_loads(folder: Path, people: Path, tmp_path: Path) -> None:
+def test_it_learns_to_use_the_warped_source_and_exports_what_a_model_loads(
+    folder: Path, people: Path, tmp_path: Path
+) -> None:
     task = make_task(folder, people)
     before = task.evaluate(task.network)
     result = train(task, LOOP, tmp_path / "run")
@@ -65,17 +67,17 @@ def test_it_learns_to_use_the_hint_and_exports_what_a_model_loads(folder: Path, 
     load_into(fresh.detail, result.weights)
 
 
-def test_hints_and_truths_show_the_same_views(folder: Path, people: Path) -> None:
+def test_warped_sources_and_truths_show_the_same_views(folder: Path, people: Path) -> None:
     task = make_task(folder, people)
     frames = task.frames(task.request(1, task.people.person(1), 0, [2, 4], steps=1, seed=0))
     for row, view in enumerate((2, 4)):
         picture, iuv = task.people.views.view(1, view)
-        assert np.array_equal(frames.hints.person[row, 0].numpy() > 0, iuv[..., 0] > 0)
+        assert np.array_equal(frames.warped_sources.person[row, 0].numpy() > 0, iuv[..., 0] > 0)
         shown = ((frames.truths[row] + 1) * 127.5).round().permute(1, 2, 0).numpy()
         assert np.array_equal(shown, picture)
-    # Where the photo showed the colour, the hint is much closer to the truth than a mean colour.
-    known = (frames.hints.validity * frames.hints.person) > 0
-    error = (frames.hints.pictures - frames.truths).abs().mean(1, keepdim=True)[known].mean()
+    # Where the photo showed the colour, the warped source is much closer to the truth than a mean colour.
+    known = (frames.warped_sources.validity * frames.warped_sources.person) > 0
+    error = (frames.warped_sources.pictures - frames.truths).abs().mean(1, keepdim=True)[known].mean()
     assert error < 0.6 * (frames.truths - frames.truths[known.expand_as(frames.truths)].mean()).abs().mean()
 
 

@@ -50,7 +50,7 @@ MODEL = {
         "cross_attention_dim": 16,
         "norm_num_groups": 4,
     },
-    "pose_guider": {"condition": "parts", "block_out_channels": [8, 8, 8, 8], "hint": "uv_warp"},
+    "pose_guider": {"condition": "parts", "block_out_channels": [8, 8, 8, 8], "warped_source": "uv_warp"},
     "image_encoder": {
         "image_size": 16,
         "patch_size": 8,
@@ -139,11 +139,11 @@ def test_prepared_shapes_and_resuming(folders: Folders) -> None:
     views = PeopleViews(folders.people, DATA)
     person = PreparedPeople(folders.prepared, views).person(0)
     assert person.views.shape == (6, 4, 8, 8)
-    assert person.hints.shape == (6, 5, 8, 8)
+    assert person.warped_sources.shape == (6, 5, 8, 8)
     assert person.textures.shape == (2, 4, 8, 8)
     assert person.photo_pixels.shape == person.texture_pixels.shape == (2, 3, 16, 16)
     assert person.targets(1) == [1, 3, 5]
-    assert set(np.unique(person.hints[0, -1])) <= set(np.linspace(0, 1, 65).astype(np.float16))
+    assert set(np.unique(person.warped_sources[0, -1])) <= set(np.linspace(0, 1, 65).astype(np.float16))
     options = load_model_options(folders.model)
     again = prepare_missing(
         views, [0, 1], folders.prepared, 2, load_vae(options, folders.vae), options, lambda p, i: None
@@ -162,12 +162,12 @@ def test_every_network_learns(folders: Folders) -> None:
     assert all(p.grad is None for p in task.mcld.vae.parameters())
 
 
-def test_the_hint_goes_through_at_the_start(folders: Folders) -> None:
+def test_the_warped_source_goes_through_at_the_start(folders: Folders) -> None:
     guider = _task(folders, _options(folders)).mcld.pose_guider
-    hint = torch.randn(1, 5, 8, 8, generator=torch.Generator().manual_seed(0))
-    features = guider(torch.zeros(1, 27, SIDE, SIDE), hint)
-    torch.testing.assert_close(features[:, :5], hint)
-    torch.testing.assert_close(features[:, 5:10], -hint)
+    warped = torch.randn(1, 5, 8, 8, generator=torch.Generator().manual_seed(0))
+    features = guider(torch.zeros(1, 27, SIDE, SIDE), warped)
+    torch.testing.assert_close(features[:, :5], warped)
+    torch.testing.assert_close(features[:, 5:10], -warped)
 
 
 def test_the_pose_guider_starts_from_a_controlnet(tmp_path: Path) -> None:
@@ -193,17 +193,17 @@ def test_crops_line_up(folders: Folders) -> None:
     stage = StageOptions(people=1, views=3, crop=32)
     batch = task.draw(np.random.default_rng(3), stage)
     assert batch.targets.shape == (3, 4, 4, 4)
-    assert batch.hints.shape == (3, 5, 4, 4)
+    assert batch.warped_sources.shape == (3, 5, 4, 4)
     assert batch.iuv.shape == (3, 32, 32, 3)
-    # The hint is valid in the background, so its validity and the parts agree if both are cropped alike.
+    # The warped source is valid in the background, so its validity and the parts agree if both are cropped alike.
     plain = torch.nn.functional.max_pool2d((batch.iuv[..., 0] > 0).float()[:, None], 8, 8)[:, 0] == 0
-    assert batch.hints[:, -1][plain].min() == 1
+    assert batch.warped_sources[:, -1][plain].min() == 1
     whole = task.draw(np.random.default_rng(3), StageOptions(people=2, views=1))
     assert whole.targets.shape == (2, 4, 8, 8)
     assert whole.source_rows.tolist() == [0, 1]
 
 
-def test_hints_belong_to_the_source_of_their_row(folders: Folders) -> None:
+def test_warped_sources_belong_to_the_source_of_their_row(folders: Folders) -> None:
     task = _task(folders, _options(folders))
     person = task.people.person(0)
     for seed in range(8):
@@ -211,22 +211,22 @@ def test_hints_belong_to_the_source_of_their_row(folders: Folders) -> None:
         source = next(
             s for s in range(2) if torch.equal(batch.photo_pixels[0], torch.tensor(person.photo_pixels[s]).float())
         )
-        allowed = [torch.tensor(person.hints[view]).float() for view in person.targets(source)]
-        assert all(any(torch.equal(hint, other) for other in allowed) for hint in batch.hints)
+        allowed = [torch.tensor(person.warped_sources[view]).float() for view in person.targets(source)]
+        assert all(any(torch.equal(warped, other) for other in allowed) for warped in batch.warped_sources)
 
 
-def test_a_dropped_head_hint_blanks_the_head_and_nothing_else(folders: Folders) -> None:
+def test_a_dropped_head_of_the_warped_source_blanks_the_head_and_nothing_else(folders: Folders) -> None:
     stage = StageOptions(people=2, views=3)
     task = _task(folders, _options(folders))
     whole = task.draw(np.random.default_rng(5), stage).encoded(task.vae)
-    task = _task(folders, _options(folders, head_hint_dropout=1.0))
+    task = _task(folders, _options(folders, head_warp_dropout=1.0))
     dropped = task.draw(np.random.default_rng(5), stage).encoded(task.vae)
-    assert whole.hints is not None
-    assert dropped.hints is not None
-    head = face_cells(dropped.iuv[..., 0], (8, 8)).expand_as(dropped.hints)
+    assert whole.warped_sources is not None
+    assert dropped.warped_sources is not None
+    head = face_cells(dropped.iuv[..., 0], (8, 8)).expand_as(dropped.warped_sources)
     assert head.any()
-    assert not dropped.hints[head].any()
-    assert torch.equal(whole.hints[~head], dropped.hints[~head])
+    assert not dropped.warped_sources[head].any()
+    assert torch.equal(whole.warped_sources[~head], dropped.warped_sources[~head])
 
 
 def test_latents_from_files_go_around_the_autoencoder(folders: Folders) -> None:
@@ -239,7 +239,7 @@ def test_latents_from_files_go_around_the_autoencoder(folders: Folders) -> None:
 
 def test_the_loss_reads_nothing_back_from_its_device(folders: Folders) -> None:
     """Runs on torch's meta device, where reading a value fails, as do operations across devices."""
-    task = _task(folders, _options(folders, condition_dropout=0.5, embedding_noise=0.1, head_hint_dropout=0.5))
+    task = _task(folders, _options(folders, condition_dropout=0.5, embedding_noise=0.1, head_warp_dropout=0.5))
     batch = task.draw(np.random.default_rng(0), StageOptions(people=2, views=3))
     task.network.to("meta")
     loss, metrics = task.loss(batch, np.random.default_rng(1), 0.0)
@@ -257,7 +257,7 @@ def test_frozen_parts_stay(folders: Folders) -> None:
 
 def test_train_resume_and_export(folders: Folders, tmp_path: Path) -> None:
     whole = train(_task(folders, _options(folders, 3), tmp_path / "sheets"), _options(folders, 3).loop, tmp_path / "a")
-    assert set(whole.metrics) >= {"inside", "hint", "ceiling", "background"}
+    assert set(whole.metrics) >= {"inside", "warped_source", "ceiling", "background"}
     assert list((tmp_path / "sheets").glob("sheet_*.png"))
     with pytest.raises(UsageError, match="--resume"):
         train(_task(folders, _options(folders, 3)), _options(folders, 3).loop, tmp_path / "a")

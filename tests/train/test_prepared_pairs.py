@@ -19,12 +19,12 @@ from mcld_anim.cli.train import app
 from mcld_anim.core.errors import InputError, UsageError
 from mcld_anim.model.appearance import resized
 from mcld_anim.model.build import build_mcld
-from mcld_anim.model.warped_source import Hints
+from mcld_anim.model.warped_source import WarpedSources
 from mcld_anim.options.model import load_model_options
-from mcld_anim.pose.condition import hint_picture
+from mcld_anim.pose.condition import warped_source
 from mcld_anim.pose.iuv_picture import encode_iuv
-from mcld_anim.source.background import background_plate
-from mcld_anim.source.fill import hint_atlas
+from mcld_anim.source.background import without_person
+from mcld_anim.source.fill import complete_atlas
 from mcld_anim.source.texture import source_texture
 from mcld_anim.train.diffusion import DiffusionTask, DiffusionTrainingOptions, StageOptions, load_examples
 from mcld_anim.train.diffusion_batch import Batch
@@ -45,7 +45,7 @@ from .test_loop import assert_same_run
 
 SIDE = 256
 PLAIN = MODEL | {"frame_size": [SIDE, SIDE], "texture_size": [64, 64], "pose_guider": {"block_out_channels": [8] * 4}}
-HINTED = PLAIN | {"pose_guider": MODEL["pose_guider"]}
+WARPED = PLAIN | {"pose_guider": MODEL["pose_guider"]}
 PAIRS = [("a/0.png", "a/1.png"), ("a/2.png", "a/0.png"), ("b/3.png", "b/4.png"), ("a/0.png", "nobody.png")]
 PAIRS += [("torn.png", "a/0.png")]
 
@@ -68,7 +68,7 @@ def folder(people: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     with (root / "pairs.csv").open("w", newline="") as file:
         csv.writer(file).writerows([("from", "to"), *PAIRS])
     (root / "model.yaml").write_text(yaml.safe_dump(PLAIN))
-    (root / "hinted.yaml").write_text(yaml.safe_dump(HINTED))
+    (root / "warped.yaml").write_text(yaml.safe_dump(WARPED))
     torch.manual_seed(0)
     save_file(build_mcld(load_model_options(root / "model.yaml")).vae.state_dict(), root / "vae.safetensors")
     return root
@@ -119,7 +119,7 @@ def test_examples_are_the_usable_pairs(people: Path, folder: Path, prepared: Pat
     assert person.targets(0) == [0]
     assert np.array_equal(pairs.pose(1, 0), views.view(0, 0)[1])
     assert np.array_equal(person.views, views.view(0, 0)[0][None])
-    assert person.hints is None
+    assert person.warped_sources is None
     assert person.photo_pixels.shape == (1, 3, 16, 16)
     vae = load_vae(options, folder / "vae.safetensors")
     encoded = with_latents(person, vae)
@@ -133,7 +133,7 @@ def test_examples_are_the_usable_pairs(people: Path, folder: Path, prepared: Pat
 def make_task(folder: Path, prepared: Path) -> Callable[..., DiffusionTask]:
     """Makes a training task of the model in `model`.yaml with changed options."""
 
-    def make(model: str = "hinted", **changes: object) -> DiffusionTask:
+    def make(model: str = "warped", **changes: object) -> DiffusionTask:
         loop = LoopOptions(steps=3, learning_rate=1e-3, warmup_steps=1, ema_decay=0.5, log_steps=1, seed=3)
         options = DiffusionTrainingOptions(
             model=str(folder / f"{model}.yaml"), loop=loop, measured_pairs=1, measured_people=1, measured_steps=1
@@ -155,7 +155,7 @@ def shown(people: Path, batch: Batch) -> list[tuple[int, int]]:
     ]
 
 
-@pytest.mark.parametrize("model", ["model", "hinted"])
+@pytest.mark.parametrize("model", ["model", "warped"])
 def test_a_batch_is_made_without_the_autoencoder(make_task: Callable[..., DiffusionTask], model: str) -> None:
     task = make_task(model)
 
@@ -165,10 +165,10 @@ def test_a_batch_is_made_without_the_autoencoder(make_task: Callable[..., Diffus
     for part in (task.vae.encoder, task.vae.decoder):
         part.register_forward_pre_hook(refuse)
     batch = task.batch(np.random.default_rng(0), 0.0)
-    pictures = [batch.targets, batch.textures] + ([] if batch.hints is None else [batch.hints])
+    pictures = [batch.targets, batch.textures] + ([] if batch.warped_sources is None else [batch.warped_sources])
     assert [tuple(planes.shape) for planes in pictures][:2] == [(8, SIDE, SIDE, 3), (2, 64, 64, 3)]
     assert {planes.dtype for planes in pictures} == {torch.uint8}
-    assert (batch.hints is None) == (model == "model")
+    assert (batch.warped_sources is None) == (model == "model")
     with pytest.raises(AssertionError, match="was used"):
         task.loss(batch, np.random.default_rng(0), 0.0)
 
@@ -185,17 +185,17 @@ def test_latents_in_the_loss_are_those_of_the_pictures(people: Path, make_task: 
     textures = [resized(source_texture(*source, "nearest"), (64, 64)) for source in sources]
     assert torch.equal(encoded.textures, encode_pictures(task.vae, textures))
     made = [
-        hint_picture(*hint_atlas(*source), target[1], background_plate(*source))
+        warped_source(*complete_atlas(*source), target[1], without_person(*source))
         for source, target in zip(sources, targets, strict=True)
     ]
-    hints = Hints.stack(*zip(*made, strict=True), [iuv for _, iuv in targets], torch.zeros(1))
-    assert encoded.hints is not None
-    torch.testing.assert_close(encoded.hints, hints.encode(task.vae).detach(), rtol=0, atol=1e-6)
-    assert not any(planes.requires_grad for planes in (encoded.targets, encoded.textures, encoded.hints))
+    warped = WarpedSources.stack(*zip(*made, strict=True), [iuv for _, iuv in targets], torch.zeros(1))
+    assert encoded.warped_sources is not None
+    torch.testing.assert_close(encoded.warped_sources, warped.encode(task.vae).detach(), rtol=0, atol=1e-6)
+    assert not any(planes.requires_grad for planes in (encoded.targets, encoded.textures, encoded.warped_sources))
 
 
 def test_crops_are_cut_before_they_are_encoded(make_task: Callable[..., DiffusionTask]) -> None:
-    task = make_task(head_hint_dropout=1.0, head_crops=1.0)
+    task = make_task(head_warp_dropout=1.0, head_crops=1.0)
     cropped = task.draw(np.random.default_rng(2), StageOptions(people=1, views=1, crop=64))
     pictures = [task.people.person(number).views[0] for number in task.people.training]
     windows = np.lib.stride_tricks.sliding_window_view(np.stack(pictures), (64, 64), (1, 2))
@@ -205,19 +205,19 @@ def test_crops_are_cut_before_they_are_encoded(make_task: Callable[..., Diffusio
     assert np.array_equal(cropped.iuv[0, ..., 0].numpy(), parts)
     encoded = cropped.encoded(task.vae)
     assert torch.equal(encoded.targets, encode_pictures(task.vae, [cropped.targets[0].numpy()]))
-    assert encoded.hints is not None
-    assert encoded.hints.shape == (1, 5, 8, 8)
-    head = face_cells(cropped.iuv[..., 0], (8, 8)).expand_as(encoded.hints)
+    assert encoded.warped_sources is not None
+    assert encoded.warped_sources.shape == (1, 5, 8, 8)
+    head = face_cells(cropped.iuv[..., 0], (8, 8)).expand_as(encoded.warped_sources)
     assert head.any()
-    assert not encoded.hints[head].any()
+    assert not encoded.warped_sources[head].any()
     background = torch.nn.functional.max_pool2d((cropped.iuv[..., 0] > 0).float()[:, None], 8)[:, 0] == 0
-    assert (encoded.hints[:, -1][background] == 1).all()
+    assert (encoded.warped_sources[:, -1][background] == 1).all()
 
 
-@pytest.mark.parametrize("model", ["model", "hinted"])
+@pytest.mark.parametrize("model", ["model", "warped"])
 def test_workers_change_nothing(make_task: Callable[..., DiffusionTask], tmp_path: Path, model: str) -> None:
     stages = (StageOptions(until=0.5, people=2, views=1, crop=64), StageOptions(people=2, views=1))
-    changes = {"stages": stages, "head_hint_dropout": 0.5, "image_dropout": 0.3, "embedding_noise": 0.1}
+    changes = {"stages": stages, "head_warp_dropout": 0.5, "image_dropout": 0.3, "embedding_noise": 0.1}
     for workers in (0, 2):
         task = make_task(model, **changes)
         train(task, dataclasses.replace(task.options.loop, workers=workers), tmp_path / str(workers))
@@ -238,7 +238,7 @@ def test_other_columns_are_refused_by_name(tmp_path: Path) -> None:
 
 
 def test_the_commands_prepare_and_train(folder: Path, tmp_path: Path) -> None:
-    """With the embedded estimator and face embedder, for a model of the published kind: no hint, VUI condition."""
+    """With the embedded estimator and face embedder, for a model like the published one: no warped source, VUI."""
     model = dict(PLAIN) | {"face": MODEL["face"] | {"embedding_dim": 128}}  # type: ignore[operator]
     (tmp_path / "model.yaml").write_text(yaml.safe_dump(model))
     loop = {"steps": 2, "learning_rate": 1e-3, "warmup_steps": 1, "log_steps": 1, "batch_size": 2}

@@ -1,4 +1,4 @@
-"""Real media files, made with PyAV, whose content says which frame it is and which way is up."""
+"""Real media files, made with PyAV, whose content encodes the frame number and the orientation."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ class Media:
         return picture
 
     def number(self, picture: Picture) -> int:
-        """Which frame a decoded picture shows."""
+        """The number of a decoded frame."""
         height, width = picture.shape[:2]
         level = picture[height * 2 // 5 : height * 3 // 5, width * 2 // 5 : width * 3 // 5].mean()
         return round((level - 20) / LEVEL_STEP)
 
     def corners(self, picture: Picture) -> list[int]:
-        """Which of `CORNERS` is seen top left, top right, bottom left, bottom right."""
+        """Which of `CORNERS` are top left, top right, bottom left, bottom right."""
         height, width = picture.shape[:2]
         rows, columns = (height // 10, height - height // 10), (width // 10, width - width // 10)
         seen = [picture[row, column].astype(int) for row in rows for column in columns]
@@ -116,7 +116,7 @@ class Media:
         return out.add_stream(codec, rate=rate, layout="stereo", options={"strict": "-2"})
 
     def _play(self, out: Any, stream: Any, rate: int, seconds: Fraction, burst: float) -> None:
-        """A faint hum, and a loud burst from `burst` seconds on."""
+        """A faint hum, and a loud burst from `burst` seconds."""
         time = np.arange(round(seconds * rate)) / rate
         loud = (time >= burst) & (time < burst + BURST_LENGTH)
         wave = np.sin(2 * np.pi * 440 * time) * np.where(loud, 0.8, 0.01)

@@ -1,4 +1,4 @@
-"""decord: the same frames as PyAV gives, or PyAV's."""
+"""decord returns the same frames as PyAV, or PyAV is used."""
 
 from __future__ import annotations
 

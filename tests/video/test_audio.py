@@ -1,4 +1,4 @@
-"""Sound: copied bit by bit where MP4 allows it, in time with the pictures, and nothing lost without a word."""
+"""Sound: copied bit by bit if MP4 allows it, in sync with the pictures, and every loss is reported."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def make(media, name, codec, **options) -> Path:
 
 
 def revoice(path: Path, out: Path, start: float = 0.0, **options) -> list[str]:
-    """Write the frames of a video anew with its sound; returns the kinds of events."""
+    """Rewrite the frames of a video with its sound; returns the kinds of events."""
     info = probe(path)
     events: list[str] = []
     source = audio_source(info, start)
@@ -52,7 +52,7 @@ def packets(path: Path) -> list[bytes]:
 
 
 def burst_time(path: Path) -> float:
-    """When the loud part begins, in seconds since the first frame of the video."""
+    """Start of the loud part, in seconds since the first frame of the video."""
     with av.open(str(path)) as file:
         for frame in file.decode(file.streams.audio[0]):
             samples = np.atleast_2d(frame.to_ndarray().astype(float))

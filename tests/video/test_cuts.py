@@ -1,4 +1,4 @@
-"""Cuts, seen in real videos: at the exact frame, and none in dances, pans and flashes."""
+"""Cuts in real videos are found at the exact frame, and none in dances, pans and flashes."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ import pytest
 from mcld_anim.core.arrays import Picture
 from mcld_anim.synthetic.backdrops import make_backgrounds
 from mcld_anim.synthetic.person import Rendering
-from mcld_anim.video.cuts import LOST, REACH, lost, thumbnail, with_cuts
+from mcld_anim.video.cuts import FLASH_FRAMES, LOST, lost, thumbnail, with_cuts
 from mcld_anim.video.read import VideoFrame, read_frames
 
 SIZE = 128
 
 
 def cuts(pictures: Sequence[Picture]) -> list[int]:
-    """The frames with which another scene begins."""
+    """The frames with which a new scene begins."""
     frames = [VideoFrame(index, index / 25, picture) for index, picture in enumerate(pictures)]
     found = list(with_cuts(frames))
     assert [frame for frame, _ in found] == frames
@@ -34,7 +34,7 @@ def rooms() -> list[Picture]:
 
 
 def pan(room: Picture, step: int, frames: int = 9) -> list[Picture]:
-    """A camera that moves by `step` pixels a frame along a wide room."""
+    """A camera that pans by `step` pixels per frame along a wide room."""
     return [np.ascontiguousarray(room[:, k * step : k * step + SIZE]) for k in range(frames)]
 
 
@@ -50,7 +50,7 @@ def test_a_pan_has_no_cuts(rooms: list[Picture], step: int) -> None:
 
 
 def test_where_every_frame_is_unlike_the_last_nothing_is_a_cut(rooms: list[Picture]) -> None:
-    """As when a camera shakes: more is lost than at many a cut, but in every frame."""
+    """A shaking camera, which loses more than many cuts, but in every frame."""
     views = [np.ascontiguousarray(room[:, left : left + SIZE]) for left in (0, 250, 500) for room in rooms]
     assert all(lost(thumbnail(one), thumbnail(other)) >= LOST for one, other in pairwise(views))
     assert cuts(views) == []
@@ -105,4 +105,4 @@ def test_only_a_few_frames_are_read_ahead(dance: list[Rendering]) -> None:
             yield VideoFrame(index, index / 25, one.picture)
 
     for given, _ in enumerate(with_cuts(frames())):
-        assert len(read) <= given + 1 + REACH
+        assert len(read) <= given + 1 + FLASH_FRAMES

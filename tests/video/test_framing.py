@@ -1,4 +1,4 @@
-"""Framing: one crop for the whole clip, the way into it and the way back."""
+"""Framing: one crop for the whole clip, cropping and pasting back."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Probing: what a video is, and what is refused before anything is decoded in full."""
+"""Probing: a video's properties, and refusals before it is decoded in full."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reading: upright, square pixels, a constant rate, only what was asked for, and honest about damage."""
+"""Reading: upright frames, square pixels, a constant rate, the chosen range, and reports of damage."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def test_each_frame_comes_once_and_in_order(media):
 @pytest.mark.parametrize("rate", [30, Fraction(24000, 1001), 60])
 @pytest.mark.parametrize("name", ["a.mkv", "a.ts", "a.mp4", "a.avi"])
 def test_rounded_times_and_late_starts_neither_repeat_nor_drop_a_frame(media, rate, name):
-    """Matroska rounds to 1 ms; MPEG-TS begins at a time of its own; AVI has only the times of decoding."""
+    """Matroska rounds to 1 ms; MPEG-TS begins at an arbitrary time; AVI has only decoding times."""
     options = {"crf": "20", "x264-params": "bframes=3:keyint=16"}
     frames = read(media.video(name, frames=40, rate=rate, options=options))
     assert [media.number(frame.picture) for frame in frames] == list(range(40))

@@ -1,4 +1,4 @@
-"""High dynamic range: levels of known luminance come out in BT.709; what happens without the package."""
+"""High dynamic range: levels of known luminance in BT.709, and the behaviour without the package."""
 
 from __future__ import annotations
 

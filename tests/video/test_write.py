@@ -1,4 +1,4 @@
-"""Writing: accurate colours, standard MP4, and a file that is complete under its name or not there."""
+"""Writing: accurate colours, standard MP4, and a file that appears only once it is complete."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def write_and_fail(path: Path, pictures, error, **options) -> None:
 
 
 def exact_rgb(frame: av.VideoFrame) -> np.ndarray:
-    """The middle pixel, converted by the equations of BT.709 instead of by a library."""
+    """The centre pixel, converted by the equations of BT.709 without a library."""
     planes = [np.frombuffer(bytes(plane), np.uint8).reshape(plane.height, -1) for plane in frame.planes]
     y, cb, cr = (float(plane[plane.shape[0] // 2, 8]) for plane in planes)
     luma, blue, red = (y - 16) / 219, (cb - 128) / 224, (cr - 128) / 224

@@ -1,4 +1,4 @@
-"""Transparent video: opacity and colours come back from both formats."""
+"""Transparent video: opacity and colours survive both formats."""
 
 from __future__ import annotations
 
