@@ -103,6 +103,11 @@ class BodyMotion:
     focal: float  # pixels
     size: tuple[int, int]  # height and width of the picture
 
+    def scaled(self, scale: float) -> BodyMotion:
+        """The same in a picture `scale` times as large, to whole pixels."""
+        height, width = (max(1, round(side * scale)) for side in self.size)
+        return replace(self, focal=self.focal * scale, size=(height, width))
+
     def landmarks(self) -> tuple[Float[np.ndarray, "frames 33 2"], Float[np.ndarray, "frames 33 3"]]:
         """Landmarks of the fitted body in the picture (pixels) and in space (metres)."""
         bones, shape = skeleton(), self.shape

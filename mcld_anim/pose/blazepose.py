@@ -73,9 +73,12 @@ class Region:
         turn = scale * np.array([[c, s], [-s, c]])
         return np.concatenate([turn, (CROP_SIDE / 2 - turn @ self.centre)[:, None]], 1)
 
-    def matte(self, mask: UInt8[np.ndarray, "256 256"], size: tuple[int, int]) -> UInt8[np.ndarray, "height width"]:
-        """A mask of the crop in a picture of `size` (height, width)."""
-        back = cv2.invertAffineTransform(self.to_crop())
+    def matte(
+        self, mask: UInt8[np.ndarray, "256 256"], size: tuple[int, int], scale: float = 1.0
+    ) -> UInt8[np.ndarray, "height width"]:
+        """A mask of the crop in a picture of `size` (height, width) that is `scale` times as large as the region's."""
+        back = scale * cv2.invertAffineTransform(self.to_crop())
+        back[:, 2] += (scale - 1) / 2  # pixel centres lie at halves
         return np.asarray(cv2.warpAffine(mask, back, (size[1], size[0]), flags=cv2.INTER_LINEAR))
 
 

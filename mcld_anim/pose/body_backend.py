@@ -23,6 +23,7 @@ from mcld_anim.options.person import PersonChoice
 from mcld_anim.pose.backends import PoseEstimate, estimate_of, largest_first
 from mcld_anim.pose.blazepose import LEAST_SCORE, BlazePose, BodyLook, Region
 from mcld_anim.pose.matte_alignment import Matte, aligned
+from mcld_anim.pose.precomputed import resize_iuv
 from mcld_anim.pose.select import selected
 from mcld_anim.video.cuts import with_cuts
 from mcld_anim.video.read import VideoFrame
@@ -35,6 +36,9 @@ ELSEWHERE = 1.0
 """Distance from where a lost person was, in sides of the region, up to which somebody who is found is that person."""
 PATIENCE = 15
 """Frames after which a lost person may be found anywhere."""
+DRAWN_SIDE = 512
+"""Longer side of the landmarks' box, in pixels, up to which a person is drawn at full size: a result's frame is no
+larger."""
 HIDDEN = 0.5
 """Visibility, 0..1, of a wrist below which the arm of a portrait is not drawn: its place is only guessed."""
 
@@ -70,20 +74,22 @@ class FollowedBody:
 
     def matte(self, index: int) -> Matte:
         """The person's matte, as large as the frame."""
-        region, start, length = self.crops[index]
-        self.masks.seek(start)
-        mask = cv2.imdecode(np.frombuffer(self.masks.read(length), np.uint8), cv2.IMREAD_GRAYSCALE)
-        return region.matte(np.asarray(mask), self.seen.size)
+        return self.region(index).matte(self._mask(index), self.seen.size)
 
     def mesh_iuv(self, index: int) -> Iuv:
         """The IUV of the fitted mesh, before it is aligned to the matte."""
-        return _drawn(self._painter, self.motion, index, self.seen)
+        return self._painter.iuv(self.motion, index, _hidden_sides(self.seen, index))
 
     def frames(self) -> Iterator[BodyFrame]:
         """Every frame, its IUV aligned to the matte."""
         for index, cut in enumerate(self.cuts):
-            iuv = aligned(self.mesh_iuv(index), self.matte(index))
+            iuv = _drawn(self._painter, self.motion, index, self.seen, self.region(index), self._mask(index))
             yield BodyFrame(iuv, bool(self.seen.found[index]), cut)
+
+    def _mask(self, index: int) -> np.ndarray:
+        _, start, length = self.crops[index]
+        self.masks.seek(start)
+        return np.asarray(cv2.imdecode(np.frombuffer(self.masks.read(length), np.uint8), cv2.IMREAD_GRAYSCALE))
 
     @cached_property
     def _painter(self) -> BodyPainter:
@@ -140,8 +146,8 @@ class BodyBackend:
         for look in self._networks.find(picture):
             seen = _landmarks([look], np.ones(1, bool), size)
             motion = fit_scenes(seen, [slice(0, 1)])
-            iuv = _drawn(BodyPainter(motion.shape), motion, 0, seen)
-            estimate = estimate_of(aligned(iuv, look.matte(size)), look.presence)
+            iuv = _drawn(BodyPainter(motion.shape), motion, 0, seen, look.region, look.mask)
+            estimate = estimate_of(iuv, look.presence)
             if estimate is not None:
                 found.append(estimate)
         return largest_first(found)
@@ -235,9 +241,15 @@ def _landmarks(looks: Sequence[BodyLook], found: np.ndarray, size: tuple[int, in
     return ClipLandmarks(xy, visibility, world, found, size)
 
 
-def _drawn(painter: BodyPainter, motion: BodyMotion, index: int, seen: ClipLandmarks) -> Iuv:
-    """The mesh's IUV in a frame, without arms that a portrait does not show."""
-    return painter.iuv(motion, index, hidden=_hidden_sides(seen, index))
+def _drawn(
+    painter: BodyPainter, motion: BodyMotion, index: int, seen: ClipLandmarks, region: Region, mask: np.ndarray
+) -> Iuv:
+    """The IUV of a frame, aligned to the matte, without arms that a portrait does not show; large people are drawn
+    smaller and scaled up by the nearest pixel."""
+    scale = min(1.0, DRAWN_SIDE / max(float(np.ptp(seen.xy[index], axis=0).max()), 1.0))
+    small = motion.scaled(scale)
+    iuv = painter.iuv(small, index, _hidden_sides(seen, index))
+    return resize_iuv(aligned(iuv, region.matte(mask, small.size, scale)), motion.size)
 
 
 def _hidden_sides(seen: ClipLandmarks, index: int) -> str:
