@@ -151,7 +151,12 @@ def test_arrays_do_as_well_as_files(animator: Animator, media: Path, photo: Rend
         (np.zeros((64, 64, 3)), "dance.mp4", {}, "source is float64 (64, 64, 3)"),
         ("person.png", [np.zeros((64, 64, 3), np.uint8)], {}, "need their rate"),
         ("person.png", [], {"fps": 10}, "has no frames"),
-        ("person.png", [np.zeros((64, 64, 3), np.uint8), np.zeros((32, 64, 3), np.uint8)], {"fps": 10}, "frame 1 is"),
+        (
+            "person.png",
+            [np.zeros((64, 64, 3), np.uint8), np.zeros((32, 64, 3), np.uint8)],
+            {"fps": 10},
+            "frame 1 has shape",
+        ),
     ],
 )
 def test_what_is_wrong_is_said_at_once(

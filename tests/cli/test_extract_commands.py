@@ -56,7 +56,7 @@ def test_texture_writes_what_the_library_makes(photo: tuple[Path, Path], tmp_pat
         (["texture", "small.png", "--output", "t.png"], 3, "1x1"),
         (["densepose", "none.mp4"], 3, "none.mp4"),
         (["densepose", "text.mp4"], 3, "text.mp4"),
-        (["densepose", "text.mp4", "--output", "x.png"], 2, "one picture"),
+        (["densepose", "text.mp4", "--output", "x.png"], 2, "a single picture"),
         (["densepose", "photo.png", "--densepose", "openpose"], 2, "tiny, detectron2"),
         (["densepose", "photo.png", "--output", "photo.png"], 3, "exists already"),
         (["densepose", "text.png"], 3, "text.png"),

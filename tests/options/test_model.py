@@ -36,7 +36,7 @@ def test_impossible_sizes_are_refused() -> None:
         replace(options, unet=replace(options.unet, in_channels=4))
     with pytest.raises(ValueError, match="cross_attention_dim"):
         replace(options, unet=replace(options.unet, cross_attention_dim=96))
-    with pytest.raises(ValueError, match="repeats"):
+    with pytest.raises(ValueError, match="duplicates"):
         replace(options, conditions=("image", "image"))
     with pytest.raises(ValueError, match="reduces pictures 32 times"):
         VaeOptions(patch_size=4)

@@ -108,7 +108,7 @@ def test_a_screen_reader_finds_everything_named(opened: Chrome) -> None:
         if not node.get("ignored"):
             named.setdefault(node["role"]["value"], []).append(node.get("name", {}).get("value", ""))
     assert "Frame of the video" in named["slider"]
-    assert {"Figures", "Timeline", "Events", "Settings and versions"} <= set(named["heading"])
+    assert {"Metrics", "Timeline", "Events", "Settings and versions"} <= set(named["heading"])
     assert all(named["button"])
     assert all(name for role in ("image", "img", "region") for name in named.get(role, ()))
     text = opened.execute_script("return document.getElementById('timeline').getAttribute('aria-valuetext')")
