@@ -160,7 +160,7 @@ def _checked(video: Path, options: ReenactOptions, folder: Path) -> _Task:
     """Refuse, before a network is loaded, a video that cannot be measured."""
     info = probe(video)
     count = 0
-    for frame in read_frames(info, "source", options.start, options.end, options.max_frames, on_event=_unheard):
+    for frame in read_frames(info, "source", options.start, options.end, options.max_frames, on_event=_ignore):
         count += 1
         if frame.index == options.source_frame:
             photo = Path(tempfile.mkdtemp(dir=folder)) / f"{video.stem}-frame-{frame.index}.png"
@@ -215,7 +215,7 @@ def _followed(
         assert keeping.body is not None
         return driving, keeping.body
     driving = encode_driving(plan, models.pose_backend, folder, stages)
-    frames = read_frames(plan.info, *plan.options.grid, on_event=_unheard)
+    frames = read_frames(plan.info, *plan.options.grid, on_event=_ignore)
     return driving, judge.fit(frames, LARGEST, masks)
 
 
@@ -298,5 +298,5 @@ def _mean(values: Sequence[float | None]) -> float | None:
     return mean if math.isfinite(mean) else None
 
 
-def _unheard(_event: Event) -> None:
-    """Drops the events of a video that is read once more."""
+def _ignore(_event: Event) -> None:
+    """An event sink for a second reading of a video."""
