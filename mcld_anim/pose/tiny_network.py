@@ -11,6 +11,7 @@ import itertools
 from dataclasses import dataclass
 
 import torch
+from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
@@ -141,11 +142,11 @@ class _Attention(nn.Module):
         nn.init.zeros_(self.out.weight)
 
     def forward(self, features: Tensor) -> Tensor:
-        batch, width, height, breadth = features.shape
-        projected = self.project(self.norm(features)).reshape(batch, 3, self.heads, width // self.heads, -1)
-        query, key, value = projected.transpose(-1, -2).unbind(1)
+        projected = self.project(self.norm(features))
+        split = "batch (three heads d) h w -> three batch heads (h w) d"
+        query, key, value = rearrange(projected, split, three=3, heads=self.heads)
         seen = functional.scaled_dot_product_attention(query, key, value)
-        return features + self.out(seen.transpose(-1, -2).reshape(batch, width, height, breadth))
+        return features + self.out(rearrange(seen, "batch heads (h w) d -> batch (heads d) h w", h=features.shape[2]))
 
 
 def chosen_uv(

@@ -22,6 +22,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 import torch
+from einops import reduce
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, grid_sample, pad
@@ -159,5 +160,5 @@ def _stride(iuv: Iuv, latent_size: tuple[int, int]) -> np.ndarray:
 def _cell_means(planes: np.ndarray, latent_size: tuple[int, int]) -> np.ndarray:
     """(H, W, K) -> (h, w, K), the mean over each cell's pixels."""
     down, across = _stride(planes, latent_size)
-    blocks = planes.astype(np.float32).reshape(latent_size[0], down, latent_size[1], across, planes.shape[-1])
-    return np.asarray(blocks.mean((1, 3)))
+    values = planes.astype(np.float32)
+    return reduce(values, "(h down) (w across) plane -> h w plane", "mean", down=down, across=across)
