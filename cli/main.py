@@ -67,10 +67,11 @@ app.add_typer(train.app, name="train")
 app.add_typer(synth.app, name="synth")
 
 
-def _show_version(wanted: bool) -> None:
+def _show_version(wanted: bool) -> bool:
     if wanted:
         typer.echo(f"mcld-anim {__version__}")
         raise typer.Exit
+    return wanted
 
 
 @app.callback()

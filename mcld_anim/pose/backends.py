@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
 
-from mcld_anim.core.arrays import Box, Iuv, Picture
+from mcld_anim.core.arrays import AnySizePicture, Box, Iuv, Picture
 from mcld_anim.core.errors import UsageError
 
 
@@ -31,6 +31,7 @@ class PoseEstimate:
         return int(np.count_nonzero(self.iuv[..., 0]))
 
 
+@runtime_checkable
 class PoseBackend(Protocol):
     """A DensePose estimator; it holds no state that one call leaves for the next."""
 
@@ -38,7 +39,7 @@ class PoseBackend(Protocol):
     def name(self) -> str:
         """As in `--densepose`."""
 
-    def estimate(self, pictures: Sequence[Picture]) -> list[list[PoseEstimate]]:
+    def estimate(self, pictures: Sequence[AnySizePicture]) -> list[list[PoseEstimate]]:
         """Everybody in each picture (H, W, 3) uint8 RGB, the largest first; [] for nobody. Sizes may differ."""
 
 

@@ -6,6 +6,7 @@ import math
 
 import cv2
 import numpy as np
+from jaxtyping import UInt8
 
 from mcld_anim.core.arrays import Picture
 from mcld_anim.pose.tiny_network import INPUT_SIZE
@@ -31,7 +32,7 @@ def tiles(picture: Picture) -> list[Square]:
     return tiles
 
 
-def cut(picture: Picture, square: Square) -> Picture:
+def cut(picture: Picture, square: Square) -> UInt8[np.ndarray, "256 256 3"]:
     """The square of a picture as (256, 256, 3); what lies beyond the picture repeats its edge."""
     x, y, side = square
     scale = INPUT_SIZE / side

@@ -8,6 +8,7 @@ within a pixel and a half of a part's border, so a few convolutions at half reso
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -32,8 +33,8 @@ Window = tuple[slice, slice]
 class TinyDensePoseOptions:
     """Widths at 64x64, 32x32, 16x16 and 8x8, and residual blocks at each on the way down."""
 
-    widths: tuple[int, ...] = (48, 80, 112, 128)
-    blocks: tuple[int, ...] = (2, 3, 3, 2)
+    widths: Sequence[int] = (48, 80, 112, 128)
+    blocks: Sequence[int] = (2, 3, 3, 2)
     heads: int = 4
     """Of the attention at the lowest resolution, which tells left from right across the whole body."""
     sharp_width: int = 32
@@ -44,7 +45,7 @@ class TinyDensePoseOptions:
 class DensePoseMaps:
     """What the network says about B pictures."""
 
-    parts: Float[Tensor, "batch 25 256 256"]
+    parts: Float[Tensor, "batch 25 height width"]
     """Logits per pixel; 0 = background. Where a window was asked for, of its pixels only."""
     u: Float[Tensor, "batch 24 128 128"]
     """U per part and cell, in 0..1 up to the network's error."""

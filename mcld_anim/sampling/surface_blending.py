@@ -28,7 +28,7 @@ from torch import Tensor
 from torch.nn.functional import avg_pool2d, grid_sample, pad
 
 from mcld_anim.body.clip import ClipFrame, FrameLink
-from mcld_anim.core.arrays import Iuv, Latents
+from mcld_anim.core.arrays import Latents
 from mcld_anim.core.errors import UsageError
 from mcld_anim.sampling.denoise import StepBlending
 
@@ -76,7 +76,7 @@ def fetch(latents: Float[Tensor, "c h w"], offset: Float[Tensor, "h w 2"]) -> Fl
     return grid_sample(latents[None], grid, mode="bilinear", padding_mode="border", align_corners=False)[0]
 
 
-def same_phase(offset: Float[Tensor, "h w 2"]) -> Float[Tensor, "h w"]:
+def same_phase(offset: Float[Tensor, "*cells 2"]) -> Float[Tensor, "*cells"]:
     """1 where a cell moved by whole cells, falling to 0 at half a cell: what lies between cells is another code."""
     return (1 - 2 * (offset - offset.round()).abs()).prod(-1)
 
@@ -146,7 +146,7 @@ class SurfaceBlending:
         return frame + self.strength * weight * difference
 
 
-def _stride(iuv: Iuv, latent_size: tuple[int, int]) -> np.ndarray:
+def _stride(iuv: np.ndarray, latent_size: tuple[int, int]) -> np.ndarray:
     """Pixels per cell, down and across."""
     stride = np.array(iuv.shape[:2]) // latent_size
     if tuple(stride * latent_size) != iuv.shape[:2]:

@@ -48,7 +48,7 @@ AHEAD = 0.2
 REACH = 4
 """Frames: a camera's flash lasts one to three at 25 frames a second."""
 
-Thumbnail = Float[np.ndarray, "height width 3"]
+Thumbnail = Float[np.ndarray, "rows columns 3"]
 """float32 RGB 0..255, its sides multiples of BLOCK."""
 
 
