@@ -68,10 +68,11 @@ app.add_typer(synth.app, name="synth")
 app.add_typer(eval.app, name="eval")
 
 
-def _show_version(wanted: bool) -> None:
+def _show_version(wanted: bool) -> bool:
     if wanted:
         typer.echo(f"mcld-anim {__version__}")
         raise typer.Exit
+    return wanted
 
 
 @app.callback()

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mcld_anim.core.arrays import Picture
+from mcld_anim.core.arrays import Picture, SizedPicture
 from mcld_anim.core.errors import PictureError, VideoError
 from mcld_anim.core.events import Event, EventSink
 from mcld_anim.core.pictures import PHOTO_SUFFIXES, check_picture, read_picture
@@ -55,7 +55,7 @@ def from_file(path: Path, size: tuple[int, int], fps: Fraction, on_event: EventS
     return _looped(path, size, fps, on_event)
 
 
-def cover(picture: Picture, size: tuple[int, int]) -> Picture:
+def cover(picture: Picture, size: tuple[int, int]) -> SizedPicture:
     """The largest central crop of a picture with the aspect of `size` (height, width), scaled to it."""
     height, width = picture.shape[:2]
     scale = max(size[0] / height, size[1] / width)

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import scipy.sparse as sparse
+from einops import rearrange
 from numpy.typing import NDArray
 
 from mcld_anim.core.errors import McldAnimError
@@ -125,9 +126,11 @@ def skin(vertices: FloatArray, weights: FloatArray, turned: FloatArray, shift: F
 
     The bone transforms `turned` (B, 3, 3), `shift` (B, 3) are those of `forward_kinematics`.
     """
-    transforms = np.concatenate([turned.reshape(len(turned), 9), shift], 1).astype(np.float32)
+    flat = rearrange(turned, "bone row column -> bone (row column)")
+    transforms = np.concatenate([flat, shift], 1).astype(np.float32)
     blended = weights @ transforms
-    posed = np.einsum("vij,vj->vi", blended[:, :9].reshape(-1, 3, 3), vertices)
+    linear = rearrange(blended[:, :9], "vertex (row column) -> vertex row column", row=3)
+    posed = np.einsum("vij,vj->vi", linear, vertices)
     return (posed + blended[:, 9:]).astype(np.float32)
 
 

@@ -7,11 +7,12 @@ can build nothing but lists, dicts and numbers.
 from __future__ import annotations
 
 import importlib.util
+import io
 import pickle
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import cv2
 import numpy as np
@@ -132,7 +133,7 @@ def _integer(_: _InertDtype, little_endian: bytes) -> int:
 class PlainUnpickler(pickle.Unpickler):
     """Unpickler of plain containers, numbers and numpy's integer scalars; it refuses anything else."""
 
-    def __init__(self, stream: BinaryIO) -> None:
+    def __init__(self, stream: io.BufferedIOBase) -> None:
         super().__init__(stream)
 
     def find_class(self, module: str, name: str) -> Any:

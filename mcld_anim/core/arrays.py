@@ -1,6 +1,7 @@
 """The types of arrays that pass between rooms: shape, dtype, range, channel order.
 
-Pictures and maps are numpy, height first; network tensors are torch, channels first.
+Pictures and maps are numpy, height first; network tensors are torch, channels first. Axes of the same name have the
+same length wherever one function or dataclass names them; tests check that, dtypes and ranks (jaxtyping's import hook).
 """
 
 from __future__ import annotations
@@ -14,6 +15,14 @@ Picture = UInt8[np.ndarray, "height width 3"]
 
 Iuv = UInt8[np.ndarray, "height width 3"]
 """DensePose output in the order I, U, V. I is the part in 0..24 (0 = background); U, V are round(coordinate * 255)."""
+
+AnySizePicture = UInt8[np.ndarray, "_height _width 3"]
+AnySizeIuv = UInt8[np.ndarray, "_height _width 3"]
+"""The same where sizes differ: of several pictures, or from the other arrays of a function."""
+
+SizedPicture = UInt8[np.ndarray, "{size[0]} {size[1]} 3"]
+SizedIuv = UInt8[np.ndarray, "{size[0]} {size[1]} 3"]
+"""What a function returns that has an argument `size` (height, width)."""
 
 Alpha = Float[np.ndarray, "height width"]
 """A matte: float32, 1 where a pixel is entirely person, 0 where it is entirely background."""

@@ -21,7 +21,7 @@ def euclidean_distance(first: Embedding, second: Embedding) -> float:
 
 
 def equal_error_rate(
-    genuine: Float[np.ndarray, " pairs"], impostor: Float[np.ndarray, " pairs"]
+    genuine: Float[np.ndarray, " genuine"], impostor: Float[np.ndarray, " impostor"]
 ) -> tuple[float, float]:
     """Verification (accuracy, threshold) at the equal error rate, from similarities of genuine and impostor pairs.
 

@@ -7,7 +7,8 @@ from jaxtyping import Float
 
 from mcld_anim.core.errors import UsageError
 
-Features = Float[np.ndarray, "samples dimensions"]
+Features = Float[np.ndarray, "..."]
+"""(samples, dimensions); other shapes are refused."""
 
 
 def frechet_distance(real: Features, generated: Features) -> float:

@@ -16,7 +16,7 @@ from scipy import ndimage
 
 from mcld_anim.core.errors import UsageError
 
-AnyPicture = Float[np.ndarray, "height width 3"] | UInt8[np.ndarray, "height width 3"]
+AnyPicture = Float[np.ndarray, "_height _width 3"] | UInt8[np.ndarray, "_height _width 3"]
 Mask = Bool[np.ndarray, "height width"]
 
 GAUSSIAN_SIGMA = 1.5  # Wang et al. 2004, section III-B: an 11x11 circular-symmetric Gaussian window

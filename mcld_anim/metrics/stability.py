@@ -21,7 +21,7 @@ from jaxtyping import Bool, Float
 
 from mcld_anim.body.clip import ClipFrame
 from mcld_anim.body.texels import mean_colours
-from mcld_anim.core.arrays import Iuv, Picture
+from mcld_anim.core.arrays import AnySizeIuv, Picture
 from mcld_anim.core.errors import UsageError
 
 PART_SIZE = 64
@@ -62,7 +62,7 @@ class StabilityMeter:
 
 
 def backproject(
-    picture: Picture, iuv: Iuv
+    picture: Picture, iuv: AnySizeIuv
 ) -> tuple[Float[np.ndarray, "texels 3"], Bool[np.ndarray, " texels"], np.ndarray]:
     """Mean colour of every texel (24 * 64 * 64, 3), which texels are visible, and each person pixel's texel index.
 

@@ -10,7 +10,7 @@ from jaxtyping import Float
 from PIL import Image
 from torch import Tensor
 
-from mcld_anim.core.arrays import Atlas, AtlasMask, Iuv, Picture, Texture
+from mcld_anim.core.arrays import AnySizeIuv, Atlas, AtlasMask, Iuv, Picture, SizedPicture, Texture
 from mcld_anim.core.errors import PoseError, UsageError
 from mcld_anim.core.pixels import to_signed
 from mcld_anim.model.attention import ProjectedAppearance
@@ -30,7 +30,7 @@ class SourceAppearance:
 
     picture: Picture
     """The photo at the model's frame size."""
-    iuv: Iuv
+    iuv: AnySizeIuv
     """The given IUV, at the photo's own size."""
     texture: Texture
     atlas: Atlas
@@ -41,8 +41,8 @@ class SourceAppearance:
     """`picture` without the person, at the model's frame size."""
     face: Face | None
     """None if no face was found; the model then gets the published zero vector."""
-    image_embedding: Float[Tensor, "1 1 width"]
-    texture_embedding: Float[Tensor, "1 1 width"]
+    image_embedding: Float[Tensor, "1 1 dim"]
+    texture_embedding: Float[Tensor, "1 1 dim"]
     tokens: FocalTokens
     reference: ReferenceFeatures
     projected: ProjectedAppearance
@@ -101,20 +101,20 @@ def with_face(source: SourceAppearance, face: Face, mcld: Mcld) -> SourceAppeara
     return replace(source, face=face, tokens=tokens, projected=mcld.denoiser.project_source(source.reference, tokens))
 
 
-def resized(picture: Picture, size: tuple[int, int]) -> Picture:
+def resized(picture: Picture, size: tuple[int, int]) -> SizedPicture:
     """`picture` squashed to (height, width) by Pillow's bicubic filter, as published."""
     if picture.shape[:2] == size:
         return picture
     return np.asarray(Image.fromarray(picture).resize((size[1], size[0]), Image.Resampling.BICUBIC))
 
 
-def embed_picture(mcld: Mcld, picture: Picture) -> Float[Tensor, "1 1 width"]:
+def embed_picture(mcld: Mcld, picture: Picture) -> Float[Tensor, "1 1 dim"]:
     """CLIP embedding of a picture, as one token."""
     pixels = clip_pixels(picture, mcld.options.image_encoder).to(next(mcld.image_encoder.parameters()))
     return mcld.image_encoder(pixels).image_embeds[:, None]
 
 
-def encode_face(mcld: Mcld, face: Face | None) -> Float[Tensor, "1 tokens width"]:
+def encode_face(mcld: Mcld, face: Face | None) -> Float[Tensor, "1 tokens dim"]:
     """Face tokens of a face, or of the published zero vector without one."""
     size = mcld.options.face.embedding_dim
     embedding = np.zeros(size, np.float32) if face is None else face.embedding

@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 import torch
 from diffusers.models.attention_processor import Attention
+from einops import rearrange
 from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 
@@ -182,12 +183,17 @@ def project_key_values(to_keys: nn.Module, to_values: nn.Module, tokens: Tensor,
 
 def split_heads(states: Tensor, heads: int) -> Tensor:
     """(B, N, heads * d) -> (B, heads, N, d)."""
-    return states.unflatten(-1, (heads, -1)).transpose(1, 2)
+    return rearrange(states, "batch tokens (heads d) -> batch heads tokens d", heads=heads)
+
+
+def merge_heads(states: Tensor) -> Tensor:
+    """(B, heads, N, d) -> (B, N, heads * d)."""
+    return rearrange(states, "batch heads tokens d -> batch tokens (heads d)")
 
 
 def project_out(attn: Attention, states: Tensor) -> Tensor:
     """(B, heads, N, d) -> (B, N, C) through the layer's output projection and dropout."""
-    merged = states.transpose(1, 2).flatten(2)
+    merged = merge_heads(states)
     for layer in attn.to_out:
         merged = layer(merged)
     return merged

@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 
-from mcld_anim.model.attention import split_heads
+from mcld_anim.model.attention import merge_heads, split_heads
 from mcld_anim.options.model import FaceTokenOptions
 
 
@@ -35,7 +35,7 @@ class PerceiverAttention(nn.Module):
         keys, values = self.to_kv(torch.cat([tokens, latents], dim=1)).chunk(2, dim=-1)
         queries, keys, values = (split_heads(part, self.heads) for part in (self.to_q(latents), keys, values))
         states = scaled_dot_product_attention(queries, keys, values)
-        return self.to_out(states.transpose(1, 2).flatten(2))
+        return self.to_out(merge_heads(states))
 
 
 class Resampler(nn.Module):

@@ -35,7 +35,7 @@ class PoseGuider(nn.Module):
     def forward(
         self,
         condition: Float[Tensor, "batch planes height width"],
-        warped_source: Float[Tensor, "batch channels+1 h w"] | None = None,
+        warped_source: Float[Tensor, "batch warp_channels h w"] | None = None,
     ) -> Float[Tensor, "batch c0 h w"]:
         """Pose features (B, C0, h, w) at an eighth of the picture's size.
 

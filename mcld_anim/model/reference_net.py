@@ -12,7 +12,7 @@ from mcld_anim.model.attention import ReferenceContext
 from mcld_anim.model.unet import LastReferenceWriter, build_reference_unet
 from mcld_anim.options.model import UNetOptions
 
-ReferenceFeatures = Mapping[str, Float[Tensor, "batch tokens channels"]]
+ReferenceFeatures = Mapping[str, Float[Tensor, "batch _tokens _width"]]
 """Name of a transformer block -> the input of its self attention (the output of its norm1).
 
 Both networks have the same layers; a denoiser layer reads the entry of its own name. The published code pairs layers

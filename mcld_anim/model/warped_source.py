@@ -42,14 +42,14 @@ class WarpedSources:
         person = torch.from_numpy(np.stack([pose[..., 0] > 0 for pose in poses]))[:, None]
         return cls(to_signed(pixels.to(like)), torch.from_numpy(np.stack(validity))[:, None].to(like), person.to(like))
 
-    def encode(self, vae: LatentAutoencoder) -> Float[Tensor, "frames channels+1 height_8 width_8"]:
+    def encode(self, vae: LatentAutoencoder) -> Float[Tensor, "frames warp_channels height_8 width_8"]:
         """[scaled latents of the pictures ; share of valid pixels per latent cell], the Pose Guider's input."""
         return encode_warped_sources(vae, self.pictures, self.validity)
 
 
 def encode_warped_sources(
     vae: LatentAutoencoder, pictures: Float[Tensor, "frames 3 height width"], validity: Planes
-) -> Float[Tensor, "frames channels+1 height_8 width_8"]:
+) -> Float[Tensor, "frames warp_channels height_8 width_8"]:
     """`WarpedSources.encode` for pictures and validity alone."""
     latents = vae.encode(pictures.to(next(vae.parameters())))
     share = adaptive_avg_pool2d(validity.to(latents), (latents.shape[2], latents.shape[3]))

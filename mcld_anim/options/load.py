@@ -19,7 +19,7 @@ from mcld_anim.core.errors import UsageError
 Options = TypeVar("Options")
 
 
-def from_mapping(cls: type[Options], mapping: Mapping[str, Any], where: str) -> Options:
+def from_mapping(cls: type[Options], mapping: object, where: str) -> Options:
     """Build the dataclass `cls` from plain data; `where` names the file or flag the data came from.
 
     Raises UsageError for an unknown or missing key, a wrong type, or a value that the dataclass refuses.

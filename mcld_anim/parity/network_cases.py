@@ -8,6 +8,7 @@ from fnmatch import fnmatchcase
 
 import numpy as np
 import torch
+from einops import rearrange
 from torch import Tensor, nn
 
 from mcld_anim.core.arrays import Picture
@@ -29,6 +30,9 @@ REFERENCE_FEATURES = 5e-5
 ONE_PASS = 2e-4
 ONE_PASS_FLOAT16_FEATURES = 5e-4
 
+FRAMES_TO_ROWS = "sample c frame h w -> (sample frame) c h w"
+ROWS_TO_FRAMES = "(sample frame) c h w -> sample c frame h w"
+
 
 @replays("a_resampler*.safetensors")
 @torch.no_grad()
@@ -48,7 +52,7 @@ def pose_guider(golden: Golden, case: str) -> Iterator[Comparison]:
     batch = guider(unit_planes(golden.pictures(f"{case}.pose_")))
     yield compare("features", batch[:, :, None], data["features"], SINGLE_NETWORK)
     frames = guider(unit_planes(golden.pictures(f"{case}.pose_frames_")))
-    yield compare("frames", frames.transpose(0, 1)[None], data["features_frames"], SINGLE_NETWORK)
+    yield compare("frames", rearrange(frames, "frame c h w -> 1 c frame h w"), data["features_frames"], SINGLE_NETWORK)
 
 
 @replays("c_ip_attention*.safetensors")
@@ -152,12 +156,12 @@ def several_frames(golden: Golden, case: str) -> Iterator[Comparison]:
     appearance = _appearance(mcld, _single_case(golden, "e_unet_cfg*.safetensors"), None)
     samples, _, frames = data["latents"].shape[:3]
     per_frame = appearance.select(torch.arange(samples).repeat_interleave(frames))
-    latents = data["latents"].transpose(1, 2).flatten(0, 1)
-    pose = data["pose_features"][:samples].transpose(1, 2).flatten(0, 1)
+    latents = rearrange(data["latents"], FRAMES_TO_ROWS)
+    pose = rearrange(data["pose_features"][:samples], FRAMES_TO_ROWS)
 
     def predict() -> Tensor:
         halves = mcld.denoiser(latents, data["timestep"], pose, per_frame, guided=True)
-        return torch.cat(halves).unflatten(0, (2 * samples, frames)).transpose(1, 2)
+        return rearrange(torch.cat(halves), ROWS_TO_FRAMES, frame=frames)
 
     yield compare("one frame at a time", predict(), data["noise_pred_one_frame_at_a_time"], ONE_PASS)
     with _frames_share_group_norm(mcld.denoiser.unet, frames):
@@ -243,9 +247,9 @@ def _frames_share_group_norm(unet: nn.Module, frames: int) -> Iterator[None]:
     def joined(module: nn.Module, inputs: tuple[Tensor, ...]) -> Tensor:
         assert isinstance(module, nn.GroupNorm)
         rows = inputs[0]
-        together = rows.unflatten(0, (-1, frames)).transpose(1, 2)  # (samples, C, frames, h, w)
+        together = rearrange(rows, ROWS_TO_FRAMES, frame=frames)
         normed = nn.functional.group_norm(together, module.num_groups, module.weight, module.bias, module.eps)
-        return normed.transpose(1, 2).flatten(0, 1)
+        return rearrange(normed, FRAMES_TO_ROWS)
 
     for name, module in unet.named_modules():
         if isinstance(module, nn.GroupNorm) and ".attentions." not in name:

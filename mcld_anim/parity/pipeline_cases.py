@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from mcld_anim.core.arrays import Picture
+from mcld_anim.core.arrays import Picture, SizedPicture
 from mcld_anim.core.errors import ParityError
 from mcld_anim.model.attention import ProjectedAppearance
 from mcld_anim.model.build import Mcld
@@ -155,6 +155,6 @@ def _encode(golden: Golden, settings: dict[str, Any]) -> Encoded:
     )
 
 
-def _resized(picture: Picture, size: tuple[int, int]) -> Picture:
+def _resized(picture: Picture, size: tuple[int, int]) -> SizedPicture:
     """Resize to (height, width) as diffusers' VaeImageProcessor resizes PIL pictures."""
     return np.asarray(Image.fromarray(picture).resize((size[1], size[0]), Image.Resampling.LANCZOS))

@@ -8,10 +8,11 @@ from dataclasses import replace
 
 import numpy as np
 import torch
+from einops import rearrange
 from PIL import Image
 
 from mcld_anim.body.uv_tables import chart_islands
-from mcld_anim.core.arrays import ATLAS_SIZE, PART_COUNT, Atlas, Picture
+from mcld_anim.core.arrays import PART_COUNT, Atlas, Picture
 from mcld_anim.core.errors import ParityError
 from mcld_anim.parity.golden import Comparison, Golden, compare, replays
 from mcld_anim.pose.condition import pose_image
@@ -108,6 +109,4 @@ def _compare_pictures(quantity: str, ours: np.ndarray, theirs: np.ndarray) -> It
 
 def _untile(grid: Picture) -> Atlas:
     """The (24, 200, 200, 3) atlas from a 1200x800 grid, with part p (from 0) in column p // 6, row p % 6."""
-    columns = PART_COUNT // 6
-    tiles = grid.reshape(6, ATLAS_SIZE, columns, ATLAS_SIZE, 3)
-    return tiles.transpose(2, 0, 1, 3, 4).reshape(PART_COUNT, ATLAS_SIZE, ATLAS_SIZE, 3)
+    return rearrange(grid, "(row v) (column u) rgb -> (column row) v u rgb", row=6, column=PART_COUNT // 6)

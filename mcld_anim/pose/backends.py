@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
 
-from mcld_anim.core.arrays import Box, Iuv, Picture
+from mcld_anim.core.arrays import AnySizePicture, Box, Iuv, Picture
 from mcld_anim.core.errors import UsageError
 
 
@@ -30,6 +30,7 @@ class PoseEstimate:
         return int(np.count_nonzero(self.iuv[..., 0]))
 
 
+@runtime_checkable
 class PoseBackend(Protocol):
     """A DensePose estimator, without state from call to call."""
 
@@ -37,7 +38,7 @@ class PoseBackend(Protocol):
     def name(self) -> str:
         """Its name for `--densepose`."""
 
-    def estimate(self, pictures: Sequence[Picture]) -> list[list[PoseEstimate]]:
+    def estimate(self, pictures: Sequence[AnySizePicture]) -> list[list[PoseEstimate]]:
         """All people in each picture (H, W, 3) uint8 RGB, the largest first; [] if there are none. Sizes may differ."""
 
 

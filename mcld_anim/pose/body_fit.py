@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from einops import rearrange
 from jaxtyping import Float
 
 from mcld_anim.body.surface import GRID, PARENTS, SEGMENTS, rest_body
@@ -68,7 +69,7 @@ def fit_body(iuv: Iuv) -> BodyFit | None:
         off = np.linalg.norm(design @ solution - positions, axis=1)
         scale = np.sqrt((solution.reshape(len(SEGMENTS), 4, 2)[0, :3] ** 2).sum() / 2)  # pixels per metre
         weight = 1 / (1 + (off / max(TOLERANCE * scale, 1.5)) ** 2) ** 2
-    maps = solution.reshape(len(SEGMENTS), 4, 2).transpose(0, 2, 1)
+    maps = rearrange(solution, "(segment unknown) xy -> segment xy unknown", unknown=4)
     return BodyFit(rows, columns, cells, maps, body.shares[cells].sum(0))
 
 
@@ -80,7 +81,7 @@ def blended(shares: np.ndarray, places: np.ndarray) -> Float[np.ndarray, "n unkn
 
 def posed(maps: SegmentMaps, shares: np.ndarray, places: np.ndarray) -> Float[np.ndarray, "n 2"]:
     """Projections of places (n, 3) of the rest body with skin weights (n, S): x, y in pixels."""
-    return blended(shares, places) @ maps.transpose(0, 2, 1).reshape(-1, 2)
+    return blended(shares, places) @ rearrange(maps, "segment xy unknown -> (segment unknown) xy")
 
 
 def _ties(pixels: int) -> Float[np.ndarray, "unknowns unknowns"]:

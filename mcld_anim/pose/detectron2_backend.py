@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mcld_anim.core.arrays import Picture
+from mcld_anim.core.arrays import AnySizePicture, Picture
 from mcld_anim.core.errors import MissingDependencyError, WeightsError
 from mcld_anim.pose.assemble import assemble_people
 from mcld_anim.pose.backends import PoseEstimate
@@ -68,7 +68,7 @@ class Detectron2Backend:
         self._network, self._device = network, device
 
     @torch.no_grad()
-    def estimate(self, pictures: Sequence[Picture]) -> list[list[PoseEstimate]]:
+    def estimate(self, pictures: Sequence[AnySizePicture]) -> list[list[PoseEstimate]]:
         """All people in each picture (H, W, 3) uint8 RGB; pictures of one size share a batch.
 
         The network would pad pictures of different sizes to the largest, which changes its input.

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from mcld_anim.core.arrays import Box, Iuv
+from mcld_anim.core.arrays import Box, Iuv, SizedIuv
 from mcld_anim.core.errors import PoseError
 from mcld_anim.pose.iuv_file import IuvSequence, read_iuv, read_iuv_sequence
 
@@ -43,14 +43,14 @@ class PrecomputedPoses:
         return box[0] * across, box[1] * down, box[2] * across, box[3] * down
 
 
-def precomputed_iuv(path: str | os.PathLike[str], size: tuple[int, int]) -> Iuv:
+def precomputed_iuv(path: str | os.PathLike[str], size: tuple[int, int]) -> SizedIuv:
     """The IUV of a picture of `size` (height, width) from a file; the first frame of a sequence."""
     iuv = read_iuv(path)
     check_aspect(iuv, size, path)
     return resize_iuv(iuv, size)
 
 
-def resize_iuv(iuv: Iuv, size: tuple[int, int]) -> Iuv:
+def resize_iuv(iuv: Iuv, size: tuple[int, int]) -> SizedIuv:
     """`iuv` at `size` (height, width) by nearest neighbour, since labels must not be mixed."""
     if iuv.shape[:2] == size:
         return iuv
@@ -97,4 +97,4 @@ def _nearest_frames(stored: IuvSequence, times: Sequence[float], path: str | os.
             f"{path} covers {stored.start:.2f} to {end:.2f} s of the video, but {min(times):.2f} to {max(times):.2f} s "
             "are needed: run densepose on that range, or choose the range it covers with --start and --end"
         )
-    return list(frames.clip(0, len(stored) - 1))
+    return frames.clip(0, len(stored) - 1).tolist()

@@ -6,6 +6,7 @@ import importlib
 import math
 
 import torch
+from einops import reduce
 from jaxtyping import Float, Int
 from torch import Tensor
 
@@ -105,8 +106,8 @@ def _pool(features: Tensor, rows: Tensor, columns: Tensor, height: int, width: i
         for column, column_weight in _neighbours(columns, features.shape[2]):
             weight = row_weight[:, :, None] * column_weight[:, None, :]
             sampled = sampled + features[:, row[:, :, None], column[:, None, :]] * weight.to(features.dtype)
-    bins = sampled.unflatten(3, (width, -1)).unflatten(2, (height, -1))
-    return bins.mean((3, 5)).transpose(0, 1)
+    bins = "channels region (height down) (width across) -> region channels height width"
+    return reduce(sampled, bins, "mean", height=height, width=width)
 
 
 def _neighbours(at: Tensor, length: int) -> list[tuple[Tensor, Tensor]]:

@@ -6,6 +6,7 @@ import math
 
 import cv2
 import numpy as np
+from jaxtyping import UInt8
 
 from mcld_anim.core.arrays import Picture
 from mcld_anim.pose.tiny_network import INPUT_SIZE
@@ -31,7 +32,7 @@ def tiles(picture: Picture) -> list[Square]:
     return tiles
 
 
-def cut(picture: Picture, square: Square, size: int = INPUT_SIZE) -> Picture:
+def cut(picture: Picture, square: Square, size: int = INPUT_SIZE) -> UInt8[np.ndarray, "{size} {size} 3"]:
     """The square of a picture as (size, size, 3); the picture's edge is repeated outside it."""
     x, y, side = square
     scale = size / side

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, UInt8
 
 from mcld_anim.body.raster import rasterize
 from mcld_anim.core.arrays import Iuv
@@ -115,7 +115,7 @@ def _before_or_behind(points: np.ndarray, weight: np.ndarray, rear: np.ndarray) 
     return np.where(distance[each, front] <= 0.5, front, rear)
 
 
-def _mixed(values: np.ndarray, weight: np.ndarray, corner: np.ndarray, may_mix: np.ndarray) -> Iuv:
+def _mixed(values: np.ndarray, weight: np.ndarray, corner: np.ndarray, may_mix: np.ndarray) -> UInt8[np.ndarray, "n 3"]:
     """I, U, V (n, 3) from three corners (n, 3, 3): the part of `corner`, with U and V interpolated where all agree."""
     chosen = np.take_along_axis(values, corner[:, None, None], 1)[:, 0]
     spread = np.ptp(values[..., 1:].astype(np.int64), axis=1).max(1)

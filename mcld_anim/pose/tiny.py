@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from mcld_anim.core.arrays import Box, Iuv, Picture
+from mcld_anim.core.arrays import AnySizePicture, Box, Iuv, Picture
 from mcld_anim.core.errors import WeightsError
 from mcld_anim.core.pixels import to_signed
 from mcld_anim.pose.backends import PoseEstimate, estimate_of, iuv_box, largest_first
@@ -114,14 +114,14 @@ class TinyDensePoseBackend:
         self.network = network.eval().requires_grad_(False).to(device)
         self.device = torch.device(device)
 
-    def estimate(self, pictures: Sequence[Picture]) -> list[list[PoseEstimate]]:
+    def estimate(self, pictures: Sequence[AnySizePicture]) -> list[list[PoseEstimate]]:
         """All people in each picture (H, W, 3) uint8 RGB, the largest first."""
         found = self._approach(pictures, [_Task(index, whole(picture)) for index, picture in enumerate(pictures)])
         for index, picture in enumerate(pictures):
             found[index] = found[index] or self._search(picture)
         return [_distinct(people) for people in found]
 
-    def _approach(self, pictures: Sequence[Picture], tasks: list[_Task]) -> list[list[PoseEstimate]]:
+    def _approach(self, pictures: Sequence[AnySizePicture], tasks: list[_Task]) -> list[list[PoseEstimate]]:
         """Look at squares, then closer and closer where somebody may be; returns all people by picture."""
         found: list[list[PoseEstimate]] = [[] for _ in pictures]
         for looks_left in reversed(range(LOOKS)):
@@ -156,7 +156,9 @@ class TinyDensePoseBackend:
             people += (self._approach([picture], [_Task(0, square)])[0] if square is not None else []) or coarse
         return people
 
-    def _look(self, pictures: Sequence[Picture], tasks: Sequence[_Task], both_ways: bool = True) -> Iterator[_Look]:
+    def _look(
+        self, pictures: Sequence[AnySizePicture], tasks: Sequence[_Task], both_ways: bool = True
+    ) -> Iterator[_Look]:
         """The network's results for the square of each task; with `both_ways` averaged with its mirror image."""
         for start in range(0, len(tasks), SQUARES_PER_BATCH):
             batch = tasks[start : start + SQUARES_PER_BATCH]

@@ -8,9 +8,11 @@ of a part's border, so a few convolutions at half resolution sharpen the classes
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
+from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
@@ -31,8 +33,8 @@ Window = tuple[slice, slice]
 class TinyDensePoseOptions:
     """Widths at 64x64, 32x32, 16x16 and 8x8, and residual blocks at each on the way down."""
 
-    widths: tuple[int, ...] = (48, 80, 112, 128)
-    blocks: tuple[int, ...] = (2, 3, 3, 2)
+    widths: Sequence[int] = (48, 80, 112, 128)
+    blocks: Sequence[int] = (2, 3, 3, 2)
     heads: int = 4
     """Heads of the attention at the lowest resolution, which tells left from right across the whole body."""
     sharp_width: int = 32
@@ -43,7 +45,7 @@ class TinyDensePoseOptions:
 class DensePoseMaps:
     """The network's output for B pictures."""
 
-    parts: Float[Tensor, "batch 25 256 256"]
+    parts: Float[Tensor, "batch 25 height width"]
     """Logits per pixel; 0 = background. With a window, of its pixels only."""
     u: Float[Tensor, "batch 24 128 128"]
     """U per part and cell, in 0..1 up to the network's error."""
@@ -141,11 +143,11 @@ class _Attention(nn.Module):
         nn.init.zeros_(self.out.weight)
 
     def forward(self, features: Tensor) -> Tensor:
-        batch, width, height, breadth = features.shape
-        projected = self.project(self.norm(features)).reshape(batch, 3, self.heads, width // self.heads, -1)
-        query, key, value = projected.transpose(-1, -2).unbind(1)
+        projected = self.project(self.norm(features))
+        split = "batch (three heads d) h w -> three batch heads (h w) d"
+        query, key, value = rearrange(projected, split, three=3, heads=self.heads)
         seen = functional.scaled_dot_product_attention(query, key, value)
-        return features + self.out(seen.transpose(-1, -2).reshape(batch, width, height, breadth))
+        return features + self.out(rearrange(seen, "batch heads (h w) d -> batch (heads d) h w", h=features.shape[2]))
 
 
 def chosen_uv(

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from mcld_anim.core.arrays import Picture
+from mcld_anim.core.arrays import AnySizePicture, Picture
 from mcld_anim.core.errors import WeightsError
 from mcld_anim.pose.assemble import assemble_people
 from mcld_anim.pose.backends import PoseEstimate
@@ -33,7 +33,7 @@ class TorchScriptBackend:
         self._module, self._device, self._channels = module, device, channels
 
     @torch.no_grad()
-    def estimate(self, pictures: Sequence[Picture]) -> list[list[PoseEstimate]]:
+    def estimate(self, pictures: Sequence[AnySizePicture]) -> list[list[PoseEstimate]]:
         """All people in each picture (H, W, 3) uint8 RGB; the module takes one picture at a time."""
         return [self._estimate(picture) for picture in pictures]
 

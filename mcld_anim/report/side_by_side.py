@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
+from jaxtyping import UInt8
 
 from mcld_anim.core.arrays import PART_COUNT, Iuv, Picture
 
 
-def side_by_side(source: Picture, pose: Iuv, result: Picture) -> Picture:
+def side_by_side(source: Picture, pose: Iuv, result: Picture) -> UInt8[np.ndarray, "height 3*width 3"]:
     """uint8 (H, 3 W, 3) RGB from three pictures of (H, W, 3)."""
     return np.concatenate([source, pose_colours(pose), result], axis=1)
 

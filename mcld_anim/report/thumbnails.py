@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+from jaxtyping import UInt8
 
-from mcld_anim.core.arrays import Box, Picture
+from mcld_anim.core.arrays import AnySizePicture, Box, Picture
 from mcld_anim.report.frames import FrameRow
 from mcld_anim.source.face import Face
 from mcld_anim.video.framing import SteadyCrop, apply_picture, resize_picture
@@ -88,7 +89,7 @@ class Thumbnails:
         return self._changes.thumbnails()
 
 
-def face_picture(picture: Picture, box: Box) -> Picture:
+def face_picture(picture: Picture, box: Box) -> UInt8[np.ndarray, "128 128 3"]:
     """A square around a face, (128, 128, 3)."""
     x0, y0, x1, y1 = box
     side = max(2.0, (1 + 2 * FACE_MARGIN) * max(x1 - x0, y1 - y0))
@@ -96,7 +97,7 @@ def face_picture(picture: Picture, box: Box) -> Picture:
     return apply_picture(picture, crop, (FACE_SIDE, FACE_SIDE))
 
 
-def fit(picture: Picture, longest: int) -> Picture:
+def fit(picture: Picture, longest: int) -> AnySizePicture:
     """A picture whose longer side is at most `longest` pixels."""
     scale = longest / max(picture.shape[:2])
     if scale >= 1:

@@ -12,7 +12,7 @@ from mcld_anim.background.backdrop import checkerboard, from_file, one_colour, o
 from mcld_anim.background.clean_background import CleanBackground
 from mcld_anim.background.matte import SteadyMatte, composite, foreground
 from mcld_anim.body.clip import ClipFrame
-from mcld_anim.core.arrays import Iuv, Picture
+from mcld_anim.core.arrays import AnySizePicture, Iuv, Picture
 from mcld_anim.core.stages import Stages
 from mcld_anim.model.appearance import SourceAppearance
 from mcld_anim.run.checks import RunPlan
@@ -29,7 +29,7 @@ class Finished:
 
     picture: Picture | Rgba
     """The result's frame: RGBA if it is transparent, the whole driving frame if the person is pasted back."""
-    shown: Picture
+    shown: AnySizePicture
     """The person's crop for display and the report, with transparency as a checkerboard."""
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from mcld_anim.core.arrays import Box, Iuv, Picture
+from mcld_anim.core.arrays import Box, Iuv, Picture, SizedIuv, SizedPicture
 from mcld_anim.core.errors import PoseError
 from mcld_anim.core.events import Event
 from mcld_anim.core.pictures import read_picture
@@ -52,7 +52,7 @@ def encode_photo(path: Path, models: LoadedModels, stages: Stages) -> SourceAppe
     return appearance
 
 
-def frame_person(picture: Picture, estimate: PoseEstimate, size: tuple[int, int]) -> tuple[Picture, Iuv]:
+def frame_person(picture: Picture, estimate: PoseEstimate, size: tuple[int, int]) -> tuple[SizedPicture, SizedIuv]:
     """A picture and its IUV, cropped alike around the person and scaled to `size` (height, width)."""
     crop = person_crop([estimate.box], estimate.iuv, size)
     return apply_picture(picture, crop, size), apply_iuv(estimate.iuv, crop, size)

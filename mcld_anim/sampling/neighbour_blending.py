@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import torch
+from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor
 
@@ -52,12 +53,11 @@ def cell_codes(iuvs: Sequence[Iuv], latent_size: tuple[int, int]) -> CellCodes:
                 f"an IUV of {iuv.shape[0]}x{iuv.shape[1]} does not divide into {height}x{width} cells: "
                 "resize the frame to the model's size first"
             )
-        blocks = iuv.reshape(height, rows, width, columns, 3).transpose(0, 2, 1, 3, 4)
-        blocks = blocks.reshape(height, width, rows * columns, 3)
+        blocks = rearrange(iuv, "(h rows) (w columns) plane -> h w (rows columns) plane", h=height, w=width)
         part = blocks[..., 0].astype(np.int16)
         one_part = part.min(-1) == part.max(-1)
         codes[frame, 0] = np.where(one_part, part[..., 0], MIXED_CELL)
-        codes[frame, 1:] = blocks[..., 1:].mean(2).transpose(2, 0, 1) / 255.0
+        codes[frame, 1:] = rearrange(blocks[..., 1:].mean(2), "h w plane -> plane h w") / 255.0
     return torch.from_numpy(codes)
 
 

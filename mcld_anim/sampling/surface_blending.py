@@ -22,12 +22,13 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 import torch
+from einops import reduce
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, grid_sample, pad
 
 from mcld_anim.body.clip import ClipFrame, FrameLink
-from mcld_anim.core.arrays import Iuv, Latents
+from mcld_anim.core.arrays import Latents
 from mcld_anim.core.errors import UsageError
 from mcld_anim.sampling.denoise import StepBlending
 
@@ -75,7 +76,7 @@ def fetch(latents: Float[Tensor, "c h w"], offset: Float[Tensor, "h w 2"]) -> Fl
     return grid_sample(latents[None], grid, mode="bilinear", padding_mode="border", align_corners=False)[0]
 
 
-def same_phase(offset: Float[Tensor, "h w 2"]) -> Float[Tensor, "h w"]:
+def same_phase(offset: Float[Tensor, "*cells 2"]) -> Float[Tensor, "*cells"]:
     """1 where a cell moved by whole cells, falling to 0 at half a cell, because latents between cells differ."""
     return (1 - 2 * (offset - offset.round()).abs()).prod(-1)
 
@@ -145,7 +146,7 @@ class SurfaceBlending:
         return frame + self.strength * weight * difference
 
 
-def _stride(iuv: Iuv, latent_size: tuple[int, int]) -> np.ndarray:
+def _stride(iuv: np.ndarray, latent_size: tuple[int, int]) -> np.ndarray:
     """Pixels per cell, down and across."""
     stride = np.array(iuv.shape[:2]) // latent_size
     if tuple(stride * latent_size) != iuv.shape[:2]:
@@ -159,5 +160,5 @@ def _stride(iuv: Iuv, latent_size: tuple[int, int]) -> np.ndarray:
 def _cell_means(planes: np.ndarray, latent_size: tuple[int, int]) -> np.ndarray:
     """(H, W, K) -> (h, w, K), the mean over each cell's pixels."""
     down, across = _stride(planes, latent_size)
-    blocks = planes.astype(np.float32).reshape(latent_size[0], down, latent_size[1], across, planes.shape[-1])
-    return np.asarray(blocks.mean((1, 3)))
+    values = planes.astype(np.float32)
+    return reduce(values, "(h down) (w across) plane -> h w plane", "mean", down=down, across=across)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 from PIL import Image
 from torch import Tensor
 
@@ -23,7 +23,7 @@ def clip_pixels(picture: Picture, options: ImageEncoderOptions) -> Float[Tensor,
     return torch.from_numpy((scaled - mean) / std)[None]
 
 
-def clip_crop(picture: Picture, side: int) -> Picture:
+def clip_crop(picture: Picture, side: int) -> UInt8[np.ndarray, "{side} {side} 3"]:
     """The (S, S, 3) uint8 centre of `picture` after its shorter side was resized to `side`."""
     height, width = picture.shape[:2]
     # The longer side is truncated and the crop's corner rounded down, as in transformers.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -27,6 +27,7 @@ class Face:
     """Name of its embedder for `--face`; embeddings of two backends are never compared."""
 
 
+@runtime_checkable
 class FaceBackend(Protocol):
     """Finds and embeds faces; embeddings of two backends cannot be compared."""
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from mcld_anim.body.texels import texel_index
 from mcld_anim.body.uv_tables import chart_islands, smpl_texel_sources
-from mcld_anim.core.arrays import ATLAS_SIZE, PART_COUNT, Atlas, AtlasMask, Iuv, Picture, Texture
+from mcld_anim.core.arrays import ATLAS_SIZE, PART_COUNT, AnySizeIuv, Atlas, AtlasMask, Iuv, Picture, Texture
 from mcld_anim.core.errors import UsageError
 from mcld_anim.options.model import TextureFill
 
@@ -22,7 +22,7 @@ _GROWTH = np.ones((10, 10), np.uint8)
 _INPAINT_RADIUS = 3.0
 
 
-def atlas_from_picture(picture: Picture, iuv: Iuv, fill: TextureFill = "telea") -> tuple[Atlas, AtlasMask]:
+def atlas_from_picture(picture: Picture, iuv: AnySizeIuv, fill: TextureFill = "telea") -> tuple[Atlas, AtlasMask]:
     """Part atlas (24, 200, 200, 3) uint8 RGB of one picture, and which of its texels hold a colour.
 
     `picture` (H, W, 3) uint8 RGB and `iuv` (H, W, 3) uint8 I,U,V must have the same size. Where several pixels fall on

@@ -10,7 +10,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
 from mcld_anim.core.arrays import Box, Iuv, Picture
@@ -109,7 +109,7 @@ def face_box(iuv: Iuv) -> Box | None:
     return float(x), float(y), float(x + side), float(y + side)
 
 
-def face_crop(picture: Picture, box: Box) -> Picture:
+def face_crop(picture: Picture, box: Box) -> UInt8[np.ndarray, "64 64 3"]:
     """The square `box` of a picture as (64, 64, 3) uint8; the picture's edge is repeated outside it."""
     x0, y0, x1, _ = box
     side = x1 - x0

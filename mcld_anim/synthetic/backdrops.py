@@ -6,9 +6,10 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from jaxtyping import UInt8
 from numpy.typing import NDArray
 
-from mcld_anim.core.arrays import Picture
+from mcld_anim.core.arrays import AnySizePicture, Picture
 from mcld_anim.core.errors import InputError
 
 Floats = NDArray[np.float32]
@@ -50,7 +51,9 @@ def make_backgrounds(count: int, seed: int) -> list[Picture]:
     return [kinds[k % len(kinds)](rng, SCENE_SIZE) for k in range(count)]
 
 
-def random_crop(pictures: list[Picture], rng: np.random.Generator, side: int) -> Picture:
+def random_crop(
+    pictures: list[AnySizePicture], rng: np.random.Generator, side: int
+) -> UInt8[np.ndarray, "{side} {side} 3"]:
     """A random square crop (side, side, 3) of one of `pictures`, which are at least as large."""
     chosen = pictures[int(rng.integers(len(pictures)))]
     top, left = rng.integers(0, np.array(chosen.shape[:2]) - side + 1)

@@ -29,7 +29,7 @@ class HangingSurface:
     material: FloatArray  # (n, 2): coordinates across and up the material, metres
 
 
-def ramp(low: float, high: float, value: FloatArray) -> FloatArray:
+def ramp(low: float | np.floating, high: float | np.floating, value: FloatArray) -> FloatArray:
     """0 up to `low`, 1 from `high` on, linear in between; falls instead of rising if `low` > `high`."""
     return np.clip((value - low) / (high - low), 0, 1)
 

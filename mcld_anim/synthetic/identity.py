@@ -6,6 +6,7 @@ import colorsys
 from dataclasses import dataclass
 
 import numpy as np
+from einops import repeat
 
 from mcld_anim.body.rig import FloatArray, load_body
 from mcld_anim.core.errors import UsageError
@@ -255,8 +256,8 @@ def draw_garment(generator: np.random.Generator, shares: tuple[float, ...]) -> G
     cells = generator.random((int(generator.integers(3, 8)),) * 2 + (1,))
     third = draw_colour(generator)
     blotches = np.where(cells < 0.45, colour, np.where(cells < 0.75, second, third))
-    repeat = int(np.ceil(64 / len(blotches)))
-    picture = np.repeat(np.repeat(blotches, repeat, 0), repeat, 1)[:64, :64]
+    side = int(np.ceil(64 / len(blotches)))
+    picture = repeat(blotches, "h w rgb -> (h down) (w across) rgb", down=side, across=side)[:64, :64]
     if generator.random() < 0.6:
         for axis in (0, 1):
             picture = np.mean([np.roll(picture, shift, axis) for shift in range(-4, 5)], 0)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from einops import rearrange
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -165,13 +166,8 @@ def principal_components(views: PeopleViews, count: int, view_count: int) -> tup
 
 def _patches(picture: np.ndarray) -> np.ndarray:
     """(H, W, K) -> (H/8 * W/8, K, 8, 8)."""
-    height, width, planes = (
-        picture.shape[0] // LATENT_STRIDE,
-        picture.shape[1] // LATENT_STRIDE,
-        picture.shape[2],
-    )
-    cut = picture.reshape(height, LATENT_STRIDE, width, LATENT_STRIDE, planes)
-    return cut.transpose(0, 2, 4, 1, 3).reshape(height * width, planes, LATENT_STRIDE, LATENT_STRIDE)
+    cut = "(h down) (w across) plane -> (h w) plane down across"
+    return rearrange(picture, cut, down=LATENT_STRIDE, across=LATENT_STRIDE)
 
 
 def standardised(network: LatentAutoencoder, mean: Tensor, deviation: Tensor) -> dict[str, Tensor]:

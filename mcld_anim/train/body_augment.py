@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from mcld_anim.core.arrays import HEAD_PARTS, Iuv, Picture
+from mcld_anim.core.arrays import HEAD_PARTS, AnySizePicture, Iuv, Picture
 from mcld_anim.pose.tiny_network import INPUT_SIZE
 from mcld_anim.synthetic.backdrops import Floats, blurred, random_colour, random_crop, smooth_noise
 from mcld_anim.train.clothes import dressed
@@ -68,7 +68,7 @@ def augment(
     view: View,
     rng: np.random.Generator,
     options: BodyAugmentOptions,
-    backgrounds: list[Picture],
+    backgrounds: list[AnySizePicture],
     companion: View | None = None,
 ) -> tuple[Picture, Iuv]:
     """An augmented picture (256, 256, 3) and its labels (256, 256, 3), order I, U, V; `companion` stands behind."""
@@ -98,7 +98,7 @@ def _layer(
     scale: float,
     rng: np.random.Generator,
     options: BodyAugmentOptions,
-    backgrounds: list[Picture],
+    backgrounds: list[AnySizePicture],
 ) -> _Layer:
     """The view warped by `matrix`; only the person's colours may change."""
     size = (INPUT_SIZE, INPUT_SIZE)
@@ -190,7 +190,7 @@ def _camera(values: Floats, rng: np.random.Generator) -> Picture:
     return result
 
 
-def _background(backgrounds: list[Picture], rng: np.random.Generator) -> Picture:
+def _background(backgrounds: list[AnySizePicture], rng: np.random.Generator) -> Picture:
     """One of the prepared backgrounds, cropped, mirrored, with permuted channels; or one plain colour."""
     if rng.random() < 0.15:
         return np.broadcast_to(rng.integers(0, 256, 3, dtype=np.uint8), (INPUT_SIZE, INPUT_SIZE, 3))

@@ -11,7 +11,7 @@ from jaxtyping import Bool, UInt8
 from numpy.typing import NDArray
 
 from mcld_anim.body.part_labels import LOWER_ARM_PARTS, TORSO_BACK, TORSO_FRONT, UPPER_ARM_PARTS
-from mcld_anim.core.arrays import Iuv, Picture
+from mcld_anim.core.arrays import AnySizePicture, Iuv
 from mcld_anim.synthetic.backdrops import Floats, random_colour, random_crop
 
 UPPER_ARMS = (*UPPER_ARM_PARTS["L"], *UPPER_ARM_PARTS["R"])
@@ -24,7 +24,7 @@ SHADING_RANGE = (0.5, 1.6)
 Material = UInt8[np.ndarray, "256 256 3"]
 
 
-def dressed(values: Floats, labels: Iuv, rng: np.random.Generator, pictures: list[Picture]) -> Floats:
+def dressed(values: Floats, labels: Iuv, rng: np.random.Generator, pictures: list[AnySizePicture]) -> Floats:
     """`values` (H, W, 3) in 0..255 with other clothes on torso and arms; `labels` (H, W, 3) is the IUV.
 
     Legs are unchanged, because a skirt hides legs that the labels show. `pictures` (at least 256x256) sometimes serve
@@ -79,7 +79,7 @@ def _front(
     return layers
 
 
-def _material(rng: np.random.Generator, pictures: list[Picture]) -> Material:
+def _material(rng: np.random.Generator, pictures: list[AnySizePicture]) -> Material:
     """Colours by V and U: plain and dark, plain, or a crop of a picture."""
     kind = rng.random()
     if kind < 0.45:

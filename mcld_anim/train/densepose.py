@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from einops import rearrange
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 from torch.nn import functional
@@ -140,7 +141,8 @@ def draw_window(rng: np.random.Generator, side: int) -> Window:
 def cell_labels(labels: UInt8[Tensor, "batch 256 256 3"]) -> Float[Tensor, "batch 128 128 3"]:
     """Labels of the cells of 2x2 pixels: the part of the last pixel, and the mean U and V (0..1) over the cell's pixels
     with that part."""
-    blocks = labels.unflatten(1, (CELLS, 2)).unflatten(3, (CELLS, 2)).float()  # (B, 128, 2, 128, 2, 3)
+    split = "batch (h down) (w across) plane -> batch h down w across plane"
+    blocks = rearrange(labels, split, down=2, across=2).float()
     part = blocks[:, :, 1, :, 1, :1]
     same = (blocks[..., :1] == part[:, :, None, :, None]).float()
     coordinates = (blocks[..., 1:] * same).sum((2, 4)) / same.sum((2, 4)) / 255.0

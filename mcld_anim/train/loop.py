@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -94,6 +94,7 @@ class LoopOptions:
             raise ValueError("decay_from and ema_decay must lie in 0..1, 1 excluded")
 
 
+@runtime_checkable
 class Task(Protocol):
     """A network with its batches, loss and evaluation.
 

@@ -16,11 +16,11 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from mcld_anim.core.arrays import Iuv, Picture
@@ -206,6 +206,7 @@ def load_vae(options: ModelOptions, weights: Path) -> LatentAutoencoder:
     return vae.eval().requires_grad_(False)
 
 
+@runtime_checkable
 class Examples(Protocol):
     """Training examples; `training` and `development` hold the people's numbers."""
 
@@ -288,9 +289,9 @@ def to_latents(vae: LatentAutoencoder, planes: Tensor) -> Float[Tensor, "n chann
 
 
 def encode_pictures(
-    vae: LatentAutoencoder, pictures: Sequence[Picture]
+    vae: LatentAutoencoder, pictures: Sequence[UInt8[np.ndarray, "height width planes"]]
 ) -> Float[Tensor, "n channels height_8 width_8"]:
-    """`to_latents` of uint8 RGB pictures of one size, on the autoencoder's device."""
+    """`to_latents` of pictures or hints of one size, on the autoencoder's device."""
     return to_latents(vae, torch.from_numpy(np.stack(pictures)).to(device_of(vae)))
 
 

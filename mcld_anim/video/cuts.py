@@ -27,6 +27,7 @@ from collections.abc import Iterable, Iterator
 
 import cv2
 import numpy as np
+from einops import rearrange
 from jaxtyping import Float
 
 from mcld_anim.core.arrays import Picture
@@ -50,7 +51,7 @@ AHEAD = 0.2
 FLASH_FRAMES = 4
 """Frames after which a camera's flash is over; it lasts one to three at 25 frames per second."""
 
-Thumbnail = Float[np.ndarray, "height width 3"]
+Thumbnail = Float[np.ndarray, "rows columns 3"]
 """float32 RGB 0..255, its sides multiples of BLOCK."""
 
 
@@ -115,8 +116,7 @@ def _not_found(blocks: Thumbnail, searched: Thumbnail) -> np.ndarray:
 
 def _tiles(planes: Thumbnail) -> np.ndarray:
     """(rows, columns, BLOCK, BLOCK, 3)."""
-    height, width = planes.shape[:2]
-    return planes.reshape(height // BLOCK, BLOCK, width // BLOCK, BLOCK, 3).swapaxes(1, 2)
+    return rearrange(planes, "(rows y) (columns x) rgb -> rows columns y x rgb", y=BLOCK, x=BLOCK)
 
 
 def _then_none(frames: Iterable[VideoFrame], count: int) -> Iterator[VideoFrame | None]:

@@ -12,10 +12,14 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+from jaxtyping import UInt8
 from scipy.ndimage import gaussian_filter1d
 
-from mcld_anim.core.arrays import Alpha, Box, Iuv, Picture
+from mcld_anim.core.arrays import Alpha, Box, Iuv, Picture, SizedIuv, SizedPicture
 from mcld_anim.core.errors import PoseError
+
+WholeFrame = UInt8[np.ndarray, "frame_height frame_width 3"]
+"""RGB in 0..255, a frame that a crop was cut out of."""
 
 FRAMING_MARGIN = 0.1
 """Margin around the person, as a fraction of the box's longer side: detectors and DensePose cut off hair and
@@ -102,7 +106,7 @@ def tracking_crops(
     return [SteadyCrop(round(x - size.w / 2), round(y - size.h / 2), size.w, size.h) for x, y in path]
 
 
-def apply_picture(picture: Picture, crop: SteadyCrop, size: tuple[int, int]) -> Picture:
+def apply_picture(picture: Picture, crop: SteadyCrop, size: tuple[int, int]) -> SizedPicture:
     """Cut `crop` out and resize it to `size` (height, width); the picture's edge is repeated outside it."""
     height, width = picture.shape[:2]
     rows = np.arange(crop.y, crop.y + crop.h).clip(0, height - 1)
@@ -110,7 +114,7 @@ def apply_picture(picture: Picture, crop: SteadyCrop, size: tuple[int, int]) -> 
     return resize_picture(picture[rows[:, None], columns], size)
 
 
-def apply_iuv(iuv: Iuv, crop: SteadyCrop, size: tuple[int, int]) -> Iuv:
+def apply_iuv(iuv: Iuv, crop: SteadyCrop, size: tuple[int, int]) -> SizedIuv:
     """Cut `crop` out and resize it to `size` (height, width) by nearest neighbour; outside is background, 0."""
     height, width = iuv.shape[:2]
     rows = crop.y + _nearest(crop.h, size[0])
@@ -121,7 +125,7 @@ def apply_iuv(iuv: Iuv, crop: SteadyCrop, size: tuple[int, int]) -> Iuv:
     return cut
 
 
-def paste_back(picture: Picture, alpha: Alpha, crop: SteadyCrop, frame: Picture) -> Picture:
+def paste_back(picture: Picture, alpha: Alpha, crop: SteadyCrop, frame: WholeFrame) -> WholeFrame:
     """A copy of `frame` with `picture`, which shows `crop`, at its place; parts outside the frame are cut off.
 
     `alpha` (H, W): opacity of `picture`, 0..1, at its size.
@@ -141,7 +145,7 @@ def paste_back(picture: Picture, alpha: Alpha, crop: SteadyCrop, frame: Picture)
     return result
 
 
-def resize_picture(picture: Picture, size: tuple[int, int]) -> Picture:
+def resize_picture(picture: Picture, size: tuple[int, int]) -> SizedPicture:
     """Resize to (height, width): by area averaging where it shrinks, to avoid aliasing, by Lanczos where it grows."""
     height, width = size
     if picture.shape[:2] == (height, width):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
+from jaxtyping import UInt8
 
 from mcld_anim.core.arrays import Picture
 from mcld_anim.video.container import pyav
@@ -35,12 +36,12 @@ class Upright:
     height: int  # after the rotation, in square pixels
     width: int
 
-    def apply(self, stored: Picture) -> Picture:
+    def apply(self, stored: Picture) -> UInt8[np.ndarray, "{self.height} {self.width} 3"]:
         """Stored picture -> uint8 (height, width, 3) RGB, upright."""
         picture = stored[:, ::-1] if self.mirrored else stored
         return self.scale(np.rot90(picture, self.quarter_turns))
 
-    def scale(self, turned: Picture) -> Picture:
+    def scale(self, turned: Picture) -> UInt8[np.ndarray, "{self.height} {self.width} 3"]:
         """The last step alone, for readers that rotate by themselves."""
         turned = np.ascontiguousarray(turned)
         if turned.shape[:2] == (self.height, self.width):
@@ -69,7 +70,7 @@ def orientation(matrix: tuple[float, float, float, float]) -> tuple[bool, int]:
     angles are rounded to the nearest quarter turn.
     """
     a, b, c, d = matrix
-    mirrored = a * d - b * c < 0
+    mirrored = bool(a * d - b * c < 0)
     if mirrored:  # the matrix rotates after mirroring, so undo the mirror: x -> -x
         a, b = -a, -b
     # (1, 0) is mapped to (a, b); with y downwards a counter-clockwise turn makes b negative

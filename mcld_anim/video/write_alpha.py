@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Protocol
+from typing import TYPE_CHECKING, ClassVar, Protocol, runtime_checkable
 
 import cv2
 import numpy as np
@@ -30,6 +30,7 @@ Rgba = UInt8[np.ndarray, "height width 4"]
 PICTURE_NAME = "{:06d}.png"
 
 
+@runtime_checkable
 class FrameSink(Protocol):
     """Writes frames in order."""
 

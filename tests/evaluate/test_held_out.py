@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from mcld_anim.body.clip import ClipFrame, FramePose
+from mcld_anim.body.clip import FramePose, clip_frames
 from mcld_anim.core.errors import UsageError
 from mcld_anim.evaluate.densepose import compare_iuv
 from mcld_anim.evaluate.embedded import load_embedded_models
@@ -65,9 +65,7 @@ def test_the_swap_meter_measures_the_drop_in_similarity() -> None:
     another = models.face_backend.largest(other.photo.picture, other.photo.iuv)
     assert another is not None
     swapped = with_face(source, another, models.mcld)
-    frames = [
-        FrameMaker(models.mcld, appearance, settings).make([ClipFrame(0, FramePose(own.photo.iuv))])[0]
-        for appearance in (source, swapped)
-    ]
+    clip = list(clip_frames([FramePose(own.photo.iuv)]))
+    frames = [FrameMaker(models.mcld, appearance, settings).make(clip)[0] for appearance in (source, swapped)]
     assert np.abs(frames[0].astype(int) - frames[1]).max() > 0
     assert torch.equal(swapped.image_embedding, source.image_embedding)

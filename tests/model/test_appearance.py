@@ -48,6 +48,7 @@ class CountingFaces:
     """A face backend that finds the same face everywhere, or none."""
 
     name = "counting"
+    scale = "cosine"
     threshold = 0.5
 
     def __init__(self, embedding: np.ndarray | None) -> None:

@@ -14,6 +14,7 @@ import torch
 from PIL import Image
 
 from mcld_anim import Animator
+from mcld_anim.core.arrays import Iuv, Picture
 from mcld_anim.core.errors import MissingDependencyError, UsageError, WeightsError
 from mcld_anim.core.events import Event
 from mcld_anim.model import choose, load
@@ -195,6 +196,8 @@ def test_a_folder_that_convert_wrote_is_a_model(published_files: Path, small: Mo
 def test_the_embedded_model_is_conditioned_by_its_own_embedder(monkeypatch: pytest.MonkeyPatch) -> None:
     class Other:
         name, scale, threshold = "dlib", "its own", 0.4
+
+        def largest(self, picture: Picture, iuv: Iuv | None = None) -> None: ...
 
     real = load.load_face_backend
     monkeypatch.setattr(

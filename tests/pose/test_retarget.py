@@ -42,7 +42,7 @@ def pieces_and_cracks(iuv: Iuv) -> tuple[int, int]:
 
 
 def uniform(along: float, across: float, scale: float = 75.0) -> Change:
-    return Change(np.full(COUNT, along), np.full(COUNT, across), scale)
+    return Change(np.full(COUNT, along, float), np.full(COUNT, across, float), scale)
 
 
 def measured_change(draw, source: Person, driver: Person, steps: list[Pose], limbs: bool) -> Change:

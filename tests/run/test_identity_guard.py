@@ -11,13 +11,14 @@ from mcld_anim.model.appearance import encode_source
 from mcld_anim.model.load import LoadedModels
 from mcld_anim.pose.backends import estimate_of
 from mcld_anim.pose.precomputed import resize_iuv
+from mcld_anim.report.faces import FaceMeter
 from mcld_anim.run.identity_guard import IdentityGuard, attempt
 from mcld_anim.run.source import frame_person
 from mcld_anim.sampling.frame_maker import Attempt, FrameMaker, SamplingSettings
 from mcld_anim.synthetic.person import Rendering
 
 
-class Judge:
+class Judge(FaceMeter):
     """A face meter that returns given similarities, try after try."""
 
     def __init__(self, *verdicts: float | None) -> None:
@@ -54,7 +55,7 @@ def test_the_best_try_is_kept(
 ) -> None:
     first = maker.make(poses[:1])[0]
     pictures = [first, *(maker.again(0, poses[0], attempt(number)) for number in range(1, tries))]
-    guard = IdentityGuard(maker, Judge(*verdicts), 0.6, 3)  # type: ignore[arg-type]
+    guard = IdentityGuard(maker, Judge(*verdicts), 0.6, 3)
     kept = guard.keep(0, poses[0].showing(first))
     assert kept.similarities == verdicts
     assert np.array_equal(kept.picture, pictures[best])
@@ -66,7 +67,7 @@ def test_the_best_try_is_kept(
 
 def test_without_a_limit_nothing_is_measured(maker: FrameMaker, poses: list[ClipFrame]) -> None:
     first = maker.make(poses[:1])[0]
-    kept = IdentityGuard(maker, Judge(), None, 3).keep(0, poses[0].showing(first))  # type: ignore[arg-type]
+    kept = IdentityGuard(maker, Judge(), None, 3).keep(0, poses[0].showing(first))
     assert kept.picture is first
 
 
