@@ -82,8 +82,8 @@ class BodyBackend:
         for look in self._networks.find(picture):
             seen = _landmarks([look], np.ones(1, bool), size)
             motion = fit_scenes(seen, [slice(0, 1)])
-            iuv = _drawn(BodyPainter(motion.shape), motion, 0, seen, look.matte(size))
-            estimate = estimate_of(iuv, look.presence)
+            iuv = BodyPainter(motion.shape).iuv(motion, 0, _hidden_sides(seen)[0])
+            estimate = estimate_of(aligned(iuv, look.matte(size)), look.presence)
             if estimate is not None:
                 found.append(estimate)
         return largest_first(found)
@@ -120,10 +120,12 @@ class _Followed:
         picture = frame.picture
         self._size = picture.shape[0], picture.shape[1]
         look = None
-        if self._region is not None and not cut and self._lost == 0:
+        if cut:
+            self._region = None  # nobody is where they were in the scene before
+        if self._region is not None and self._lost == 0:
             look = self._networks.look(picture, self._region)
         if look is None or look.presence < LEAST_SCORE:
-            look = self._found_again(picture, frame.index, cut)
+            look = self._found_again(picture, frame.index)
         self._found.append(look is not None)
         self._cuts.append(cut)
         self._lost = 0 if look is not None else self._lost + 1
@@ -142,31 +144,33 @@ class _Followed:
             raise PoseError(
                 f"no person was found in any of {len(found)} frames (densepose: body): use a video that shows a person"
             )
-        source = _nearest(found)  # the look that each frame shows
+        scenes = _scenes(self._cuts)
+        source = _looks_shown(found, scenes)
         values = np.stack(self._looks)[source]
         seen = ClipLandmarks(values[..., :2], values[..., 2], values[..., 3:], found, self._size)
-        motion = fit_scenes(seen, _scenes(self._cuts))
+        motion = fit_scenes(seen, scenes)
         painter = BodyPainter(motion.shape)
-        for index, look in enumerate(source):
-            yield BodyFrame(
-                _drawn(painter, motion, index, seen, self._matte(look)), bool(found[index]), self._cuts[index]
-            )
+        for scene in scenes:
+            hidden = _hidden_sides(seen.part(scene))
+            for index in range(scene.start, scene.stop):
+                iuv = aligned(painter.iuv(motion, index, hidden[index - scene.start]), self._matte(source[index]))
+                yield BodyFrame(iuv, bool(found[index]), self._cuts[index])
 
-    def _found_again(self, picture: Picture, index: int, cut: bool) -> BodyLook | None:
+    def _found_again(self, picture: Picture, index: int) -> BodyLook | None:
         """The person in a frame where they are not followed from the frame before."""
         people = self._networks.find(picture)
         if not people:
             return None
         if not self._chosen:
-            self._chosen = True
             masks = [look.matte(self._size) for look in people]
             shown = [estimate_of(np.repeat((mask > 127)[..., None], 3, -1).astype(np.uint8), 1.0) for mask in masks]
             known = [(one, look) for one, look in zip(shown, people, strict=True) if one is not None]
             if not known:
                 return None
             chosen = selected([one for one, _ in known], self._person, f"frame {index}")
+            self._chosen = True
             return next(look for one, look in known if one is chosen)
-        if cut or self._region is None or self._lost >= PATIENCE:
+        if self._region is None or self._lost >= PATIENCE:
             return people[0]
         last = self._region
         nearest = min(people, key=lambda look: float(np.linalg.norm(look.following.centre - last.centre)))
@@ -187,30 +191,28 @@ def _landmarks(looks: Sequence[BodyLook], found: np.ndarray, size: tuple[int, in
     return ClipLandmarks(xy, visibility, world, found, size)
 
 
-def _drawn(painter: BodyPainter, motion: BodyMotion, index: int, seen: ClipLandmarks, matte: np.ndarray) -> Iuv:
-    """The IUV of a frame, without arms that a portrait does not show."""
-    iuv = painter.iuv(motion, index, hidden=_hidden_sides(seen, index))
-    return aligned(iuv, matte)
+def _hidden_sides(seen: ClipLandmarks) -> list[str]:
+    """Of each frame of a scene: sides whose forearm and hand are not seen, where the picture ends above the knees."""
+    portrait = (seen.xy[:, [25, 26], 1] > seen.size[0]).all(1)
+    hidden = []
+    for index in range(len(portrait)):
+        around = seen.visibility[max(0, index - 7) : index + 8]
+        sides = [side for side, wrist in zip("LR", (15, 16), strict=True) if np.median(around[:, wrist]) < HIDDEN]
+        hidden.append("".join(sides) if portrait[index] else "")
+    return hidden
 
 
-def _hidden_sides(seen: ClipLandmarks, index: int) -> str:
-    """Sides whose forearm and hand are not seen, where the picture ends above the knees."""
-    height = seen.size[0]
-    if not (seen.xy[index, [25, 26], 1] > height).all():
-        return ""
-    around = slice(max(0, index - 7), index + 8)
-    return "".join(
-        side for side, wrist in zip("LR", (15, 16), strict=True) if np.median(seen.visibility[around, wrist]) < HIDDEN
-    )
-
-
-def _nearest(found: np.ndarray) -> np.ndarray:
-    """Of each frame, the number of the look that is nearest in time among those of found frames."""
-    places = np.flatnonzero(found)
-    after = np.searchsorted(places, np.arange(len(found))).clip(0, len(places) - 1)
-    before = (after - 1).clip(0)
-    closer = np.abs(places[before] - np.arange(len(found))) <= np.abs(places[after] - np.arange(len(found)))
-    return np.where(closer & (places[after] != np.arange(len(found))), before, after)
+def _looks_shown(found: np.ndarray, scenes: Sequence[slice]) -> np.ndarray:
+    """Of each frame, the number of the look that it shows: the nearest of its scene, where that has one."""
+    looks = np.cumsum(found) - 1
+    shown = np.zeros(len(found), int)
+    for scene in scenes:
+        numbers = np.arange(scene.start, scene.stop)
+        mine = np.flatnonzero(found[scene]) + scene.start
+        places = mine if len(mine) else np.flatnonzero(found)
+        apart = np.abs(numbers[:, None] - places)
+        shown[scene] = looks[places[apart.argmin(1)]]  # the earlier of two that are as near
+    return shown
 
 
 def _scenes(cuts: Sequence[bool]) -> list[slice]:

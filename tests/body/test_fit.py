@@ -161,7 +161,7 @@ def test_nothing_is_smoothed_over_a_cut(motion: Callable, perfect_clip: Callable
         assert error(made, frame) < error(joined, frame) / 3
 
 
-def test_frames_without_the_person_hold_a_pose_and_do_not_pull(motion: Callable, perfect_clip: Callable) -> None:
+def test_frames_without_the_person_do_not_pull(motion: Callable, perfect_clip: Callable) -> None:
     exact = perfect_clip(motion(1).repeat(15, 0), CAMERA)
     held = exact.xy.copy()
     held[6:9, 15] += 12  # what such a frame holds pulls nothing, where the network's word would count
@@ -171,10 +171,10 @@ def test_frames_without_the_person_hold_a_pose_and_do_not_pull(motion: Callable,
     def wrist(clip: ClipLandmarks) -> np.ndarray:
         return np.asarray(fit_scenes(clip, [slice(0, 15)], STEPS).landmarks()[0][:, 15])
 
-    steady, pulled = wrist(exact), wrist(replace(exact, xy=held))
-    alone = wrist(replace(exact, xy=held, found=found))
-    assert np.linalg.norm(np.diff(alone, axis=0), axis=-1).max() < 0.005 * height_of(exact)
-    assert np.linalg.norm(alone[7] - steady[7]) < np.linalg.norm(pulled[7] - steady[7]) / 2
+    counted = np.linalg.norm(wrist(replace(exact, xy=held)) - wrist(exact), axis=-1)
+    marked = [wrist(replace(exact, xy=xy, found=found)) for xy in (held, exact.xy)]
+    assert counted[7] > 2
+    assert np.linalg.norm(marked[0] - marked[1], axis=-1)[7] < counted[7] / 2
 
 
 def test_landmarks_outside_the_picture_or_unseen_hardly_count(motion: Callable, perfect_clip: Callable) -> None:

@@ -36,9 +36,7 @@ def test_bones_are_posed_as_the_renderer_poses_them() -> None:
     _, joints = body.rest(shape.astype(np.float32), np.zeros(1, np.float32))
     kept = [index for index, name in enumerate(body.bones) if not name.startswith(("finger", "eye"))]
     assert np.allclose(bones.rest_joints(shape, 1.0), joints[kept], atol=1e-5)
-    ours = pose_bones(
-        bone_rotations(torch.from_numpy(controls), bones), torch.from_numpy(joints[kept]).double(), bones
-    )
+    ours = pose_bones(bone_rotations(torch.from_numpy(controls), bones), torch.from_numpy(joints[kept]).double(), bones)
     for frame, rotations in enumerate(controls):
         own = {
             body.bone(bone): rotation
