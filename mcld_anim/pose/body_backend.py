@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 
 from mcld_anim.body.draw import BodyPainter
-from mcld_anim.body.fit import BodyMotion, ClipLandmarks, fit_scenes
+from mcld_anim.body.fit import ClipLandmarks, fit_scenes
 from mcld_anim.core.arrays import Iuv, Picture
 from mcld_anim.core.errors import MissingDependencyError, PoseError, WeightsError
 from mcld_anim.options.person import PersonChoice
@@ -193,7 +193,7 @@ def _landmarks(looks: Sequence[BodyLook], found: np.ndarray, size: tuple[int, in
 
 def _hidden_sides(seen: ClipLandmarks) -> list[str]:
     """Of each frame of a scene: sides whose forearm and hand are not seen, where the picture ends above the knees."""
-    portrait = (seen.xy[:, [25, 26], 1] > seen.size[0]).all(1)
+    portrait = np.all(seen.xy[:, [25, 26], 1] > seen.size[0], axis=1)
     hidden = []
     for index in range(len(portrait)):
         around = seen.visibility[max(0, index - 7) : index + 8]

@@ -144,7 +144,7 @@ def test_every_frame_of_every_length_is_fitted(frames: int, motion: Callable, pe
 
 def test_nothing_is_smoothed_over_a_cut(motion: Callable, perfect_clip: Callable) -> None:
     first, second = motion(10), motion(10, seed=8)
-    far = np.concatenate([np.tile(CAMERA, (10, 1)), np.tile(CAMERA + [0.6, 2.0, 0.0], (10, 1))])
+    far = np.concatenate([np.tile(CAMERA, (10, 1)), np.tile(CAMERA + np.array([0.6, 2.0, 0.0]), (10, 1))])
     both = perfect_clip(np.concatenate([first, second]), far)
     made = fit_scenes(both, [slice(0, 10), slice(10, 20)], STEPS)
     other = replace(both, xy=np.concatenate([both.xy[:10], both.xy[10:] + 60]))  # the build stays

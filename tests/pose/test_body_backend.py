@@ -1,10 +1,13 @@
-"""`--densepose body` with the real networks: its IUV against exact IUV, held frames, cuts, and the choice of a person."""
+"""`--densepose body` with the real networks: against exact IUV, held frames, cuts, and the choice of a person."""
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pytest
@@ -16,7 +19,8 @@ from mcld_anim.evaluate.densepose import compare_iuv
 from mcld_anim.model.choose import best_densepose, choose_densepose, find_model
 from mcld_anim.options.person import PersonChoice
 from mcld_anim.pose.backends import load_pose_backend
-from mcld_anim.pose.body_backend import BodyBackend, BodyFrame, _hidden_sides, _looks_shown
+from mcld_anim.pose.blazepose import BlazePose, BodyLook, Region
+from mcld_anim.pose.body_backend import BodyBackend, BodyFrame, _Followed, _hidden_sides, _looks_shown
 from mcld_anim.pose.sequence import estimate_sequence
 from mcld_anim.synthetic.dance import dance_pose
 from mcld_anim.synthetic.person import Person, Rendering, render
@@ -99,17 +103,12 @@ def test_the_chosen_one_of_two_is_followed(body_backend: BodyBackend) -> None:
         for moment in (0.2, 0.3)
     ]
 
-    def middle(choice: PersonChoice, count: int = 1) -> list[float]:
-        made = body_backend.follow(video(frames[:count]), choice)
-        return [float(np.nonzero(one.iuv[..., 0])[1].mean()) for one in made]
-
-    assert max(middle(PersonChoice())) < SIZE  # the larger one
-    assert min(middle(PersonChoice(number=2), count=2)) > SIZE
-    assert min(middle(PersonChoice(point=(384.0, 128.0)))) > SIZE
+    followed = list(body_backend.follow(video(frames), PersonChoice(number=2)))
+    assert min(np.nonzero(one.iuv[..., 0])[1].mean() for one in followed) > SIZE
     with pytest.raises(PoseError, match=r"--person 3: frame 0 shows 2 people"):
-        middle(PersonChoice(number=3))
+        next(body_backend.follow(video(frames[:1]), PersonChoice(number=3)))
     (people,) = body_backend.estimate(frames[:1])
-    assert [one.box[0] > SIZE for one in people] == [False, True]
+    assert [one.box[0] > SIZE for one in people] == [False, True]  # the larger one is first
     assert all(one.iuv.shape == (SIZE, 2 * SIZE, 3) for one in people)
 
 
@@ -121,7 +120,8 @@ def test_the_file_has_the_cut_and_each_scene_its_own_poses(body_backend: BodyBac
     for index in range(4):  # in the fifth frame the dancer is away
         first[index][:, :SIZE] = dancer[index].picture
     for index in range(2, 6):  # the singer comes in the third frame of the new scene, on the other side
-        second[index][:, 384:] = singer[index].picture
+        person = singer[index].iuv[..., 0] > 0
+        second[index][:, 384:][person] = singer[index].picture[person]
     done: list[int] = []
     made = estimate_sequence(
         video([*first, *second]), body_backend, tmp_path / "poses.zip", Fraction(10), on_frame=done.append
@@ -134,6 +134,29 @@ def test_the_file_has_the_cut_and_each_scene_its_own_poses(body_backend: BodyBac
     assert sides == [False] * 5 + [True] * 6  # a pose is held in its own scene
     shown = compare_iuv(made[5][:, 384:], singer[2].iuv)
     assert shown["densepose_foreground_iou"] > 0.85
+
+
+def test_a_person_without_pixels_is_not_chosen(body_backend: BodyBackend) -> None:
+    region = Region(np.array([128.0, 128.0]), 200.0, 0.0)
+
+    def look(x: float, level: int) -> BodyLook:
+        place = replace(region, centre=np.array([x, 128.0]))
+        mask = np.full((256, 256), level, np.uint8)
+        return BodyLook(np.zeros((33, 2)), np.ones(33), np.zeros((33, 3)), 1.0, mask, place, place)
+
+    class Networks:
+        found = iter([[look(128, 0)], [look(100, 255), look(400, 255)]])
+
+        def find(self, picture: np.ndarray) -> list[BodyLook]:
+            return next(self.found)
+
+    with tempfile.TemporaryFile() as masks:
+        clip = _Followed(cast(BlazePose, Networks()), PersonChoice(number=2), masks)
+        for frame in video([np.zeros((256, 512, 3), np.uint8)] * 2):
+            clip.add(frame, cut=False)
+    assert clip._found == [False, True]
+    assert clip._region is not None
+    assert clip._region.centre[0] == 400  # the choice still holds
 
 
 def test_each_frame_shows_the_nearest_look_of_its_scene() -> None:
