@@ -1,8 +1,9 @@
-"""Shared by the tests of several rooms: rendered people with exact IUV, media files of them, and small models."""
+"""Shared by the tests of several rooms: rendered people with exact IUV, media files, small models, and BlazePose."""
 
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Callable, Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -27,6 +28,9 @@ from mcld_anim.options.model import (
     VaeOptions,
 )
 from mcld_anim.pose.backends import PoseEstimate, estimate_of
+from mcld_anim.pose.blazepose import BlazePose
+from mcld_anim.pose.body_backend import BodyBackend
+from mcld_anim.setup.pull import PullOptions, pull
 from mcld_anim.setup.rehearsal import published_layout, write_published
 from mcld_anim.source.face import Face
 from mcld_anim.synthetic.dance import dance_pose
@@ -86,6 +90,23 @@ def published_files(tmp_path_factory: pytest.TempPathFactory, small: ModelOption
     folder = tmp_path_factory.mktemp("published")
     write_published(published_layout(small), published_model("mcld-sd15"), folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def blazepose_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder for MCLD_ANIM_HOME with BlazePose's networks, pulled once per session as `models pull` does.
+
+    $MCLD_ANIM_TEST_BLAZEPOSE may name one that has them.
+    """
+    home = Path(os.environ.get("MCLD_ANIM_TEST_BLAZEPOSE") or tmp_path_factory.mktemp("blazepose"))
+    pull(PullOptions("blazepose", folder=home / "blazepose"), lambda text: False)
+    return home
+
+
+@pytest.fixture(scope="session")
+def body_backend(blazepose_home: Path) -> BodyBackend:
+    """`--densepose body` with the real networks."""
+    return BodyBackend(BlazePose(blazepose_home / "blazepose"))
 
 
 class KnownPoses:

