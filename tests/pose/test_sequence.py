@@ -107,7 +107,7 @@ def test_the_box_is_tight() -> None:
 
 
 def test_an_unknown_backend_is_refused() -> None:
-    with pytest.raises(UsageError, match="tiny, detectron2"):
+    with pytest.raises(UsageError, match="tiny, body, detectron2"):
         load_pose_backend("openpose")
 
 
