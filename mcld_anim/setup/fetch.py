@@ -19,7 +19,7 @@ from mcld_anim.core.errors import WeightsError
 from mcld_anim.setup.package_files import fetch_package_file
 from mcld_anim.weights.published import BundleFile, HubFile, Origin, PackageFile, UrlFile
 
-Progress = Callable[[int, int | None], None]
+ByteProgress = Callable[[int, int | None], None]
 """Called with the bytes received and the total, None if unknown."""
 
 MOST_FAILURES = 5
@@ -50,7 +50,7 @@ class _RemoteFile:
     size: int | None  # bytes; None: unknown
 
 
-def fetch(origin: Origin, folder: Path, progress: Progress = lambda done, total: None) -> Path:
+def fetch(origin: Origin, folder: Path, progress: ByteProgress = lambda done, total: None) -> Path:
     """Return the file's path in the hub's cache if it is there, otherwise download it into `folder`."""
     if isinstance(origin, PackageFile):
         return fetch_package_file(origin, folder)
@@ -61,7 +61,7 @@ def fetch(origin: Origin, folder: Path, progress: Progress = lambda done, total:
     return _download(lambda: _find_at_url(origin), folder, str(origin), progress)
 
 
-def _fetch_bundle_file(origin: BundleFile, folder: Path, progress: Progress) -> Path:
+def _fetch_bundle_file(origin: BundleFile, folder: Path, progress: ByteProgress) -> Path:
     archive = fetch(UrlFile(origin.url), folder, progress)
     try:
         with zipfile.ZipFile(archive) as bundle:
@@ -125,7 +125,7 @@ def _find_at_url(origin: UrlFile) -> _RemoteFile:
     return _RemoteFile(origin.names[0], str(answer.url), {}, tag, None if length is None else int(length))
 
 
-def _download(find: Callable[[], _RemoteFile], folder: Path, what: str, progress: Progress) -> Path:
+def _download(find: Callable[[], _RemoteFile], folder: Path, what: str, progress: ByteProgress) -> Path:
     """Retry until the file is complete; attempts that make progress reset the failure count."""
     folder.mkdir(parents=True, exist_ok=True)
     failures, most = 0, _bytes_in(folder)
@@ -153,7 +153,7 @@ def _download(find: Callable[[], _RemoteFile], folder: Path, what: str, progress
             raise WeightsError(f"{what} changes while it is downloaded: try later, or give your copy with --from DIR")
 
 
-def _resume(remote: _RemoteFile, partial: Path, progress: Progress) -> None:
+def _resume(remote: _RemoteFile, partial: Path, progress: ByteProgress) -> None:
     """Request the missing rest of `partial` and append it; restart if the content has changed."""
     from huggingface_hub import get_session
     from huggingface_hub.utils import hf_raise_for_status

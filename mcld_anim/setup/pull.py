@@ -20,7 +20,7 @@ from mcld_anim.setup.convert import (
     network_file,
     unpack_faces,
 )
-from mcld_anim.setup.fetch import Progress, fetch, find_cached
+from mcld_anim.setup.fetch import ByteProgress, fetch, find_cached
 from mcld_anim.weights.published import HubFile, Origin, PublishedFile, PublishedModel, published_model
 from mcld_anim.weights.store import PulledFile, add_to_record, check_free_space, find_problem, model_folder, read_record
 
@@ -53,7 +53,7 @@ def pull(
     options: PullOptions,
     confirm: Confirm,
     on_file: Callable[[str], None] = lambda text: None,
-    progress: Progress = lambda done, total: None,
+    progress: ByteProgress = lambda done, total: None,
 ) -> Path:
     """Fetch and convert missing or damaged files; return the model's folder. Intact files are kept."""
     model = published_model(options.name)
@@ -79,7 +79,7 @@ def pull(
 
 
 def fetch_anywhere(
-    file: PublishedFile, folder: Path, on_file: Callable[[str], None], progress: Progress
+    file: PublishedFile, folder: Path, on_file: Callable[[str], None], progress: ByteProgress
 ) -> tuple[Origin, Path]:
     """A file from its origin or, where that fails, from its other one; which of them, and where it lies now."""
     place = folder / DOWNLOADS / file.part

@@ -5,6 +5,7 @@ It was trained on rendered people and is not suited to photographs.
 
 from __future__ import annotations
 
+from functools import cached_property
 from pathlib import Path
 
 import cv2
@@ -15,6 +16,7 @@ from torch import Tensor, nn
 
 from mcld_anim.core.arrays import Box, Iuv, Picture
 from mcld_anim.core.pixels import to_signed
+from mcld_anim.pose.backends import PoseBackend, largest_iuv, load_pose_backend
 from mcld_anim.source.face import COSINE_SCALE, Face
 from mcld_anim.weights.strict import load_strictly
 from mcld_anim.weights.table import EMBEDDED_FOLDER
@@ -66,14 +68,14 @@ class TinyFaceBackend:
         self.threshold = threshold
         self.device = torch.device(device)
 
+    @cached_property
+    def _pose_backend(self) -> PoseBackend:
+        """The embedded pose estimator, for pictures that come without an IUV; loaded once."""
+        return load_pose_backend("tiny", self.device)
+
     def largest(self, picture: Picture, iuv: Iuv | None = None) -> Face | None:
         """The face of the person of `iuv` (H, W, 3) in a picture (H, W, 3); the IUV is estimated if not given."""
-        if iuv is None:
-            from mcld_anim.pose.backends import largest_iuv
-            from mcld_anim.pose.tiny import load_tiny_pose_backend
-
-            iuv = largest_iuv(load_tiny_pose_backend(self.device), picture)
-        box = face_box(iuv)
+        box = face_box(largest_iuv(self._pose_backend, picture) if iuv is None else iuv)
         if box is None:
             return None
         crop = torch.from_numpy(face_crop(picture, box)).to(self.device).permute(2, 0, 1)[None].float()
