@@ -12,8 +12,9 @@ import torch
 from torch.nn import functional
 
 from mcld_anim.core.arrays import AnySizePicture, Box, Iuv, Picture
-from mcld_anim.core.errors import WeightsError
+from mcld_anim.core.errors import UsageError, WeightsError
 from mcld_anim.core.pixels import to_signed
+from mcld_anim.options.load import from_mapping
 from mcld_anim.pose.backends import PoseEstimate, estimate_of, iuv_box, largest_first
 from mcld_anim.pose.people import Inside, largest_patch, parts_seen, people_in
 from mcld_anim.pose.squares import Square, cut, grid, place, tiles, whole
@@ -175,8 +176,8 @@ def load_tiny_pose_backend(device: torch.device | str = "cpu", weights: Path | N
     tensors, header = read_weights(path)
     try:
         with torch.device("meta"):
-            network = TinyDensePose(TinyDensePoseOptions(**header["options"]))  # type: ignore[arg-type]
-    except (KeyError, TypeError) as error:
+            network = TinyDensePose(from_mapping(TinyDensePoseOptions, header["options"], str(path)))
+    except (KeyError, TypeError, UsageError) as error:
         raise WeightsError(f"{path} does not hold this DensePose network: {' '.join(str(error).split())}") from None
     assign_strictly(network, tensors, str(path), "give a DensePose network, as `mcld-anim train densepose` writes it")
     return TinyDensePoseBackend(network, device)

@@ -8,7 +8,6 @@ of a part's border, so a few convolutions at half resolution sharpen the classes
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -33,8 +32,8 @@ Window = tuple[slice, slice]
 class TinyDensePoseOptions:
     """Widths at 64x64, 32x32, 16x16 and 8x8, and residual blocks at each on the way down."""
 
-    widths: Sequence[int] = (48, 80, 112, 128)
-    blocks: Sequence[int] = (2, 3, 3, 2)
+    widths: tuple[int, ...] = (48, 80, 112, 128)
+    blocks: tuple[int, ...] = (2, 3, 3, 2)
     heads: int = 4
     """Heads of the attention at the lowest resolution, which tells left from right across the whole body."""
     sharp_width: int = 32
