@@ -53,7 +53,7 @@ class BodyPainter:
             return iuv
         points = np.concatenate([pixels - low, away[0].numpy()[:, None]], 1).astype(np.float32)
         shown = np.flatnonzero(~np.any([self._forearms[side] for side in hidden], 0)) if hidden else slice(None)
-        triangle, share = rasterize(points, body.faces[shown], high[1] - low[1], high[0] - low[0])
+        triangle, share = rasterize(points, body.faces[shown], *map(int, (high - low)[::-1]))
         seen = triangle >= 0
         numbers = np.arange(len(body.faces))[shown]
         box = iuv[low[1] : high[1], low[0] : high[0]]

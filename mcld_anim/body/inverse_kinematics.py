@@ -14,8 +14,8 @@ from scipy.spatial.transform import Rotation
 
 from mcld_anim.body.skeleton import CONTROLS
 
-Vectors = Float[np.ndarray, "*frames 3"]
-Rotations = Float[np.ndarray, "*frames 3 3"]
+Vectors = Float[np.ndarray, "... 3"]
+Rotations = Float[np.ndarray, "... 3 3"]
 
 MOST_WRIST = 0.9
 """Largest turn of a hand against its forearm and of a foot against its shin, in radians."""

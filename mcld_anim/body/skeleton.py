@@ -167,9 +167,9 @@ def _landmark_sources(body: Body, feet: np.ndarray) -> list[tuple[str, int | lis
             corner = np.linalg.norm(vertices - (eye + np.array([outward * aside, -0.02, 0])), axis=1)
             found[landmark + 3 * right] = ("head", [int(corner.argmin())])
         ear = np.flatnonzero((body.ears > 0.5) & (vertices[:, 0] * outward > 0))
-        found[7 + right] = ("head", list(ear[np.argsort(vertices[ear, 1])[: max(4, len(ear) // 4)]]))
+        found[7 + right] = ("head", ear[np.argsort(vertices[ear, 1])[: max(4, len(ear) // 4)]].tolist())
         lip = np.flatnonzero((body.lips > 0.25) & (vertices[:, 0] * outward > 0))
-        found[9 + right] = ("head", list(lip[np.argsort(-vertices[lip, 0] * outward)[:6]]))
+        found[9 + right] = ("head", lip[np.argsort(-vertices[lip, 0] * outward)[:6]].tolist())
         for landmark, bone in ((11, "upperarm"), (13, "lowerarm"), (15, "hand")):
             found[landmark + right] = (f"{bone}.{side}", body.bone(f"{bone}.{side}"))
         for landmark, joint in ((17, "finger5-1"), (19, "finger2-1"), (21, "finger1-3")):
@@ -179,8 +179,8 @@ def _landmark_sources(body: Body, feet: np.ndarray) -> list[tuple[str, int | lis
         foot = np.flatnonzero(feet[:, right] > 0.6)
         sole = foot[vertices[foot, 2] < vertices[foot, 2].min() + 0.03]
         inner = vertices[sole, 1] + 0.4 * outward * vertices[sole, 0]
-        found[29 + right] = (f"foot.{side}", list(sole[np.argsort(-vertices[sole, 1])[:8]]))  # the heel
-        found[31 + right] = (f"foot.{side}", list(sole[np.argsort(inner)[:25]]))  # the big toe
+        found[29 + right] = (f"foot.{side}", sole[np.argsort(-vertices[sole, 1])[:8]].tolist())  # the heel
+        found[31 + right] = (f"foot.{side}", sole[np.argsort(inner)[:25]].tolist())  # the big toe
     return [found[landmark] for landmark in range(33)]
 
 

@@ -262,7 +262,7 @@ def _rows(
             }
 
 
-def cropped_mask(mask: Mask, crop: SteadyCrop, size: tuple[int, int]) -> Mask:
+def cropped_mask(mask: Mask, crop: SteadyCrop, size: tuple[int, int]) -> Bool[np.ndarray, "{size[0]} {size[1]}"]:
     """A frame's mask as the crop of `size` (height, width) shows it."""
     return apply_iuv(np.repeat(mask[..., None], 3, -1).astype(np.uint8), crop, size)[..., 0] > 0
 

@@ -6,7 +6,6 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -27,6 +26,7 @@ from mcld_anim.evaluate.reenact import (
     person_metrics,
     reenact,
 )
+from mcld_anim.model.appearance import SourceAppearance
 from mcld_anim.model.load import LoadedModels
 from mcld_anim.pose.blazepose import Region
 from mcld_anim.pose.body_backend import load_body_backend
@@ -143,7 +143,8 @@ def test_only_what_is_seen_counts(motion: BodyMotion) -> None:
 def test_a_perfect_copy_is_perfect(moving: list[Rendering]) -> None:
     truth = moving[0]
     mask = truth.iuv[..., 0] > 0
-    source: Any = SimpleNamespace(
+    source = object.__new__(SourceAppearance)  # the networks' parts are not looked at
+    source.__dict__.update(
         picture=truth.picture,
         iuv=truth.iuv,
         atlas=np.zeros((24, 200, 200, 3), np.uint8),

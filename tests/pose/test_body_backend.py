@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
-from typing import cast
 
 import numpy as np
 import pytest
@@ -144,14 +143,17 @@ def test_a_person_without_pixels_is_not_chosen(body_backend: BodyBackend) -> Non
         mask = np.full((256, 256), level, np.uint8)
         return BodyLook(np.zeros((33, 2)), np.ones(33), np.zeros((33, 3)), 1.0, mask, place, place)
 
-    class Networks:
+    class Networks(BlazePose):
         found = iter([[look(128, 0)], [look(100, 255), look(400, 255)]])
+
+        def __init__(self) -> None:
+            """There is no network."""
 
         def find(self, picture: np.ndarray) -> list[BodyLook]:
             return next(self.found)
 
     with tempfile.TemporaryFile() as masks:
-        clip = _Followed(cast(BlazePose, Networks()), PersonChoice(number=2), masks)
+        clip = _Followed(Networks(), PersonChoice(number=2), masks)
         for frame in video([np.zeros((256, 512, 3), np.uint8)] * 2):
             clip.add(frame, cut=False)
     assert clip._found == [False, True]
