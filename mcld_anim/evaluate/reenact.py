@@ -223,7 +223,7 @@ class _KeepingBackend(BodyBackend):
     """The estimator `body` that keeps whom it followed, so that masks and landmarks come from the run's own pass."""
 
     def __init__(self, backend: BodyBackend, masks: BinaryIO) -> None:
-        super().__init__(backend._networks)
+        super().__init__(backend.networks)
         self._masks = masks
         self.body: FollowedBody | None = None
 

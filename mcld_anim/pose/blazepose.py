@@ -16,9 +16,10 @@ from typing import Any
 
 import cv2
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Bool, Float, UInt8
 
 from mcld_anim.core.arrays import Picture
+from mcld_anim.pose.matte_alignment import PERSON, Matte
 from mcld_anim.pose.squares import Square, cut, tiles, whole
 
 LANDMARKS = 33
@@ -73,9 +74,7 @@ class Region:
         turn = scale * np.array([[c, s], [-s, c]])
         return np.concatenate([turn, (CROP_SIDE / 2 - turn @ self.centre)[:, None]], 1)
 
-    def matte(
-        self, mask: UInt8[np.ndarray, "256 256"], size: tuple[int, int], scale: float = 1.0
-    ) -> UInt8[np.ndarray, "height width"]:
+    def matte(self, mask: UInt8[np.ndarray, "256 256"], size: tuple[int, int], scale: float = 1.0) -> Matte:
         """A mask of the crop in a picture of `size` (height, width) that is `scale` times as large as the region's."""
         back = scale * cv2.invertAffineTransform(self.to_crop())
         back[:, 2] += (scale - 1) / 2  # pixel centres lie at halves
@@ -94,7 +93,7 @@ class BodyLook:
     region: Region  # of the crop
     following: Region  # where to look in the next frame
 
-    def matte(self, size: tuple[int, int]) -> UInt8[np.ndarray, "height width"]:
+    def matte(self, size: tuple[int, int]) -> Matte:
         """The mask in a picture of `size` (height, width)."""
         return self.region.matte(self.mask, size)
 
@@ -118,11 +117,13 @@ class BlazePose:
                     found.append(look)
         size = picture.shape[0], picture.shape[1]
         people: list[BodyLook] = []
+        masks: list[Bool[np.ndarray, "height width"]] = []  # of `people`
         for look in sorted(found, key=lambda look: -look.following.side):
-            matte = look.matte(size) > 127
-            inside = [np.count_nonzero(matte & (other.matte(size) > 127)) for other in people]
-            if max(inside, default=0) < PART_OF_ANOTHER * np.count_nonzero(matte):
+            mask = look.matte(size) > PERSON
+            inside = [np.count_nonzero(mask & other) for other in masks]
+            if max(inside, default=0) < PART_OF_ANOTHER * np.count_nonzero(mask):
                 people.append(look)
+                masks.append(mask)
         return people
 
     def _settled(self, picture: Picture, region: Region) -> BodyLook | None:

@@ -22,7 +22,7 @@ from mcld_anim.core.errors import MissingDependencyError, PoseError, WeightsErro
 from mcld_anim.options.person import PersonChoice
 from mcld_anim.pose.backends import PoseEstimate, estimate_of, largest_first
 from mcld_anim.pose.blazepose import LEAST_SCORE, BlazePose, BodyLook, Region
-from mcld_anim.pose.matte_alignment import Matte, aligned
+from mcld_anim.pose.matte_alignment import PERSON, Matte, aligned
 from mcld_anim.pose.precomputed import resize_iuv
 from mcld_anim.pose.select import selected
 from mcld_anim.video.cuts import with_cuts
@@ -104,7 +104,7 @@ class BodyBackend:
     name = "body"
 
     def __init__(self, networks: BlazePose) -> None:
-        self._networks = networks
+        self.networks = networks
 
     def estimate(self, pictures: Sequence[Picture]) -> list[list[PoseEstimate]]:
         """Everybody in each picture, the largest first; every picture by itself."""
@@ -132,7 +132,7 @@ class BodyBackend:
         `masks` is an open file to which the masks are written. Raises PoseError where no frame shows anybody, or nobody
         is where `person` says.
         """
-        clip = _Followed(self._networks, person, masks)
+        clip = _Followed(self.networks, person, masks)
         for count, (frame, cut) in enumerate(with_cuts(iter(frames)), 1):
             clip.add(frame, cut)
             on_look(count)
@@ -140,13 +140,13 @@ class BodyBackend:
 
     def matte(self, picture: Picture, region: Region) -> Matte:
         """The matte of the person whom a region of a picture shows, as large as the picture."""
-        return self._networks.look(picture, region).matte((picture.shape[0], picture.shape[1]))
+        return self.networks.look(picture, region).matte((picture.shape[0], picture.shape[1]))
 
     def _people(self, picture: Picture) -> list[PoseEstimate]:
         size = picture.shape[0], picture.shape[1]
         found = []
-        for look in self._networks.find(picture):
-            seen = _landmarks([look], np.ones(1, bool), size)
+        for look in self.networks.find(picture):
+            seen = ClipLandmarks(look.xy[None], look.visibility[None], look.world[None], np.ones(1, bool), size)
             motion = fit_scenes(seen, [slice(0, 1)])
             iuv = _drawn(
                 BodyPainter(motion.shape), motion, 0, _hidden_sides(seen)[0], seen.xy[0], look.region, look.mask
@@ -227,7 +227,7 @@ class _Followed:
             return None
         if not self._chosen:
             masks = [look.matte(self._size) for look in people]
-            shown = [estimate_of(np.repeat((mask > 127)[..., None], 3, -1).astype(np.uint8), 1.0) for mask in masks]
+            shown = [estimate_of(np.repeat((mask > PERSON)[..., None], 3, -1).astype(np.uint8), 1.0) for mask in masks]
             known = [(one, look) for one, look in zip(shown, people, strict=True) if one is not None]
             if not known:
                 return None
@@ -240,13 +240,6 @@ class _Followed:
         nearest = min(people, key=lambda look: float(np.linalg.norm(look.following.centre - last.centre)))
         near = np.linalg.norm(nearest.following.centre - last.centre) < ELSEWHERE * last.side
         return nearest if near else None
-
-
-def _landmarks(looks: Sequence[BodyLook], found: np.ndarray, size: tuple[int, int]) -> ClipLandmarks:
-    xy, visibility, world = (
-        np.stack(values) for values in zip(*((k.xy, k.visibility, k.world) for k in looks), strict=True)
-    )
-    return ClipLandmarks(xy, visibility, world, found, size)
 
 
 def _drawn(

@@ -62,7 +62,7 @@ def fetch(origin: Origin, folder: Path, progress: ByteProgress = lambda done, to
 
 
 def _fetch_bundle_file(origin: BundleFile, folder: Path, progress: ByteProgress) -> Path:
-    archive = fetch(UrlFile(origin.url), folder, progress)
+    archive = fetch(origin.archive, folder, progress)
     try:
         with zipfile.ZipFile(archive) as bundle:
             content = bundle.read(origin.member)

@@ -73,9 +73,14 @@ class BundleFile:
         return (self.member.rsplit("/", 1)[-1],)
 
     @property
+    def archive(self) -> UrlFile:
+        """The archive that holds it."""
+        return UrlFile(self.url)
+
+    @property
     def host(self) -> str:
         """The repository or host that publishes it."""
-        return self.url.split("/")[2]
+        return self.archive.host
 
     def __str__(self) -> str:
         return f"{self.url} ({self.member})"

@@ -13,35 +13,8 @@ import torch
 from mcld_anim.core.errors import PoseError, UsageError
 from mcld_anim.model.appearance import encode_source
 from mcld_anim.model.build import Mcld, build_mcld
-from mcld_anim.options.model import (
-    FaceTokenOptions,
-    ImageEncoderOptions,
-    ModelOptions,
-    PoseGuiderOptions,
-    UNetOptions,
-    VaeOptions,
-)
+from mcld_anim.options.model import ModelOptions
 from mcld_anim.source.face import Face
-
-OPTIONS = ModelOptions(
-    name="small",
-    frame_size=(64, 64),
-    texture_size=(64, 64),
-    texture_fill="nearest",
-    vae=VaeOptions(4, 4, (8, 8), 1, 4, mid_attention=False),
-    unet=UNetOptions(
-        block_out_channels=(8, 16),
-        down_block_types=("CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
-        up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D"),
-        layers_per_block=1,
-        heads=(2, 4),
-        cross_attention_dim=16,
-        norm_num_groups=4,
-    ),
-    pose_guider=PoseGuiderOptions("parts", (4, 4, 8, 8), "uv_warp"),
-    image_encoder=ImageEncoderOptions(32, 16, 16, 32, 1, 2, 16),
-    face=FaceTokenOptions(8, 3, 0.5, dim=16, depth=1, dim_head=8, heads=2, ff_mult=2),
-)
 
 
 class CountingFaces:
@@ -60,9 +33,14 @@ class CountingFaces:
 
 
 @pytest.fixture(scope="module")
-def mcld() -> Mcld:
+def options(small_options: ModelOptions) -> ModelOptions:
+    return replace(small_options, name="small", face=replace(small_options.face, embedding_dim=8))
+
+
+@pytest.fixture(scope="module")
+def mcld(options: ModelOptions) -> Mcld:
     torch.manual_seed(0)
-    return build_mcld(OPTIONS).eval()
+    return build_mcld(options).eval()
 
 
 @pytest.fixture(scope="module")
@@ -139,6 +117,8 @@ def test_a_photo_without_a_person_is_refused(mcld: Mcld, source: tuple[np.ndarra
         encode_source(source[0], np.zeros_like(source[1]), mcld)
 
 
-def test_a_model_without_face_condition_needs_no_face(source: tuple[np.ndarray, np.ndarray]) -> None:
-    plain = build_mcld(replace(OPTIONS, conditions=("image", "texture"))).eval()
+def test_a_model_without_face_condition_needs_no_face(
+    options: ModelOptions, source: tuple[np.ndarray, np.ndarray]
+) -> None:
+    plain = build_mcld(replace(options, conditions=("image", "texture"))).eval()
     assert encode_source(*source, plain).tokens.face is None
