@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
+from jaxtyping import UInt8
 
 from mcld_anim.body.clip import ClipFrame
 from mcld_anim.body.correspondence import carried, surface_motion
-from mcld_anim.core.arrays import Alpha, Iuv, Picture
+from mcld_anim.core.arrays import Alpha, Iuv, Mask, Picture
 from mcld_anim.core.push_pull import push_pull
 
 # Lengths are fractions of the longer side of the person's box.
@@ -29,6 +30,13 @@ CERTAIN = 0.9
 """Alpha from which a pixel's colour is the person's own."""
 EDGE_STIFFNESS = 300.0
 """Squared colour distance, in grey levels squared, below which GrabCut's decision outweighs the pixel's own colour."""
+
+SURE, UNLIKELY = 204, 89
+"""Levels of an estimator's matte, 0..255, from which a pixel of a photo is certainly and possibly person."""
+# Fractions of the whole person's height.
+ROUGH = 0.008  # width of the band on both sides of the rough outline in which GrabCut decides
+RAGGED = 0.002  # radius of specks and notches that are smoothed away
+PHOTO_FEATHER = 0.0025  # half the width of the soft edge in a photo
 
 COLOUR_CHANGE = 30.0
 """Colour change, in grey levels (mean of 3x3 pixels), from which the previous matte does not apply to a pixel."""
@@ -47,6 +55,23 @@ def person_alpha(picture: Picture, iuv: Iuv, before: Alpha | None = None) -> Alp
     previous = np.full(body.shape, np.nan, np.float32) if before is None else before
     alpha[window] = _alpha_inside(np.ascontiguousarray(picture[window]), body[window], previous[window], side)
     return alpha
+
+
+def photo_alpha(picture: Picture, matte: UInt8[np.ndarray, "height width"], height: float) -> Alpha:
+    """The matte of a photo from an estimator's rough one, both (H, W), uint8: GrabCut decides near its outline only.
+
+    height: of the whole person, in pixels, also where the photo shows a part of them.
+    """
+    sure = cv2.erode((matte > SURE).astype(np.uint8), _disc(ROUGH * height)).astype(bool)
+    reach = cv2.dilate((matte > UNLIKELY).astype(np.uint8), _disc(ROUGH * height)).astype(bool)
+    if reach.all() or not sure.any():
+        return np.asarray(matte / np.float32(255), np.float32)
+    marks = np.where(matte > 127, cv2.GC_PR_FGD, cv2.GC_PR_BGD).astype(np.uint8)
+    marks[sure], marks[~reach] = cv2.GC_FGD, cv2.GC_BGD
+    person = _attached(_grab_cut(picture, marks), sure).astype(np.uint8)
+    disc = _disc(RAGGED * height)
+    smooth = cv2.morphologyEx(cv2.morphologyEx(person, cv2.MORPH_OPEN, disc), cv2.MORPH_CLOSE, disc) > 0
+    return _soften(picture, smooth, sure, max(1.5, PHOTO_FEATHER * height))
 
 
 def foreground(picture: Picture, alpha: Alpha) -> Picture:
@@ -101,13 +126,18 @@ def _alpha_inside(picture: Picture, body: np.ndarray, before: np.ndarray, side: 
     differs = np.abs(cv2.blur(picture - behind, (3, 3))).mean(-1) > DIFFERENT
     marks = np.where(body | (reach & differs), cv2.GC_PR_FGD, cv2.GC_PR_BGD).astype(np.uint8)
     marks[core], marks[~reach] = cv2.GC_FGD, cv2.GC_BGD
-    models = np.zeros((1, 65)), np.zeros((1, 65))
-    cv2.setRNGSeed(0)  # GrabCut's clusters are initialised at random
-    cv2.grabCut(picture, marks, (0, 0, 1, 1), *models, ITERATIONS, cv2.GC_INIT_WITH_MASK)
-    person = (marks == cv2.GC_FGD) | (marks == cv2.GC_PR_FGD)
+    person = _grab_cut(picture, marks)
     disputed = np.isfinite(before) & (person != (before > 0.5)) & reach & ~core
     person = _attached(np.where(disputed, differs, person), core)
     return _soften(picture, person, core, max(1.0, FEATHER * side))
+
+
+def _grab_cut(picture: Picture, marks: np.ndarray) -> Mask:
+    """The person by GrabCut, from marks (H, W), which change."""
+    models = np.zeros((1, 65)), np.zeros((1, 65))
+    cv2.setRNGSeed(0)  # GrabCut's clusters are initialised at random
+    cv2.grabCut(np.ascontiguousarray(picture), marks, (0, 0, 1, 1), *models, ITERATIONS, cv2.GC_INIT_WITH_MASK)
+    return np.asarray((marks == cv2.GC_FGD) | (marks == cv2.GC_PR_FGD))
 
 
 def _soften(picture: Picture, person: np.ndarray, core: np.ndarray, feather: float) -> Alpha:

@@ -12,7 +12,8 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal
 
-from mcld_anim.body.correspondence import Correspondence, correspond
+from mcld_anim.body.correspondence import Correspondence, correspond, correspond_bodies
+from mcld_anim.body.draw import DrawnBody
 from mcld_anim.core.arrays import Iuv, Picture
 
 PoseStatus = Literal["seen", "held", "replaced", "filled"]
@@ -29,6 +30,8 @@ class FramePose:
     status: PoseStatus = "seen"
     cut: bool = False
     """Whether the video cuts to another scene here."""
+    drawn: DrawnBody | None = None
+    """The body whose drawing `iuv` is; None if it comes from elsewhere."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,11 +40,17 @@ class FrameLink:
 
     iuv: Iuv
     before: Iuv
+    bodies: tuple[DrawnBody, DrawnBody] | None = None
+    """The drawings of one body, now and before; None if the poses come from elsewhere."""
+    known: Correspondence | None = None
+    """The correspondence, if it was found already."""
 
     @cached_property
     def correspondence(self) -> Correspondence:
         """Where each pixel was one frame ago; found when it is first asked for."""
-        return correspond(self.iuv, self.before)
+        if self.known is not None:
+            return self.known
+        return correspond(self.iuv, self.before) if self.bodies is None else correspond_bodies(*self.bodies)
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,8 +76,12 @@ class ClipFrame:
 
 def clip_frames(poses: Iterable[FramePose], first: int = 0) -> Iterator[ClipFrame]:
     """The frames of a clip from its poses (IUV of one size); the first has the index `first`."""
-    before: Iuv | None = None
+    before: FramePose | None = None
     for index, pose in enumerate(poses, first):
-        link = None if before is None or pose.cut else FrameLink(pose.iuv, before)
-        yield ClipFrame(index, pose, link)
-        before = pose.iuv
+        yield ClipFrame(index, pose, None if before is None or pose.cut else _link(pose, before))
+        before = pose
+
+
+def _link(pose: FramePose, before: FramePose) -> FrameLink:
+    bodies = None if pose.drawn is None or before.drawn is None else (pose.drawn, before.drawn)
+    return FrameLink(pose.iuv, before.iuv, bodies)

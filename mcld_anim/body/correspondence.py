@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 from scipy.spatial import cKDTree
 
+from mcld_anim.body.draw import DrawnBody
 from mcld_anim.core.arrays import Iuv
 from mcld_anim.core.push_pull import push_pull
 
@@ -59,6 +60,19 @@ def correspond(iuv: Iuv, before: Iuv, tolerance: float = SAME_PLACE) -> Correspo
     offset[rows, columns] = (place[match] - here[match])[:, ::-1]
     found[rows, columns] = True
     return Correspondence(offset, found)
+
+
+def correspond_bodies(drawn: DrawnBody, before: DrawnBody) -> Correspondence:
+    """The same from two drawings of one mesh in pictures of one size, exact and quicker."""
+    inside = drawn.inside
+    places, seen = drawn.seen_in(before)
+    rows, columns = np.nonzero(inside)
+    here = np.stack([columns, rows], 1) + 0.5 + drawn.corner
+    match = seen > 0
+    offset, found = np.zeros((*inside.shape, 2), np.float32), np.zeros(inside.shape, bool)
+    offset[rows[match], columns[match]] = (places - here)[match]
+    found[rows, columns] = match
+    return Correspondence(drawn.whole(offset), drawn.whole(found))
 
 
 def surface_motion(

@@ -1,19 +1,110 @@
-"""The IUV of a fitted body: its mesh posed, projected and drawn inside the person's box."""
+"""A fitted body drawn: its mesh posed, projected and rasterised inside the person's box."""
 
 from __future__ import annotations
 
+from copy import copy
+from dataclasses import dataclass
+from functools import cached_property
+
+import cv2
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float, Int, Shaped
 
 from mcld_anim.body.fit import BodyMotion, BodyShape, project
 from mcld_anim.body.raster import rasterize
-from mcld_anim.body.rig import finger_rotations, forward_kinematics, load_body, skin
+from mcld_anim.body.rig import finger_rotations, forward_kinematics, load_body, skin, skin_transforms
 from mcld_anim.body.skeleton import CURL, bone_rotations, pose_bones, skeleton
 from mcld_anim.core.arrays import Iuv
 
-CLEARANCE = 1
+EDGE = 0.8
+"""Standard deviation of a drawn body's soft edge, in pixels."""
+CLEARANCE = 3
 """Pixels around the projected mesh that are drawn as well."""
+BEHIND = 0.02
+"""Distance, in metres, by which a point may lie behind the nearest surface and still be seen."""
+GRAZING, FRONTAL = 0.12, 0.35
+"""Cosines between a surface's normal and the line of sight from which it is seen at all, and seen well."""
+
+Vertices = Float[np.ndarray, "vertices 3"]
+
+
+@dataclass(frozen=True, eq=False)
+class DrawnBody:
+    """One posed body in a picture. Everything but the mesh is held for the box around it only, (h, w)."""
+
+    points: Float[np.ndarray, "vertices 2"]  # x, y in pixels of the picture
+    away: Float[np.ndarray, " vertices"]  # metres from the camera
+    facing: Float[np.ndarray, " triangles"]  # cosine between normal and line of sight; negative where not drawn
+    triangle: Int[np.ndarray, "h w"]  # seen at each pixel, -1 for none
+    share: Float[np.ndarray, "h w 3"]  # barycentric coordinates in it
+    corner: tuple[int, int]  # x, y of the box's upper left pixel
+    size: tuple[int, int]  # height and width of the picture
+
+    @property
+    def box(self) -> tuple[slice, slice]:
+        """The box in the picture."""
+        (x, y), (height, width) = self.corner, self.triangle.shape
+        return slice(y, y + height), slice(x, x + width)
+
+    @property
+    def inside(self) -> Bool[np.ndarray, "h w"]:
+        """Where the box shows the body."""
+        return self.triangle >= 0
+
+    @cached_property
+    def person(self) -> Bool[np.ndarray, "height width"]:
+        """Where the picture shows the body."""
+        return self.whole(self.inside)
+
+    @cached_property
+    def alpha(self) -> Float[np.ndarray, "h w"]:
+        """Opacity of the body in the box, 0..1, with a soft edge."""
+        return np.asarray(cv2.GaussianBlur(self.inside.astype(np.float32), (0, 0), EDGE))
+
+    @cached_property
+    def iuv(self) -> Iuv:
+        """The body's IUV, as large as the picture."""
+        body, inside = load_body(), self.inside
+        iuv = np.zeros((*self.size, 3), np.uint8)
+        box, triangle = iuv[self.box], self.triangle[inside]
+        box[inside, 0] = body.part[triangle]
+        uv = np.einsum("nk,nkc->nc", self.share[inside], body.uv[triangle])
+        box[inside, 1:] = np.rint(uv * 255).clip(0, 255)
+        return iuv
+
+    @cached_property
+    def depth(self) -> Float[np.ndarray, "h w"]:
+        """Metres from the camera of the surface in the box; infinite where there is none."""
+        depth = np.full(self.triangle.shape, np.inf, np.float32)
+        inside = self.inside
+        corners = self.away[load_body().faces[self.triangle[inside]]]
+        depth[inside] = (corners * self.share[inside]).sum(1)
+        return depth
+
+    def whole(self, planes: Shaped[np.ndarray, "h w *planes"], outside: float = 0.0) -> np.ndarray:
+        """Planes of the box in the picture, which is `outside` elsewhere."""
+        picture = np.full((*self.size, *planes.shape[2:]), outside, planes.dtype)
+        picture[self.box] = planes
+        return picture
+
+    def seen_in(self, other: DrawnBody) -> tuple[Float[np.ndarray, "n 2"], Float[np.ndarray, " n"]]:
+        """Where another drawing of the same body shows the surface at the n pixels inside.
+
+        x, y in pixels of the other picture, and how well the surface is seen there: 0 where it is hidden, turned away
+        or out of the picture, 1 where it faces the camera.
+        """
+        inside = self.inside
+        triangle, share = self.triangle[inside], self.share[inside]
+        corners = load_body().faces[triangle]
+        places = np.einsum("nk,nkc->nc", share, other.points[corners])
+        away = (other.away[corners] * share).sum(1)
+        column, row = np.floor(places - other.corner).astype(int).T
+        height, width = other.triangle.shape
+        within = (row >= 0) & (row < height) & (column >= 0) & (column < width)
+        nearest = other.depth[row.clip(0, max(height - 1, 0)), column.clip(0, max(width - 1, 0))]
+        faced = ((other.facing[triangle] - GRAZING) / (FRONTAL - GRAZING)).clip(0, 1)
+        return places, np.where(within & (away < nearest + BEHIND), faced, 0).astype(np.float32)
 
 
 class BodyPainter:
@@ -24,40 +115,69 @@ class BodyPainter:
         vertices, joints = body.rest(shape.coefficients.astype(np.float32), np.zeros(1, np.float32))
         bent = {body.bone(name): turn for side in "LR" for name, turn in finger_rotations(body, side, CURL).items()}
         curled = skin(vertices, body.weights, *forward_kinematics(joints, body.parents, bent))
-        self._vertices = curled * np.float32(shape.scale)
+        self.shape = shape
+        self.rest = self._naked = curled * np.float32(shape.scale)
+        """Vertices at rest, in metres."""
         self._joints = torch.from_numpy(bones.rest_joints(shape.coefficients, shape.scale)).float()
 
         arms = {side: body.weight("lowerarm", "hand", "finger", side=side) > 0.5 for side in "LR"}
         self._forearms = {side: inside[body.faces].any(1) for side, inside in arms.items()}
 
-    def posed(self, controls: Float[np.ndarray, "17 3 3"]) -> Float[np.ndarray, "vertices 3"]:
-        """Vertices in metres."""
+    @property
+    def offsets(self) -> Vertices:
+        """The present offsets, in metres."""
+        return np.asarray(self.rest - self._naked)
+
+    def bent(self, offsets: Vertices) -> BodyPainter:
+        """The same person with these offsets, in metres, instead of the present ones."""
+        other = copy(self)
+        other.rest = self._naked + offsets
+        return other
+
+    def transforms(
+        self, controls: Float[np.ndarray, "17 3 3"]
+    ) -> tuple[Float[np.ndarray, "vertices 3 3"], Float[np.ndarray, "vertices 3"]]:
+        """A, t of every vertex: x -> A x + t takes it from rest to a pose, in metres."""
         bones = skeleton()
         rotations = bone_rotations(torch.from_numpy(controls)[None], bones)
         turned, shift = (one[0].numpy() for one in pose_bones(rotations, self._joints, bones))
-        return skin(self._vertices, bones.weights, turned, shift)
+        return skin_transforms(bones.weights, turned, shift)
 
-    def iuv(self, motion: BodyMotion, index: int, hidden: str = "") -> Iuv:
-        """The IUV of frame `index`, uint8 (H, W, 3), as large as the picture.
+    def posed(self, controls: Float[np.ndarray, "17 3 3"]) -> Vertices:
+        """Vertices in metres."""
+        turned, shift = self.transforms(controls)
+        return np.asarray(np.einsum("vij,vj->vi", turned, self.rest) + shift, np.float32)
 
-        hidden: sides ("L", "R") whose forearm and hand are left out.
-        """
+    def drawn(self, motion: BodyMotion, index: int, hidden: str = "") -> DrawnBody:
+        """Frame `index`. hidden: sides ("L", "R") whose forearm and hand are left out."""
         body, (height, width) = load_body(), motion.size
-        vertices = torch.from_numpy(self.posed(motion.controls[index]))[None]
-        places, away = project(vertices, torch.from_numpy(motion.camera[index])[None], motion.focal, motion.size)
-        pixels = places[0].numpy()
+        vertices, camera = self.posed(motion.controls[index]), motion.camera[index]
+        places, away = project(
+            torch.from_numpy(vertices)[None], torch.from_numpy(camera)[None], motion.focal, motion.size
+        )
+        pixels, distance = places[0].numpy(), away[0].numpy()
         low = np.floor(pixels.min(0) - CLEARANCE).clip(0, [width, height]).astype(int)
         high = np.ceil(pixels.max(0) + CLEARANCE).clip(0, [width, height]).astype(int)
-        iuv = np.zeros((height, width, 3), np.uint8)
-        if (high <= low).any():
-            return iuv
-        points = np.concatenate([pixels - low, away[0].numpy()[:, None]], 1).astype(np.float32)
-        shown = np.flatnonzero(~np.any([self._forearms[side] for side in hidden], 0)) if hidden else slice(None)
-        triangle, share = rasterize(points, body.faces[shown], *map(int, (high - low)[::-1]))
-        seen = triangle >= 0
-        numbers = np.arange(len(body.faces))[shown]
-        box = iuv[low[1] : high[1], low[0] : high[0]]
-        box[seen, 0] = body.part[numbers[triangle[seen]]]
-        uv = np.einsum("nk,nkc->nc", share[seen], body.uv[numbers[triangle[seen]]])
-        box[seen, 1:] = np.rint(uv * 255).clip(0, 255)
-        return iuv
+        points = np.concatenate([pixels - low, distance[:, None]], 1).astype(np.float32)
+        shown = np.flatnonzero(~np.any([self._forearms[side] for side in hidden], 0)) if hidden else None
+        faces = body.faces if shown is None else body.faces[shown]
+        triangle, share = rasterize(points, faces, *map(int, (high - low)[::-1]))
+        if shown is not None:
+            triangle = np.where(triangle >= 0, shown[triangle], -1).astype(np.int32)
+        facing = _facing(vertices + camera, body.faces)
+        if shown is not None:
+            facing[np.setdiff1d(np.arange(len(facing)), shown)] = -1
+        return DrawnBody(pixels, distance, facing, triangle, share, (int(low[0]), int(low[1])), motion.size)
+
+    def iuv(self, motion: BodyMotion, index: int, hidden: str = "") -> Iuv:
+        """The IUV of frame `index`, uint8 (H, W, 3), as large as the picture; `hidden` as for `drawn`."""
+        return self.drawn(motion, index, hidden).iuv
+
+
+def _facing(vertices: Vertices, faces: Int[np.ndarray, "triangles 3"]) -> Float[np.ndarray, " triangles"]:
+    """Cosine between each triangle's outward normal and the way to the camera, which is at the origin."""
+    a, b, c = (vertices[faces[:, k]] for k in range(3))
+    normal = np.cross(b - a, c - a)
+    centre = (a + b + c) / 3
+    length = np.linalg.norm(normal, axis=1) * np.linalg.norm(centre, axis=1)
+    return np.asarray(-(normal * centre).sum(1) / (length + 1e-12), np.float32)

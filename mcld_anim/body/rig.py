@@ -126,12 +126,16 @@ def skin(vertices: FloatArray, weights: FloatArray, turned: FloatArray, shift: F
 
     The bone transforms `turned` (B, 3, 3), `shift` (B, 3) are those of `forward_kinematics`.
     """
-    flat = rearrange(turned, "bone row column -> bone (row column)")
-    transforms = np.concatenate([flat, shift], 1).astype(np.float32)
-    blended = weights @ transforms
-    linear = rearrange(blended[:, :9], "vertex (row column) -> vertex row column", row=3)
+    linear, moved = skin_transforms(weights, turned, shift)
     posed = np.einsum("vij,vj->vi", linear, vertices)
-    return (posed + blended[:, 9:]).astype(np.float32)
+    return (posed + moved).astype(np.float32)
+
+
+def skin_transforms(weights: FloatArray, turned: FloatArray, shift: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """The blended transform of every vertex, as in `skin`: x -> A x + t with A (V, 3, 3) and t (V, 3)."""
+    flat = rearrange(turned, "bone row column -> bone (row column)")
+    blended = weights @ np.concatenate([flat, shift], 1).astype(np.float32)
+    return rearrange(blended[:, :9], "vertex (row column) -> vertex row column", row=3), blended[:, 9:]
 
 
 def incidence(faces: IntArray, vertices: int) -> sparse.csr_matrix:

@@ -27,6 +27,9 @@ SizedIuv = UInt8[np.ndarray, "{size[0]} {size[1]} 3"]
 Alpha = Float[np.ndarray, "height width"]
 """A matte: float32, 1 where a pixel is entirely person, 0 where it is entirely background."""
 
+Mask = Bool[np.ndarray, "height width"]
+"""True where a pixel is the person's."""
+
 Box = tuple[float, float, float, float]
 """x0, y0, x1, y1 in pixels, x to the right and y down; x1 and y1 are exclusive."""
 

@@ -1,54 +1,52 @@
 """`mcld-anim eval reenact`: real clips against themselves.
 
 One frame of a clip is the source, the clip drives, and every other frame is the truth of its own pose. Frames are
-compared as the model makes them: cropped around the person, at the model's frame size. The person's true mask is
-BlazePose's matte of the clip's frame; the silhouette of a made frame is the matte of the same network, looking at the
-same region. Baselines are the source frame standing still, the person's mean colour, and the warped source alone.
+compared as `run` makes them: with `--densepose body` the whole frame at the result's size, else cropped around the
+person. The person's true mask is BlazePose's matte of the clip's frame; the silhouette of a made frame is the matte of
+the same network, looking at the same region. Baselines are the source frame standing still, the person's mean colour,
+and the warped source alone.
 """
 
 from __future__ import annotations
 
 import math
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
-from jaxtyping import Bool
+from jaxtyping import UInt8
 
-from mcld_anim.core.arrays import Iuv, Picture
+from mcld_anim.core.arrays import Mask, Picture
 from mcld_anim.core.errors import MissingDependencyError, PoseError, UsageError, WeightsError
 from mcld_anim.core.events import Event, EventSink, warn
 from mcld_anim.core.pictures import write_picture
 from mcld_anim.core.stages import Progress, Stages, ignore_progress
 from mcld_anim.evaluate.landmarks import jitter_ratio, joint_error
+from mcld_anim.evaluate.truth import CropTruth, OwnScene, PhotoTruth
 from mcld_anim.metrics.pictures import psnr, ssim
-from mcld_anim.model.appearance import SourceAppearance
 from mcld_anim.model.load import LoadedModels
 from mcld_anim.options.checks import check_choice, check_range
 from mcld_anim.options.estimators import DENSEPOSE_BACKENDS, DeviceName
-from mcld_anim.options.person import LARGEST, PersonChoice
+from mcld_anim.options.person import LARGEST
 from mcld_anim.options.run import RunOptions
-from mcld_anim.pose.blazepose import Region
-from mcld_anim.pose.body_backend import BodyBackend, BodyFrame, FollowedBody, load_body_backend
-from mcld_anim.pose.condition import uv_warp
+from mcld_anim.pose.body_backend import BodyBackend, FollowedBody, load_body_backend
 from mcld_anim.pose.matte_alignment import PERSON
 from mcld_anim.run.cache import RunCache
 from mcld_anim.run.checks import RunPlan, check_run
-from mcld_anim.run.driving import DRIVING_STAGE, DrivingPoses, driving_frames, encode_driving
+from mcld_anim.run.driving import DRIVING_STAGE, driving_frames, encode_driving, encode_motion
 from mcld_anim.run.frames import Clip, make_frames
-from mcld_anim.run.source import encode_photo
+from mcld_anim.run.photo import PhotoSize, fit_photo
+from mcld_anim.run.scene import CropScene
+from mcld_anim.run.source import SOURCE_STAGE, encode_photo
 from mcld_anim.sampling.frame_maker import sampling_settings
 from mcld_anim.source.dlib_backend import load_dlib_backend
 from mcld_anim.source.face import Face, FaceBackend, similarity
-from mcld_anim.video.framing import SteadyCrop, apply_iuv, apply_picture
 from mcld_anim.video.probe import probe
-from mcld_anim.video.read import VideoFrame, read_frames
-
-Mask = Bool[np.ndarray, "height width"]
+from mcld_anim.video.read import read_frames
 
 FRAME_METRICS = (
     "person_psnr",
@@ -143,11 +141,11 @@ def mean_over_clips(clips: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     return means
 
 
-def person_metrics(made: Picture, truth: Picture, mask: Mask, source: SourceAppearance, iuv: Iuv) -> dict[str, Any]:
-    """Metrics of one frame and of the baselines that the encoded source gives; all pictures of the model's size."""
-    colour = source.picture[source.iuv[..., 0] > 0].mean(0).round().astype(np.uint8)
+def person_metrics(
+    made: Picture, warped: Picture, truth: Picture, mask: Mask, colour: UInt8[np.ndarray, 3]
+) -> dict[str, Any]:
+    """Metrics of one frame, of the warped source and of the person's mean `colour`; all pictures of one size."""
     plain = np.broadcast_to(colour, truth.shape).copy()
-    warped = np.where(iuv[..., :1] > 0, uv_warp(source.atlas, source.valid, iuv)[0], plain)
     return {
         "person_psnr": psnr(made, truth, mask),
         "person_ssim": ssim(made, truth, mask),
@@ -179,17 +177,27 @@ def _measured(
 ) -> dict[str, Any]:
     """The metrics of one clip."""
     plan, video = task.plan, task.plan.options.driving
+    fitted = models.pose_backend is judge
     with tempfile.TemporaryFile() as masks, tempfile.TemporaryDirectory(dir=folder) as work:
         try:
             source = encode_photo(plan.options.source, models, stages)
         except PoseError as error:
             message = f"frame {task.source_frame} of {video} shows no person: choose another --source-frame"
             raise PoseError(message) from error
-        driving, body = _followed(plan, models, judge, masks, Path(work) / "iuv", stages)
-        fitted = models.pose_backend is judge
-        settings = sampling_settings(plan.options, models.mcld.options)
-        clip = Clip(plan, models, source, driving, settings, stages)
-        rows = list(_rows(clip, body, task, judge, faces, Path(work)))
+        model = models.mcld.options
+        views: CropTruth | PhotoTruth
+        if fitted:
+            motion, body = encode_motion(plan, judge, masks, stages)
+            assert source.body is not None  # fitted by the same estimator
+            with stages.timed(SOURCE_STAGE):
+                photo = fit_photo(source.picture, source.body)
+            views = PhotoTruth(OwnScene.of_clip(photo, PhotoSize.of(source.picture), motion, body, model))
+        else:
+            driving = encode_driving(plan, models.pose_backend, Path(work) / "iuv", stages)
+            body = judge.fit(read_frames(plan.info, *plan.options.grid, on_event=_ignore), LARGEST, masks)
+            views = CropTruth(CropScene(plan, source.appearance, driving, model.frame_size))
+        clip = Clip(plan, models, source.appearance, views.scene, sampling_settings(plan.options, model), stages)
+        rows = list(_rows(clip, views, body, task, judge, faces, Path(work)))
         found, count = np.flatnonzero(body.seen.found).tolist(), len(body)
         drawn = body.mesh_iuv if fitted else driving.poses.__getitem__
         return {
@@ -205,72 +213,33 @@ def _measured(
         }
 
 
-def _followed(
-    plan: RunPlan, models: LoadedModels, judge: BodyBackend, masks: BinaryIO, folder: Path, stages: Stages
-) -> tuple[DrivingPoses, FollowedBody]:
-    """The driving poses as `run` estimates them, and the body that BlazePose follows."""
-    keeping = _KeepingBackend(judge, masks)
-    if models.pose_backend is judge:
-        driving = encode_driving(plan, keeping, folder, stages)
-        assert keeping.body is not None
-        return driving, keeping.body
-    driving = encode_driving(plan, models.pose_backend, folder, stages)
-    frames = read_frames(plan.info, *plan.options.grid, on_event=_ignore)
-    return driving, judge.fit(frames, LARGEST, masks)
-
-
-class _KeepingBackend(BodyBackend):
-    """The estimator `body` that keeps whom it followed, so that masks and landmarks come from the run's own pass."""
-
-    def __init__(self, backend: BodyBackend, masks: BinaryIO) -> None:
-        super().__init__(backend.networks)
-        self._masks = masks
-        self.body: FollowedBody | None = None
-
-    def follow(
-        self,
-        frames: Iterable[VideoFrame],
-        person: PersonChoice,
-        on_look: Callable[[int], None] = lambda done: None,
-    ) -> Iterator[BodyFrame]:
-        """As `BodyBackend.follow`."""
-        self.body = self.fit(frames, person, self._masks, on_look)
-        yield from self.body.frames()
-
-
 def _rows(
-    clip: Clip, body: FollowedBody, task: _Task, judge: BodyBackend, faces: FaceBackend | None, work: Path
+    clip: Clip,
+    views: CropTruth | PhotoTruth,
+    body: FollowedBody,
+    task: _Task,
+    judge: BodyBackend,
+    faces: FaceBackend | None,
+    work: Path,
 ) -> Iterator[dict[str, Any]]:
     """The metrics of every frame that shows the person, but the source frame."""
-    size = clip.models.mcld.options.frame_size
-    crops = clip.driving.crops(size, clip.options.framing)
     known = None if faces is None else faces.largest(task.still)
+    source = clip.source
+    colour = source.picture[source.iuv[..., 0] > 0].mean(0).round().astype(np.uint8)
     with closing(make_frames(clip, work)) as frames:
         for frame, picture in zip(frames, driving_frames(task.plan, clip.stages), strict=True):
             index = frame.row.index
-            crop = crops[index]
-            mask = cropped_mask(body.matte(index) > PERSON, crop, size)
+            mask = views.mask(index, body.matte(index) > PERSON)
             if index == task.source_frame or not body.seen.found[index] or not mask.any():
                 continue
-            truth, still = apply_picture(picture, crop, size), apply_picture(task.still, crop, size)
-            silhouette = judge.matte(frame.picture, cropped_region(body.region(index), crop, size)) > PERSON
+            truth, still = views.picture(index, picture), views.picture(index, task.still)
+            silhouette = judge.matte(frame.picture, views.region(index, body.region(index), picture)) > PERSON
             yield {
-                **person_metrics(frame.picture, truth, mask, clip.source, frame.iuv),
+                **person_metrics(frame.picture, views.warped(index, frame.iuv, colour), truth, mask, colour),
                 "still_person_psnr": psnr(still, truth, mask),
                 "silhouette_iou": mask_iou(silhouette, mask),
                 "face_same_rate": is_same_face(faces, known, frame.picture, truth),
             }
-
-
-def cropped_mask(mask: Mask, crop: SteadyCrop, size: tuple[int, int]) -> Bool[np.ndarray, "{size[0]} {size[1]}"]:
-    """A frame's mask as the crop of `size` (height, width) shows it."""
-    return apply_iuv(np.repeat(mask[..., None], 3, -1).astype(np.uint8), crop, size)[..., 0] > 0
-
-
-def cropped_region(region: Region, crop: SteadyCrop, size: tuple[int, int]) -> Region:
-    """A frame's region in pixels of the crop of `size` (height, width)."""
-    scale = size[0] / crop.h
-    return Region((region.centre - [crop.x, crop.y]) * scale, region.side * scale, region.angle)
 
 
 def is_same_face(backend: FaceBackend | None, known: Face | None, made: Picture, truth: Picture) -> bool | None:

@@ -20,7 +20,7 @@ from mcld_anim.options.video import VideoOptions
 
 DtypeName = Literal["auto", "float32", "bfloat16", "float16"]
 PresetName = Literal["fast", "balanced", "best"]
-RetargetName = Literal["off", "scale", "limbs"]
+RetargetName = Literal["auto", "body", "off", "scale", "limbs"]
 
 MODEL_NAMES = ("auto", "tiny", "mcld-sd15")
 """Values of `--model`; anything else is a folder of weights."""
@@ -38,7 +38,9 @@ class SynthesisOptions(EstimatorOptions):
     step_scale: float | None = None  # factor on the model's own steps; None: the preset's
     guidance: float | None = None  # classifier-free guidance scale, 1 = off; None: the preset's, else the model's own
     face: FaceName = "auto"  # face embedder; auto: the model's own; "none": no face condition, no similarity
-    retarget: RetargetName = "off"  # give the driving body the source's height ("scale"), and proportions ("limbs")
+    retarget: RetargetName = "auto"
+    """Drive the source's own fitted "body"; without one, give the driving body the source's height ("scale"), and its
+    proportions too ("limbs"); auto: "body" where the result keeps the photo, else "off"."""
     side_by_side: bool = False  # source picture, driving pose and result next to each other
     preset: PresetName = "balanced"  # see `options.preset`
 
@@ -48,7 +50,7 @@ class SynthesisOptions(EstimatorOptions):
         self.check_estimators()
         check_choice("--dtype", self.dtype, ("auto", "float32", "bfloat16", "float16"))
         check_choice("--face", self.face, FACE_BACKENDS)
-        check_choice("--retarget", self.retarget, ("off", "scale", "limbs"))
+        check_choice("--retarget", self.retarget, ("auto", "body", "off", "scale", "limbs"))
         check_choice("--preset", self.preset, PRESETS)
         check_range("--seed", self.seed, 0, 2**63 - 1)
         check_range("--steps", self.steps, 1, 1000)
@@ -90,8 +92,29 @@ class RunOptions(SynthesisOptions, ClipOptions, VideoOptions):
                 "--retarget scale makes the person too tall or too short for the scene of --background driving: choose "
                 "--retarget limbs, which keeps the height there, or another background"
             )
+        self._check_photo()
         if not self.audio:
             raise UsageError("--audio is empty; give driving, none or the path of a file with sound")
+
+    def _check_photo(self) -> None:
+        """Refuse what the fitted body and the photo's framing exclude."""
+        if self.framing == "photo" and self.retarget not in ("auto", "body"):
+            raise UsageError(f"--framing photo moves the source's own body: leave out --retarget {self.retarget}")
+        if self.retarget == "body" and self.framing not in ("auto", "photo"):
+            raise UsageError(f"--retarget body needs --framing photo, not {self.framing}: leave one of them out")
+        if "photo" in (self.framing, "photo" if self.retarget == "body" else "") and self.background == "driving":
+            raise UsageError("--background driving needs the driving video's framing: choose --framing fixed")
+        if self.precomputed is not None and (self.framing == "photo" or self.retarget == "body"):
+            raise UsageError(
+                f"--densepose {self.densepose} holds no fitted body: leave out --framing photo and --retarget body, or "
+                "give --densepose body"
+            )
+
+    @property
+    def may_keep_photo(self) -> bool:
+        """Whether the result takes place in the photo if bodies are fitted to the source and to the driver."""
+        photo = self.framing in ("auto", "photo") and self.retarget in ("auto", "body")
+        return photo and self.background != "driving" and self.precomputed is None
 
     @property
     def inputs(self) -> tuple[Path, ...]:

@@ -22,8 +22,9 @@ class VideoOptions:
 
     background: str = "generated"  # "generated", "source", "driving", "transparent", "#rrggbb" or a file
 
-    framing: Literal["fixed", "track", "full"] = "fixed"
-    """One crop around the person in all frames, one that follows the person, or the whole frame."""
+    framing: Literal["auto", "photo", "fixed", "track", "full"] = "auto"
+    """The source's "photo"; or, of the driving video: one crop around the person in all frames, one that follows the
+    person, or the whole frame. auto: "photo" where bodies are fitted to source and driver, else "fixed"."""
     paste_back: bool = False  # put the person into the whole driving frame, at its size, instead of the crop
     pose_cleanup: float = 0.6  # weight of the neighbouring frames in the clean-up of poses, 0 (off) .. 1
     blending: Literal["surface", "neighbour"] = "surface"  # what `blend` follows: the surface, or cells in place
@@ -37,7 +38,7 @@ class VideoOptions:
                 f"--background {self.background or 'is empty'}: give {', '.join(BACKGROUND_NAMES)}, "
                 "a colour such as #00ff00, or the path of a picture or video"
             )
-        check_choice("--framing", self.framing, ("fixed", "track", "full"))
+        check_choice("--framing", self.framing, ("auto", "photo", "fixed", "track", "full"))
         check_range("--pose-cleanup", self.pose_cleanup, 0.0, 1.0)
         check_choice("--blending", self.blending, ("surface", "neighbour"))
         check_range("--min-face-similarity", self.min_face_similarity, -1.0, 1.0)

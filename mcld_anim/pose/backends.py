@@ -9,9 +9,20 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
+from jaxtyping import UInt8
 
+from mcld_anim.body.fit import BodyMotion
 from mcld_anim.core.arrays import AnySizePicture, Box, Iuv, Picture
 from mcld_anim.core.errors import UsageError
+
+
+@dataclass(frozen=True, eq=False)
+class EstimatedBody:
+    """The body fitted to one person in a picture."""
+
+    motion: BodyMotion  # one frame
+    hidden: str  # sides ("L", "R") whose forearm and hand are not seen
+    matte: UInt8[np.ndarray, "height width"]  # share of the person in each pixel, 0..255
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,6 +34,8 @@ class PoseEstimate:
     box: Box
     score: float
     """The estimator's confidence, 0..1."""
+    body: EstimatedBody | None = None
+    """The fitted body, by estimators that fit one."""
 
     @property
     def area(self) -> int:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import BinaryIO
 
@@ -20,7 +20,7 @@ from mcld_anim.body.fit import BodyMotion, ClipLandmarks, fit_scenes
 from mcld_anim.core.arrays import Iuv, Picture
 from mcld_anim.core.errors import MissingDependencyError, PoseError, WeightsError
 from mcld_anim.options.person import PersonChoice
-from mcld_anim.pose.backends import PoseEstimate, estimate_of, largest_first
+from mcld_anim.pose.backends import EstimatedBody, PoseEstimate, estimate_of, largest_first
 from mcld_anim.pose.blazepose import LEAST_SCORE, BlazePose, BodyLook, Region
 from mcld_anim.pose.matte_alignment import PERSON, Matte, aligned
 from mcld_anim.pose.precomputed import resize_iuv
@@ -148,12 +148,11 @@ class BodyBackend:
         for look in self.networks.find(picture):
             seen = ClipLandmarks(look.xy[None], look.visibility[None], look.world[None], np.ones(1, bool), size)
             motion = fit_scenes(seen, [slice(0, 1)])
-            iuv = _drawn(
-                BodyPainter(motion.shape), motion, 0, _hidden_sides(seen)[0], seen.xy[0], look.region, look.mask
-            )
+            (hidden,), painter = _hidden_sides(seen), BodyPainter(motion.shape)
+            iuv = _drawn(painter, motion, 0, hidden, seen.xy[0], look.region, look.mask)
             estimate = estimate_of(iuv, look.presence)
             if estimate is not None:
-                found.append(estimate)
+                found.append(replace(estimate, body=EstimatedBody(motion, hidden, look.matte(size))))
         return largest_first(found)
 
 
@@ -212,7 +211,7 @@ class _Followed:
             raise PoseError(
                 f"no person was found in any of {len(found)} frames (densepose: body): use a video that shows a person"
             )
-        scenes = _scenes(self._cuts)
+        scenes = scenes_between(self._cuts)
         source = _looks_shown(found, scenes)
         values = np.stack(self._looks)[source]
         seen = ClipLandmarks(values[..., :2], values[..., 2], values[..., 3:], found, self._size)
@@ -287,7 +286,7 @@ def _looks_shown(found: np.ndarray, scenes: Sequence[slice]) -> np.ndarray:
     return shown
 
 
-def _scenes(cuts: Sequence[bool]) -> list[slice]:
+def scenes_between(cuts: Sequence[bool]) -> list[slice]:
     """The ranges of frames between cuts."""
     starts = [0, *(index for index, cut in enumerate(cuts) if cut and index)]
     return [slice(start, stop) for start, stop in zip(starts, [*starts[1:], len(cuts)], strict=True)]

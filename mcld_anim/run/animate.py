@@ -31,7 +31,7 @@ def animate(
     stages = Stages(progress, on_event)
     with working_folder(outputs) as work:
         clip, made = open_clip(plan, cache, stages), outputs.inside(work)
-        thumbnails = Thumbnails(len(clip.driving), clip.source.picture, clip.source.face)
+        thumbnails = Thumbnails(len(clip.driving), clip.scene.picture, clip.source.face)
         with FrameReport(made.report_json, made.report_csv) as report:
             with open_result(made.result, clip) as video, closing(make_frames(clip, work)) as frames:
                 for frame in frames:
@@ -40,7 +40,9 @@ def animate(
                     report.add(frame.row)
                     thumbnails.add(frame.row, frame.shown, frame.face)
             summary = report.finish(describe_summary(clip.models, clip.source, stages))
-        record = describe_run(options, outputs.result, clip.models, clip.settings, cache.checksums, stages)
+        record = describe_run(
+            options, outputs.result, clip.models, clip.settings, cache.checksums, stages, clip.scene.chosen
+        )
         write_json(made.run_json, record)
         page = run_page(options, outputs, made.result, clip.driving.fps, thumbnails, summary, record)
         write_page(made.report_html, made.report_csv, page)

@@ -12,13 +12,15 @@ from mcld_anim.core.checksums import Checksums
 from mcld_anim.core.device import choose_device, choose_dtype
 from mcld_anim.core.events import Event
 from mcld_anim.core.stages import Stages
-from mcld_anim.model.appearance import SourceAppearance
 from mcld_anim.model.choose import choose_model
 from mcld_anim.model.load import LoadedModels, load_models
 from mcld_anim.options.run import SynthesisOptions
+from mcld_anim.pose.body_backend import BodyBackend
 from mcld_anim.run.checks import RunPlan
-from mcld_anim.run.driving import DrivingPoses, encode_driving
-from mcld_anim.run.source import encode_photo
+from mcld_anim.run.driving import DrivingMotion, DrivingPoses, encode_driving, encode_motion
+from mcld_anim.run.photo import fit_photo
+from mcld_anim.run.source import SOURCE_STAGE, EncodedPhoto, encode_photo
+from mcld_anim.source.fitted_photo import FittedPhoto
 
 MODELS_STAGE = "models"
 
@@ -48,8 +50,10 @@ class RunCache:
         self._place, self._load = folder, load or load_models
         self._work: tempfile.TemporaryDirectory[str] | None = None
         self._models: dict[Key, _Made[LoadedModels]] = {}
-        self._sources: dict[Key, _Made[SourceAppearance]] = {}
+        self._sources: dict[Key, _Made[EncodedPhoto]] = {}
+        self._stages: dict[Key, _Made[FittedPhoto]] = {}  # one, like the sources
         self._driving: dict[Key, _Made[DrivingPoses]] = {}
+        self._motions: dict[Key, _Made[DrivingMotion]] = {}
 
     @property
     def folder(self) -> Path:
@@ -60,7 +64,7 @@ class RunCache:
 
     def close(self) -> None:
         """Delete the working files and forget everything."""
-        for known in (self._models, self._sources, self._driving):
+        for known in (self._models, self._sources, self._stages, self._driving, self._motions):
             known.clear()
         if self._work is not None:
             self._work.cleanup()
@@ -82,12 +86,35 @@ class RunCache:
 
         return _once(self._models, (name, str(place), str(number_format), densepose, face), load, stages)
 
-    def source(self, path: Path, models: LoadedModels, stages: Stages) -> SourceAppearance:
+    def source(self, path: Path, models: LoadedModels, stages: Stages) -> EncodedPhoto:
         """The encoded source photo."""
         key = (self.checksums.of(path), id(models))
         if key not in self._sources:
             self._sources.clear()  # free memory first
+            self._stages.clear()
         return _once(self._sources, key, lambda: encode_photo(path, models, stages), stages)
+
+    def stage(self, path: Path, source: EncodedPhoto, models: LoadedModels, stages: Stages) -> FittedPhoto:
+        """The stage of the source photo, to which a body was fitted."""
+        key = (self.checksums.of(path), id(models))
+
+        def fit() -> FittedPhoto:
+            assert source.body is not None
+            with stages.timed(SOURCE_STAGE):
+                return fit_photo(source.picture, source.body)
+
+        return _once(self._stages, key, fit, stages)
+
+    def motion(self, plan: RunPlan, backend: BodyBackend, stages: Stages) -> DrivingMotion:
+        """The body fitted to the driving video's person."""
+        options = plan.options
+        key = (self.checksums.of(options.driving), options.person_choice, *options.grid)
+
+        def encode() -> DrivingMotion:
+            with tempfile.TemporaryFile(dir=self.folder) as masks:
+                return encode_motion(plan, backend, masks, stages)[0]
+
+        return _once(self._motions, key, encode, stages)
 
     def driving(self, plan: RunPlan, models: LoadedModels, stages: Stages) -> DrivingPoses:
         """The poses of the chosen frames of the driving video."""

@@ -14,9 +14,9 @@ from mcld_anim.background.matte import SteadyMatte, composite, foreground
 from mcld_anim.body.clip import ClipFrame
 from mcld_anim.core.arrays import AnySizePicture, Iuv, Picture
 from mcld_anim.core.stages import Stages
-from mcld_anim.model.appearance import SourceAppearance
-from mcld_anim.run.checks import RunPlan
-from mcld_anim.run.driving import DrivingPoses, driving_frames
+from mcld_anim.options.run import RunOptions
+from mcld_anim.run.driving import driving_frames
+from mcld_anim.run.scene import CropScene, PhotoScene
 from mcld_anim.video.framing import SteadyCrop, apply_picture, paste_back
 from mcld_anim.video.write_alpha import Rgba
 
@@ -55,7 +55,8 @@ class Compositor:
         picture = frame.picture
         if self._behind is None:
             return Finished(picture, picture)
-        alpha = self._matte.add(frame)
+        drawn = frame.pose.drawn
+        alpha = self._matte.add(frame) if drawn is None else drawn.whole(drawn.alpha)
         shown = composite(picture, alpha, next(self._behind))
         if self._around is not None:
             whole, crop = next(self._around)
@@ -66,21 +67,22 @@ class Compositor:
         return Finished(np.concatenate([foreground(picture, alpha), opacity], -1), shown)
 
 
-def compositor(plan: RunPlan, source: SourceAppearance, driving: DrivingPoses, stages: Stages) -> Compositor:
+def compositor(options: RunOptions, scene: CropScene | PhotoScene, stages: Stages) -> Compositor:
     """The compositor for `--background`, at the size of the generated frames."""
-    options, size = plan.options, (source.picture.shape[0], source.picture.shape[1])
+    size = scene.picture.shape[0], scene.picture.shape[1]
     if options.background == "generated":
         return Compositor(None)
     if options.background == "transparent":
         return Compositor(one_picture(checkerboard(size), size), transparent=True)
     if options.background == "source":
-        return Compositor(one_picture(source.background, size))
+        return Compositor(one_picture(scene.background, size))
     if options.background == "driving":
-        return _before_driving(_driving(plan, driving, size, stages), size, options.paste_back)
+        assert isinstance(scene, CropScene)  # guaranteed by RunOptions
+        return _before_driving(_driving(scene, stages), size, options.paste_back)
     if options.background_colour is not None:
         return Compositor(one_colour(options.background_colour, size))
     assert options.background_file is not None
-    return Compositor(from_file(options.background_file, size, driving.fps, stages.emit))
+    return Compositor(from_file(options.background_file, size, scene.driving.fps, stages.emit))
 
 
 def _before_driving(frames: Iterator[tuple[Picture, SteadyCrop]], size: tuple[int, int], paste: bool) -> Compositor:
@@ -90,18 +92,16 @@ def _before_driving(frames: Iterator[tuple[Picture, SteadyCrop]], size: tuple[in
     return Compositor((apply_picture(frame, crop, size) for frame, crop in frames), around=whole)
 
 
-def _driving(
-    plan: RunPlan, driving: DrivingPoses, size: tuple[int, int], stages: Stages
-) -> Iterator[tuple[Picture, SteadyCrop]]:
+def _driving(scene: CropScene, stages: Stages) -> Iterator[tuple[Picture, SteadyCrop]]:
     """The frames of the driving video without its person, and the crop of each."""
-    total = len(driving)
+    driving, total = scene.driving, len(scene.driving)
 
     def frames(every: int) -> Iterator[tuple[Picture, Iuv]]:
-        for index, picture in enumerate(driving_frames(plan, stages, every)):
+        for index, picture in enumerate(driving_frames(scene.plan, stages, every)):
             yield picture, driving.poses[index * every]
 
     with stages.timed(BACKGROUND_STAGE):
         stages.progress(BACKGROUND_STAGE, 0, total)
         clean = CleanBackground(frames, total, stages.emit)
         stages.progress(BACKGROUND_STAGE, total, total)
-    yield from zip(clean.frames(), driving.crops(size, plan.options.framing), strict=True)
+    yield from zip(clean.frames(), scene.crops(), strict=True)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 
 import numpy as np
 
-from mcld_anim.body.clip import ClipFrame, FramePose, clip_frames
+from mcld_anim.body.clip import ClipFrame, clip_frames
 from mcld_anim.core.arrays import Iuv, Picture
 from mcld_anim.core.events import Event
 from mcld_anim.core.stages import Stages
@@ -17,18 +17,16 @@ from mcld_anim.metrics.stability import StabilityMeter
 from mcld_anim.model.appearance import SourceAppearance
 from mcld_anim.model.load import LoadedModels
 from mcld_anim.options.run import RunOptions
-from mcld_anim.pose.cleanup import RawPose, cleaned
-from mcld_anim.pose.driving_change import driving_change
-from mcld_anim.pose.iuv_file import IuvWriter, iuv_writer, read_iuv_sequence
-from mcld_anim.pose.retarget import retargeted
+from mcld_anim.pose.body_backend import BodyBackend
 from mcld_anim.report.faces import FaceMeter
 from mcld_anim.report.frames import FrameRow, frame_row
 from mcld_anim.report.side_by_side import side_by_side
 from mcld_anim.run.cache import RunCache
 from mcld_anim.run.checks import RunPlan
 from mcld_anim.run.compositor import Compositor, compositor
-from mcld_anim.run.driving import DrivingPoses
+from mcld_anim.run.driving import DrivingClip
 from mcld_anim.run.identity_guard import IdentityGuard
+from mcld_anim.run.scene import CropScene, PhotoScene, check_no_body
 from mcld_anim.sampling.frame_maker import FrameMaker, SamplingSettings, sampling_settings
 from mcld_anim.source.face import Face
 
@@ -58,7 +56,7 @@ class Clip:
     plan: RunPlan
     models: LoadedModels
     source: SourceAppearance
-    driving: DrivingPoses
+    scene: CropScene | PhotoScene
     settings: SamplingSettings
     stages: Stages
 
@@ -67,22 +65,37 @@ class Clip:
         """The options of the run."""
         return self.plan.options
 
+    @property
+    def driving(self) -> DrivingClip:
+        """The chosen frames of the driving video."""
+        return self.scene.driving
+
 
 def open_clip(plan: RunPlan, cache: RunCache, stages: Stages) -> Clip:
     """Load the models, encode the source and estimate the driving poses, or take them from the cache."""
-    models = cache.models(plan.options, stages)
-    source = cache.source(plan.options.source, models, stages)
-    driving = cache.driving(plan, models, stages)
-    stages.readers["driving poses"] = driving.reader
-    return Clip(plan, models, source, driving, sampling_settings(plan.options, models.mcld.options), stages)
+    options, models = plan.options, cache.models(plan.options, stages)
+    source = cache.source(options.source, models, stages)
+    settings = sampling_settings(options, models.mcld.options)
+    scene: CropScene | PhotoScene
+    backend = models.pose_backend
+    if options.may_keep_photo and isinstance(backend, BodyBackend) and source.body is not None:
+        motion = cache.motion(plan, backend, stages)
+        photo = cache.stage(options.source, source, models, stages)
+        scene = PhotoScene.of(photo, motion, models.mcld.options)
+    else:
+        check_no_body(options.retarget, backend.name, options.framing)
+        poses = cache.driving(plan, models, stages)
+        scene = CropScene(plan, source.appearance, poses, models.mcld.options.frame_size)
+    stages.readers["driving poses"] = scene.driving.reader
+    return Clip(plan, models, source.appearance, scene, settings, stages)
 
 
 def make_frames(clip: Clip, folder: Path) -> Generator[Frame]:
     """Every frame in order; a batch is synthesised when its first frame is requested. `folder` is for working files."""
     options, stages, total, repaired = clip.options, clip.stages, len(clip.driving), 0
-    maker = FrameMaker(clip.models.mcld, clip.source, clip.settings)
+    maker = FrameMaker(clip.models.mcld, clip.source, clip.settings, clip.scene.views)
     finishing = _Finishing(clip, maker)
-    frames = clip_frames(_poses(clip, folder))
+    frames = clip_frames(clip.scene.poses(folder, stages))
     stages.progress(FRAMES_STAGE, 0, total)
     while batch := list(islice(frames, options.batch_size)):
         with stages.timed("synthesis"):
@@ -104,7 +117,7 @@ class _Finishing:
         options = clip.options
         self._clip, self._meter = clip, FaceMeter(clip.models.face_backend, clip.source.face)
         self.guard = IdentityGuard(maker, self._meter, options.min_face_similarity, options.retries)
-        self._compositor: Compositor = compositor(clip.plan, clip.source, clip.driving, clip.stages)
+        self._compositor: Compositor = compositor(clip.options, clip.scene, clip.stages)
         self._stability = StabilityMeter()
 
     def finish(self, place: int, frame: ClipFrame) -> Frame:
@@ -128,30 +141,5 @@ class _Finishing:
         )
         picture = made.picture
         if clip.options.side_by_side:
-            picture = side_by_side(clip.source.picture, frame.iuv, made.shown)
+            picture = side_by_side(clip.scene.picture, frame.iuv, made.shown)
         return Frame(picture, row, frame.iuv, made.shown, face)
-
-
-def _poses(clip: Clip, folder: Path) -> Iterator[FramePose]:
-    """Each frame's pose at the model's frame size: framed, cleaned up, and with the source's proportions."""
-    options, size = clip.options, clip.models.mcld.options.frame_size
-    framed = clip.driving.framed(size, options.framing)
-    if options.retarget == "off":
-        yield from cleaned(framed, options.pose_cleanup)
-        return
-    kept = folder / "framed"  # the whole clip is measured first; this avoids decoding and cropping it again
-    with iuv_writer(kept) as writer:
-        seen = _written(framed, writer)
-        change = driving_change(options.retarget, clip.source.iuv, seen, options.background == "driving", clip.stages)
-    sequence = read_iuv_sequence(kept)
-    raw = zip(sequence, map(bool, sequence.person_found), map(bool, sequence.cuts), strict=True)
-    for pose in cleaned(raw, options.pose_cleanup):
-        yield pose if change is None else replace(pose, iuv=retargeted(pose.iuv, change))
-
-
-def _written(poses: Iterator[RawPose], writer: IuvWriter) -> Iterator[Iuv]:
-    """The poses of frames in which the person was found; all poses are written to `writer`."""
-    for iuv, found, cut in poses:
-        writer.write(iuv, found, cut)
-        if found:
-            yield iuv

@@ -48,8 +48,9 @@ def describe_run(
     settings: SamplingSettings,
     checksums: Checksums,
     stages: Stages,
+    chosen: Mapping[str, str],
 ) -> dict[str, Any]:
-    """The content of OUT.run.json, with all open `options` resolved."""
+    """The content of OUT.run.json, with all open `options` resolved; `chosen`: those that depend on the inputs."""
     resolved = to_mapping(options) | {
         "output": None if output is None else str(output),
         "model": models.name,
@@ -60,6 +61,7 @@ def describe_run(
         "steps": settings.steps,
         "step_scale": load_preset(options.preset).step_scale if options.step_scale is None else options.step_scale,
         "guidance": settings.guidance,
+        **chosen,
     }
     return {
         "options": resolved,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mcld_anim.core.arrays import Box, Iuv, Picture, SizedIuv, SizedPicture
@@ -13,7 +13,7 @@ from mcld_anim.core.pictures import read_picture
 from mcld_anim.core.stages import Stages
 from mcld_anim.model.appearance import SourceAppearance, encode_source
 from mcld_anim.model.load import LoadedModels
-from mcld_anim.pose.backends import PoseEstimate
+from mcld_anim.pose.backends import EstimatedBody, PoseEstimate
 from mcld_anim.pose.select import described
 from mcld_anim.video.framing import SteadyCrop, apply_iuv, apply_picture, steady_crop
 
@@ -24,7 +24,16 @@ PERSON_MARGIN = 0.06
 height, as in the embedded model's training pictures (0.85 to 0.92, `mcld_anim.synthetic.views`)."""
 
 
-def encode_photo(path: Path, models: LoadedModels, stages: Stages) -> SourceAppearance:
+@dataclass(frozen=True, eq=False)
+class EncodedPhoto:
+    """The source photo of a run."""
+
+    appearance: SourceAppearance  # of the person's crop
+    picture: Picture  # the photo itself
+    body: EstimatedBody | None  # by estimators that fit one
+
+
+def encode_photo(path: Path, models: LoadedModels, stages: Stages) -> EncodedPhoto:
     """The source photo, framed around its largest person and encoded. Raises PoseError if it shows nobody."""
     with stages.timed(SOURCE_STAGE):
         stages.progress(SOURCE_STAGE, 0, 2)
@@ -49,7 +58,7 @@ def encode_photo(path: Path, models: LoadedModels, stages: Stages) -> SourceAppe
     if models.face_backend is not None and appearance.face is None:
         message = f"no face was found in --source {path}: the report has no face similarity"
         stages.emit(Event("source_face_missing", message))
-    return appearance
+    return EncodedPhoto(appearance, picture, people[0].body)
 
 
 def frame_person(picture: Picture, estimate: PoseEstimate, size: tuple[int, int]) -> tuple[SizedPicture, SizedIuv]:

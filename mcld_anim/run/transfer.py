@@ -13,6 +13,8 @@ from mcld_anim.core.events import EventSink, warn
 from mcld_anim.core.outputs import publish, working_folder
 from mcld_anim.core.pictures import read_picture, write_picture
 from mcld_anim.core.stages import Progress, Stages, ignore_progress
+from mcld_anim.model.appearance import SourceAppearance
+from mcld_anim.model.load import LoadedModels
 from mcld_anim.options.run import PoseOptions
 from mcld_anim.pose.backends import PoseBackend, PoseEstimate, estimate_of
 from mcld_anim.pose.driving_change import driving_change
@@ -27,6 +29,7 @@ from mcld_anim.run.checks import check_outputs, check_pose, is_sequence
 from mcld_anim.run.frames import FRAMES_STAGE
 from mcld_anim.run.record import describe_run, describe_summary, write_json
 from mcld_anim.run.result import Result
+from mcld_anim.run.scene import check_no_body, pose_in_photo
 from mcld_anim.run.source import person_crop
 from mcld_anim.sampling.frame_maker import FrameMaker, sampling_settings
 from mcld_anim.video.framing import apply_iuv
@@ -72,23 +75,40 @@ def make_picture(
     check_pose(options)
     stages = Stages(progress, on_event)
     models = cache.models(options, stages)
-    source = cache.source(options.source, models, stages)
-    settings = sampling_settings(options, models.mcld.options)
+    encoded = cache.source(options.source, models, stages)
+    source, settings = encoded.appearance, sampling_settings(options, models.mcld.options)
     with stages.timed("driving poses"):
-        pose = frame_pose(read_pose(options.pose, models.pose_backend), models.mcld.options.frame_size)
-    change = driving_change(options.retarget, source.iuv, [pose], False, stages)
-    pose = pose if change is None else retargeted(pose, change)
+        estimate = read_pose(options.pose, models.pose_backend)
+    if options.retarget in ("auto", "body") and encoded.body is not None and estimate.body is not None:
+        photo = cache.stage(options.source, encoded, models, stages)
+        pose, views = pose_in_photo(photo, estimate.body.motion, models.mcld.options)
+        shown, retarget = photo.picture, "body"
+    else:
+        check_no_body(options.retarget, models.pose_backend.name)
+        pose, views, shown = _framed(estimate, source, options, models, stages), None, source.picture
+        retarget = "off" if options.retarget == "auto" else options.retarget
     with stages.timed("synthesis"):
-        (picture,) = FrameMaker(models.mcld, source, settings).make(
-            [ClipFrame(0, FramePose(pose))], on_step=lambda done, steps: stages.progress(FRAMES_STAGE, done, steps)
+        (picture,) = FrameMaker(models.mcld, source, settings, views).make(
+            [ClipFrame(0, pose)], on_step=lambda done, steps: stages.progress(FRAMES_STAGE, done, steps)
         )
-    face, similarity = FaceMeter(models.face_backend, source.face).measure(picture, pose)
+    face, similarity = FaceMeter(models.face_backend, source.face).measure(picture, pose.iuv)
     return Transferred(
-        side_by_side(source.picture, pose, picture) if options.side_by_side else picture,
+        side_by_side(shown, pose.iuv, picture) if options.side_by_side else picture,
         FrameRow(0, 0.0, True, face is not None, similarity, None, None),
         describe_summary(models, source, stages),
-        describe_run(options, output, models, settings, cache.checksums, stages),
+        describe_run(options, output, models, settings, cache.checksums, stages, {"retarget": retarget}),
     )
+
+
+def _framed(
+    estimate: PoseEstimate, source: SourceAppearance, options: PoseOptions, models: LoadedModels, stages: Stages
+) -> FramePose:
+    """The pose in a crop around its person, with the source's proportions if they are asked for."""
+    iuv = frame_pose(estimate, models.mcld.options.frame_size)
+    if options.retarget not in ("scale", "limbs"):
+        return FramePose(iuv)
+    change = driving_change(options.retarget, source.iuv, [iuv], False, stages)
+    return FramePose(iuv if change is None else retargeted(iuv, change))
 
 
 def read_pose(path: Path, backend: PoseBackend) -> PoseEstimate:

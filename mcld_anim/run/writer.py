@@ -32,7 +32,7 @@ class ResultWriter:
 def open_result(path: Path, clip: Clip) -> Iterator[ResultWriter]:
     """The writer for the kind of result."""
     options, info, fps, emit = clip.options, clip.plan.info, clip.driving.fps, clip.stages.emit
-    sound, (height, width) = _sound(clip), clip.source.picture.shape[:2]
+    sound, (height, width) = _sound(clip), clip.scene.picture.shape[:2]
     with ExitStack() as stack:
         if options.background == "transparent":
             sink = stack.enter_context(open_transparent(path, (height, width), fps, sound, emit))

@@ -8,18 +8,19 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.functional import interpolate
 
 from mcld_anim.body.clip import ClipFrame
-from mcld_anim.core.arrays import Iuv, Latents, Picture
+from mcld_anim.core.arrays import Latents, Picture
 from mcld_anim.core.pixels import to_levels
 from mcld_anim.model.appearance import SourceAppearance
 from mcld_anim.model.build import Mcld
-from mcld_anim.model.warped_source import WarpedSources
 from mcld_anim.options.model import ModelOptions
 from mcld_anim.options.preset import load_preset
 from mcld_anim.options.run import RunOptions, SynthesisOptions
-from mcld_anim.pose.condition import network_condition, warped_source
+from mcld_anim.pose.condition import network_condition
 from mcld_anim.sampling.denoise import Prediction, StepBlending, denoise
+from mcld_anim.sampling.frame_views import CropViews, FrameView, FrameViews, stacked
 from mcld_anim.sampling.neighbour_blending import NeighbourBlending
 from mcld_anim.sampling.noise import parse_noise_mode, start_noise
 from mcld_anim.sampling.schedule import make_scheduler
@@ -68,13 +69,17 @@ def sampling_settings(options: SynthesisOptions, model: ModelOptions) -> Samplin
 class FrameMaker:
     """Makes the frames of one clip in order, a batch at a time; frame i does not depend on the batch size.
 
-    Only the state of the blending carries over from batch to batch. Poses have the model's frame size.
+    Only the state of the blending carries over from batch to batch.
     """
 
-    def __init__(self, mcld: Mcld, source: SourceAppearance, settings: SamplingSettings) -> None:
+    def __init__(
+        self, mcld: Mcld, source: SourceAppearance, settings: SamplingSettings, views: FrameViews | None = None
+    ) -> None:
+        """`views` None: poses have the model's frame size, and frames are as the networks make them."""
         self.mcld = mcld
         self.source = source
         self.settings = settings
+        self._views = views or CropViews(source, mcld.options.pose_guider.warped_source != "none")
         self._scheduler = make_scheduler(mcld.options.schedule)
         self._noise = parse_noise_mode(settings.noise)
         self._blending = _blending(settings, mcld.options.latent_size)
@@ -82,30 +87,33 @@ class FrameMaker:
 
     def make(self, frames: Sequence[ClipFrame], on_step: Callable[[int, int], None] | None = None) -> list[Picture]:
         """The pictures of the clip's next frames, uint8 (H, W, 3) RGB; `on_step(done, steps)` reports progress."""
-        blending = None if self._blending is None else self._blending.batch(frames)
-        return self._synthesised(frames, FIRST_ATTEMPT, blending, on_step)
+        views = [self._views.view(frame) for frame in frames]
+        blending = None if self._blending is None else self._blending.batch([view.frame for view in views])
+        made = self._synthesised(views, FIRST_ATTEMPT, blending, on_step)
+        return [self._views.finished(view, picture) for view, picture in zip(views, made, strict=True)]
 
     def again(self, place: int, frame: ClipFrame, attempt: Attempt) -> Picture:
         """Another attempt at `frame`, which was at `place` of the last batch."""
         steps = self.settings.steps * attempt.step_factor
         blending = None if self._blending is None else self._blending.again(place, steps)
-        return self._synthesised([frame], attempt, blending)[0]
+        view = self._views.view(frame)
+        (made,) = self._synthesised([view], attempt, blending)
+        return self._views.finished(view, made)
 
     @torch.inference_mode()
     def _synthesised(
         self,
-        frames: Sequence[ClipFrame],
+        views: Sequence[FrameView],
         attempt: Attempt,
         blending: StepBlending | None,
         on_step: Callable[[int, int], None] | None = None,
     ) -> list[Picture]:
         settings, options = self.settings, self.mcld.options
         shape = (options.vae.latent_channels, *options.latent_size)
-        indices, poses = [frame.index for frame in frames], [frame.iuv for frame in frames]
+        indices = [view.frame.index for view in views]
         noise = start_noise(shape, settings.seed + attempt.seed_shift, indices, self._noise).to(self._weights.device)
-        warped = self.warped_sources(poses)
         latents = denoise(
-            self._predictor(self.pose_features(poses, warped), attempt.face_weight),
+            self._predictor(self._pose_features(views), attempt.face_weight),
             noise,
             self._scheduler,
             settings.steps * attempt.step_factor,
@@ -113,27 +121,25 @@ class FrameMaker:
             blending,
             on_step,
         )
-        return self.decode(latents, warped)
+        return self._decoded(latents, views)
 
-    def warped_sources(self, poses: Sequence[Iuv]) -> WarpedSources | None:
-        """The warped source for each pose; None for models without it."""
-        if self.mcld.options.pose_guider.warped_source == "none":
-            return None
-        source = self.source
-        made = [warped_source(source.atlas, source.valid, pose, source.background) for pose in poses]
-        return WarpedSources.stack([picture for picture, _ in made], [valid for _, valid in made], poses, self._weights)
-
-    def pose_features(self, poses: Sequence[Iuv], warped: WarpedSources | None) -> Tensor:
+    def _pose_features(self, views: Sequence[FrameView]) -> Tensor:
         """The Pose Guider's features (F, C0, h, w), computed once per frame and used at every step."""
-        iuvs = torch.from_numpy(np.stack(poses)).to(self._weights.device)
+        small = [view.shrunk(self.mcld.options.frame_size) for view in views]
+        warped = stacked(small, self._weights)
+        iuvs = torch.from_numpy(np.stack([view.frame.iuv for view in small])).to(self._weights.device)
         condition = network_condition(iuvs, self.mcld.options.pose_guider)
         encoded = None if warped is None else warped.encode(self.mcld.vae).to(self._weights)
         return self.mcld.pose_guider(condition.to(self._weights), encoded)
 
-    def decode(self, latents: Latents, warped: WarpedSources | None) -> list[Picture]:
-        """Latents (F, C, h, w) -> pictures, uint8 (H, W, 3) RGB."""
+    def _decoded(self, latents: Latents, views: Sequence[FrameView]) -> list[Picture]:
+        """Latents (F, C, h, w) -> pictures of the views' size, uint8 (H, W, 3) RGB."""
         decoded = self.mcld.vae.decode(latents.to(next(self.mcld.vae.parameters())))
+        size = views[0].frame.iuv.shape[:2]
+        if decoded.shape[2:] != size:
+            decoded = interpolate(decoded, size=size, mode="bicubic", align_corners=False)
         if self.mcld.detail is not None:
+            warped = stacked(views, self._weights)
             assert warped is not None  # guaranteed by ModelOptions
             decoded = self.mcld.detail(decoded, warped.pictures, warped.validity, warped.person)
         levels = to_levels(decoded)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from mcld_anim.core.arrays import Iuv, Picture
+from mcld_anim.core.arrays import Iuv, Mask, Picture
 from mcld_anim.core.push_pull import push_pull
 
 MASK_MARGIN = 0.03
@@ -28,6 +28,12 @@ def without_person(picture: Picture, iuv: Iuv, margin: float = MASK_MARGIN) -> P
     fade = cv2.GaussianBlur(hole.astype(np.float32), (blur, blur), 0)[..., None]
     fade[hole] = 1.0
     return np.rint(picture + (filled - picture) * fade).clip(0, 255).astype(np.uint8)
+
+
+def filled_background(picture: Picture, hole: Mask) -> Picture:
+    """`picture` without the pixels of `hole`; the others are unchanged."""
+    known = (~cv2.dilate(hole.astype(np.uint8), np.ones((9, 9))).astype(bool)).astype(np.float32)
+    return np.rint(push_pull(picture.astype(np.float32), known)).clip(0, 255).astype(np.uint8)
 
 
 def person_mask(iuv: Iuv, margin: float = MASK_MARGIN) -> np.ndarray:

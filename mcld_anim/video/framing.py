@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Shaped, UInt8
 from scipy.ndimage import gaussian_filter1d
 
 from mcld_anim.core.arrays import Alpha, Box, Iuv, Picture, SizedIuv, SizedPicture
@@ -122,6 +122,17 @@ def apply_iuv(iuv: Iuv, crop: SteadyCrop, size: tuple[int, int]) -> SizedIuv:
     cut = iuv[rows.clip(0, height - 1)[:, None], columns.clip(0, width - 1)]
     cut[(rows < 0) | (rows >= height)] = 0
     cut[:, (columns < 0) | (columns >= width)] = 0
+    return cut
+
+
+def cut_out(planes: Shaped[np.ndarray, "frame_height frame_width *planes"], crop: SteadyCrop) -> np.ndarray:
+    """The pixels of `crop`, (crop.h, crop.w, ...); 0 outside the frame."""
+    height, width = planes.shape[:2]
+    cut = np.zeros((crop.h, crop.w, *planes.shape[2:]), planes.dtype)
+    top, bottom = max(crop.y, 0), min(crop.y + crop.h, height)
+    left, right = max(crop.x, 0), min(crop.x + crop.w, width)
+    if top < bottom and left < right:
+        cut[top - crop.y : bottom - crop.y, left - crop.x : right - crop.x] = planes[top:bottom, left:right]
     return cut
 
 

@@ -1,0 +1,107 @@
+"""A source photo with a fitted body becomes the stage of its result: `--framing photo`."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+import cv2
+import numpy as np
+from jaxtyping import UInt8
+
+from mcld_anim.background.matte import foreground, photo_alpha
+from mcld_anim.body.draw import BodyPainter
+from mcld_anim.body.fit import STATURE, BodyMotion
+from mcld_anim.body.outline import outline_offsets
+from mcld_anim.core.arrays import AnySizePicture, Picture
+from mcld_anim.pose.backends import EstimatedBody
+from mcld_anim.pose.matte_alignment import Matte
+from mcld_anim.source.background import filled_background
+from mcld_anim.source.fitted_photo import FittedPhoto
+from mcld_anim.source.photo_warp import PhotoWarp
+from mcld_anim.video.framing import SteadyCrop, resize_picture
+
+LONG_SIDE = 512
+"""Longer side of the result, in pixels."""
+CELL = 8
+"""Both sides are multiples of it, as encoders and networks want."""
+WINDOW_MARGIN = 0.15
+"""Space around the person's landmarks in the networks' window, as a fraction of the longer side of their box."""
+WINDOW_STEP = 64
+"""The window's side in pixels is a multiple of it: of both models' latent grids."""
+TRACE = 0.02
+"""Matte, 0..1, from which a pixel of the photo is not background."""
+
+
+@dataclass(frozen=True)
+class PhotoSize:
+    """How a photo becomes a frame of the result: scaled, and cut by less than a cell."""
+
+    scale: float
+    size: tuple[int, int]  # height and width of the frame
+
+    @classmethod
+    def of(cls, picture: AnySizePicture) -> PhotoSize:
+        """For the frames of a photo."""
+        scale = LONG_SIDE / max(picture.shape[:2])
+        height, width = (max(CELL, round(side * scale) // CELL * CELL) for side in picture.shape[:2])
+        return cls(scale, (height, width))
+
+    def picture(self, picture: AnySizePicture) -> Picture:
+        """The photo, or another picture of its size, as a frame."""
+        return _middle(resize_picture(picture, self._scaled(picture)), self.size)
+
+    def matte(self, matte: UInt8[np.ndarray, "_height _width"]) -> Matte:
+        """A matte of the photo in the frame."""
+        how = cv2.INTER_AREA if self.scale < 1 else cv2.INTER_LINEAR
+        return _middle(cv2.resize(matte, self._scaled(matte)[::-1], interpolation=how), self.size)
+
+    def motion(self, motion: BodyMotion) -> BodyMotion:
+        """A body fitted in the photo, in the frame: the middle of both is the same."""
+        return replace(motion.scaled(self.scale), size=self.size)
+
+    def places(self, xy: np.ndarray, picture: np.ndarray) -> np.ndarray:
+        """Points (..., 2) of the photo, in pixels of the frame."""
+        cut = (np.array(self._scaled(picture)) - self.size)[::-1] / 2
+        return xy * self.scale - cut
+
+    def _scaled(self, planes: np.ndarray) -> tuple[int, int]:
+        return round(planes.shape[0] * self.scale), round(planes.shape[1] * self.scale)
+
+
+def fit_photo(picture: AnySizePicture, body: EstimatedBody) -> FittedPhoto:
+    """The photo at the result's size, its person bent to their outline, and the background without them."""
+    frame = PhotoSize.of(picture)
+    photo, motion = frame.picture(picture), frame.motion(body.motion)
+    height = motion.focal * STATURE * motion.shape.scale / float(motion.camera[0, 1])
+    alpha = photo_alpha(photo, frame.matte(body.matte), height)
+    naked = BodyPainter(motion.shape)
+    painter = naked.bent(outline_offsets(naked, motion, alpha > 0.5, body.hidden))
+    warp = PhotoWarp(foreground(photo, alpha), alpha, painter.drawn(motion, 0, body.hidden))
+    return FittedPhoto(photo, filled_background(photo, alpha > TRACE), alpha, painter, motion, warp)
+
+
+def window_around(motion: BodyMotion, least: int) -> SteadyCrop:
+    """The square window that holds the person in every frame of a motion as far as they are in the picture, at least
+    `least` pixels wide and no larger than the picture needs."""
+    height, width = motion.size
+    xy = motion.landmarks()[0].reshape(-1, 2)
+    space = WINDOW_MARGIN * float(np.ptp(xy, axis=0).max())
+    low, high = (np.clip(edge, 0, [width, height]) for edge in (xy.min(0) - space, xy.max(0) + space))
+    side = max(least, WINDOW_STEP * math.ceil(max(high - low) / WINDOW_STEP))
+    x, y = np.rint((low + high - side) / 2).astype(int).tolist()
+    return SteadyCrop(_kept(x, side, width), _kept(y, side, height), side, side)
+
+
+def _kept(start: int, side: int, length: int) -> int:
+    """The start of the window inside the picture, or, where it is larger, around it."""
+    return (length - side) // 2 if side >= length else min(max(start, 0), length - side)
+
+
+def _middle(planes: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """The middle of planes that are up to a cell larger than `size`; smaller ones are continued."""
+    missing = [max(0, wanted - side) for wanted, side in zip(size, planes.shape[:2], strict=True)]
+    if any(missing):
+        planes = cv2.copyMakeBorder(planes, 0, missing[0], 0, missing[1], cv2.BORDER_REPLICATE)
+    top, left = ((side - wanted) // 2 for side, wanted in zip(planes.shape[:2], size, strict=True))
+    return np.ascontiguousarray(planes[top : top + size[0], left : left + size[1]])

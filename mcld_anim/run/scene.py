@@ -1,0 +1,154 @@
+"""Where a clip takes place, with the poses of its frames: in crops of the driving video, or in the source's photo."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from mcld_anim.body.clip import FramePose
+from mcld_anim.body.draw import DrawnBody
+from mcld_anim.body.fit import BodyMotion
+from mcld_anim.body.place import placed
+from mcld_anim.core.arrays import Iuv, Picture
+from mcld_anim.core.errors import UsageError
+from mcld_anim.core.stages import Stages
+from mcld_anim.model.appearance import SourceAppearance
+from mcld_anim.options.model import ModelOptions
+from mcld_anim.pose.cleanup import RawPose, cleaned
+from mcld_anim.pose.driving_change import driving_change
+from mcld_anim.pose.iuv_file import IuvWriter, iuv_writer, read_iuv_sequence
+from mcld_anim.pose.retarget import retargeted
+from mcld_anim.run.checks import RunPlan
+from mcld_anim.run.driving import DrivingClip, DrivingMotion, DrivingPoses
+from mcld_anim.run.photo import window_around
+from mcld_anim.sampling.frame_views import FrameViews, PhotoViews
+from mcld_anim.source.fitted_photo import FittedPhoto
+from mcld_anim.video.framing import SteadyCrop
+
+
+@dataclass(frozen=True, eq=False)
+class CropScene:
+    """Crops of the driving video around its person: `--framing fixed|track|full`."""
+
+    plan: RunPlan
+    source: SourceAppearance
+    driving: DrivingPoses
+    size: tuple[int, int]  # height and width of the frames
+
+    views: FrameViews | None = None  # frames are as the networks make them
+
+    @property
+    def framing(self) -> str:
+        """The framing in use."""
+        framing = self.plan.options.framing
+        return "fixed" if framing == "auto" else framing
+
+    @property
+    def chosen(self) -> dict[str, str]:
+        """The resolved options."""
+        retarget = self.plan.options.retarget
+        return {"framing": self.framing, "retarget": "off" if retarget == "auto" else retarget}
+
+    @property
+    def picture(self) -> Picture:
+        """The source at the size of the frames."""
+        return self.source.picture
+
+    @property
+    def background(self) -> Picture:
+        """The same without its person."""
+        return self.source.background
+
+    def crops(self) -> list[SteadyCrop]:
+        """Each frame's crop of the driving video."""
+        return self.driving.crops(self.size, self.framing)
+
+    def poses(self, folder: Path, stages: Stages) -> Iterator[FramePose]:
+        """Each frame's pose: framed, cleaned up, and with the source's proportions. `folder` is for working files."""
+        options = self.plan.options
+        framed = self.driving.framed(self.size, self.framing)
+        if options.retarget not in ("scale", "limbs"):
+            yield from cleaned(framed, options.pose_cleanup)
+            return
+        kept = folder / "framed"  # the whole clip is measured first; this avoids decoding and cropping it again
+        with iuv_writer(kept) as writer:
+            seen = _written(framed, writer)
+            change = driving_change(options.retarget, self.source.iuv, seen, options.background == "driving", stages)
+        sequence = read_iuv_sequence(kept)
+        raw = zip(sequence, map(bool, sequence.person_found), map(bool, sequence.cuts), strict=True)
+        for pose in cleaned(raw, options.pose_cleanup):
+            yield pose if change is None else replace(pose, iuv=retargeted(pose.iuv, change))
+
+
+@dataclass(frozen=True, eq=False)
+class PhotoScene:
+    """The source's photo, in which its own body moves: `--framing photo`."""
+
+    photo: FittedPhoto
+    driving: DrivingClip
+    motion: BodyMotion  # of the source's body, in the photo
+    views: PhotoViews
+
+    @classmethod
+    def of(cls, photo: FittedPhoto, driving: DrivingMotion, model: ModelOptions) -> PhotoScene:
+        """The scene of a driving motion for the networks of a model."""
+        motion = placed(driving.motion, driving.scenes, photo.motion)
+        return cls(photo, driving, motion, photo_views(photo, motion, model))
+
+    @property
+    def chosen(self) -> dict[str, str]:
+        """The resolved options."""
+        return {"framing": "photo", "retarget": "body"}
+
+    @property
+    def picture(self) -> Picture:
+        """The photo."""
+        return self.photo.picture
+
+    @property
+    def background(self) -> Picture:
+        """The photo without its person."""
+        return self.photo.background
+
+    def drawn(self, index: int) -> DrawnBody:
+        """The body in a frame."""
+        return self.photo.painter.drawn(self.motion, index)
+
+    def poses(self, _folder: Path, _stages: Stages) -> Iterator[FramePose]:
+        """Each frame's pose, drawn when it is asked for."""
+        for index, cut in enumerate(self.driving.cuts):
+            drawn = self.drawn(index)
+            found = bool(self.driving.person_found[index])
+            yield FramePose(drawn.iuv, found, "seen" if found else "held", cut, drawn)
+
+
+def pose_in_photo(photo: FittedPhoto, pose: BodyMotion, model: ModelOptions) -> tuple[FramePose, PhotoViews]:
+    """One pose by the photo's body, in the photo, and what a model's networks see of it."""
+    motion = placed(pose, [slice(0, 1)], photo.motion)
+    drawn = photo.painter.drawn(motion, 0)
+    return FramePose(drawn.iuv, drawn=drawn), photo_views(photo, motion, model)
+
+
+def check_no_body(retarget: str, estimator: str, framing: str = "auto") -> None:
+    """Refuse options that need fitted bodies where there are none."""
+    for flag, value, needs in (("--retarget", retarget, "body"), ("--framing", framing, "photo")):
+        if value == needs:
+            raise UsageError(
+                f"{flag} {value} needs bodies fitted to source and driver, and --densepose {estimator} gives none: run "
+                "`mcld-anim models pull blazepose` and give --densepose body"
+            )
+
+
+def photo_views(photo: FittedPhoto, motion: BodyMotion, model: ModelOptions) -> PhotoViews:
+    """What a model's networks see of a motion in the photo. With the warped source, the photo's pixels are kept."""
+    keeps_seen = model.pose_guider.warped_source != "none"
+    return PhotoViews(photo, window_around(motion, max(model.frame_size)), keeps_seen)
+
+
+def _written(poses: Iterator[RawPose], writer: IuvWriter) -> Iterator[Iuv]:
+    """The poses of frames in which the person was found; all poses are written to `writer`."""
+    for iuv, found, cut in poses:
+        writer.write(iuv, found, cut)
+        if found:
+            yield iuv

@@ -1,0 +1,97 @@
+"""The photo's own pixels in another pose: each pixel of the drawn body samples the photo where the photo shows it.
+
+Two drawings of one mesh, in the photo's pose and in the target's, give the place in the photo and whether it is seen
+there. Surface that the photo does not show comes from the completed atlas (`source.fill`): symmetry and neighbours.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from jaxtyping import Float
+
+from mcld_anim.body.draw import DrawnBody
+from mcld_anim.body.rig import load_body
+from mcld_anim.body.texels import texel_index
+from mcld_anim.core.arrays import Alpha, Picture
+from mcld_anim.source.fill import complete_atlas
+
+OWN = 0.3
+"""Matte of the photo, 0..1, from which a pixel is the person's and may be sampled."""
+SEAM = 5
+"""Width in pixels over which seen and guessed colours are mixed."""
+HANDS = (3, 4)
+"""DensePose parts of the right and left hand."""
+LEAST_FACE = 20
+"""Seen vertices of the face from which it gives the colour of the skin."""
+
+
+@dataclass(frozen=True, eq=False)
+class PersonLayer:
+    """The person in one pose, without a background, in the box (h, w) of a drawn body."""
+
+    drawn: DrawnBody
+    colours: Float[np.ndarray, "h w 3"]  # RGB in 0..255, continued beyond the soft edge
+    validity: Float[np.ndarray, "h w"]  # 1 where the photo shows the colour, 0 where it is a guess; 1 outside
+
+    def before(self, background: Picture) -> Picture:
+        """The layer in front of a background of the picture's size."""
+        picture = background.copy()
+        behind, share = picture[self.drawn.box], self.drawn.alpha[..., None]
+        behind[:] = np.rint(self.colours * share + behind * (1 - share)).clip(0, 255)
+        return picture
+
+
+class PhotoWarp:
+    """One photo's person."""
+
+    def __init__(self, colours: Picture, alpha: Alpha, drawn: DrawnBody) -> None:
+        """`colours`: the photo, with the person's colours continued across their edge; `alpha`: its matte; `drawn`: the
+        body in the photo's pose."""
+        self._colours, self._alpha, self._drawn = colours, alpha, drawn
+        seen = np.where((alpha > 0.5)[..., None], drawn.iuv, np.uint8(0))
+        atlas, valid = complete_atlas(colours, seen)
+        skin = _skin_colour(colours, alpha, drawn)
+        if skin is not None:
+            for part in HANDS:
+                if not valid[part - 1].any():
+                    atlas[part - 1] = skin
+        self._atlas = atlas
+
+    def layer(self, drawn: DrawnBody) -> PersonLayer:
+        """The person in the pose of a drawing of the same mesh."""
+        inside = drawn.inside
+        places, seen = drawn.seen_in(self._drawn)
+        maps = np.full((*inside.shape, 2), -1, np.float32)
+        maps[inside] = places - 0.5
+        x, y = maps[..., 0], maps[..., 1]
+        sampled = cv2.remap(self._colours, x, y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+        own = cv2.remap(self._alpha, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        known = np.zeros(inside.shape, np.float32)
+        known[inside] = seen * (own[inside] > OWN)
+        safe = cv2.erode(np.where(inside, known, 1), np.ones((3, 3), np.uint8))
+        share = (cv2.blur(safe, (SEAM, SEAM)) * (known > 0))[..., None]
+        guessed = np.zeros((*inside.shape, 3), np.uint8)
+        guessed[inside] = self._atlas.reshape(-1, 3)[texel_index(drawn.iuv[drawn.box])]
+        colours = sampled * share + guessed * (1 - share)
+        body = inside.astype(np.float32)
+        near = cv2.blur(body, (SEAM, SEAM))[..., None]
+        beyond = cv2.blur(colours * body[..., None], (SEAM, SEAM)) / np.maximum(near, 1e-3)
+        continued = np.where(inside[..., None], colours, beyond).astype(np.float32)
+        return PersonLayer(drawn, continued, np.where(inside, share[..., 0], 1).astype(np.float32))
+
+
+def _skin_colour(colours: Picture, alpha: Alpha, drawn: DrawnBody) -> np.ndarray | None:
+    """Median colour of the face in the photo; None where it shows no face."""
+    body = load_body()
+    front = np.zeros(len(body.mean_vertices), bool)
+    front[body.face_vertices] = True
+    front &= ~body.eyes & (body.lips < 0.1) & (body.ears < 0.1)
+    facing = front[body.faces].all(1) & (drawn.facing > 0.5)
+    shown = drawn.inside & facing[drawn.triangle]
+    person = shown & (alpha[drawn.box] > 0.9)
+    if np.count_nonzero(person) < LEAST_FACE:
+        return None
+    return np.median(colours[drawn.box][person], axis=0).round().astype(np.uint8)

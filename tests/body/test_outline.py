@@ -1,0 +1,93 @@
+"""A fitted body bent to an outline: it covers the clothes, keeps what is not outlined, and takes them along."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import cv2
+import numpy as np
+import pytest
+
+from mcld_anim.body.draw import BodyPainter
+from mcld_anim.body.fit import FOCAL, BodyMotion, BodyShape
+from mcld_anim.body.outline import outline, outline_offsets
+from mcld_anim.body.rig import load_body
+from mcld_anim.body.skeleton import SHAPES
+
+SIZE = (240, 180)
+
+
+@pytest.fixture(scope="module")
+def standing(controls: Callable) -> BodyMotion:
+    """The mean body at rest in one frame."""
+    camera = np.array([[0.0, 3.2, 0.0]], np.float32)
+    shape = BodyShape(np.zeros(SHAPES), 1.0)
+    return BodyMotion(shape, controls({}).astype(np.float32), camera, FOCAL * max(SIZE), SIZE)
+
+
+@pytest.fixture(scope="module")
+def painter(standing: BodyMotion) -> BodyPainter:
+    return BodyPainter(standing.shape)
+
+
+@pytest.fixture(scope="module")
+def coat(standing: BodyMotion, painter: BodyPainter) -> np.ndarray:
+    """A mask four pixels wider than the body all around: some five centimetres."""
+    person = painter.drawn(standing, 0).person.astype(np.uint8)
+    return cv2.dilate(person, np.ones((9, 9), np.uint8)) > 0
+
+
+@pytest.fixture(scope="module")
+def coated(standing: BodyMotion, painter: BodyPainter, coat: np.ndarray) -> BodyPainter:
+    return painter.bent(outline_offsets(painter, standing, coat))
+
+
+def iou(one: np.ndarray, other: np.ndarray) -> float:
+    return float((one & other).sum() / (one | other).sum())
+
+
+def test_the_drawn_body_takes_the_outline(
+    standing: BodyMotion, painter: BodyPainter, coat: np.ndarray, coated: BodyPainter
+) -> None:
+    assert iou(painter.drawn(standing, 0).person, coat) < 0.8
+    assert iou(coated.drawn(standing, 0).person, coat) > 0.95
+
+
+def test_what_is_away_from_the_outline_stays(coated: BodyPainter) -> None:
+    moved = np.linalg.norm(coated.offsets, axis=1)
+    body = load_body()
+    chest = (np.abs(body.mean_vertices[:, 0]) < 0.03) & (np.abs(body.mean_vertices[:, 2] - 0.35) < 0.1)
+    assert chest.any()
+    assert moved[chest].max() < 0.015
+    assert moved.max() > 0.03
+    assert not coated.offsets[:, 1].any()  # nothing moves along the line of sight
+
+
+def test_clothes_move_with_the_body(coated: BodyPainter, standing: BodyMotion, controls: Callable) -> None:
+    raised = replace(standing, controls=controls({"upperarm.L": (0.0, -1.2, 0.0)}).astype(np.float32))
+    naked = BodyPainter(standing.shape)
+    arm = {4, 15, 17, 19, 21, 16, 18, 20, 22}
+
+    def area(one: BodyPainter) -> int:
+        iuv = one.drawn(raised, 0).iuv[:, SIZE[1] // 2 :]  # the left arm is on the right
+        return int(np.isin(iuv[..., 0], list(arm)).sum())
+
+    assert area(coated) > 1.25 * area(naked)
+
+
+def test_nothing_to_bend_to(standing: BodyMotion, painter: BodyPainter) -> None:
+    assert not outline_offsets(painter, standing, np.zeros(SIZE, bool)).any()
+    away = replace(standing, camera=np.array([[9.0, 3.2, 0.0]], np.float32))
+    full = np.zeros(SIZE, bool)
+    full[60:180, 60:120] = True
+    assert not outline_offsets(painter, away, full).any()
+
+
+def test_the_outline_has_outward_normals_and_no_border() -> None:
+    mask = np.zeros((60, 60), bool)
+    mask[20:, 10:40] = True  # it goes on below the picture
+    places, normals = outline(mask)
+    assert places[:, 1].max() < 57
+    top = places[:, 1] == 20
+    assert np.allclose(normals[top & (places[:, 0] > 15) & (places[:, 0] < 35)], [0, -1], atol=0.05)

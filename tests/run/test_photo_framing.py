@@ -1,0 +1,137 @@
+"""`--framing photo` with the real landmark networks: the photo stays, its person moves, and nothing is squashed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+from PIL import Image
+
+from mcld_anim import Animator
+from mcld_anim.core.errors import UsageError
+from mcld_anim.core.pictures import write_picture
+from mcld_anim.run.photo import CELL, LONG_SIDE, PhotoSize
+from mcld_anim.synthetic.dance import dance_pose
+from mcld_anim.synthetic.person import Person, Rendering, render
+from mcld_anim.synthetic.scene import Light, View, draw_background
+
+FRAMES = 5
+
+
+def rendered(seed: int, seconds: float, size: int = 320) -> Rendering:
+    background = draw_background(np.random.default_rng(seed), size, "plain")
+    return render(Person.from_seed(seed), dance_pose(seconds), View(zoom=0.8), Light(), background, size, supersample=1)
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory, clip_writer: Callable[..., None]) -> Path:
+    """A folder with a photo, 320x240 as people's are not, and a dance."""
+    folder = tmp_path_factory.mktemp("photo")
+    photo = rendered(12, 0.0)
+    write_picture(folder / "me.png", photo.picture[:, 40:-40])
+    write_picture(folder / "pose.png", rendered(14, 0.9).picture)
+    clip_writer(folder / "dance.mp4", [rendered(13, 0.2 + index / 10).picture for index in range(FRAMES)])
+    return folder
+
+
+@pytest.fixture(scope="module")
+def animator(blazepose_home: Path) -> Iterator[Animator]:
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("MCLD_ANIM_HOME", str(blazepose_home))
+        with Animator.load(densepose="body", device="cpu", dtype="float32") as loaded:
+            yield loaded
+
+
+def shown(path: Path) -> np.ndarray:
+    with av.open(str(path)) as container:
+        return np.stack([frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)])
+
+
+def test_the_photo_stays_and_its_person_moves(animator: Animator, place: Path, tmp_path: Path) -> None:
+    result = animator.animate(place / "me.png", place / "dance.mp4", output=tmp_path / "out.mp4", crf=4)
+    frames = shown(result.output)
+    assert frames.shape == (FRAMES, 512, 384, 3)
+    photo = np.asarray(Image.open(place / "me.png").resize((384, 512), Image.Resampling.LANCZOS)).astype(int)
+    corners = np.abs(frames[:, 40:120, 20:100].astype(int) - photo[40:120, 20:100])
+    assert corners.mean() < 6  # away from the person the photo is unchanged
+    still = np.abs(np.diff(frames[:, 40:120, 20:100].astype(int), axis=0))
+    assert still.mean() < 1.5
+    assert np.abs(np.diff(frames[:, 150:400, 120:260].astype(int), axis=0)).mean() > 4
+    record = json.loads((tmp_path / "out.run.json").read_text())
+    assert (record["options"]["densepose"], record["options"]["framing"]) == ("body", "photo")
+    assert record["options"]["retarget"] == "body"
+
+
+def test_frames_do_not_depend_on_batches(animator: Animator, place: Path) -> None:
+    made = [
+        [frame.picture for frame in animator.frames(place / "me.png", place / "dance.mp4", batch_size=size)]
+        for size in (1, 4)
+    ]
+    for one, other in zip(*made, strict=True):
+        assert np.abs(one.astype(int) - other).max() <= 1
+
+
+def test_other_backgrounds_take_the_drawn_person(animator: Animator, place: Path) -> None:
+    green = next(animator.frames(place / "me.png", place / "dance.mp4", background="#00ff00", max_frames=1))
+    assert (green.picture[60:100, 30:60] == [0, 255, 0]).all()
+    clear = next(animator.frames(place / "me.png", place / "dance.mp4", background="transparent", max_frames=1))
+    assert clear.picture.shape == (512, 384, 4)
+    opaque = clear.picture[..., 3] > 127
+    assert np.array_equal(opaque, green.iuv[..., 0] > 0) or (opaque ^ (green.iuv[..., 0] > 0)).mean() < 0.01
+
+
+def test_one_pose_in_the_photo(animator: Animator, place: Path) -> None:
+    picture = animator.transfer(place / "me.png", place / "pose.png")
+    assert picture.shape == (512, 384, 3)
+    square = animator.transfer(place / "me.png", place / "pose.png", retarget="off")
+    assert square.shape == (256, 256, 3)
+
+
+def test_crops_are_made_if_they_are_asked_for(animator: Animator, place: Path) -> None:
+    frame = next(animator.frames(place / "me.png", place / "dance.mp4", framing="fixed", max_frames=1))
+    assert frame.picture.shape == (256, 256, 3)
+    driving = next(animator.frames(place / "me.png", place / "dance.mp4", background="driving", max_frames=1))
+    assert driving.picture.shape == (256, 256, 3)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"framing": "photo", "retarget": "limbs"}, "leave out --retarget limbs"),
+        ({"framing": "track", "retarget": "body"}, "--retarget body needs --framing photo"),
+        ({"framing": "photo", "background": "driving"}, "choose --framing fixed"),
+    ],
+)
+def test_what_excludes_each_other_is_refused(
+    animator: Animator, place: Path, given: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(UsageError, match=message):
+        next(animator.frames(place / "me.png", place / "dance.mp4", **given))
+
+
+@pytest.mark.parametrize("given", [{"framing": "photo"}, {"retarget": "body"}])
+def test_without_a_body_it_says_how_to_get_one(place: Path, given: dict[str, Any]) -> None:
+    with (
+        Animator.load(densepose="tiny", device="cpu") as tiny,
+        pytest.raises(UsageError, match="models pull blazepose"),
+    ):
+        next(tiny.frames(place / "me.png", place / "dance.mp4", **given))
+
+
+@pytest.mark.parametrize("size", [(1137, 910), (600, 900), (512, 512), (300, 200), (4000, 1500)])
+def test_a_frame_has_the_photos_aspect(size: tuple[int, int]) -> None:
+    frame = PhotoSize.of(np.zeros((*size, 3), np.uint8))
+    height, width = frame.size
+    assert max(height, width) == LONG_SIDE
+    assert height % CELL == width % CELL == 0
+    assert abs(height / frame.scale - size[0]) < CELL / frame.scale
+    assert abs(width / frame.scale - size[1]) < CELL / frame.scale
+    made = frame.picture(np.zeros((*size, 3), np.uint8))
+    assert made.shape == (height, width, 3)
+    middle = np.array([[size[1] / 2, size[0] / 2]])
+    assert np.allclose(frame.places(middle, np.zeros(size)), [[width / 2, height / 2]], atol=0.6)

@@ -1,0 +1,93 @@
+"""The photo's pixels in other poses: where it shows them they are its own, and elsewhere they are marked as guesses."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from scipy.spatial.transform import Rotation
+
+from mcld_anim.body.draw import BodyPainter
+from mcld_anim.body.fit import FOCAL, BodyMotion, BodyShape
+from mcld_anim.body.skeleton import CONTROLS, SHAPES
+from mcld_anim.source.photo_warp import PhotoWarp
+
+SIZE = (240, 180)
+SKIN = (200, 150, 120)
+
+
+def standing(**turns: tuple[float, float, float]) -> BodyMotion:
+    """The mean body in one frame; `turns`: rotation vectors of controls."""
+    vectors = np.zeros((len(CONTROLS), 3))
+    for name, vector in turns.items():
+        vectors[CONTROLS.index(name.replace("_", "."))] = vector
+    controls = Rotation.from_rotvec(vectors).as_matrix()[None].astype(np.float32)
+    shape, camera = BodyShape(np.zeros(SHAPES), 1.0), np.array([[0.0, 3.2, 0.0]], np.float32)
+    return BodyMotion(shape, controls, camera, FOCAL * max(SIZE), SIZE)
+
+
+@pytest.fixture(scope="module")
+def painter() -> BodyPainter:
+    return BodyPainter(standing().shape)
+
+
+@pytest.fixture(scope="module")
+def picture() -> np.ndarray:
+    """Colours that tell every pixel's place."""
+    y, x = np.mgrid[: SIZE[0], : SIZE[1]]
+    return np.stack([x, y, (x + y) // 2], -1).astype(np.uint8)
+
+
+@pytest.fixture(scope="module")
+def warp(painter: BodyPainter, picture: np.ndarray) -> PhotoWarp:
+    drawn = painter.drawn(standing(), 0)
+    return PhotoWarp(picture, drawn.person.astype(np.float32), drawn)
+
+
+def test_in_its_own_pose_the_photo_comes_back(warp: PhotoWarp, painter: BodyPainter, picture: np.ndarray) -> None:
+    layer = warp.layer(painter.drawn(standing(), 0))
+    made = layer.before(np.zeros_like(picture))
+    known = layer.drawn.whole(layer.validity) * layer.drawn.whole(layer.drawn.alpha) > 0.99
+    assert known.sum() > 0.4 * layer.drawn.person.sum()
+    assert np.abs(made[known].astype(int) - picture[known]).max() <= 2
+    assert not made[~np.pad(layer.drawn.person, 4)[8:, 4:-4] & ~layer.drawn.person][:5].any()
+
+
+def test_pixels_move_with_the_body(warp: PhotoWarp, painter: BodyPainter, picture: np.ndarray) -> None:
+    nearer = replace(standing(), camera=np.array([[0.3, 3.2, 0.0]], np.float32))
+    layer = warp.layer(painter.drawn(nearer, 0))
+    known = layer.validity * layer.drawn.inside > 0.99
+    rows, columns = np.nonzero(known)
+    shift = nearer.focal * 0.3 / 3.2
+    expected = columns + layer.drawn.corner[0] - shift
+    assert np.abs(layer.colours[known][:, 0] - expected).mean() < 1.5
+    assert np.abs(layer.colours[known][:, 1] - (rows + layer.drawn.corner[1])).mean() < 1.0
+
+
+def test_a_back_is_a_guess(warp: PhotoWarp, painter: BodyPainter) -> None:
+    layer = warp.layer(painter.drawn(standing(root=(0, 0, np.pi)), 0))
+    assert layer.validity[layer.drawn.inside].mean() < 0.06
+    assert (layer.validity[~layer.drawn.inside] == 1).all()
+    assert (layer.colours[layer.drawn.inside].max(-1) > 0).all()  # but no hole
+
+
+def test_what_is_not_the_persons_is_not_sampled(painter: BodyPainter, picture: np.ndarray) -> None:
+    drawn = painter.drawn(standing(), 0)
+    alpha = drawn.person.astype(np.float32)
+    alpha[:, : SIZE[1] // 2] = 0  # something stands before the body's right half
+    layer = PhotoWarp(picture, alpha, drawn).layer(drawn)
+    right, left = (layer.validity * layer.drawn.inside)[:, :60], (layer.validity * layer.drawn.inside)[:, 80:]
+    assert right.max() == 0
+    assert left.max() == 1
+
+
+def test_hands_that_are_not_seen_have_the_colour_of_the_face(painter: BodyPainter) -> None:
+    drawn = painter.drawn(standing(), 0, "LR")
+    picture = np.full((*SIZE, 3), 30, np.uint8)
+    head = np.isin(drawn.iuv[..., 0], [23, 24])
+    picture[head] = SKIN
+    layer = PhotoWarp(picture, drawn.person.astype(np.float32), drawn).layer(painter.drawn(standing(), 0))
+    hands = np.isin(layer.drawn.iuv[layer.drawn.box][..., 0], [3, 4])
+    assert hands.sum() > 20
+    assert np.abs(layer.colours[hands] - SKIN).mean() < 25
