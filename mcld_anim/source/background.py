@@ -1,12 +1,16 @@
-"""Removing the person from a picture and filling the hole smoothly."""
+"""Removing the person from a picture and filling the hole: smoothly for frames, with patches for one photo."""
 
 from __future__ import annotations
 
 import cv2
 import numpy as np
+from jaxtyping import Bool
 
-from mcld_anim.core.arrays import Iuv, Mask, Picture
+from mcld_anim.core.arrays import Iuv, Picture
+from mcld_anim.core.patch_fill import patch_fill
 from mcld_anim.core.push_pull import push_pull
+
+Mask = Bool[np.ndarray, "height width"]
 
 MASK_MARGIN = 0.03
 """Margin around the IUV, as a fraction of the box's longer side, for hair and loose clothes."""
@@ -31,17 +35,24 @@ def without_person(picture: Picture, iuv: Iuv, margin: float = MASK_MARGIN) -> P
 
 
 def filled_background(picture: Picture, hole: Mask) -> Picture:
-    """`picture` without the pixels of `hole`; the others are unchanged."""
-    known = (~cv2.dilate(hole.astype(np.uint8), np.ones((9, 9))).astype(bool)).astype(np.float32)
-    return np.rint(push_pull(picture.astype(np.float32), known)).clip(0, 255).astype(np.uint8)
+    """`picture` (H, W, 3) uint8 RGB with `hole` (H, W) bool filled; the other pixels are unchanged.
+
+    The filling (`core.patch_fill`) goes on with what is around the hole and takes seconds: for one photo, not for every
+    frame. `hole` should be wider than the person (`widened`): rests of the outline would be taken for background.
+    """
+    return patch_fill(picture, hole)
 
 
 def person_mask(iuv: Iuv, margin: float = MASK_MARGIN) -> np.ndarray:
     """(H, W) bool: the person, dilated by `margin` of the box's longer side."""
-    mask = (iuv[..., 0] > 0).astype(np.uint8)
+    return widened(iuv[..., 0] > 0, margin)
+
+
+def widened(mask: Mask, margin: float = MASK_MARGIN) -> Mask:
+    """`mask` (H, W) bool dilated by `margin` of its box's longer side, at least 2 pixels."""
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     if not len(rows):
-        return mask.astype(bool)
+        return mask
     pixels = max(2, round(margin * max(np.ptp(rows), np.ptp(columns))))
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * pixels + 1, 2 * pixels + 1))
-    return cv2.dilate(mask, disc).astype(bool)
+    return cv2.dilate(mask.astype(np.uint8), disc).astype(bool)

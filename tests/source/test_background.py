@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mcld_anim.core.push_pull import push_pull
-from mcld_anim.source.background import person_mask, without_person
+from mcld_anim.source.background import filled_background, person_mask, widened, without_person
 
 
 def standing(size: int = 128) -> np.ndarray:
@@ -59,3 +59,23 @@ def test_push_pull_keeps_known_values() -> None:
     np.testing.assert_allclose(filled[weight > 0], colours[weight > 0], rtol=1e-6)
     assert colours[weight > 0].min() - 1e-3 <= filled.min()
     assert filled.max() <= colours[weight > 0].max() + 1e-3
+
+
+def test_the_background_of_a_photo_goes_on_behind_the_person() -> None:
+    iuv = standing()
+    background = np.where(np.arange(128)[:, None, None] // 8 % 2, np.uint8(220), np.uint8(40)) + np.zeros_like(iuv)
+    hole = person_mask(iuv)
+    picture = np.where(iuv[..., :1] > 0, np.uint8(255), background)
+    filled = filled_background(picture, hole)
+    np.testing.assert_array_equal(filled[~hole], picture[~hole])
+    errors = [np.abs(one[hole].astype(int) - background[hole]).mean() for one in (filled, without_person(picture, iuv))]
+    assert errors[0] < 0.2 * errors[1]
+
+
+def test_a_mask_is_widened_by_a_share_of_its_longer_side() -> None:
+    mask = np.zeros((100, 80), bool)
+    mask[20:81, 30:50] = True
+    rows, columns = np.nonzero(widened(mask, 0.1))
+    assert (rows.min(), rows.max(), columns.min(), columns.max()) == (14, 86, 24, 55)
+    np.testing.assert_array_equal(widened(mask), person_mask(mask[..., None] * np.uint8([2, 9, 9])))
+    assert not widened(np.zeros_like(mask)).any()
