@@ -64,6 +64,7 @@ class Animator:
         dtype: str = "auto",
         densepose: str = "auto",
         face: str = "auto",
+        offline: bool = False,
         folder: PathLike | None = None,
     ) -> None:
         """Set the defaults of the options of these names, see `load`; nothing is loaded yet.
@@ -71,7 +72,9 @@ class Animator:
         folder: parent of the working files (poses, frames given as arrays); None: the system's temporary folder.
         """
         names = {"model": model, "device": device, "dtype": dtype, "densepose": densepose, "face": face}
-        self._defaults = {name: value for name, value in names.items() if value != "auto"}
+        self._defaults: dict[str, Any] = {name: value for name, value in names.items() if value != "auto"}
+        if offline:
+            self._defaults["offline"] = True
         self._cache = RunCache(None if folder is None else Path(folder))
 
     @classmethod
@@ -83,17 +86,19 @@ class Animator:
         dtype: str = "auto",
         densepose: str = "auto",
         face: str = "auto",
+        offline: bool = False,
         on_event: EventSink = warn,
     ) -> Animator:
         """An animator with its models loaded.
 
         model: "tiny" (embedded), "mcld-sd15" (pulled), a folder of weights, or "auto": the published model if it is
         pulled and an accelerator is present. device: "cuda", "mps" or "cpu". dtype: "float32", "bfloat16" or "float16".
-        densepose: "body", "tiny", "torchscript" or "detectron2". face: "tiny", "insightface", "dlib" or "none". Raises
+        densepose: "body", "tiny", "torchscript" or "detectron2". face: "tiny", "insightface", "dlib" or "none".
+        offline: fetch nothing; otherwise the networks of "body" are fetched where they are missing. Raises
         WeightsError, MissingDependencyError or UsageError if one of them is not available.
         """
-        animator = cls(model, device=device, dtype=dtype, densepose=densepose, face=face)
-        animator._cache.load(model, device, dtype, densepose, face, Stages(on_event=on_event))
+        animator = cls(model, device=device, dtype=dtype, densepose=densepose, face=face, offline=offline)
+        animator._cache.load(model, device, dtype, densepose, face, Stages(on_event=on_event), offline)
         return animator
 
     def animate(
@@ -160,10 +165,10 @@ class Animator:
         """Write the DensePose IUV of every frame of a video, or of a photo, as `mcld-anim densepose` does."""
         return self.run(self._options(DensePoseOptions, {**options, "input": input}, "densepose"), progress, on_event)
 
-    def texture(self, photo: PictureLike, **options: Any) -> TextureResult:
+    def texture(self, photo: PictureLike, *, on_event: EventSink = warn, **options: Any) -> TextureResult:
         """The UV texture of the person in a photo, uint8 (512, 512, 3) RGB; written to `output` as PNG, if given."""
         given = {**options, "photo": self._picture(photo, "photo")}
-        return self.run(self._options(TextureOptions, given, "texture"))
+        return self.run(self._options(TextureOptions, given, "texture"), on_event=on_event)
 
     def report(
         self,
@@ -201,7 +206,7 @@ class Animator:
             case DensePoseOptions():
                 return densepose(options, progress, on_event)
             case TextureOptions():
-                return texture(options)
+                return texture(options, on_event)
             case ReportOptions():
                 return report(options, progress=progress, on_event=on_event)
         raise UsageError(f"{type(options).__name__} is not a class of command options: give RunOptions or the like")

@@ -13,14 +13,15 @@ from mcld_anim.core.device import choose_device, choose_dtype
 from mcld_anim.core.events import Event
 from mcld_anim.core.stages import Stages
 from mcld_anim.model.appearance import SourceAppearance
-from mcld_anim.model.choose import choose_model
+from mcld_anim.model.choose import choose_model, find_model
 from mcld_anim.model.load import LoadedModels, load_models
 from mcld_anim.options.run import SynthesisOptions
 from mcld_anim.run.checks import RunPlan
 from mcld_anim.run.driving import DrivingPoses, encode_driving
 from mcld_anim.run.source import encode_photo
+from mcld_anim.setup.first_need import ready_densepose
 
-MODELS_STAGE = "models"
+FETCH_STAGE, MODELS_STAGE = "fetched networks", "models"
 
 Loader = Callable[..., LoadedModels]
 """The signature of `mcld_anim.model.load.load_models`."""
@@ -69,18 +70,32 @@ class RunCache:
     def models(self, options: SynthesisOptions, stages: Stages) -> LoadedModels:
         """The models for these options, loaded on first use."""
         densepose = options.densepose if options.precomputed is None else "auto"
-        return self.load(options.model, options.device, options.dtype, densepose, options.face, stages)
+        return self.load(options.model, options.device, options.dtype, densepose, options.face, stages, options.offline)
 
-    def load(self, model: str, device: str, dtype: str, densepose: str, face: str, stages: Stages) -> LoadedModels:
-        """The models of these names, each of which may be "auto", loaded on first use."""
+    def load(
+        self,
+        model: str,
+        device: str,
+        dtype: str,
+        densepose: str,
+        face: str,
+        stages: Stages,
+        offline: bool = False,
+    ) -> LoadedModels:
+        """The models of these names, each of which may be "auto", loaded on first use.
+
+        The networks of the pose estimator are fetched if they are missing, unless `offline`.
+        """
         place = choose_device(device)
         number_format, name = choose_dtype(dtype, place), choose_model(model, place)
+        with stages.timed(FETCH_STAGE):
+            estimator = ready_densepose(densepose, place, offline, stages.emit, find_model(name))
 
         def load() -> LoadedModels:
             with stages.timed(MODELS_STAGE):
-                return self._load(name, place, number_format, densepose, face, stages.emit)
+                return self._load(name, place, number_format, estimator, face, stages.emit)
 
-        return _once(self._models, (name, str(place), str(number_format), densepose, face), load, stages)
+        return _once(self._models, (name, str(place), str(number_format), estimator, face), load, stages)
 
     def source(self, path: Path, models: LoadedModels, stages: Stages) -> SourceAppearance:
         """The encoded source photo."""
