@@ -18,6 +18,7 @@ from mcld_anim.model.load import LoadedModels, load_models
 from mcld_anim.options.run import SynthesisOptions
 from mcld_anim.run.checks import RunPlan
 from mcld_anim.run.driving import DrivingPoses, encode_driving
+from mcld_anim.run.first_look import check_shows_person
 from mcld_anim.run.source import encode_photo
 from mcld_anim.setup.first_need import ready_densepose
 
@@ -97,6 +98,18 @@ class RunCache:
 
         return _once(self._models, (name, str(place), str(number_format), estimator, face), load, stages)
 
+    def check_driving(self, plan: RunPlan, stages: Stages) -> None:
+        """Refuse a driving video in which `--densepose body` sees nobody, before the other models are loaded."""
+        options = plan.options
+        if options.precomputed is not None:
+            return
+        place = choose_device(options.device)
+        with stages.timed(FETCH_STAGE):
+            chosen = find_model(choose_model(options.model, place))
+            estimator = ready_densepose(options.densepose, place, options.offline, stages.emit, chosen)
+        if estimator == "body" and self._driving_key(plan, estimator) not in self._driving:
+            check_shows_person(plan, stages)
+
     def source(self, path: Path, models: LoadedModels, stages: Stages) -> SourceAppearance:
         """The encoded source photo."""
         key = (self.checksums.of(path), id(models))
@@ -106,16 +119,18 @@ class RunCache:
 
     def driving(self, plan: RunPlan, models: LoadedModels, stages: Stages) -> DrivingPoses:
         """The poses of the chosen frames of the driving video."""
-        options = plan.options
-        given = options.precomputed
-        origin = models.pose_backend.name if given is None else self.checksums.of(given)
-        key = (self.checksums.of(options.driving), origin, options.person_choice, *options.grid)
+        given = plan.options.precomputed
+        key = self._driving_key(plan, models.pose_backend.name if given is None else self.checksums.of(given))
 
         def encode() -> DrivingPoses:
             place = Path(tempfile.mkdtemp(prefix="poses-", dir=self.folder))
             return encode_driving(plan, models.pose_backend, place / "iuv", stages)
 
         return _once(self._driving, key, encode, stages)
+
+    def _driving_key(self, plan: RunPlan, origin: str) -> Key:
+        options = plan.options
+        return (self.checksums.of(options.driving), origin, options.person_choice, *options.grid)
 
 
 def _once(known: dict[Key, _Made[Item]], key: Key, make: Callable[[], Item], stages: Stages) -> Item:

