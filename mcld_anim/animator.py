@@ -8,7 +8,7 @@ from contextlib import ExitStack, closing
 from dataclasses import fields
 from pathlib import Path
 from types import TracebackType
-from typing import Any, TypeVar, overload
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 import numpy as np
 
@@ -26,11 +26,11 @@ from mcld_anim.run.array_inputs import picture_file, video_file
 from mcld_anim.run.cache import RunCache
 from mcld_anim.run.checks import RunPlan, check_run
 from mcld_anim.run.densepose import densepose
-from mcld_anim.run.frames import Frame, make_frames, open_clip
-from mcld_anim.run.report import report
 from mcld_anim.run.result import DensePoseResult, ReportResult, Result, TextureResult
 from mcld_anim.run.texture import texture
-from mcld_anim.run.transfer import make_picture, transfer
+
+if TYPE_CHECKING:
+    from mcld_anim.run.frames import Frame
 
 PathLike = str | Path
 PictureLike = PathLike | np.ndarray
@@ -149,6 +149,8 @@ class Animator:
         given = {**options, "source": self._picture(source, "source"), "pose": self._picture(pose, "pose")}
         resolved = self._options(PoseOptions, given, "transfer")
         if resolved.output is None:
+            from mcld_anim.run.transfer import make_picture
+
             return make_picture(resolved, self._cache, progress, on_event).picture
         made = self.run(resolved, progress, on_event).picture
         assert made is not None
@@ -202,12 +204,16 @@ class Animator:
             case RunOptions():
                 return animate(options, self._cache, progress, on_event)
             case PoseOptions():
+                from mcld_anim.run.transfer import transfer
+
                 return transfer(options, self._cache, progress, on_event)
             case DensePoseOptions():
                 return densepose(options, progress, on_event)
             case TextureOptions():
                 return texture(options, on_event)
             case ReportOptions():
+                from mcld_anim.run.report import report
+
                 return report(options, progress=progress, on_event=on_event)
         raise UsageError(f"{type(options).__name__} is not a class of command options: give RunOptions or the like")
 
@@ -229,6 +235,9 @@ class Animator:
         self.close()
 
     def _frames(self, plan: RunPlan, stages: Stages) -> Iterator[Frame]:
+        self._cache.check_driving(plan, stages)
+        from mcld_anim.run.frames import make_frames, open_clip
+
         with tempfile.TemporaryDirectory(prefix="frames-", dir=self._cache.folder) as work, ExitStack() as stack:
             clip = open_clip(plan, self._cache, stages)
             yield from stack.enter_context(closing(make_frames(clip, Path(work))))

@@ -103,9 +103,9 @@ def _run_row(row: Row, animator: Animator, progress: Progress, on_event: EventSi
 
 
 def _fingerprint(row: Row, checksums: Checksums) -> dict[str, Any]:
-    """Everything that the result depends on: the options except for `overwrite`, and the content of the inputs."""
+    """Everything that the result depends on: the options but `overwrite` and `offline`, the content of the inputs."""
     options = to_mapping(row.options)
-    del options["overwrite"], options["output"]
+    del options["overwrite"], options["offline"], options["output"]
     return {"options": options, "inputs": {str(path): checksums.of(path) for path in row.options.inputs}}
 
 

@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterable
 from mcld_anim.pose.blazepose import BlazePose
 from mcld_anim.video.read import VideoFrame
 
-SPARSE = 15
-"""Frames from one look for people who are small in the picture to the next: it takes 15 times as long as a look at the
-picture as a whole, which every frame gets."""
+SPARSE = 25
+"""Frames from one look for people who are small in the picture to the next, about a second. It takes 20 times as long
+as a look at the picture as a whole, which every frame gets (0.39 s and 0.02 s at 1280x720)."""
 
 
 def shows_person(

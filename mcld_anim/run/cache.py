@@ -1,4 +1,7 @@
-"""Shared state of runs: loaded models, the encoded source, and DensePose sequences."""
+"""Shared state of runs: loaded models, the encoded source, and DensePose sequences.
+
+The diffusion model is imported when it is loaded, which takes seconds: a driving video of nobody is refused before.
+"""
 
 from __future__ import annotations
 
@@ -6,25 +9,26 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from mcld_anim.core.checksums import Checksums
 from mcld_anim.core.device import choose_device, choose_dtype
 from mcld_anim.core.events import Event
 from mcld_anim.core.stages import Stages
-from mcld_anim.model.appearance import SourceAppearance
 from mcld_anim.model.choose import choose_model, find_model
-from mcld_anim.model.load import LoadedModels, load_models
 from mcld_anim.options.run import SynthesisOptions
 from mcld_anim.run.checks import RunPlan
-from mcld_anim.run.driving import DrivingPoses, encode_driving
 from mcld_anim.run.first_look import check_shows_person
-from mcld_anim.run.source import encode_photo
 from mcld_anim.setup.first_need import ready_densepose
+
+if TYPE_CHECKING:
+    from mcld_anim.model.appearance import SourceAppearance
+    from mcld_anim.model.load import LoadedModels
+    from mcld_anim.run.driving import DrivingPoses
 
 FETCH_STAGE, MODELS_STAGE = "fetched networks", "models"
 
-Loader = Callable[..., LoadedModels]
+Loader = Callable[..., "LoadedModels"]
 """The signature of `mcld_anim.model.load.load_models`."""
 
 Key = tuple[object, ...]
@@ -35,6 +39,13 @@ Item = TypeVar("Item")
 class _Made(Generic[Item]):
     item: Item
     events: tuple[Event, ...]  # emitted during its making
+
+
+def load_models(*arguments: Any) -> LoadedModels:
+    """As `mcld_anim.model.load.load_models`."""
+    from mcld_anim.model.load import load_models as load
+
+    return load(*arguments)
 
 
 class RunCache:
@@ -112,6 +123,8 @@ class RunCache:
 
     def source(self, path: Path, models: LoadedModels, stages: Stages) -> SourceAppearance:
         """The encoded source photo."""
+        from mcld_anim.run.source import encode_photo
+
         key = (self.checksums.of(path), id(models))
         if key not in self._sources:
             self._sources.clear()  # free memory first
@@ -119,6 +132,8 @@ class RunCache:
 
     def driving(self, plan: RunPlan, models: LoadedModels, stages: Stages) -> DrivingPoses:
         """The poses of the chosen frames of the driving video."""
+        from mcld_anim.run.driving import encode_driving
+
         given = plan.options.precomputed
         key = self._driving_key(plan, models.pose_backend.name if given is None else self.checksums.of(given))
 

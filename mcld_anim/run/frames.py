@@ -70,7 +70,6 @@ class Clip:
 
 def open_clip(plan: RunPlan, cache: RunCache, stages: Stages) -> Clip:
     """Load the models, encode the source and estimate the driving poses, or take them from the cache."""
-    cache.check_driving(plan, stages)
     models = cache.models(plan.options, stages)
     source = cache.source(plan.options.source, models, stages)
     driving = cache.driving(plan, models, stages)

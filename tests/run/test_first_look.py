@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -53,3 +55,9 @@ def test_other_estimators_and_given_poses_need_no_look(
         options = RunOptions(source=media / "person.png", driving=media / "room.mp4", densepose=densepose)
         (tmp_path / "poses.zip").touch()
         cache.check_driving(check_run(options), Stages(on_event=lambda event: None))
+
+
+def test_the_diffusion_model_is_not_imported_before_the_look() -> None:
+    code = "import sys, mcld_anim.animator; print({'diffusers', 'transformers'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
