@@ -32,6 +32,7 @@ def command(
     output: Output = None,
     overwrite: flags.Overwrite = None,
     weights: Weights = None,
+    offline: flags.Offline = None,
     device: flags.Device = None,
 ) -> None:
     """Write the DensePose IUV of every frame of a video, or of a photo."""

@@ -131,6 +131,10 @@ Model = Annotated[
 Face = Annotated[
     str | None, flag(SPEED, "Face embedder: auto, tiny, insightface, dlib or none.", default=RunOptions.face)
 ]
+Offline = Annotated[
+    bool | None,
+    flag(SPEED, "Fetch nothing: without BlazePose's networks, auto is the embedded estimator.", "--offline"),
+]
 Device = Annotated[str | None, flag(SPEED, "auto, cuda, mps or cpu.", default=RunOptions.device)]
 Dtype = Annotated[str | None, flag(SPEED, "auto, float32, bfloat16 or float16.", default=RunOptions.dtype)]
 BatchSize = Annotated[int | None, flag(SPEED, "Frames per network call.", default=RunOptions.batch_size)]

@@ -33,6 +33,7 @@ def command(
     overwrite: flags.Overwrite = None,
     model: flags.Model = None,
     face: flags.Face = None,
+    offline: flags.Offline = None,
     device: flags.Device = None,
     dtype: flags.Dtype = None,
 ) -> None:

@@ -22,6 +22,7 @@ def command(
     ] = None,
     overwrite: flags.Overwrite = None,
     face: flags.Face = None,
+    offline: flags.Offline = None,
     device: flags.Device = None,
 ) -> None:
     """Report face similarity and stability of every frame of an existing video, as HTML, JSON and CSV."""

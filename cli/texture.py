@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from mcld_anim.cli import flags
+from mcld_anim.cli.progress import StageBars
 from mcld_anim.options.extract import TextureOptions
 from mcld_anim.options.resolve import resolve_options
 
@@ -18,14 +19,15 @@ def command(
     iuv: Annotated[Path | None, flags.flag(flags.INPUT, "IUV of the photo; estimated if absent.")] = None,
     densepose: flags.Estimator = None,
     overwrite: flags.Overwrite = None,
+    offline: flags.Offline = None,
     device: flags.Device = None,
 ) -> None:
     """Write the UV texture of the person in a photo, in the SMPL layout."""
     options = resolve_options(TextureOptions, locals())
     from mcld_anim import Animator
 
-    with Animator() as animator:
-        result = animator.run(options)
+    with StageBars() as bars, Animator() as animator:
+        result = animator.run(options, on_event=bars.show)
     if result.densepose is not None:
         typer.echo(f"densepose {result.densepose}", err=True)
     typer.echo(result.output)

@@ -8,7 +8,7 @@ from contextlib import ExitStack, closing
 from dataclasses import fields
 from pathlib import Path
 from types import TracebackType
-from typing import Any, TypeVar, overload
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 import numpy as np
 
@@ -26,11 +26,11 @@ from mcld_anim.run.array_inputs import picture_file, video_file
 from mcld_anim.run.cache import RunCache
 from mcld_anim.run.checks import RunPlan, check_run
 from mcld_anim.run.densepose import densepose
-from mcld_anim.run.frames import Frame, make_frames, open_clip
-from mcld_anim.run.report import report
 from mcld_anim.run.result import DensePoseResult, ReportResult, Result, TextureResult
 from mcld_anim.run.texture import texture
-from mcld_anim.run.transfer import make_picture, transfer
+
+if TYPE_CHECKING:
+    from mcld_anim.run.frames import Frame
 
 PathLike = str | Path
 PictureLike = PathLike | np.ndarray
@@ -64,6 +64,7 @@ class Animator:
         dtype: str = "auto",
         densepose: str = "auto",
         face: str = "auto",
+        offline: bool = False,
         folder: PathLike | None = None,
     ) -> None:
         """Set the defaults of the options of these names, see `load`; nothing is loaded yet.
@@ -71,7 +72,9 @@ class Animator:
         folder: parent of the working files (poses, frames given as arrays); None: the system's temporary folder.
         """
         names = {"model": model, "device": device, "dtype": dtype, "densepose": densepose, "face": face}
-        self._defaults = {name: value for name, value in names.items() if value != "auto"}
+        self._defaults: dict[str, Any] = {name: value for name, value in names.items() if value != "auto"}
+        if offline:
+            self._defaults["offline"] = True
         self._cache = RunCache(None if folder is None else Path(folder))
 
     @classmethod
@@ -83,17 +86,19 @@ class Animator:
         dtype: str = "auto",
         densepose: str = "auto",
         face: str = "auto",
+        offline: bool = False,
         on_event: EventSink = warn,
     ) -> Animator:
         """An animator with its models loaded.
 
         model: "tiny" (embedded), "mcld-sd15" (pulled), a folder of weights, or "auto": the published model if it is
         pulled and an accelerator is present. device: "cuda", "mps" or "cpu". dtype: "float32", "bfloat16" or "float16".
-        densepose: "body", "tiny", "torchscript" or "detectron2". face: "tiny", "insightface", "dlib" or "none". Raises
+        densepose: "body", "tiny", "torchscript" or "detectron2". face: "tiny", "insightface", "dlib" or "none".
+        offline: fetch nothing; otherwise the networks of "body" are fetched where they are missing. Raises
         WeightsError, MissingDependencyError or UsageError if one of them is not available.
         """
-        animator = cls(model, device=device, dtype=dtype, densepose=densepose, face=face)
-        animator._cache.load(model, device, dtype, densepose, face, Stages(on_event=on_event))
+        animator = cls(model, device=device, dtype=dtype, densepose=densepose, face=face, offline=offline)
+        animator._cache.load(model, device, dtype, densepose, face, Stages(on_event=on_event), offline)
         return animator
 
     def animate(
@@ -144,6 +149,8 @@ class Animator:
         given = {**options, "source": self._picture(source, "source"), "pose": self._picture(pose, "pose")}
         resolved = self._options(PoseOptions, given, "transfer")
         if resolved.output is None:
+            from mcld_anim.run.transfer import make_picture
+
             return make_picture(resolved, self._cache, progress, on_event).picture
         made = self.run(resolved, progress, on_event).picture
         assert made is not None
@@ -160,10 +167,10 @@ class Animator:
         """Write the DensePose IUV of every frame of a video, or of a photo, as `mcld-anim densepose` does."""
         return self.run(self._options(DensePoseOptions, {**options, "input": input}, "densepose"), progress, on_event)
 
-    def texture(self, photo: PictureLike, **options: Any) -> TextureResult:
+    def texture(self, photo: PictureLike, *, on_event: EventSink = warn, **options: Any) -> TextureResult:
         """The UV texture of the person in a photo, uint8 (512, 512, 3) RGB; written to `output` as PNG, if given."""
         given = {**options, "photo": self._picture(photo, "photo")}
-        return self.run(self._options(TextureOptions, given, "texture"))
+        return self.run(self._options(TextureOptions, given, "texture"), on_event=on_event)
 
     def report(
         self,
@@ -197,12 +204,16 @@ class Animator:
             case RunOptions():
                 return animate(options, self._cache, progress, on_event)
             case PoseOptions():
+                from mcld_anim.run.transfer import transfer
+
                 return transfer(options, self._cache, progress, on_event)
             case DensePoseOptions():
                 return densepose(options, progress, on_event)
             case TextureOptions():
-                return texture(options)
+                return texture(options, on_event)
             case ReportOptions():
+                from mcld_anim.run.report import report
+
                 return report(options, progress=progress, on_event=on_event)
         raise UsageError(f"{type(options).__name__} is not a class of command options: give RunOptions or the like")
 
@@ -224,6 +235,9 @@ class Animator:
         self.close()
 
     def _frames(self, plan: RunPlan, stages: Stages) -> Iterator[Frame]:
+        self._cache.check_driving(plan, stages)
+        from mcld_anim.run.frames import make_frames, open_clip
+
         with tempfile.TemporaryDirectory(prefix="frames-", dir=self._cache.folder) as work, ExitStack() as stack:
             clip = open_clip(plan, self._cache, stages)
             yield from stack.enter_context(closing(make_frames(clip, Path(work))))

@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from huggingface_hub import constants
 from PIL import Image
 
 from mcld_anim.core.arrays import Iuv, Picture
@@ -64,6 +65,14 @@ SMALL_MODEL = ModelOptions(
     sampling=SamplingDefaults(steps=3, guidance=2.0),
 )
 """The tiny model's structure with every part at its smallest, so that a whole run takes a second."""
+
+
+@pytest.fixture(autouse=True)
+def _offline(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """No test fetches networks by accident or finds those pulled on this machine; the tests of fetching lift this."""
+    monkeypatch.setenv("MCLD_ANIM_HOME", str(tmp_path_factory.getbasetemp() / "nothing pulled"))
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
 
 
 @pytest.fixture(scope="session")

@@ -41,13 +41,14 @@ def run_batch(
     overwrite: bool = False,
     progress: Progress = ignore_progress,
     on_event: EventSink = warn,
+    offline: bool = False,
 ) -> BatchResult:
     """Run every row of `manifest` that is not finished yet; results and `batch.json` go to `output_dir`.
 
     All rows are checked before the first one runs (ManifestError). A row that fails later is recorded, and the others
     still run. After an interruption `batch.json` is correct, and the same command continues from there.
     """
-    rows = read_manifest(manifest, output_dir, overwrite)
+    rows = read_manifest(manifest, output_dir, overwrite, offline)
     record = BatchRecord.open(output_dir)
     with Animator(folder=output_dir) as animator:
         return _run_rows(rows, manifest, record, animator, progress, on_event)
@@ -102,9 +103,9 @@ def _run_row(row: Row, animator: Animator, progress: Progress, on_event: EventSi
 
 
 def _fingerprint(row: Row, checksums: Checksums) -> dict[str, Any]:
-    """Everything that the result depends on: the options except for `overwrite`, and the content of the inputs."""
+    """Everything that the result depends on: the options but `overwrite` and `offline`, the content of the inputs."""
     options = to_mapping(row.options)
-    del options["overwrite"], options["output"]
+    del options["overwrite"], options["offline"], options["output"]
     return {"options": options, "inputs": {str(path): checksums.of(path) for path in row.options.inputs}}
 
 

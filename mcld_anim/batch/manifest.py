@@ -36,10 +36,10 @@ class Row:
     output: str  # relative to the output folder, with forward slashes; identifies the row in batch.json
 
 
-def read_manifest(path: Path, output_dir: Path, overwrite: bool = False) -> list[Row]:
+def read_manifest(path: Path, output_dir: Path, overwrite: bool = False, offline: bool = False) -> list[Row]:
     """The rows of a JSONL, CSV or YAML manifest; raises ManifestError with one line per error.
 
-    `overwrite` is the batch's option, for rows without their own.
+    `overwrite` and `offline` are the batch's options, for rows without their own.
     """
     rows: list[Row] = []
     errors: list[str] = []
@@ -48,7 +48,8 @@ def read_manifest(path: Path, output_dir: Path, overwrite: bool = False) -> list
         try:
             if isinstance(content, str):
                 raise UsageError(content)
-            row = _check_row(line, content, path.parent, output_dir, overwrite)
+            given = {"overwrite": overwrite, "offline": offline, **content}
+            row = _check_row(line, given, path.parent, output_dir)
             files = OutputFiles(_inside(output_dir, row.output)).all
             earlier = next((taken[file] for file in files if file in taken), None)
             if earlier is not None:
@@ -154,7 +155,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def _check_row(line: int, given: Mapping[str, Any], base: Path, output_dir: Path, overwrite: bool) -> Row:
+def _check_row(line: int, given: Mapping[str, Any], base: Path, output_dir: Path) -> Row:
     if ("driving" in given) == ("pose" in given):
         raise UsageError("give either driving (a video) or pose (a picture or IUV)")
     cls: type[SynthesisOptions] = RunOptions if "driving" in given else PoseOptions
@@ -169,7 +170,6 @@ def _check_row(line: int, given: Mapping[str, Any], base: Path, output_dir: Path
     ):
         if isinstance(values.get(key), str) and values[key] not in names and not values[key].startswith("#"):
             values[key] = str(base / values[key])
-    values.setdefault("overwrite", overwrite)
     written = values.pop("output", None)
     if not (written is None or (isinstance(written, str) and written)):
         raise UsageError(f"output is {written!r}, expected a path inside the output folder")

@@ -69,14 +69,15 @@ def check_stages() -> Iterator[Finding]:
     from mcld_anim.core.device import choose_device
     from mcld_anim.model.choose import choose_densepose, choose_face, choose_model, find_model, has_packages
 
-    chosen = find_model(choose_model("auto", choose_device("auto")))
+    device = choose_device("auto")
+    chosen = find_model(choose_model("auto", device))
     yield Finding("stages", "model", "ok", chosen.name)
     try:
-        densepose = choose_densepose("auto", chosen)
-        remedy = "; for photographs and real footage: mcld-anim models pull blazepose" if densepose == "tiny" else ""
-        yield Finding("stages", "densepose", "ok", f"{densepose}{remedy}")
+        densepose = choose_densepose("auto", device, chosen)
+        first = "; with a network, the first run fetches body: mcld-anim models pull blazepose"
+        yield Finding("stages", "densepose", "ok", f"{densepose}{first if densepose == 'tiny' else ''}")
     except McldAnimError as error:
-        remedy = "mcld-anim models pull densepose-torchscript-r101"
+        remedy = "mcld-anim models pull blazepose"
         yield Finding("stages", "densepose", "bad", str(error), remedy, blocks=True)
     face = choose_face("auto", chosen)
     missing = missing_for_faces() if face == "insightface" else None

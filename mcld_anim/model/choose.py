@@ -91,38 +91,41 @@ def _with_embedder(name: str, options: ModelOptions, folder: Path) -> ChosenMode
     return ChosenModel(name, options, folder, TINY if small else "insightface")
 
 
-def choose_densepose(name: str, model: ChosenModel) -> str:
-    """Resolve `--densepose`: "auto" is the best estimator present that fits the model.
+def choose_densepose(name: str, device: torch.device, model: ChosenModel | None = None) -> str:
+    """Resolve `--densepose`: "auto" is the best estimator that is here.
 
-    The embedded model takes the fitted body where its networks are pulled. The embedded estimator was trained on
-    rendered people and detects nothing in photographs, so "auto" never chooses it for another model.
+    In this order: pulled DensePose networks where an accelerator is present, the fitted body where its networks are
+    pulled, the embedded estimator. That one was trained on rendered people and detects nothing in photographs, so
+    "auto" never chooses it for another `model` than the embedded one; rather DensePose on a CPU.
     """
     if name != "auto":
         return name
-    if model.name == TINY:
-        return "body" if first_pulled("body") else TINY
-    best = best_densepose()
-    if best is not None:
-        return best
+    densepose = pulled_densepose()
+    if densepose is not None and device.type != "cpu":
+        return densepose
+    if first_pulled("body"):
+        return "body"
+    if model is None or model.name == TINY:
+        return TINY
+    if densepose is not None:
+        return densepose
     raise WeightsError(
-        f"--densepose auto finds no estimator for the model {model.name}: run `mcld-anim models pull "
-        "densepose-torchscript-r101` (needs no other package), give precomputed IUV, or ask for --densepose tiny "
+        f"--densepose auto finds no estimator for the model {model.name}: run `mcld-anim models pull blazepose` (37 "
+        "MB) or `mcld-anim models pull densepose-torchscript-r101`, give precomputed IUV, or ask for --densepose tiny "
         "(rendered people only)"
     )
 
 
-def best_densepose() -> str | None:
-    """The best estimator for photographs that can run here; None if there is none."""
+def wants_body(name: str, device: torch.device) -> bool:
+    """Whether `--densepose` means the fitted body once its networks are here."""
+    return name == "body" or (name == "auto" and (device.type == "cpu" or pulled_densepose() is None))
+
+
+def pulled_densepose() -> str | None:
+    """The best estimator with DensePose networks that can run here; None if none is pulled."""
     if has_packages("detectron2", "densepose") and first_pulled("densepose"):
         return "detectron2"
-    if first_pulled("torchscript"):
-        return "torchscript"
-    return "body" if first_pulled("body") else None
-
-
-def choose_standalone_densepose(name: str) -> str:
-    """Resolve `--densepose` for commands without a diffusion model."""
-    return best_densepose() or TINY if name == "auto" else name
+    return "torchscript" if first_pulled("torchscript") else None
 
 
 def choose_standalone_face(name: str) -> str:

@@ -55,7 +55,7 @@ def load_models(
 ) -> LoadedModels:
     """Load a model ("tiny", "mcld-sd15" or a folder) with a DensePose and a face backend ("auto": the matching one)."""
     chosen = find_model(model)
-    pose_name, face_name = choose_densepose(densepose, chosen), choose_face(face, chosen)
+    pose_name, face_name = choose_densepose(densepose, device, chosen), choose_face(face, chosen)
     # Estimators first: a missing package fails there within moments.
     pose_backend = load_pose_backend(pose_name, device)
     face_backend = load_face_backend(face_name, device, on_event=on_event)

@@ -24,6 +24,7 @@ class EstimatorOptions:
 
     output: Path | None = None  # None: named after the inputs, in the current folder
     densepose: str = "auto"  # estimator, or the path of precomputed IUV; auto: see `model.choose`
+    offline: bool = False  # fetch nothing; as $HF_HUB_OFFLINE
     device: DeviceName = "auto"  # auto: cuda, else mps, else cpu
     overwrite: bool = False  # replace outputs that exist
 

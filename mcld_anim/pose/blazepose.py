@@ -106,12 +106,12 @@ class BlazePose:
         names = ("pose_detection", "pose_landmark_heavy", "pose_landmark_full")
         self._detector, self._heavy, self._full = (_Network(folder / f"{name}.tflite", threads) for name in names)
 
-    def find(self, picture: Picture) -> list[BodyLook]:
+    def find(self, picture: Picture, small: bool = True) -> list[BodyLook]:
         """Everybody found in a picture (H, W, 3), the largest first: detected in the whole picture and, for people who
-        are small in it, in overlapping tiles; then looked at until the region settles."""
+        are `small` in it, in overlapping tiles; then looked at until the region settles."""
         found: list[BodyLook] = []
-        for candidates in (self._detect(picture, [whole(picture)]), self._detect(picture, tiles(picture))):
-            for region in candidates:
+        for squares in ([whole(picture)], tiles(picture) if small else []):
+            for region in self._detect(picture, squares):
                 look = self._settled(picture, region)
                 if look is not None and not any(_same(look.following, other.following) for other in found):
                     found.append(look)

@@ -13,11 +13,7 @@ from mcld_anim.report.page import write_page
 from mcld_anim.report.thumbnails import Thumbnails
 from mcld_anim.run.cache import RunCache
 from mcld_anim.run.checks import check_outputs, check_run
-from mcld_anim.run.frames import make_frames, open_clip
-from mcld_anim.run.page import run_page
-from mcld_anim.run.record import describe_run, describe_summary, write_json
 from mcld_anim.run.result import Result
-from mcld_anim.run.writer import open_result
 
 
 def animate(
@@ -30,6 +26,13 @@ def animate(
     outputs, plan = check_outputs(options), check_run(options)
     stages = Stages(progress, on_event)
     with working_folder(outputs) as work:
+        cache.check_driving(plan, stages)
+        # After the check: they import the diffusion model, which takes seconds.
+        from mcld_anim.run.frames import make_frames, open_clip
+        from mcld_anim.run.page import run_page
+        from mcld_anim.run.record import describe_run, describe_summary, write_json
+        from mcld_anim.run.writer import open_result
+
         clip, made = open_clip(plan, cache, stages), outputs.inside(work)
         thumbnails = Thumbnails(len(clip.driving), clip.scene.picture, clip.source.face)
         with FrameReport(made.report_json, made.report_csv) as report:

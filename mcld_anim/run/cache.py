@@ -1,4 +1,7 @@
-"""Shared state of runs: loaded models, the encoded source, and DensePose sequences."""
+"""Shared state of runs: loaded models, the encoded source, and DensePose sequences.
+
+The diffusion model is imported when it is loaded, which takes seconds: a driving video of nobody is refused before.
+"""
 
 from __future__ import annotations
 
@@ -6,25 +9,28 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from mcld_anim.core.checksums import Checksums
 from mcld_anim.core.device import choose_device, choose_dtype
 from mcld_anim.core.events import Event
 from mcld_anim.core.stages import Stages
-from mcld_anim.model.choose import choose_model
-from mcld_anim.model.load import LoadedModels, load_models
+from mcld_anim.model.choose import choose_model, find_model
 from mcld_anim.options.run import SynthesisOptions
 from mcld_anim.pose.body_backend import BodyBackend
 from mcld_anim.run.checks import RunPlan
-from mcld_anim.run.driving import DrivingMotion, DrivingPoses, encode_driving, encode_motion
-from mcld_anim.run.photo import fit_photo
-from mcld_anim.run.source import SOURCE_STAGE, EncodedPhoto, encode_photo
-from mcld_anim.source.fitted_photo import FittedPhoto
+from mcld_anim.run.first_look import check_shows_person
+from mcld_anim.setup.first_need import ready_densepose
 
-MODELS_STAGE = "models"
+if TYPE_CHECKING:
+    from mcld_anim.model.load import LoadedModels
+    from mcld_anim.run.driving import DrivingMotion, DrivingPoses
+    from mcld_anim.run.source import EncodedPhoto
+    from mcld_anim.source.fitted_photo import FittedPhoto
 
-Loader = Callable[..., LoadedModels]
+FETCH_STAGE, MODELS_STAGE = "fetched networks", "models"
+
+Loader = Callable[..., "LoadedModels"]
 """The signature of `mcld_anim.model.load.load_models`."""
 
 Key = tuple[object, ...]
@@ -35,6 +41,13 @@ Item = TypeVar("Item")
 class _Made(Generic[Item]):
     item: Item
     events: tuple[Event, ...]  # emitted during its making
+
+
+def load_models(*arguments: Any) -> LoadedModels:
+    """As `mcld_anim.model.load.load_models`."""
+    from mcld_anim.model.load import load_models as load
+
+    return load(*arguments)
 
 
 class RunCache:
@@ -73,21 +86,50 @@ class RunCache:
     def models(self, options: SynthesisOptions, stages: Stages) -> LoadedModels:
         """The models for these options, loaded on first use."""
         densepose = options.densepose if options.precomputed is None else "auto"
-        return self.load(options.model, options.device, options.dtype, densepose, options.face, stages)
+        return self.load(options.model, options.device, options.dtype, densepose, options.face, stages, options.offline)
 
-    def load(self, model: str, device: str, dtype: str, densepose: str, face: str, stages: Stages) -> LoadedModels:
-        """The models of these names, each of which may be "auto", loaded on first use."""
+    def load(
+        self,
+        model: str,
+        device: str,
+        dtype: str,
+        densepose: str,
+        face: str,
+        stages: Stages,
+        offline: bool = False,
+    ) -> LoadedModels:
+        """The models of these names, each of which may be "auto", loaded on first use.
+
+        The networks of the pose estimator are fetched if they are missing, unless `offline`.
+        """
         place = choose_device(device)
         number_format, name = choose_dtype(dtype, place), choose_model(model, place)
+        with stages.timed(FETCH_STAGE):
+            estimator = ready_densepose(densepose, place, offline, stages.emit, find_model(name))
 
         def load() -> LoadedModels:
             with stages.timed(MODELS_STAGE):
-                return self._load(name, place, number_format, densepose, face, stages.emit)
+                return self._load(name, place, number_format, estimator, face, stages.emit)
 
-        return _once(self._models, (name, str(place), str(number_format), densepose, face), load, stages)
+        return _once(self._models, (name, str(place), str(number_format), estimator, face), load, stages)
+
+    def check_driving(self, plan: RunPlan, stages: Stages) -> None:
+        """Refuse a driving video in which `--densepose body` sees nobody, before the other models are loaded."""
+        options = plan.options
+        if options.precomputed is not None:
+            return
+        place = choose_device(options.device)
+        with stages.timed(FETCH_STAGE):
+            chosen = find_model(choose_model(options.model, place))
+            estimator = ready_densepose(options.densepose, place, options.offline, stages.emit, chosen)
+        key = self._driving_key(plan, estimator)
+        if estimator == "body" and key not in self._driving and key not in self._motions:
+            check_shows_person(plan, stages)
 
     def source(self, path: Path, models: LoadedModels, stages: Stages) -> EncodedPhoto:
         """The encoded source photo."""
+        from mcld_anim.run.source import encode_photo
+
         key = (self.checksums.of(path), id(models))
         if key not in self._sources:
             self._sources.clear()  # free memory first
@@ -96,6 +138,9 @@ class RunCache:
 
     def stage(self, path: Path, source: EncodedPhoto, models: LoadedModels, stages: Stages) -> FittedPhoto:
         """The stage of the source photo, to which a body was fitted."""
+        from mcld_anim.run.photo import fit_photo
+        from mcld_anim.run.source import SOURCE_STAGE
+
         key = (self.checksums.of(path), id(models))
 
         def fit() -> FittedPhoto:
@@ -107,8 +152,9 @@ class RunCache:
 
     def motion(self, plan: RunPlan, backend: BodyBackend, stages: Stages) -> DrivingMotion:
         """The body fitted to the driving video's person."""
-        options = plan.options
-        key = (self.checksums.of(options.driving), options.person_choice, *options.grid)
+        from mcld_anim.run.driving import encode_motion
+
+        key = self._driving_key(plan, backend.name)
 
         def encode() -> DrivingMotion:
             with tempfile.TemporaryFile(dir=self.folder) as masks:
@@ -118,16 +164,20 @@ class RunCache:
 
     def driving(self, plan: RunPlan, models: LoadedModels, stages: Stages) -> DrivingPoses:
         """The poses of the chosen frames of the driving video."""
-        options = plan.options
-        given = options.precomputed
-        origin = models.pose_backend.name if given is None else self.checksums.of(given)
-        key = (self.checksums.of(options.driving), origin, options.person_choice, *options.grid)
+        from mcld_anim.run.driving import encode_driving
+
+        given = plan.options.precomputed
+        key = self._driving_key(plan, models.pose_backend.name if given is None else self.checksums.of(given))
 
         def encode() -> DrivingPoses:
             place = Path(tempfile.mkdtemp(prefix="poses-", dir=self.folder))
             return encode_driving(plan, models.pose_backend, place / "iuv", stages)
 
         return _once(self._driving, key, encode, stages)
+
+    def _driving_key(self, plan: RunPlan, origin: str) -> Key:
+        options = plan.options
+        return (self.checksums.of(options.driving), origin, options.person_choice, *options.grid)
 
 
 def _once(known: dict[Key, _Made[Item]], key: Key, make: Callable[[], Item], stages: Stages) -> Item:

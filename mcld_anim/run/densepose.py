@@ -10,7 +10,6 @@ from mcld_anim.core.errors import PoseError, UsageError
 from mcld_anim.core.events import Event, EventSink, warn
 from mcld_anim.core.pictures import PHOTO_SUFFIXES, check_picture, read_picture
 from mcld_anim.core.stages import Progress, ignore_progress
-from mcld_anim.model.choose import choose_standalone_densepose
 from mcld_anim.options.extract import DensePoseOptions
 from mcld_anim.pose.backends import PoseBackend, load_pose_backend
 from mcld_anim.pose.iuv_file import read_iuv_sequence, write_iuv_sequence
@@ -18,6 +17,7 @@ from mcld_anim.pose.iuv_picture import encode_iuv
 from mcld_anim.pose.select import described, selected
 from mcld_anim.pose.sequence import estimate_sequence
 from mcld_anim.run.result import DensePoseResult
+from mcld_anim.setup.first_need import ready_densepose
 from mcld_anim.video.probe import frame_count, probe
 from mcld_anim.video.read import frame_grid, read_frames
 
@@ -49,7 +49,7 @@ def _video(options: DensePoseOptions, output: Path, progress: Progress, on_event
     info = probe(options.input)
     options.person_choice.check_inside(info.width, info.height, str(options.input))
     grid, expected = frame_grid(info, *options.grid), frame_count(info, *options.grid)
-    backend = _backend(options)
+    backend = _backend(options, on_event)
     sequence = estimate_sequence(
         read_frames(info, *options.grid, on_event=on_event),
         backend,
@@ -73,7 +73,7 @@ def _photo(options: DensePoseOptions, output: Path, on_event: EventSink) -> Dens
     check_picture(options.input)
     picture = read_picture(options.input)
     options.person_choice.check_inside(picture.shape[1], picture.shape[0], str(options.input))
-    backend = _backend(options)
+    backend = _backend(options, on_event)
     (people,) = backend.estimate([picture])
     if not people:
         raise no_person(options.input, backend.name)
@@ -89,7 +89,7 @@ def _photo(options: DensePoseOptions, output: Path, on_event: EventSink) -> Dens
     return DensePoseResult(output, len(read_iuv_sequence(output)), 1, backend.name)
 
 
-def _backend(options: DensePoseOptions) -> PoseBackend:
-    return load_pose_backend(
-        choose_standalone_densepose(options.densepose), choose_device(options.device), options.weights
-    )
+def _backend(options: DensePoseOptions, on_event: EventSink) -> PoseBackend:
+    device = choose_device(options.device)
+    name = ready_densepose(options.densepose, device, options.offline, on_event)
+    return load_pose_backend(name, device, options.weights)

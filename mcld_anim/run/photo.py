@@ -16,7 +16,7 @@ from mcld_anim.body.outline import outline_offsets
 from mcld_anim.core.arrays import AnySizePicture, Picture
 from mcld_anim.pose.backends import EstimatedBody
 from mcld_anim.pose.matte_alignment import Matte
-from mcld_anim.source.background import filled_background
+from mcld_anim.source.background import filled_background, widened
 from mcld_anim.source.fitted_photo import FittedPhoto
 from mcld_anim.source.photo_warp import PhotoWarp
 from mcld_anim.video.framing import SteadyCrop, resize_picture
@@ -29,8 +29,9 @@ WINDOW_MARGIN = 0.15
 """Space around the person's landmarks in the networks' window, as a fraction of the longer side of their box."""
 WINDOW_STEP = 64
 """The window's side in pixels is a multiple of it: of both models' latent grids."""
-TRACE = 0.02
-"""Matte, 0..1, from which a pixel of the photo is not background."""
+TRACE, HOLE_MARGIN = 0.02, 0.015
+"""Matte, 0..1, from which a pixel of the photo is not background, and how much further the hole behind the person
+reaches, as a fraction of its longer side."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,9 @@ def fit_photo(picture: AnySizePicture, body: EstimatedBody) -> FittedPhoto:
     naked = BodyPainter(motion.shape)
     painter = naked.bent(outline_offsets(naked, motion, alpha > 0.5, body.hidden))
     warp = PhotoWarp(foreground(photo, alpha), alpha, painter.drawn(motion, 0, body.hidden))
-    return FittedPhoto(photo, filled_background(photo, alpha > TRACE), alpha, painter, motion, warp)
+    return FittedPhoto(
+        photo, filled_background(photo, widened(alpha > TRACE, HOLE_MARGIN)), alpha, painter, motion, warp
+    )
 
 
 def window_around(motion: BodyMotion, least: int) -> SteadyCrop:

@@ -18,7 +18,7 @@ from mcld_anim.core.outputs import OutputFiles, publish_files, working_folder
 from mcld_anim.core.pictures import check_picture, read_picture
 from mcld_anim.core.stages import Progress, Stages, ignore_progress
 from mcld_anim.metrics.stability import StabilityMeter
-from mcld_anim.model.choose import choose_standalone_densepose, choose_standalone_face
+from mcld_anim.model.choose import choose_standalone_face
 from mcld_anim.options.estimators import DENSEPOSE_BACKENDS
 from mcld_anim.options.extract import ReportOptions
 from mcld_anim.pose.backends import PoseBackend, estimate_of, load_pose_backend
@@ -32,6 +32,7 @@ from mcld_anim.report.thumbnails import Thumbnails
 from mcld_anim.run.record import describe_events, versions
 from mcld_anim.run.result import ReportResult
 from mcld_anim.run.source import frame_person
+from mcld_anim.setup.first_need import ready_densepose
 from mcld_anim.source.face import Face, FaceBackend, load_face_backend
 from mcld_anim.video.cuts import with_cuts
 from mcld_anim.video.probe import VideoInfo, frame_count, probe
@@ -54,10 +55,11 @@ class Estimators:
     face: FaceBackend | None
 
 
-def load_estimators(options: ReportOptions) -> Estimators:
+def load_estimators(options: ReportOptions, on_event: EventSink = warn) -> Estimators:
     """The estimators chosen by the options."""
     device = choose_device(options.device)
-    densepose = choose_standalone_densepose("auto" if options.precomputed is not None else options.densepose)
+    named = "auto" if options.precomputed is not None else options.densepose
+    densepose = ready_densepose(named, device, options.offline, on_event)
     face = choose_standalone_face(options.face)
     return Estimators(load_pose_backend(densepose, device), load_face_backend(face, device))
 
@@ -79,7 +81,7 @@ def report(
     wanted = (files.report_json, files.report_csv, files.report_html)
     for path in wanted:
         check_output(path, options.overwrite)
-    estimators = estimators or load_estimators(options)
+    estimators = estimators or load_estimators(options, stages.emit)
     picture, face = _source(options, estimators, stages)
     thumbnails = Thumbnails(frame_count(info), picture, face)
     with working_folder(files) as work:

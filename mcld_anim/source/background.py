@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
-from jaxtyping import Bool
 
-from mcld_anim.core.arrays import Iuv, Picture
+from mcld_anim.core.arrays import Iuv, Mask, Picture
 from mcld_anim.core.patch_fill import patch_fill
 from mcld_anim.core.push_pull import push_pull
-
-Mask = Bool[np.ndarray, "height width"]
 
 MASK_MARGIN = 0.03
 """Margin around the IUV, as a fraction of the box's longer side, for hair and loose clothes."""

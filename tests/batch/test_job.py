@@ -107,7 +107,8 @@ def test_what_was_lost_is_told_to_every_row_that_shares_it(
     clip_writer(tmp_path / "gap.mp4", [dance[0].picture, empty, dance[4].picture])
     batch(*(row("person.png", f"{name}.mp4", driving=str(tmp_path / "gap.mp4")) for name in "ab"))
     for known in record(tmp_path)["rows"]:
-        assert [event["kind"] for event in known["summary"]["events"]] == ["person_missing"]
+        # The second row learns too what the first one's models had to do without.
+        assert [event["kind"] for event in known["summary"]["events"]] == ["networks_missing", "person_missing"]
 
 
 def test_a_crash_of_one_row_is_recorded_too(batch: Batch, tmp_path: Path, small_models: LoadedModels) -> None:

@@ -51,6 +51,13 @@ def test_three_formats_say_the_same(inputs: Path) -> None:
     assert second.output == (inputs / "out" / "sub" / "two.png").resolve()
 
 
+@pytest.mark.parametrize("offline", [False, True])
+def test_offline_holds_for_rows_that_do_not_say(inputs: Path, offline: bool) -> None:
+    rows = [ROW, {**ROW, "output": "two.mp4", "offline": False}, {**ROW, "output": "three.mp4", "offline": True}]
+    read = read_manifest(write_jsonl(inputs, *rows), inputs / "out", offline=offline)
+    assert [row.options.offline for row in read] == [offline, False, True]
+
+
 def test_an_output_that_is_left_out_is_named_after_the_inputs(inputs: Path) -> None:
     (row,) = read_manifest(write_jsonl(inputs, {"source": "a.png", "driving": "v.mp4"}), inputs / "out")
     assert row.output == "a_v.mp4"

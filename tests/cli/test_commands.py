@@ -39,6 +39,7 @@ def call(
     """Calls the command line in a folder of its own with small networks: (exit code, stdout, stderr)."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("mcld_anim.run.cache.load_models", lambda *_: small_models)
+    monkeypatch.setattr("mcld_anim.run.cache.ready_densepose", lambda *_: "tiny")  # which tells nothing
 
     def call_with(*arguments: str | Path) -> tuple[int, str, str]:
         with pytest.raises(SystemExit) as caught:
@@ -106,7 +107,7 @@ def test_every_flag_of_run_is_taken(call: Call, media: Path, tmp_path: Path) -> 
     flags = "--fps 5 --start 0.1 --end 0.9 --max-frames 2 --audio none --model tiny --preset fast --steps 1"
     flags += " --guidance 1.5 --noise mixed:0.5 --blend 0.3 --blending neighbour --framing track --pose-cleanup 0.2"
     flags += " --min-face-similarity 0.2 --retries 1 --batch-size 2 --device cpu --dtype float32 --densepose tiny"
-    flags += " --face tiny --retarget limbs --crf 20 --side-by-side --background source"
+    flags += " --offline --face tiny --retarget limbs --crf 20 --side-by-side --background source"
     flags += " --overwrite --config more.yaml -o x.mp4"
     code, out, err = call("run", "-s", media / "person.png", "-d", media / "dance.mp4", *flags.split())
     assert (code, out) == (0, "x.mp4\n"), err
@@ -117,7 +118,7 @@ def test_every_flag_of_run_is_taken(call: Call, media: Path, tmp_path: Path) -> 
         2,
         "mixed:0.5",
     )
-    assert options["retarget"] == "limbs"
+    assert (options["retarget"], options["offline"]) == ("limbs", True)
 
 
 def test_pose_prints_its_output(call: Call, media: Path, tmp_path: Path) -> None:

@@ -51,7 +51,8 @@ def present(monkeypatch: pytest.MonkeyPatch) -> set[str]:
 
 def test_a_plain_installation_uses_the_embedded_models() -> None:
     assert choose_model("auto", CPU) == choose_model("auto", CUDA) == "tiny"
-    assert choose_densepose("auto", TINY) == choose_face("auto", TINY) == "tiny"
+    assert choose_densepose("auto", CPU, TINY) == choose_face("auto", TINY) == "tiny"
+    assert choose_densepose("auto", CUDA, TINY) == choose_densepose("auto", CUDA) == "tiny"
 
 
 def test_the_published_model_is_chosen_if_pulled_and_an_accelerator_is_present(present: set[str]) -> None:
@@ -61,26 +62,45 @@ def test_the_published_model_is_chosen_if_pulled_and_an_accelerator_is_present(p
     assert choose_model("tiny", CUDA) == "tiny"
 
 
-def test_the_best_estimator_present_is_chosen_for_the_published_model(present: set[str]) -> None:
-    with pytest.raises(WeightsError, match=r"models pull densepose-torchscript-r101.*--densepose tiny"):
-        choose_densepose("auto", LARGE)
+def test_another_model_than_the_embedded_one_never_gets_the_embedded_estimator_unasked(present: set[str]) -> None:
+    with pytest.raises(WeightsError, match=r"models pull blazepose.*densepose-torchscript-r101.*--densepose tiny"):
+        choose_densepose("auto", CPU, LARGE)
     present.add("torchscript")
-    assert choose_densepose("auto", LARGE) == "torchscript"
-    present |= {"densepose"}  # weights without the package
-    assert choose_densepose("auto", LARGE) == "torchscript"
-    present |= {"detectron2", "densepose"}
-    assert choose_densepose("auto", LARGE) == "detectron2"
-    assert choose_densepose("auto", TINY) == "tiny"
-    assert choose_densepose("tiny", LARGE) == "tiny"
+    assert choose_densepose("auto", CPU, LARGE) == "torchscript"  # slow, but right
+    present.add("body")
+    assert choose_densepose("auto", CPU, LARGE) == "body"
+    assert choose_densepose("tiny", CPU, LARGE) == "tiny"
     assert choose_face("auto", LARGE) == "insightface"
     assert choose_face("none", LARGE) == "none"
 
 
-def test_the_densepose_command_chooses_the_best_estimator_for_any_model(present: set[str]) -> None:
-    assert choose.choose_standalone_densepose("auto") == "tiny"
+@pytest.mark.parametrize("model", [TINY, None])
+def test_auto_is_densepose_on_an_accelerator_then_the_body_then_the_embedded_estimator(
+    present: set[str], model: ChosenModel | None
+) -> None:
+    present |= {"torchscript", "densepose"}  # detectron2's weights without the package
+    assert choose_densepose("auto", CPU, model) == "tiny"
+    assert choose_densepose("auto", CUDA, model) == "torchscript"
+    present.add("body")
+    assert choose_densepose("auto", CPU, model) == "body"
+    assert choose_densepose("auto", CUDA, model) == "torchscript"
+    present |= {"detectron2", "densepose"}
+    assert choose_densepose("auto", CPU, model) == "body"
+    assert choose_densepose("auto", CUDA, model) == "detectron2"
+    present -= {"torchscript", "densepose"}
+    assert choose_densepose("auto", CUDA, model) == "body"
+    assert choose_densepose("detectron2", CPU, model) == "detectron2"
+
+
+def test_the_body_is_wanted_where_nothing_better_is_here(present: set[str]) -> None:
+    assert choose.wants_body("auto", CPU)
+    assert choose.wants_body("auto", CUDA)
     present.add("torchscript")
-    assert choose.choose_standalone_densepose("auto") == "torchscript"
-    assert choose.choose_standalone_densepose("detectron2") == "detectron2"
+    assert choose.wants_body("auto", CPU)
+    assert not choose.wants_body("auto", CUDA)
+    assert choose.wants_body("body", CUDA)
+    assert not choose.wants_body("tiny", CPU)
+    assert not choose.wants_body("torchscript", CPU)
 
 
 def test_pulling_without_a_name_fetches_everything_for_a_first_frame(present: set[str]) -> None:

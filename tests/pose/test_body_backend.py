@@ -10,12 +10,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from skimage import data
 
 from mcld_anim.body.fit import ClipLandmarks
 from mcld_anim.core.errors import PoseError
 from mcld_anim.evaluate.densepose import compare_iuv
-from mcld_anim.model.choose import best_densepose, choose_densepose, find_model
+from mcld_anim.model.choose import choose_densepose, find_model
 from mcld_anim.options.person import PersonChoice
 from mcld_anim.pose.backends import load_pose_backend
 from mcld_anim.pose.blazepose import BlazePose, BodyLook, Region
@@ -26,6 +27,7 @@ from mcld_anim.synthetic.person import Person, Rendering, render
 from mcld_anim.synthetic.scene import Light, View, draw_background
 from mcld_anim.video.read import VideoFrame
 
+CPU = torch.device("cpu")
 SIZE, FRAMES = 256, 9
 EMPTY = (4, 5)
 """Frames of `clip` that show the wall only."""
@@ -195,9 +197,8 @@ def test_auto_takes_the_body_where_the_networks_are_pulled(
     blazepose_home: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("MCLD_ANIM_HOME", str(blazepose_home))
-    assert choose_densepose("auto", find_model("tiny")) == "body"
-    assert choose_densepose("tiny", find_model("tiny")) == "tiny"
-    assert best_densepose() == "body"
+    assert choose_densepose("auto", CPU, find_model("tiny")) == choose_densepose("auto", CPU) == "body"
+    assert choose_densepose("tiny", CPU, find_model("tiny")) == "tiny"
     assert isinstance(load_pose_backend("body"), BodyBackend)
     monkeypatch.setenv("MCLD_ANIM_HOME", str(tmp_path))
-    assert choose_densepose("auto", find_model("tiny")) == "tiny"
+    assert choose_densepose("auto", CPU, find_model("tiny")) == "tiny"

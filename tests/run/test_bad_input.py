@@ -156,6 +156,7 @@ def test_bad_input(
     (bad / "folder.mp4").mkdir(exist_ok=True)
     monkeypatch.chdir(bad)
     monkeypatch.setattr("mcld_anim.run.cache.load_models", lambda *_: small_models)
+    monkeypatch.setattr("mcld_anim.run.cache.ready_densepose", lambda *_: "tiny")  # which tells nothing
     before = listing(bad)
     began = time.monotonic()
     with pytest.raises(SystemExit) as caught:

