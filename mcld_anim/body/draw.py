@@ -40,6 +40,7 @@ class DrawnBody:
     share: Float[np.ndarray, "h w 3"]  # barycentric coordinates in it
     corner: tuple[int, int]  # x, y of the box's upper left pixel
     size: tuple[int, int]  # height and width of the picture
+    focal: float  # pixels
 
     @property
     def box(self) -> tuple[slice, slice]:
@@ -167,7 +168,9 @@ class BodyPainter:
         facing = _facing(vertices + camera, body.faces)
         if shown is not None:
             facing[np.setdiff1d(np.arange(len(facing)), shown)] = -1
-        return DrawnBody(pixels, distance, facing, triangle, share, (int(low[0]), int(low[1])), motion.size)
+        return DrawnBody(
+            pixels, distance, facing, triangle, share, (int(low[0]), int(low[1])), motion.size, motion.focal
+        )
 
     def iuv(self, motion: BodyMotion, index: int, hidden: str = "") -> Iuv:
         """The IUV of frame `index`, uint8 (H, W, 3), as large as the picture; `hidden` as for `drawn`."""

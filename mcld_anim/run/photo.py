@@ -29,7 +29,7 @@ WINDOW_MARGIN = 0.15
 """Space around the person's landmarks in the networks' window, as a fraction of the longer side of their box."""
 WINDOW_STEP = 64
 """The window's side in pixels is a multiple of it: of both models' latent grids."""
-TRACE, HOLE_MARGIN = 0.02, 0.015
+TRACE, HOLE_MARGIN = 0.02, 0.025
 """Matte, 0..1, from which a pixel of the photo is not background, and how much further the hole behind the person
 reaches, as a fraction of its longer side."""
 

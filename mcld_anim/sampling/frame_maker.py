@@ -135,13 +135,13 @@ class FrameMaker:
     def _decoded(self, latents: Latents, views: Sequence[FrameView]) -> list[Picture]:
         """Latents (F, C, h, w) -> pictures of the views' size, uint8 (H, W, 3) RGB."""
         decoded = self.mcld.vae.decode(latents.to(next(self.mcld.vae.parameters())))
+        if self.mcld.detail is not None:
+            warped = stacked([view.shrunk(self.mcld.options.frame_size) for view in views], self._weights)
+            assert warped is not None  # guaranteed by ModelOptions
+            decoded = self.mcld.detail(decoded, warped.pictures, warped.validity, warped.person)
         size = views[0].frame.iuv.shape[:2]
         if decoded.shape[2:] != size:
             decoded = interpolate(decoded, size=size, mode="bicubic", align_corners=False)
-        if self.mcld.detail is not None:
-            warped = stacked(views, self._weights)
-            assert warped is not None  # guaranteed by ModelOptions
-            decoded = self.mcld.detail(decoded, warped.pictures, warped.validity, warped.person)
         levels = to_levels(decoded)
         return list(np.ascontiguousarray(levels.permute(0, 2, 3, 1).cpu().numpy()))
 

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from mcld_anim.body.draw import DrawnBody
+from mcld_anim.body.fit import STATURE
 from mcld_anim.body.rig import load_body
 from mcld_anim.body.texels import texel_index
 from mcld_anim.core.arrays import Alpha, Picture
@@ -22,6 +23,11 @@ OWN = 0.3
 """Matte of the photo, 0..1, from which a pixel is the person's and may be sampled."""
 SEAM = 5
 """Width in pixels over which seen and guessed colours are mixed."""
+ARMS = (3, 4, *range(15, 23))
+"""DensePose parts of hands and arms."""
+DOUBT, IN_FRONT = 0.02, 0.05
+"""Reach of the doubt beside an arm, as a fraction of the person's height, and the distance between arm and surface from
+which it holds, in metres."""
 HANDS = (3, 4)
 """DensePose parts of the right and left hand."""
 LEAST_FACE = 20
@@ -50,8 +56,9 @@ class PhotoWarp:
     def __init__(self, colours: Picture, alpha: Alpha, drawn: DrawnBody) -> None:
         """`colours`: the photo, with the person's colours continued across their edge; `alpha`: its matte; `drawn`: the
         body in the photo's pose."""
-        self._colours, self._alpha, self._drawn = colours, alpha, drawn
-        seen = np.where((alpha > 0.5)[..., None], drawn.iuv, np.uint8(0))
+        self._colours, self._drawn = colours, drawn
+        self._own = alpha * drawn.whole(~_beside_arm(drawn), True)
+        seen = np.where((self._own > 0.5)[..., None], drawn.iuv, np.uint8(0))
         atlas, valid = complete_atlas(colours, seen)
         skin = _skin_colour(colours, alpha, drawn)
         if skin is not None:
@@ -68,7 +75,7 @@ class PhotoWarp:
         maps[inside] = places - 0.5
         x, y = maps[..., 0], maps[..., 1]
         sampled = cv2.remap(self._colours, x, y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
-        own = cv2.remap(self._alpha, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        own = cv2.remap(self._own, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         known = np.zeros(inside.shape, np.float32)
         known[inside] = seen * (own[inside] > OWN)
         safe = cv2.erode(np.where(inside, known, 1), np.ones((3, 3), np.uint8))
@@ -81,6 +88,16 @@ class PhotoWarp:
         beyond = cv2.blur(colours * body[..., None], (SEAM, SEAM)) / np.maximum(near, 1e-3)
         continued = np.where(inside[..., None], colours, beyond).astype(np.float32)
         return PersonLayer(drawn, continued, np.where(inside, share[..., 0], 1).astype(np.float32))
+
+
+def _beside_arm(drawn: DrawnBody) -> Bool[np.ndarray, "h w"]:
+    """Where the box shows a surface right beside an arm in front of it, such as a chest beside crossed arms: the fit is
+    not so exact that its colours are its own."""
+    radius = max(1, round(DOUBT * drawn.focal * STATURE / float(np.median(drawn.away))))
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
+    arms = np.isin(drawn.iuv[drawn.box][..., 0], ARMS)
+    nearest = cv2.erode(np.where(arms, drawn.depth, np.float32(1e3)), disc)
+    return np.asarray(drawn.inside & ~arms & (drawn.depth - nearest > IN_FRONT))
 
 
 def _skin_colour(colours: Picture, alpha: Alpha, drawn: DrawnBody) -> np.ndarray | None:
