@@ -8,7 +8,24 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from mcld_anim.body.fit import SEEN, STATURE, BodyMotion, ClipLandmarks
-from mcld_anim.pose.blazepose import LIMBS
+from mcld_anim.pose.blazepose import LIMBS, MIRRORED, SIDES_APART, SIDES_NEARER
+
+
+def side_jumps(motion: BodyMotion, found: Bool[np.ndarray, " frames"], cuts: Sequence[bool]) -> int:
+    """Frames in which the fitted body's left and right are exchanged against the frame before."""
+    xy = motion.landmarks()[0]
+    height = motion.focal * STATURE * motion.shape.scale / motion.camera[:, 1]  # pixels
+    jumps = 0
+    for index in range(1, len(xy)):
+        if not (found[index] and found[index - 1]) or cuts[index]:
+            continue
+        order = list(MIRRORED[: xy.shape[1]])
+        apart, exchanged = (
+            float(np.median(np.linalg.norm((one - xy[index - 1])[list(LIMBS)], axis=1)))
+            for one in (xy[index], xy[index][order])
+        )
+        jumps += bool(apart > SIDES_APART * height[index] and exchanged < SIDES_NEARER * apart)
+    return jumps
 
 
 def joint_error(seen: ClipLandmarks, motion: BodyMotion) -> float | None:

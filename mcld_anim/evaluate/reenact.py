@@ -20,12 +20,13 @@ from typing import Any
 import numpy as np
 from jaxtyping import UInt8
 
+from mcld_anim.body.fit import ClipLandmarks
 from mcld_anim.core.arrays import Mask, Picture
 from mcld_anim.core.errors import MissingDependencyError, PoseError, UsageError, WeightsError
 from mcld_anim.core.events import Event, EventSink, warn
 from mcld_anim.core.pictures import write_picture
 from mcld_anim.core.stages import Progress, Stages, ignore_progress
-from mcld_anim.evaluate.landmarks import jitter_ratio, joint_error
+from mcld_anim.evaluate.landmarks import jitter_ratio, joint_error, side_jumps
 from mcld_anim.evaluate.truth import CropTruth, OwnScene, PhotoTruth
 from mcld_anim.metrics.pictures import psnr, ssim
 from mcld_anim.model.load import LoadedModels
@@ -109,7 +110,7 @@ def reenact(
 
     frames, frames_with_person: numbers of frames. person_psnr (dB), person_ssim: inside the true mask; mean_colour_,
     still_, warp_: the same for the baselines. silhouette_iou: true mask and the made person's. body_iou: true mask and
-    the driving IUV, for `--densepose body` before the mask is used. joint_error, jitter_ratio: see
+    the driving IUV, for `--densepose body` before the mask is used. joint_error, jitter_ratio, side_jumps: see
     `evaluate.landmarks`, None without `body`. face_same_rate: share of the frames whose truth shows a face in which
     dlib takes the made face for the source's; None without dlib or faces. poses_per_second: speed of the driving poses.
     seconds_per_frame: by stage; the models' loading and the measuring do not count.
@@ -186,8 +187,10 @@ def _measured(
             raise PoseError(message) from error
         model = models.mcld.options
         views: CropTruth | PhotoTruth
+        seen: ClipLandmarks | None = None
         if fitted:
             motion, body = encode_motion(plan, judge, masks, stages)
+            seen = _landmarks(plan, judge)
             assert source.body is not None  # fitted by the same estimator
             with stages.timed(SOURCE_STAGE):
                 photo = fit_photo(source.picture, source.body)
@@ -206,11 +209,19 @@ def _measured(
             "frames_with_person": len(found),
             **{name: _mean([row.get(name) for row in rows]) for name in FRAME_METRICS},
             "body_iou": _mean([mask_iou(drawn(i)[..., 0] > 0, body.matte(i) > PERSON) for i in found]),
-            "joint_error": joint_error(body.seen, body.motion) if fitted else None,
-            "jitter_ratio": jitter_ratio(body.seen, body.motion, body.cuts) if fitted else None,
+            "joint_error": joint_error(seen, body.motion) if seen else None,
+            "jitter_ratio": jitter_ratio(seen, body.motion, body.cuts) if seen else None,
+            "side_jumps": side_jumps(body.motion, body.seen.found, body.cuts) if fitted else None,
             "poses_per_second": count / stages.seconds[DRIVING_STAGE],
             "seconds_per_frame": {stage: seconds / count for stage, seconds in stages.seconds.items()},
         }
+
+
+def _landmarks(plan: RunPlan, judge: BodyBackend) -> ClipLandmarks:
+    """The person's landmarks as both sides of every frame show them, for the measuring alone."""
+    frames = read_frames(plan.info, *plan.options.grid, on_event=_ignore)
+    with tempfile.TemporaryFile() as masks:
+        return judge.fit(frames, plan.options.person_choice, masks, thorough=True).seen
 
 
 def _rows(

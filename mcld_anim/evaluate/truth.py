@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Bool, UInt8
 
 from mcld_anim.body.draw import BodyPainter, DrawnBody
-from mcld_anim.core.arrays import Iuv, Mask, Picture
+from mcld_anim.core.arrays import AnySizePicture, Iuv, Mask, Picture
 from mcld_anim.options.model import ModelOptions
 from mcld_anim.pose.blazepose import Region
 from mcld_anim.pose.body_backend import FollowedBody
@@ -21,6 +21,8 @@ from mcld_anim.run.scene import CropScene, PhotoScene, photo_views
 from mcld_anim.source.fitted_photo import FittedPhoto
 from mcld_anim.video.framing import SteadyCrop, apply_iuv, apply_picture
 
+AnySizeMask = Bool[np.ndarray, "_height _width"]
+
 
 @dataclass(frozen=True, eq=False)
 class CropTruth:
@@ -28,11 +30,11 @@ class CropTruth:
 
     scene: CropScene
 
-    def picture(self, index: int, picture: Picture) -> Picture:
+    def picture(self, index: int, picture: AnySizePicture) -> Picture:
         """A picture of the clip's size as frame `index` shows it."""
         return apply_picture(picture, self._crops[index], self.scene.size)
 
-    def mask(self, index: int, mask: Mask) -> Mask:
+    def mask(self, index: int, mask: AnySizeMask) -> Mask:
         """A mask of the clip's size as frame `index` shows it."""
         return cropped_mask(mask, self._crops[index], self.scene.size)
 
@@ -81,11 +83,11 @@ class PhotoTruth:
 
     scene: OwnScene
 
-    def picture(self, _index: int, picture: Picture) -> Picture:
+    def picture(self, _index: int, picture: AnySizePicture) -> Picture:
         """A picture of the clip's size as a frame shows it."""
         return self.scene.frame.picture(picture)
 
-    def mask(self, _index: int, mask: Mask) -> Mask:
+    def mask(self, _index: int, mask: AnySizeMask) -> Mask:
         """A mask of the clip's size as a frame shows it."""
         return self.scene.frame.matte(mask.astype(np.uint8) * 255) > PERSON
 
@@ -100,7 +102,7 @@ class PhotoTruth:
         return photo.warp.layer(self.scene.drawn(index)).before(np.broadcast_to(colour, photo.picture.shape).copy())
 
 
-def cropped_mask(mask: Mask, crop: SteadyCrop, size: tuple[int, int]) -> Bool[np.ndarray, "{size[0]} {size[1]}"]:
+def cropped_mask(mask: AnySizeMask, crop: SteadyCrop, size: tuple[int, int]) -> Bool[np.ndarray, "{size[0]} {size[1]}"]:
     """A frame's mask as the crop of `size` (height, width) shows it."""
     return apply_iuv(np.repeat(mask[..., None], 3, -1).astype(np.uint8), crop, size)[..., 0] > 0
 

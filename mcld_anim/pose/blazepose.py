@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -50,6 +50,9 @@ SETTLED = 0.12
 AGREEMENT = 0.06
 """Median distance of the limbs' landmarks between two looks, as a fraction of the person's height, up to which they
 agree. The full network takes left for right in some side views; the heavy network hardly ever does."""
+SIDES_APART, SIDES_NEARER = 0.03, 0.5
+"""Median distance of the limbs' landmarks from those one frame ago, as a fraction of the person's height, from which
+left and right may have been exchanged, and the share of it that must be left once they are exchanged back."""
 HEAVY_DEPTH = 0.15
 """Weight of the heavy network's world landmarks; a look of the full network, whose depth is better, weighs 1."""
 
@@ -92,6 +95,19 @@ class BodyLook:
     mask: UInt8[np.ndarray, "256 256"]  # share of the person in each pixel of the crop, 0..255
     region: Region  # of the crop
     following: Region  # where to look in the next frame
+
+    def continuing(self, before: Float[np.ndarray, "33 2"]) -> BodyLook:
+        """The look with the sides of the landmarks `before` it, one frame ago in the same picture.
+
+        In side views the networks may take left for right. Nobody turns around from one frame to the next, so a look
+        whose limbs are much nearer with their sides exchanged has them exchanged.
+        """
+        order = list(MIRRORED[:LANDMARKS])
+        apart, exchanged = (_apart(xy, before) for xy in (self.xy, self.xy[order]))
+        height = float(np.ptp(self.xy[:, 1]))
+        if apart < SIDES_APART * height or exchanged > SIDES_NEARER * apart:
+            return self
+        return replace(self, xy=self.xy[order], visibility=self.visibility[order], world=self.world[order])
 
     def matte(self, size: tuple[int, int]) -> Matte:
         """The mask in a picture of `size` (height, width)."""
@@ -150,36 +166,42 @@ class BlazePose:
             weights.append(score[likely])
         return _people(np.concatenate(points), np.concatenate(weights))
 
-    def look(self, picture: Picture, region: Region) -> BodyLook:
-        """The person in a region, by four looks: both networks at the crop and at its mirror image.
+    def look(self, picture: Picture, region: Region, sides: Sequence[bool] = (False, True)) -> BodyLook:
+        """The person in a region, by both networks' looks at the crop itself (False) and at its mirror image (True).
 
-        The heavy network's look at the crop itself decides which side is left. Another look counts where it agrees.
-        2D and mask are the heavy network's, depth is mostly the full network's.
+        The heavy network's first look decides which side is left. Another look counts where it agrees. 2D and mask are
+        the heavy network's, depth is mostly the full network's. The networks are lopsided: their looks at the crop and
+        at its mirror image are better averaged.
         """
         crop = _cropped(picture, region)
-        mirrored = np.ascontiguousarray(crop[:, ::-1])
-        looks = [_Look.read(self._heavy(crop)), _Look.read(self._heavy(mirrored)).mirrored()]
-        looks += [_Look.read(self._full(crop)), _Look.read(self._full(mirrored)).mirrored()]
-        first = looks[0]
+        heavy, full = ([self._seen(network, crop, side) for side in sides] for network in (self._heavy, self._full))
+        first = heavy[0]
         height = max(float(np.ptp(first.xy[:LANDMARKS, 1])), 1.0)
-        apart = [np.median(np.linalg.norm((look.xy - first.xy)[list(LIMBS)], axis=1)) for look in looks]
-        agrees = [float(distance < AGREEMENT * height) for distance in apart]
-        heavy = np.array([1.0, agrees[1], 0, 0])
-        depth = np.array([HEAVY_DEPTH / heavy.sum(), agrees[1] * HEAVY_DEPTH / heavy.sum(), agrees[2], agrees[3]])
-        xy = _to_picture(_mean([look.xy for look in looks], heavy), region)
-        world = _mean([look.world for look in looks], depth)[:LANDMARKS]
+        trust, deep = (
+            np.array([float(_apart(look.xy, first.xy) < AGREEMENT * height) for look in looks])
+            for looks in (heavy, full)
+        )
+        depth = np.concatenate([trust * HEAVY_DEPTH / trust.sum(), deep])
+        xy = _to_picture(_mean([look.xy for look in heavy], trust), region)
+        world = _mean([look.world for look in (*heavy, *full)], depth)[:LANDMARKS]
         c, s = math.cos(region.angle), math.sin(region.angle)
         right, down = c * world[:, 0] - s * world[:, 1], s * world[:, 0] + c * world[:, 1]
-        mask = _mean([look.mask for look in looks[:2]], heavy[:2])
+        mask = _mean([look.mask for look in heavy], trust)
         return BodyLook(
             xy[:LANDMARKS],
-            _mean([look.visibility for look in looks], heavy)[:LANDMARKS],
+            _mean([look.visibility for look in heavy], trust)[:LANDMARKS],
             np.stack([right, world[:, 2], -down], 1),
             first.presence,
             np.rint(mask * 255).astype(np.uint8),
             region,
             Region.around(xy[LANDMARKS], xy[LANDMARKS + 1]),
         )
+
+    @staticmethod
+    def _seen(network: _Network, crop: np.ndarray, mirrored: bool) -> _Look:
+        if not mirrored:
+            return _Look.read(network(crop))
+        return _Look.read(network(np.ascontiguousarray(crop[:, ::-1]))).mirrored()
 
 
 @dataclass(frozen=True, eq=False)
@@ -233,6 +255,11 @@ def _anchors() -> Float[np.ndarray, "anchors 2"]:
         grid = (np.stack([columns, rows], -1).reshape(-1, 2) + 0.5) / cells
         centres.append(np.repeat(grid, count, axis=0))
     return np.concatenate(centres)
+
+
+def _apart(one: np.ndarray, other: np.ndarray) -> float:
+    """Median distance of the limbs' landmarks, in pixels."""
+    return float(np.median(np.linalg.norm((one - other)[list(LIMBS)], axis=1)))
 
 
 def _same(one: Region, other: Region) -> bool:
@@ -295,7 +322,7 @@ def _to_picture(points: np.ndarray, region: Region) -> np.ndarray:
 
 
 def _mean(values: list[np.ndarray], weight: np.ndarray) -> np.ndarray:
-    return np.asarray(np.tensordot(weight[: len(values)] / weight[: len(values)].sum(), np.stack(values), 1))
+    return np.asarray(np.tensordot(weight / weight.sum(), np.stack(values), 1))
 
 
 def _sigmoid(x: np.ndarray) -> np.ndarray:

@@ -99,8 +99,8 @@ def make_frames(clip: Clip, folder: Path) -> Generator[Frame]:
     stages.progress(FRAMES_STAGE, 0, total)
     while batch := list(islice(frames, options.batch_size)):
         with stages.timed("synthesis"):
-            pictures = maker.make(batch)
-        for place, (frame, picture) in enumerate(zip(batch, pictures, strict=True)):
+            made = maker.make(batch)
+        for place, (frame, picture) in enumerate(zip(batch, made, strict=True)):
             repaired += frame.pose.status in ("replaced", "filled")
             yield finishing.finish(place, frame.showing(picture))
         stages.progress(FRAMES_STAGE, batch[-1].index + 1, total)

@@ -15,7 +15,7 @@ from mcld_anim.body.fit import FOCAL, STATURE, BodyMotion, BodyShape, ClipLandma
 from mcld_anim.body.skeleton import CONTROLS, SHAPES
 from mcld_anim.cli.main import app
 from mcld_anim.core.errors import UsageError
-from mcld_anim.evaluate.landmarks import jitter_ratio, joint_error, visible_limbs
+from mcld_anim.evaluate.landmarks import jitter_ratio, joint_error, side_jumps, visible_limbs
 from mcld_anim.evaluate.reenact import (
     ReenactOptions,
     is_same_face,
@@ -47,6 +47,7 @@ KEYS = {
     "body_iou",
     "joint_error",
     "jitter_ratio",
+    "side_jumps",
     "face_same_rate",
     "mean_colour_person_psnr",
     "still_person_psnr",
@@ -122,6 +123,18 @@ def test_jitter_is_that_of_the_fit_over_that_of_the_landmarks(motion: BodyMotion
     seen = landmarks_of(motion)
     middle = seen.xy.mean(0)
     assert jitter_ratio(replace(seen, xy=middle + 4 * (seen.xy - middle)), motion, [False] * 8) == pytest.approx(0.25)
+
+
+def test_exchanged_sides_are_counted(motion: BodyMotion) -> None:
+    frames = len(motion.controls)
+    found, cuts = np.ones(frames, bool), [False] * frames
+    assert side_jumps(motion, found, cuts) == 0
+    turned = np.diag([-1, -1, 1]).astype(np.float32)  # half a turn about the vertical axis
+    controls = motion.controls.copy()
+    controls[1, CONTROLS.index("root")] = turned @ controls[1, CONTROLS.index("root")]
+    jumping = replace(motion, controls=controls)
+    assert side_jumps(jumping, found, cuts) == min(2, frames - 1)
+    assert side_jumps(jumping, found, [False, True, True, *cuts[3:]]) == 0
 
 
 def test_only_what_is_seen_counts(motion: BodyMotion) -> None:

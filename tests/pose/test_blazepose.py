@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -165,3 +166,16 @@ def test_what_is_missing_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
         load_body_backend()
     monkeypatch.setenv("MCLD_ANIM_HOME", str(blazepose_home))
     assert load_body_backend().name == "body"
+
+
+def test_sides_do_not_change_from_one_frame_to_the_next(portrait: list[BodyLook]) -> None:
+    look = replace(portrait[0], xy=portrait[0].xy.astype(float))
+    exchanged = replace(look, xy=look.xy[SWAPPED], visibility=look.visibility[SWAPPED], world=look.world[SWAPPED])
+    moved = look.xy + np.array([6.0, -4.0])
+    back = exchanged.continuing(moved)
+    assert np.array_equal(back.xy, look.xy)
+    assert np.array_equal(back.world, look.world)
+    assert np.array_equal(back.visibility, look.visibility)
+    assert look.continuing(moved) is look
+    elsewhere = moved + 0.5 * np.ptp(look.xy[:, 1])  # everything is far from there: no exchange helps
+    assert look.continuing(elsewhere) is look

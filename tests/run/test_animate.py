@@ -38,6 +38,7 @@ def run(tmp_path: Path, media: Path, small_models: LoadedModels) -> Run:
             "source": media / "person.png",
             "driving": media / "dance.mp4",
             "output": tmp_path / name,
+            "densepose": "tiny",
             **change,
         }
         (tmp_path / "cache").mkdir(exist_ok=True)

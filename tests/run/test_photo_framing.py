@@ -39,6 +39,11 @@ def place(tmp_path_factory: pytest.TempPathFactory, clip_writer: Callable[..., N
     return folder
 
 
+@pytest.fixture(autouse=True)
+def real_networks(blazepose_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MCLD_ANIM_HOME", str(blazepose_home))
+
+
 @pytest.fixture(scope="module")
 def animator(blazepose_home: Path) -> Iterator[Animator]:
     with pytest.MonkeyPatch.context() as patched:
