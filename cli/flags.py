@@ -62,7 +62,8 @@ Retarget = Annotated[
     str | None,
     flag(
         MOTION,
-        "Body in the result: off (the driving one), scale (the source's height) or limbs (its proportions too).",
+        "Body in the result: body (the source's, fitted to the photo), off (the driving one), scale (at the source's "
+        "height) or limbs (with its proportions too); auto: body with --framing photo, else off.",
         default=RunOptions.retarget,
     ),
 ]
@@ -70,7 +71,8 @@ Framing = Annotated[
     str | None,
     flag(
         MOTION,
-        "fixed (one crop around the person), track (a crop that follows) or full (the whole frame).",
+        "photo (the source photo stays, its person moves in it); or, of the driving video: fixed (one crop around the "
+        "person), track (a crop that follows) or full (the whole frame); auto: photo if bodies are fitted, else fixed.",
         default=RunOptions.framing,
     ),
 ]

@@ -20,7 +20,6 @@ from typing import Any
 import numpy as np
 from jaxtyping import UInt8
 
-from mcld_anim.body.fit import ClipLandmarks
 from mcld_anim.core.arrays import Mask, Picture
 from mcld_anim.core.errors import MissingDependencyError, PoseError, UsageError, WeightsError
 from mcld_anim.core.events import Event, EventSink, warn
@@ -187,10 +186,8 @@ def _measured(
             raise PoseError(message) from error
         model = models.mcld.options
         views: CropTruth | PhotoTruth
-        seen: ClipLandmarks | None = None
         if fitted:
             motion, body = encode_motion(plan, judge, masks, stages)
-            seen = _landmarks(plan, judge)
             assert source.body is not None  # fitted by the same estimator
             with stages.timed(SOURCE_STAGE):
                 photo = fit_photo(source.picture, source.body)
@@ -209,19 +206,12 @@ def _measured(
             "frames_with_person": len(found),
             **{name: _mean([row.get(name) for row in rows]) for name in FRAME_METRICS},
             "body_iou": _mean([mask_iou(drawn(i)[..., 0] > 0, body.matte(i) > PERSON) for i in found]),
-            "joint_error": joint_error(seen, body.motion) if seen else None,
-            "jitter_ratio": jitter_ratio(seen, body.motion, body.cuts) if seen else None,
+            "joint_error": joint_error(body.seen, body.motion) if fitted else None,
+            "jitter_ratio": jitter_ratio(body.seen, body.motion, body.cuts) if fitted else None,
             "side_jumps": side_jumps(body.motion, body.seen.found, body.cuts) if fitted else None,
             "poses_per_second": count / stages.seconds[DRIVING_STAGE],
             "seconds_per_frame": {stage: seconds / count for stage, seconds in stages.seconds.items()},
         }
-
-
-def _landmarks(plan: RunPlan, judge: BodyBackend) -> ClipLandmarks:
-    """The person's landmarks as both sides of every frame show them, for the measuring alone."""
-    frames = read_frames(plan.info, *plan.options.grid, on_event=_ignore)
-    with tempfile.TemporaryFile() as masks:
-        return judge.fit(frames, plan.options.person_choice, masks, thorough=True).seen
 
 
 def _rows(

@@ -166,42 +166,35 @@ class BlazePose:
             weights.append(score[likely])
         return _people(np.concatenate(points), np.concatenate(weights))
 
-    def look(self, picture: Picture, region: Region, sides: Sequence[bool] = (False, True)) -> BodyLook:
-        """The person in a region, by both networks' looks at the crop itself (False) and at its mirror image (True).
+    def look(self, picture: Picture, region: Region) -> BodyLook:
+        """The person in a region, by four looks: both networks at the crop and at its mirror image.
 
-        The heavy network's first look decides which side is left. Another look counts where it agrees. 2D and mask are
-        the heavy network's, depth is mostly the full network's. The networks are lopsided: their looks at the crop and
-        at its mirror image are better averaged.
+        The heavy network's look at the crop itself decides which side is left. Another look counts where it agrees.
+        2D and mask are the heavy network's, depth is mostly the full network's.
         """
         crop = _cropped(picture, region)
-        heavy, full = ([self._seen(network, crop, side) for side in sides] for network in (self._heavy, self._full))
-        first = heavy[0]
+        mirrored = np.ascontiguousarray(crop[:, ::-1])
+        looks = [_Look.read(self._heavy(crop)), _Look.read(self._heavy(mirrored)).mirrored()]
+        looks += [_Look.read(self._full(crop)), _Look.read(self._full(mirrored)).mirrored()]
+        first = looks[0]
         height = max(float(np.ptp(first.xy[:LANDMARKS, 1])), 1.0)
-        trust, deep = (
-            np.array([float(_apart(look.xy, first.xy) < AGREEMENT * height) for look in looks])
-            for looks in (heavy, full)
-        )
-        depth = np.concatenate([trust * HEAVY_DEPTH / trust.sum(), deep])
-        xy = _to_picture(_mean([look.xy for look in heavy], trust), region)
-        world = _mean([look.world for look in (*heavy, *full)], depth)[:LANDMARKS]
+        agrees = [float(_apart(look.xy, first.xy) < AGREEMENT * height) for look in looks]
+        heavy = np.array([1.0, agrees[1], 0, 0])
+        depth = np.array([HEAVY_DEPTH / heavy.sum(), agrees[1] * HEAVY_DEPTH / heavy.sum(), agrees[2], agrees[3]])
+        xy = _to_picture(_mean([look.xy for look in looks], heavy), region)
+        world = _mean([look.world for look in looks], depth)[:LANDMARKS]
         c, s = math.cos(region.angle), math.sin(region.angle)
         right, down = c * world[:, 0] - s * world[:, 1], s * world[:, 0] + c * world[:, 1]
-        mask = _mean([look.mask for look in heavy], trust)
+        mask = _mean([look.mask for look in looks[:2]], heavy[:2])
         return BodyLook(
             xy[:LANDMARKS],
-            _mean([look.visibility for look in heavy], trust)[:LANDMARKS],
+            _mean([look.visibility for look in looks], heavy)[:LANDMARKS],
             np.stack([right, world[:, 2], -down], 1),
             first.presence,
             np.rint(mask * 255).astype(np.uint8),
             region,
             Region.around(xy[LANDMARKS], xy[LANDMARKS + 1]),
         )
-
-    @staticmethod
-    def _seen(network: _Network, crop: np.ndarray, mirrored: bool) -> _Look:
-        if not mirrored:
-            return _Look.read(network(crop))
-        return _Look.read(network(np.ascontiguousarray(crop[:, ::-1]))).mirrored()
 
 
 @dataclass(frozen=True, eq=False)

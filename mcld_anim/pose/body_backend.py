@@ -6,7 +6,6 @@ the body steady; in a single picture everybody is fitted by themselves.
 
 from __future__ import annotations
 
-import math
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -40,9 +39,6 @@ PATIENCE = 15
 DRAWN_SIDE = 512
 """Longer side of the landmarks' box, in pixels, up to which a person is drawn at full size: a result's frame is no
 larger."""
-IN_TURNS = 0.051
-"""Longest time between frames, in seconds, at which they are looked at in turns as they are and mirrored: 20 frames a
-second. The fit averages over some frames anyway, and it takes half the time."""
 HIDDEN = 0.5
 """Visibility, 0..1, of a wrist below which the arm of a portrait is not drawn: its place is only guessed."""
 
@@ -130,14 +126,13 @@ class BodyBackend:
         person: PersonChoice,
         masks: BinaryIO,
         on_look: Callable[[int], None] = lambda done: None,
-        thorough: bool = False,
     ) -> FollowedBody:
         """The body of one person in a video; `on_look` is told how many frames have been looked at.
 
-        `masks` is an open file to which the masks are written. `thorough`: frames that follow fast are looked at from
-        both sides too, not in turns. Raises PoseError where no frame shows anybody, or nobody is where `person` says.
+        `masks` is an open file to which the masks are written. Raises PoseError where no frame shows anybody, or nobody
+        is where `person` says.
         """
-        clip = _Followed(self.networks, person, masks, 0.0 if thorough else IN_TURNS)
+        clip = _Followed(self.networks, person, masks)
         for count, (frame, cut) in enumerate(with_cuts(iter(frames)), 1):
             clip.add(frame, cut)
             on_look(count)
@@ -176,10 +171,8 @@ def load_body_backend() -> BodyBackend:
 class _Followed:
     """Looks at the frames of a clip one by one; keeps landmarks, and masks on disk."""
 
-    def __init__(self, networks: BlazePose, person: PersonChoice, masks: BinaryIO, in_turns: float) -> None:
-        """`in_turns`: longest time between frames, in seconds, that are looked at from one side each, in turns."""
-        self._networks, self._person, self._masks, self._in_turns = networks, person, masks, in_turns
-        self._time = -math.inf  # of the frame before
+    def __init__(self, networks: BlazePose, person: PersonChoice, masks: BinaryIO) -> None:
+        self._networks, self._person, self._masks = networks, person, masks
         self._looks: list[np.ndarray] = []  # (33, 6) float32: x, y, visibility, world
         self._crops: list[tuple[Region, int, int]] = []  # where in the file each mask lies
         self._found: list[bool] = []
@@ -196,10 +189,8 @@ class _Followed:
         look = None
         if cut:
             self._region = None  # nobody is where they were in the scene before
-        swift, self._time = 0 < frame.time - self._time <= self._in_turns, frame.time
         if self._region is not None and self._lost == 0:
-            sides = (frame.index % 2 == 1,) if swift else (False, True)
-            look = self._networks.look(picture, self._region, sides).continuing(self._looks[-1][:, :2])
+            look = self._networks.look(picture, self._region).continuing(self._looks[-1][:, :2])
         if look is None or look.presence < LEAST_SCORE:
             look = self._found_again(picture, frame.index)
         self._found.append(look is not None)

@@ -17,7 +17,7 @@ from mcld_anim.body.fit import ClipLandmarks
 from mcld_anim.core.errors import PoseError
 from mcld_anim.evaluate.densepose import compare_iuv
 from mcld_anim.model.choose import choose_densepose, find_model
-from mcld_anim.options.person import LARGEST, PersonChoice
+from mcld_anim.options.person import PersonChoice
 from mcld_anim.pose.backends import load_pose_backend
 from mcld_anim.pose.blazepose import BlazePose, BodyLook, Region
 from mcld_anim.pose.body_backend import BodyBackend, BodyFrame, _Followed, _hidden_sides, _looks_shown
@@ -155,36 +155,12 @@ def test_a_person_without_pixels_is_not_chosen(body_backend: BodyBackend) -> Non
             return next(self.found)
 
     with tempfile.TemporaryFile() as masks:
-        clip = _Followed(Networks(), PersonChoice(number=2), masks, in_turns=0.0)
+        clip = _Followed(Networks(), PersonChoice(number=2), masks)
         for frame in video([np.zeros((256, 512, 3), np.uint8)] * 2):
             clip.add(frame, cut=False)
     assert clip._found == [False, True]
     assert clip._region is not None
     assert clip._region.centre[0] == 400  # the choice still holds
-
-
-@pytest.mark.parametrize(("fps", "thorough", "looks"), [(25, False, 1), (25, True, 2), (12, False, 2)])
-def test_fast_frames_are_looked_at_in_turns(
-    body_backend: BodyBackend,
-    truth: list[Rendering],
-    monkeypatch: pytest.MonkeyPatch,
-    fps: int,
-    thorough: bool,
-    looks: int,
-) -> None:
-    chosen: list[tuple[bool, ...]] = []
-    look = BlazePose.look
-
-    def noting(self: BlazePose, picture: np.ndarray, region: Region, sides: Sequence[bool] = (False, True)) -> BodyLook:
-        chosen.append(tuple(sides))
-        return look(self, picture, region, sides)
-
-    monkeypatch.setattr(BlazePose, "look", noting)
-    frames = [VideoFrame(index, index / fps, truth[0].picture) for index in range(4)]
-    with tempfile.TemporaryFile() as masks:
-        body_backend.fit(frames, LARGEST, masks, thorough=thorough)
-    assert [len(sides) for sides in chosen[-3:]] == [looks] * 3  # before them the person was found
-    assert len(set(chosen[-2:])) == (2 if looks == 1 else 1)
 
 
 def test_each_frame_shows_the_nearest_look_of_its_scene() -> None:
