@@ -79,9 +79,8 @@ def fit_photo(picture: AnySizePicture, body: EstimatedBody) -> FittedPhoto:
     naked = BodyPainter(motion.shape)
     painter = naked.bent(outline_offsets(naked, motion, alpha > 0.5, body.hidden))
     warp = PhotoWarp(foreground(photo, alpha), alpha, painter.drawn(motion, 0, body.hidden))
-    return FittedPhoto(
-        photo, filled_background(photo, widened(alpha > TRACE, HOLE_MARGIN)), alpha, painter, motion, warp
-    )
+    background = filled_background(photo, widened(alpha > TRACE, HOLE_MARGIN))
+    return FittedPhoto(photo, background, painter, motion, warp)
 
 
 def window_around(motion: BodyMotion, least: int) -> SteadyCrop:

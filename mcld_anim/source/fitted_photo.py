@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from mcld_anim.body.draw import BodyPainter
 from mcld_anim.body.fit import BodyMotion
-from mcld_anim.core.arrays import Alpha, Picture
+from mcld_anim.core.arrays import Picture
 from mcld_anim.source.photo_warp import PhotoWarp
 
 
@@ -16,7 +16,6 @@ class FittedPhoto:
 
     picture: Picture
     background: Picture  # the same without the person
-    alpha: Alpha
     painter: BodyPainter  # of the body in its clothes
     motion: BodyMotion  # one frame: the photo's pose
     warp: PhotoWarp

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 
-from mcld_anim.background.matte import SteadyMatte, composite, foreground, person_alpha
+from mcld_anim.background.matte import SteadyMatte, composite, foreground, person_alpha, photo_alpha
 from mcld_anim.body.clip import ClipFrame, FramePose, clip_frames
 from mcld_anim.body.correspondence import carried, correspond, surface_motion
 from mcld_anim.synthetic.dance import dance_pose
@@ -38,6 +39,24 @@ def test_hair_and_clothes_are_found(seed: int) -> None:
     edge = (truth > 0.2) & (truth < 0.8)
     assert np.abs(alpha[edge] - truth[edge]).mean() < 0.3  # a hard mask is off by about 0.5 ...
     assert ((alpha > 0.05) & (alpha < 0.95)).sum() > 0.3 * edge.sum()  # ... and has no such pixels
+
+
+@pytest.mark.parametrize("seed", [DRESSED, LONG_HAIRED])
+def test_a_rough_matte_of_a_photo_becomes_a_sharp_one(seed: int) -> None:
+    shown, truth = scene(seed)
+    rough = np.rint(cv2.GaussianBlur(truth, (0, 0), 2.5) * 255).astype(np.uint8)
+    alpha = photo_alpha(shown.picture, rough, 0.8 * SIZE)
+    assert alpha.dtype == np.float32
+    assert error(alpha, truth) < 0.6 * error(rough / 255, truth)
+    far = cv2.dilate((rough > 50).astype(np.uint8), np.ones((9, 9))) == 0
+    assert not alpha[far].any()  # nothing is added far from what the estimator saw
+    assert alpha[cv2.erode((truth > 0.99).astype(np.uint8), np.ones((7, 7))) > 0].min() > 0.9
+
+
+def test_a_photo_that_is_all_person_keeps_its_matte() -> None:
+    picture = np.full((40, 40, 3), 90, np.uint8)
+    assert (photo_alpha(picture, np.full((40, 40), 255, np.uint8), 200) == 1).all()
+    assert not photo_alpha(picture, np.zeros((40, 40), np.uint8), 200).any()
 
 
 def test_a_frame_without_a_person_has_an_empty_matte() -> None:

@@ -8,8 +8,11 @@ import cv2
 import numpy as np
 import pytest
 
+from mcld_anim.body.draw import BodyPainter
+from mcld_anim.body.fit import FOCAL, BodyMotion, BodyShape
+from mcld_anim.body.skeleton import CONTROLS, SHAPES
 from mcld_anim.core.arrays import Iuv
-from mcld_anim.pose.matte_alignment import aligned
+from mcld_anim.pose.matte_alignment import aligned, aligned_body
 from mcld_anim.synthetic.person import Person
 
 
@@ -98,3 +101,15 @@ def test_a_person_cut_by_the_border_keeps_the_border(iuv: Iuv) -> None:
     found = aligned(shifted(half, 2, 0), matte)
     assert overlap(found, matte) > 0.96
     assert (found[-1, :, 0] > 0).sum() == pytest.approx((half[-1, :, 0] > 0).sum(), abs=4)
+
+
+def test_a_drawn_body_is_aligned_like_its_iuv() -> None:
+    controls = np.tile(np.eye(3, dtype=np.float32), (1, len(CONTROLS), 1, 1))
+    camera = np.array([[0, 3.2, 0]], np.float32)
+    motion = BodyMotion(BodyShape(np.zeros(SHAPES), 1.0), controls, camera, FOCAL * 256, (256, 192))
+    drawn = BodyPainter(motion.shape).drawn(motion, 0)
+    matte = matte_of(shifted(drawn.iuv, 3, -2))
+    made = aligned_body(drawn, matte)
+    assert np.array_equal(made.iuv, aligned(drawn.iuv, matte))
+    assert overlap(made.iuv, matte) > 0.97
+    assert np.array_equal(made.points, drawn.points)
