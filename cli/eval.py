@@ -25,6 +25,7 @@ COLUMNS = {
     "body": ("body_iou", ".3f"),
     "joints": ("joint_error", ".4f"),
     "jitter": ("jitter_ratio", ".2f"),
+    "jumps": ("side_jumps", ".1f"),
     "same face": ("face_same_rate", ".2f"),
     "poses/s": ("poses_per_second", ".2f"),
 }
@@ -32,7 +33,8 @@ COLUMNS = {
 LEGEND = (
     "PSNR (dB), SSIM: inside the person's mask; still, colour, warp: PSNR of the source frame standing still, the "
     "person's mean colour and the warped source. silhouette, body: IoU of the made person and of the driving IUV with "
-    "the mask. joints: from the fitted to the seen limbs, of the person's height. jitter: fitted over seen."
+    "the mask. joints: from the fitted to the seen limbs, of the person's height. jitter: fitted over seen. jumps: "
+    "frames in which left and right change places."
 )
 
 FILL_COLUMNS = {

@@ -30,8 +30,10 @@ DOUBT, IN_FRONT = 0.02, 0.05
 which it holds, in metres."""
 HANDS = (3, 4)
 """DensePose parts of the right and left hand."""
+CHEEKS = (0.01, 0.05)
+"""Distance below the eyes, in metres, in which the face shows skin: no hair and no beard."""
 LEAST_FACE = 20
-"""Seen vertices of the face from which it gives the colour of the skin."""
+"""Pixels of it from which it gives the colour of the skin."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,11 +103,12 @@ def _beside_arm(drawn: DrawnBody) -> Bool[np.ndarray, "h w"]:
 
 
 def _skin_colour(colours: Picture, alpha: Alpha, drawn: DrawnBody) -> np.ndarray | None:
-    """Median colour of the face in the photo; None where it shows no face."""
+    """Median colour of nose and cheeks in the photo; None where it shows no face."""
     body = load_body()
+    below = body.joint("eye.L")[2] - body.mean_vertices[:, 2]
     front = np.zeros(len(body.mean_vertices), bool)
     front[body.face_vertices] = True
-    front &= ~body.eyes & (body.lips < 0.1) & (body.ears < 0.1)
+    front &= ~body.eyes & (body.lips < 0.1) & (body.ears < 0.1) & (below > CHEEKS[0]) & (below < CHEEKS[1])
     facing = front[body.faces].all(1) & (drawn.facing > 0.5)
     shown = drawn.inside & facing[drawn.triangle]
     person = shown & (alpha[drawn.box] > 0.9)
