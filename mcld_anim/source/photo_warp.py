@@ -7,6 +7,7 @@ there. Surface that the photo does not show comes from the completed atlas (`sou
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 
 import cv2
 import numpy as np
@@ -15,8 +16,9 @@ from jaxtyping import Bool, Float
 from mcld_anim.body.draw import DrawnBody
 from mcld_anim.body.fit import STATURE
 from mcld_anim.body.rig import load_body
+from mcld_anim.body.surface import GRID, rest_body
 from mcld_anim.body.texels import texel_index
-from mcld_anim.core.arrays import Alpha, Picture
+from mcld_anim.core.arrays import ATLAS_SIZE, HEAD_PARTS, PART_COUNT, Alpha, Picture
 from mcld_anim.source.fill import complete_atlas
 
 OWN = 0.3
@@ -32,8 +34,12 @@ HANDS = (3, 4)
 """DensePose parts of the right and left hand."""
 CHEEKS = (0.01, 0.05)
 """Distance below the eyes, in metres, in which the face shows skin: no hair and no beard."""
-LEAST_FACE = 20
-"""Pixels of it from which it gives the colour of the skin."""
+CROWN = 0.07
+"""Height above the eyes, in metres, from which the head has the colour of its back: hair, or none."""
+BEHIND_EARS, NAPE = 0.01, 0.06
+"""Where the back of the head begins: metres before the ears' middle, and down from it."""
+FACING, LEAST_PIXELS = 0.25, 20
+"""Cosine between normal and line of sight, and pixels of a surface, from which it gives a colour."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,11 +68,19 @@ class PhotoWarp:
         self._own = alpha * drawn.whole(~_beside_arm(drawn), True)
         seen = np.where((self._own > 0.5)[..., None], drawn.iuv, np.uint8(0))
         atlas, valid = complete_atlas(colours, seen)
-        skin = _skin_colour(colours, alpha, drawn)
-        if skin is not None:
-            for part in HANDS:
-                if not valid[part - 1].any():
-                    atlas[part - 1] = skin
+        body = load_body()
+        eyes = body.joint("eye.L")[2]
+        below, aside = eyes - body.mean_vertices[:, 2], body.eyes | (body.lips >= 0.1) | (body.ears >= 0.1)
+        face = np.zeros(len(below), bool)
+        face[body.face_vertices] = True
+        skin = _colour_of(face & ~aside & (below > CHEEKS[0]) & (below < CHEEKS[1]), colours, alpha, drawn)
+        hair = _colour_of(-below > CROWN, colours, alpha, drawn)
+        for part in HANDS:
+            if skin is not None and not valid[part - 1].any():
+                atlas[part - 1] = skin
+        for part in HEAD_PARTS:
+            if hair is not None:
+                atlas[part - 1][_back_of_head(part) & ~valid[part - 1]] = hair
         self._atlas = atlas
 
     def layer(self, drawn: DrawnBody) -> PersonLayer:
@@ -102,16 +116,22 @@ def _beside_arm(drawn: DrawnBody) -> Bool[np.ndarray, "h w"]:
     return np.asarray(drawn.inside & ~arms & (drawn.depth - nearest > IN_FRONT))
 
 
-def _skin_colour(colours: Picture, alpha: Alpha, drawn: DrawnBody) -> np.ndarray | None:
-    """Median colour of nose and cheeks in the photo; None where it shows no face."""
-    body = load_body()
-    below = body.joint("eye.L")[2] - body.mean_vertices[:, 2]
-    front = np.zeros(len(body.mean_vertices), bool)
-    front[body.face_vertices] = True
-    front &= ~body.eyes & (body.lips < 0.1) & (body.ears < 0.1) & (below > CHEEKS[0]) & (below < CHEEKS[1])
-    facing = front[body.faces].all(1) & (drawn.facing > 0.5)
-    shown = drawn.inside & facing[drawn.triangle]
-    person = shown & (alpha[drawn.box] > 0.9)
-    if np.count_nonzero(person) < LEAST_FACE:
+def _colour_of(
+    vertices: Bool[np.ndarray, " vertices"], colours: Picture, alpha: Alpha, drawn: DrawnBody
+) -> np.ndarray | None:
+    """Median colour of some vertices' surface in the photo; None where it hardly shows it."""
+    facing = vertices[load_body().faces].all(1) & (drawn.facing > FACING)
+    shown = drawn.inside & facing[drawn.triangle] & (alpha[drawn.box] > 0.9)
+    if np.count_nonzero(shown) < LEAST_PIXELS:
         return None
-    return np.median(colours[drawn.box][person], axis=0).round().astype(np.uint8)
+    return np.median(colours[drawn.box][shown], axis=0).round().astype(np.uint8)
+
+
+@cache
+def _back_of_head(part: int) -> Bool[np.ndarray, "200 200"]:
+    """Texels of a head part that lie behind the ears, down to the nape."""
+    ears = load_body().mean_vertices[load_body().ears > 0.5].mean(0)
+    places = rest_body().places.reshape(PART_COUNT, GRID, GRID, 3)[part - 1]  # V is the row
+    behind = (places[..., 1] > ears[1] - BEHIND_EARS) & (places[..., 2] > ears[2] - NAPE)
+    cell = np.arange(ATLAS_SIZE) * GRID // ATLAS_SIZE
+    return np.asarray(behind[::-1][cell[:, None], cell])

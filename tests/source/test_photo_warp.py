@@ -91,3 +91,19 @@ def test_hands_that_are_not_seen_have_the_colour_of_the_face(painter: BodyPainte
     hands = np.isin(layer.drawn.iuv[layer.drawn.box][..., 0], [3, 4])
     assert hands.sum() > 20
     assert np.abs(layer.colours[hands] - SKIN).mean() < 25
+
+
+def test_the_back_of_the_head_has_the_colour_of_its_top(painter: BodyPainter) -> None:
+    drawn = painter.drawn(standing(), 0)
+    picture = np.full((*SIZE, 3), 30, np.uint8)
+    rows = np.nonzero(np.isin(drawn.iuv[..., 0], [23, 24]))[0]
+    hairline = rows.min() + round(0.3 * np.ptp(rows))
+    head = np.isin(drawn.iuv[..., 0], [23, 24])
+    picture[head] = SKIN
+    picture[: hairline + 1][head[: hairline + 1]] = (90, 60, 20)
+    warp = PhotoWarp(picture, drawn.person.astype(np.float32), drawn)
+    layer = warp.layer(painter.drawn(standing(root=(0, 0, np.pi)), 0))
+    back = np.isin(layer.drawn.iuv[layer.drawn.box][..., 0], [23, 24])
+    upper = back & (np.arange(back.shape[0])[:, None] < np.nonzero(back)[0].min() + 0.5 * np.ptp(np.nonzero(back)[0]))
+    assert upper.sum() > 50
+    assert np.abs(np.median(layer.colours[upper], axis=0) - (90, 60, 20)).max() < 12
