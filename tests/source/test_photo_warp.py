@@ -14,7 +14,7 @@ from mcld_anim.body.skeleton import CONTROLS, SHAPES
 from mcld_anim.source.photo_warp import PhotoWarp
 
 SIZE = (240, 180)
-SKIN = (200, 150, 120)
+SKIN, HAIR = (200, 150, 120), (90, 60, 20)
 
 
 def standing(**turns: tuple[float, float, float]) -> BodyMotion:
@@ -94,16 +94,18 @@ def test_hands_that_are_not_seen_have_the_colour_of_the_face(painter: BodyPainte
 
 
 def test_the_back_of_the_head_has_the_colour_of_its_top(painter: BodyPainter) -> None:
-    drawn = painter.drawn(standing(), 0)
-    picture = np.full((*SIZE, 3), 30, np.uint8)
-    rows = np.nonzero(np.isin(drawn.iuv[..., 0], [23, 24]))[0]
-    hairline = rows.min() + round(0.3 * np.ptp(rows))
+    near = np.array([[0.0, 1.0, -0.7]], np.float32)  # a portrait
+    drawn = painter.drawn(replace(standing(), camera=near), 0)
     head = np.isin(drawn.iuv[..., 0], [23, 24])
+    rows = np.nonzero(head)[0]
+    picture = np.full((*SIZE, 3), 30, np.uint8)
     picture[head] = SKIN
-    picture[: hairline + 1][head[: hairline + 1]] = (90, 60, 20)
+    top = head & (np.arange(SIZE[0])[:, None] < rows.min() + 0.35 * np.ptp(rows))
+    picture[top] = HAIR
     warp = PhotoWarp(picture, drawn.person.astype(np.float32), drawn)
-    layer = warp.layer(painter.drawn(standing(root=(0, 0, np.pi)), 0))
+    layer = warp.layer(painter.drawn(replace(standing(root=(0, 0, np.pi)), camera=near), 0))
     back = np.isin(layer.drawn.iuv[layer.drawn.box][..., 0], [23, 24])
-    upper = back & (np.arange(back.shape[0])[:, None] < np.nonzero(back)[0].min() + 0.5 * np.ptp(np.nonzero(back)[0]))
-    assert upper.sum() > 50
-    assert np.abs(np.median(layer.colours[upper], axis=0) - (90, 60, 20)).max() < 12
+    rows = np.nonzero(back)[0]
+    upper = back & (np.arange(back.shape[0])[:, None] < rows.min() + 0.5 * np.ptp(rows))
+    assert upper.sum() > 500
+    assert np.abs(np.median(layer.colours[upper], axis=0) - HAIR).max() < 12
