@@ -103,6 +103,11 @@ class BodyMotion:
     focal: float  # pixels
     size: tuple[int, int]  # height and width of the picture
 
+    @property
+    def heights(self) -> Float[np.ndarray, " frames"]:
+        """Height of the standing person at their distance from the camera, in pixels."""
+        return self.focal * STATURE * self.shape.scale / self.camera[:, 1]
+
     def scaled(self, scale: float) -> BodyMotion:
         """The same in a picture `scale` times as large, to whole pixels."""
         height, width = (max(1, round(side * scale)) for side in self.size)

@@ -21,7 +21,7 @@ from scipy.sparse.linalg import splu
 from scipy.spatial import cKDTree
 
 from mcld_anim.body.draw import BodyPainter, DrawnBody, Vertices
-from mcld_anim.body.fit import STATURE, BodyMotion
+from mcld_anim.body.fit import BodyMotion
 from mcld_anim.body.rig import load_body
 from mcld_anim.core.arrays import Mask
 
@@ -45,7 +45,7 @@ def outline_offsets(painter: BodyPainter, motion: BodyMotion, person: Mask, hidd
     the picture.
     """
     turned, _ = painter.transforms(motion.controls[0])
-    pixels = motion.focal * STATURE * painter.shape.scale / float(motion.camera[0, 1])  # of the person's height
+    pixels = float(motion.heights[0])  # of the person's height
     moved = np.zeros_like(painter.rest)  # in the pose
     bent = painter
     here, normals = outline(person)

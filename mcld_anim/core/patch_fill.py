@@ -18,13 +18,12 @@ import numpy as np
 from jaxtyping import Float32
 from numpy.lib.stride_tricks import sliding_window_view
 
-from mcld_anim.core.arrays import Picture
+from mcld_anim.core.arrays import Mask, Picture
 from mcld_anim.core.patch_match import (
     REACH,
     SIDE,
     TEXTURE_WEIGHT,
     Level,
-    Mask,
     Places,
     Planes,
     Rows,

@@ -14,6 +14,8 @@ import numpy as np
 from jaxtyping import Bool, Float32, Int64
 from numpy.lib.stride_tricks import sliding_window_view
 
+from mcld_anim.core.arrays import Mask
+
 REACH = 3
 """Patches are squares of 2 * REACH + 1 = 7 pixels, as in Newson et al., IPOL 2017."""
 COMPONENTS = 20
@@ -26,7 +28,6 @@ PLACE_WEIGHT = (10_000.0, 1_000.0)
 SIDE = 2 * REACH + 1
 _CHUNK = 1 << 15  # patches described at a time
 
-Mask = Bool[np.ndarray, "height width"]
 Planes = Float32[np.ndarray, "height width 5"]
 """R, G, B and two texture features: absolute gradients down and across, averaged over a sixteenth of the picture."""
 Places = Int64[np.ndarray, "_places"]

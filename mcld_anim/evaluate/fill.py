@@ -19,7 +19,7 @@ import numpy as np
 from jaxtyping import Bool
 from numpy.lib.stride_tricks import sliding_window_view
 
-from mcld_anim.core.arrays import AnySizePicture, Picture
+from mcld_anim.core.arrays import AnySizePicture, Mask, Picture
 from mcld_anim.core.errors import UsageError
 from mcld_anim.core.pictures import check_picture, read_picture
 from mcld_anim.core.push_pull import push_pull
@@ -31,8 +31,6 @@ from mcld_anim.synthetic.identity import FIRST_EVALUATION_SEED
 from mcld_anim.synthetic.person import Person, draw_iuv
 from mcld_anim.synthetic.scene import FRAME_HEIGHT, View
 from mcld_anim.synthetic.views import draw_shots
-
-Mask = Bool[np.ndarray, "height width"]
 
 SIZE = 512
 """Side of the pictures, pixels, as of the published model's frames: their middle squares are scaled down to it."""

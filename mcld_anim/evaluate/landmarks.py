@@ -7,25 +7,18 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Bool, Float
 
-from mcld_anim.body.fit import SEEN, STATURE, BodyMotion, ClipLandmarks
-from mcld_anim.pose.blazepose import LIMBS, MIRRORED, SIDES_APART, SIDES_NEARER
+from mcld_anim.body.fit import SEEN, BodyMotion, ClipLandmarks
+from mcld_anim.pose.blazepose import LIMBS, sides_exchanged
 
 
 def side_jumps(motion: BodyMotion, found: Bool[np.ndarray, " frames"], cuts: Sequence[bool]) -> int:
     """Frames in which the fitted body's left and right are exchanged against the frame before."""
-    xy = motion.landmarks()[0]
-    height = motion.focal * STATURE * motion.shape.scale / motion.camera[:, 1]  # pixels
-    jumps = 0
-    for index in range(1, len(xy)):
-        if not (found[index] and found[index - 1]) or cuts[index]:
-            continue
-        order = list(MIRRORED[: xy.shape[1]])
-        apart, exchanged = (
-            float(np.median(np.linalg.norm((one - xy[index - 1])[list(LIMBS)], axis=1)))
-            for one in (xy[index], xy[index][order])
-        )
-        jumps += bool(apart > SIDES_APART * height[index] and exchanged < SIDES_NEARER * apart)
-    return jumps
+    xy, heights = motion.landmarks()[0], motion.heights
+    return sum(
+        sides_exchanged(xy[index], xy[index - 1], float(heights[index]))
+        for index in range(1, len(xy))
+        if found[index] and found[index - 1] and not cuts[index]
+    )
 
 
 def joint_error(seen: ClipLandmarks, motion: BodyMotion) -> float | None:
@@ -34,9 +27,8 @@ def joint_error(seen: ClipLandmarks, motion: BodyMotion) -> float | None:
     The height is that of the standing body at its distance from the camera. None where no limb is visible.
     """
     apart = np.linalg.norm(motion.landmarks()[0] - seen.xy, axis=-1)[:, LIMBS]
-    height = motion.focal * STATURE * motion.shape.scale / motion.camera[:, 1]  # pixels
     counted = visible_limbs(seen)
-    return float((apart / height[:, None])[counted].mean()) if counted.any() else None
+    return float((apart / motion.heights[:, None])[counted].mean()) if counted.any() else None
 
 
 def jitter_ratio(seen: ClipLandmarks, motion: BodyMotion, cuts: Sequence[bool]) -> float | None:

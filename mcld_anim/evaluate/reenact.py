@@ -142,7 +142,7 @@ def mean_over_clips(clips: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def person_metrics(
-    made: Picture, warped: Picture, truth: Picture, mask: Mask, colour: UInt8[np.ndarray, 3]
+    made: Picture, warped: Picture, truth: Picture, mask: Mask, colour: UInt8[np.ndarray, " 3"]
 ) -> dict[str, Any]:
     """Metrics of one frame, of the warped source and of the person's mean `colour`; all pictures of one size."""
     plain = np.broadcast_to(colour, truth.shape).copy()

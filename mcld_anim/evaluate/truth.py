@@ -42,7 +42,7 @@ class CropTruth:
         """A region of the clip's frame in frame `index`."""
         return cropped_region(region, self._crops[index], self.scene.size)
 
-    def warped(self, _index: int, iuv: Iuv, colour: UInt8[np.ndarray, 3]) -> Picture:
+    def warped(self, _index: int, iuv: Iuv, colour: UInt8[np.ndarray, " 3"]) -> Picture:
         """The warped source alone; the mean colour where it shows nothing."""
         source = self.scene.source
         return np.where(iuv[..., :1] > 0, uv_warp(source.atlas, source.valid, iuv)[0], colour)
@@ -96,7 +96,7 @@ class PhotoTruth:
         frame = self.scene.frame
         return Region(frame.places(region.centre, picture), region.side * frame.scale, region.angle)
 
-    def warped(self, index: int, _iuv: Iuv, colour: UInt8[np.ndarray, 3]) -> Picture:
+    def warped(self, index: int, _iuv: Iuv, colour: UInt8[np.ndarray, " 3"]) -> Picture:
         """The warped source alone; the mean colour where it shows nothing."""
         photo = self.scene.photo
         return photo.warp.layer(self.scene.drawn(index)).before(np.broadcast_to(colour, photo.picture.shape).copy())

@@ -102,9 +102,10 @@ class RunOptions(SynthesisOptions, ClipOptions, VideoOptions):
             raise UsageError(f"--framing photo moves the source's own body: leave out --retarget {self.retarget}")
         if self.retarget == "body" and self.framing not in ("auto", "photo"):
             raise UsageError(f"--retarget body needs --framing photo, not {self.framing}: leave one of them out")
-        if "photo" in (self.framing, "photo" if self.retarget == "body" else "") and self.background == "driving":
+        wants_photo = self.framing == "photo" or self.retarget == "body"
+        if wants_photo and self.background == "driving":
             raise UsageError("--background driving needs the driving video's framing: choose --framing fixed")
-        if self.precomputed is not None and (self.framing == "photo" or self.retarget == "body"):
+        if wants_photo and self.precomputed is not None:
             raise UsageError(
                 f"--densepose {self.densepose} holds no fitted body: leave out --framing photo and --retarget body, or "
                 "give --densepose body"

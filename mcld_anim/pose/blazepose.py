@@ -102,11 +102,9 @@ class BodyLook:
         In side views the networks may take left for right. Nobody turns around from one frame to the next, so a look
         whose limbs are much nearer with their sides exchanged has them exchanged.
         """
-        order = list(MIRRORED[:LANDMARKS])
-        apart, exchanged = (_apart(xy, before) for xy in (self.xy, self.xy[order]))
-        height = float(np.ptp(self.xy[:, 1]))
-        if apart < SIDES_APART * height or exchanged > SIDES_NEARER * apart:
+        if not sides_exchanged(self.xy, before, float(np.ptp(self.xy[:, 1]))):
             return self
+        order = list(MIRRORED[:LANDMARKS])
         return replace(self, xy=self.xy[order], visibility=self.visibility[order], world=self.world[order])
 
     def matte(self, size: tuple[int, int]) -> Matte:
@@ -248,6 +246,12 @@ def _anchors() -> Float[np.ndarray, "anchors 2"]:
         grid = (np.stack([columns, rows], -1).reshape(-1, 2) + 0.5) / cells
         centres.append(np.repeat(grid, count, axis=0))
     return np.concatenate(centres)
+
+
+def sides_exchanged(xy: Float[np.ndarray, "33 2"], before: Float[np.ndarray, "33 2"], height: float) -> bool:
+    """Whether left and right of a person `height` pixels tall have changed places since the frame before."""
+    apart, exchanged = (_apart(one, before) for one in (xy, xy[list(MIRRORED[:LANDMARKS])]))
+    return apart >= SIDES_APART * height and exchanged <= SIDES_NEARER * apart
 
 
 def _apart(one: np.ndarray, other: np.ndarray) -> float:

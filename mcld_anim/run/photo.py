@@ -11,7 +11,7 @@ from jaxtyping import UInt8
 
 from mcld_anim.background.matte import foreground, photo_alpha
 from mcld_anim.body.draw import BodyPainter
-from mcld_anim.body.fit import STATURE, BodyMotion
+from mcld_anim.body.fit import BodyMotion
 from mcld_anim.body.outline import outline_offsets
 from mcld_anim.core.arrays import AnySizePicture, Picture
 from mcld_anim.pose.backends import EstimatedBody
@@ -74,8 +74,7 @@ def fit_photo(picture: AnySizePicture, body: EstimatedBody) -> FittedPhoto:
     """The photo at the result's size, its person bent to their outline, and the background without them."""
     frame = PhotoSize.of(picture)
     photo, motion = frame.picture(picture), frame.motion(body.motion)
-    height = motion.focal * STATURE * motion.shape.scale / float(motion.camera[0, 1])
-    alpha = photo_alpha(photo, frame.matte(body.matte), height)
+    alpha = photo_alpha(photo, frame.matte(body.matte), float(motion.heights[0]))
     naked = BodyPainter(motion.shape)
     painter = naked.bent(outline_offsets(naked, motion, alpha > 0.5, body.hidden))
     warp = PhotoWarp(foreground(photo, alpha), alpha, painter.drawn(motion, 0, body.hidden))

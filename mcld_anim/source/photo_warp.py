@@ -18,7 +18,7 @@ from mcld_anim.body.fit import STATURE
 from mcld_anim.body.rig import load_body
 from mcld_anim.body.surface import GRID, rest_body
 from mcld_anim.body.texels import texel_index
-from mcld_anim.core.arrays import ATLAS_SIZE, HEAD_PARTS, PART_COUNT, Alpha, Picture
+from mcld_anim.core.arrays import ATLAS_SIZE, HEAD_PARTS, PART_COUNT, Alpha, Atlas, Iuv, Picture
 from mcld_anim.source.fill import complete_atlas
 
 OWN = 0.3
@@ -66,22 +66,9 @@ class PhotoWarp:
         body in the photo's pose."""
         self._colours, self._drawn = colours, drawn
         self._own = alpha * drawn.whole(~_beside_arm(drawn), True)
-        seen = np.where((self._own > 0.5)[..., None], drawn.iuv, np.uint8(0))
-        atlas, valid = complete_atlas(colours, seen)
-        body = load_body()
-        eyes = body.joint("eye.L")[2]
-        below, aside = eyes - body.mean_vertices[:, 2], body.eyes | (body.lips >= 0.1) | (body.ears >= 0.1)
-        face = np.zeros(len(below), bool)
-        face[body.face_vertices] = True
-        skin = _colour_of(face & ~aside & (below > CHEEKS[0]) & (below < CHEEKS[1]), colours, alpha, drawn)
-        hair = _colour_of(-below > CROWN, colours, alpha, drawn)
-        for part in HANDS:
-            if skin is not None and not valid[part - 1].any():
-                atlas[part - 1] = skin
-        for part in HEAD_PARTS:
-            if hair is not None:
-                atlas[part - 1][_back_of_head(part) & ~valid[part - 1]] = hair
-        self._atlas = atlas
+        self._atlas = _whole_atlas(
+            colours, alpha, np.where((self._own > 0.5)[..., None], drawn.iuv, np.uint8(0)), drawn
+        )
 
     def layer(self, drawn: DrawnBody) -> PersonLayer:
         """The person in the pose of a drawing of the same mesh."""
@@ -104,6 +91,25 @@ class PhotoWarp:
         beyond = cv2.blur(colours * body[..., None], (SEAM, SEAM)) / np.maximum(near, 1e-3)
         continued = np.where(inside[..., None], colours, beyond).astype(np.float32)
         return PersonLayer(drawn, continued, np.where(inside, share[..., 0], 1).astype(np.float32))
+
+
+def _whole_atlas(colours: Picture, alpha: Alpha, seen: Iuv, drawn: DrawnBody) -> Atlas:
+    """The atlas of what is `seen`, completed; hands and the back of the head that are not take their usual colours."""
+    atlas, valid = complete_atlas(colours, seen)
+    body = load_body()
+    below = body.joint("eye.L")[2] - body.mean_vertices[:, 2]
+    face = np.zeros(len(below), bool)
+    face[body.face_vertices] = True
+    bare = face & ~(body.eyes | (body.lips >= 0.1) | (body.ears >= 0.1))
+    skin = _colour_of(bare & (below > CHEEKS[0]) & (below < CHEEKS[1]), colours, alpha, drawn)
+    hair = _colour_of(-below > CROWN, colours, alpha, drawn)
+    for part in HANDS:
+        if skin is not None and not valid[part - 1].any():
+            atlas[part - 1] = skin
+    for part in HEAD_PARTS:
+        if hair is not None:
+            atlas[part - 1][_back_of_head(part) & ~valid[part - 1]] = hair
+    return atlas
 
 
 def _beside_arm(drawn: DrawnBody) -> Bool[np.ndarray, "h w"]:

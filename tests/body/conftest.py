@@ -10,7 +10,8 @@ import pytest
 import torch
 from scipy.spatial.transform import Rotation
 
-from mcld_anim.body.fit import FOCAL, ClipLandmarks, project
+from mcld_anim.body.draw import BodyPainter
+from mcld_anim.body.fit import FOCAL, BodyMotion, BodyShape, ClipLandmarks, project
 from mcld_anim.body.skeleton import CONTROLS, SHAPES, bone_rotations, pose_bones, pose_landmarks, skeleton
 
 SIZE = (480, 360)
@@ -61,6 +62,18 @@ def swaying(frames: int, seed: int = 3) -> np.ndarray:
 @pytest.fixture(scope="session")
 def controls() -> Callable[..., np.ndarray]:
     return turned
+
+
+@pytest.fixture(scope="session")
+def standing() -> BodyMotion:
+    """The mean body at rest in one frame of 180 x 240 pixels, 3.2 m away."""
+    size, camera = (240, 180), np.array([[0.0, 3.2, 0.0]], np.float32)
+    return BodyMotion(BodyShape(MEAN, 1.0), turned({}).astype(np.float32), camera, FOCAL * max(size), size)
+
+
+@pytest.fixture(scope="session")
+def painter(standing: BodyMotion) -> BodyPainter:
+    return BodyPainter(standing.shape)
 
 
 @pytest.fixture(scope="session")

@@ -10,22 +10,7 @@ import pytest
 
 from mcld_anim.body.correspondence import correspond, correspond_bodies
 from mcld_anim.body.draw import BodyPainter
-from mcld_anim.body.fit import FOCAL, BodyMotion, BodyShape
-from mcld_anim.body.skeleton import SHAPES
-
-SIZE = (240, 180)
-
-
-@pytest.fixture(scope="module")
-def standing(controls: Callable) -> BodyMotion:
-    camera = np.array([[0.0, 3.2, 0.0]], np.float32)
-    shape = BodyShape(np.zeros(SHAPES), 1.0)
-    return BodyMotion(shape, controls({}).astype(np.float32), camera, FOCAL * max(SIZE), SIZE)
-
-
-@pytest.fixture(scope="module")
-def painter(standing: BodyMotion) -> BodyPainter:
-    return BodyPainter(standing.shape)
+from mcld_anim.body.fit import BodyMotion
 
 
 def test_a_drawing_is_where_it_is(standing: BodyMotion, painter: BodyPainter) -> None:

@@ -10,21 +10,12 @@ import pytest
 import torch
 
 from mcld_anim.body.draw import BodyPainter
-from mcld_anim.body.fit import FOCAL, BodyMotion, BodyShape, project
+from mcld_anim.body.fit import BodyMotion, BodyShape, project
 from mcld_anim.body.rig import load_body
-from mcld_anim.body.skeleton import SHAPES
 
 SIZE = (240, 180)
 ARMS = {"L": {4, 19, 21}, "R": {3, 20, 22}}
 """DensePose's parts of hand and forearm."""
-
-
-@pytest.fixture
-def standing(controls: Callable) -> BodyMotion:
-    """The mean body at rest in one frame."""
-    shape = BodyShape(np.zeros(SHAPES), 1.0)
-    camera = np.array([[0.0, 3.2, 0.0]], np.float32)
-    return BodyMotion(shape, controls({}).astype(np.float32), camera, FOCAL * max(SIZE), SIZE)
 
 
 def parts_of(iuv: np.ndarray) -> set[int]:

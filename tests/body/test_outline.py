@@ -10,25 +10,11 @@ import numpy as np
 import pytest
 
 from mcld_anim.body.draw import BodyPainter
-from mcld_anim.body.fit import FOCAL, BodyMotion, BodyShape
+from mcld_anim.body.fit import BodyMotion
 from mcld_anim.body.outline import outline, outline_offsets
 from mcld_anim.body.rig import load_body
-from mcld_anim.body.skeleton import SHAPES
 
 SIZE = (240, 180)
-
-
-@pytest.fixture(scope="module")
-def standing(controls: Callable) -> BodyMotion:
-    """The mean body at rest in one frame."""
-    camera = np.array([[0.0, 3.2, 0.0]], np.float32)
-    shape = BodyShape(np.zeros(SHAPES), 1.0)
-    return BodyMotion(shape, controls({}).astype(np.float32), camera, FOCAL * max(SIZE), SIZE)
-
-
-@pytest.fixture(scope="module")
-def painter(standing: BodyMotion) -> BodyPainter:
-    return BodyPainter(standing.shape)
 
 
 @pytest.fixture(scope="module")
