@@ -19,6 +19,7 @@ from torch import Tensor
 
 from mcld_anim.body.inverse_kinematics import inverse_kinematics
 from mcld_anim.body.skeleton import CONTROLS, SHAPES, Skeleton, bone_rotations, pose_bones, pose_landmarks, skeleton
+from mcld_anim.core.device import one_thread
 
 FOCAL = 1.3
 """Focal length, in longer sides of the picture: a view of 42 degrees along it."""
@@ -58,9 +59,11 @@ STIFFNESS = {
     "foot": 20,
 }
 """How firmly each control stays at its closed-form rotation."""
-STEPS = 60
+STEPS = 150
 """Steps of Adam (Kingma & Ba 2015)."""
-WINDOW, OVERLAP = 64, 16
+MEMORY = 0.9
+"""Adam's decay of gradients and of their squares: with the usual 0.999 for these, a fit takes twice the steps."""
+WINDOW, OVERLAP = 128, 16
 """Frames that are refined together, and frames that two windows share."""
 
 
@@ -203,6 +206,7 @@ def project(
     return torch.stack([x, size[0] / 2 - focal * moved[..., 2] / away], -1), away
 
 
+@one_thread()
 def refine(motion: BodyMotion, seen: ClipLandmarks, steps: int) -> BodyMotion:
     """All frames of a window together, by Adam; the shape stays."""
     if steps == 0:
@@ -214,7 +218,8 @@ def refine(motion: BodyMotion, seen: ClipLandmarks, steps: int) -> BodyMotion:
     turns = torch.zeros(len(start), len(CONTROLS), 3, requires_grad=True)
     pixels = motion.focal * STATURE * shape.scale / float(camera.detach()[:, 1].median())  # of the person's height
     target = _Target(seen, pixels)
-    optimizer = torch.optim.Adam([{"params": [turns], "lr": 0.02}, {"params": [camera], "lr": 0.01}])
+    learned = [{"params": [turns], "lr": 0.02}, {"params": [camera], "lr": 0.01}]
+    optimizer = torch.optim.Adam(learned, betas=(MEMORY, MEMORY))
     for step in range(steps):
         if step == int(0.7 * steps):
             for group in optimizer.param_groups:

@@ -12,6 +12,8 @@ trousers are then a part of the mesh.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from functools import lru_cache
 
 import cv2
@@ -25,8 +27,9 @@ from mcld_anim.body.fit import BodyMotion
 from mcld_anim.body.rig import load_body
 from mcld_anim.core.arrays import Mask
 
-ROUNDS = 6
-"""Rounds of matching the outlines; each begins where the one before ended."""
+ROUNDS, ROUNDS_OF_MEAN = 6, 2
+"""Rounds of matching the outlines; each begins where the one before ended. In a mean over frames the later ones, which
+follow details, cancel out."""
 LEAST_POINTS = 10
 """Points of an outline from which it can be matched."""
 REACH = 0.08
@@ -38,7 +41,9 @@ SMOOTHNESS, RESISTANCE = 0.3, 0.005
 has faded to a third after sqrt(l / u), eight edges of the mesh, some eight centimetres."""
 
 
-def outline_offsets(painter: BodyPainter, motion: BodyMotion, person: Mask, hidden: str = "") -> Vertices:
+def outline_offsets(
+    painter: BodyPainter, motion: BodyMotion, person: Mask, hidden: str = "", rounds: int = ROUNDS
+) -> Vertices:
     """Offsets (V, 3), in metres, after which frame 0 of `motion` has the outline of `person` (H, W).
 
     hidden: sides ("L", "R") whose forearm and hand are not seen. Zero where the person or the body has no outline in
@@ -49,7 +54,7 @@ def outline_offsets(painter: BodyPainter, motion: BodyMotion, person: Mask, hidd
     moved = np.zeros_like(painter.rest)  # in the pose
     bent = painter
     here, normals = outline(person)
-    for _ in range(ROUNDS):
+    for _ in range(rounds):
         drawn = bent.drawn(motion, 0, hidden)
         there, mesh_normals = outline(drawn.person)
         if min(len(here), len(there)) < LEAST_POINTS:
@@ -64,6 +69,19 @@ def outline_offsets(painter: BodyPainter, motion: BodyMotion, person: Mask, hidd
         moved += _smooth_moves(drawn, places, moves, motion.focal)
         bent = painter.bent(np.linalg.solve(turned, moved[..., None])[..., 0].astype(np.float32))
     return bent.offsets
+
+
+def mean_offsets(
+    painter: BodyPainter, motion: BodyMotion, people: Sequence[Mask], frames: Sequence[int], hidden: Sequence[str]
+) -> Vertices:
+    """The mean of the offsets (V, 3), in metres, that some `frames` of a motion ask for by themselves.
+
+    people: the person (H, W) in each of these frames, in a picture of the motion's size; hidden: of each of them, as
+    for `outline_offsets`.
+    """
+    alone = [replace(motion, controls=motion.controls[[i]], camera=motion.camera[[i]]) for i in frames]
+    each = [outline_offsets(painter, *one, rounds=ROUNDS_OF_MEAN) for one in zip(alone, people, hidden, strict=True)]
+    return np.asarray(np.mean(each, 0), np.float32)
 
 
 def outline(mask: Mask, every: int = 1) -> tuple[np.ndarray, np.ndarray]:

@@ -8,7 +8,7 @@ y away from the camera, z up.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 import numpy as np
 import torch
@@ -51,6 +51,15 @@ measured on rendered people."""
 
 
 @dataclass(frozen=True, eq=False)
+class Level:
+    """Bones with the same number of ancestors."""
+
+    bones: Int[Tensor, " bones"]
+    parents: Int[Tensor, " bones"]
+    above: Int[Tensor, " bones"]  # places of the parents in the level above
+
+
+@dataclass(frozen=True, eq=False)
 class Skeleton:
     """Everything about the body that a fit needs; C shape coefficients, V vertices."""
 
@@ -62,6 +71,17 @@ class Skeleton:
     landmark_basis: Float[np.ndarray, "shapes 33 3"]
     landmark_bone: Int[np.ndarray, " 33"]
     weights: Float[np.ndarray, "vertices 24"]  # of the skin
+
+    @cached_property
+    def levels(self) -> list[Level]:
+        """Every level of bones below the root."""
+        depth: list[int] = []
+        for parent in self.parents:
+            depth.append(0 if parent < 0 else depth[parent] + 1)
+        bones = [[bone for bone, own in enumerate(depth) if own == level] for level in range(max(depth) + 1)]
+        parents = [[self.parents[bone] for bone in level] for level in bones[1:]]
+        above = [[level.index(bone) for bone in those] for level, those in zip(bones, parents, strict=False)]
+        return [Level(*map(torch.tensor, one)) for one in zip(bones[1:], parents, above, strict=True)]
 
     def rest_landmarks(self, shape: Float[np.ndarray, " shapes"], scale: float) -> Float[np.ndarray, "33 3"]:
         """Landmarks at rest of a person with these coefficients, `scale` times as large."""
@@ -82,17 +102,16 @@ def pose_bones(
     rotations: Float[Tensor, "frames 24 3 3"], joints: Float[Tensor, "24 3"], skeleton: Skeleton
 ) -> tuple[Float[Tensor, "frames 24 3 3"], Float[Tensor, "frames 24 3"]]:
     """Forward kinematics: world rotation and shift of every bone, x -> A x + t; the root's joint stays at its place."""
-    turned: list[Tensor] = []
-    places: list[Tensor] = []
-    for bone, parent in enumerate(skeleton.parents):
-        if parent < 0:
-            turned.append(rotations[:, bone])
-            places.append(joints[bone].expand(len(rotations), 3))
-        else:
-            turned.append(turned[parent] @ rotations[:, bone])
-            places.append(places[parent] + (turned[parent] @ (joints[bone] - joints[parent])[:, None])[..., 0])
-    rotated = torch.stack(turned, 1)
-    return rotated, torch.stack(places, 1) - (rotated @ joints[:, :, None])[..., 0]
+    root, levels = skeleton.parents.index(-1), skeleton.levels
+    turned, places = [rotations[:, [root]]], [joints[[root]].expand(len(rotations), 1, 3)]
+    for level in levels:
+        before = turned[-1][:, level.above]
+        bones = (joints[level.bones] - joints[level.parents])[..., None]
+        places.append(places[-1][:, level.above] + (before @ bones)[..., 0])
+        turned.append(before @ rotations[:, level.bones])
+    by_bone = torch.cat([torch.tensor([root]), *(level.bones for level in levels)]).argsort()
+    rotated, moved = torch.cat(turned, 1)[:, by_bone], torch.cat(places, 1)[:, by_bone]
+    return rotated, moved - (rotated @ joints[:, :, None])[..., 0]
 
 
 def pose_landmarks(

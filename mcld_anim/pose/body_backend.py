@@ -17,6 +17,7 @@ import numpy as np
 
 from mcld_anim.body.draw import BodyPainter
 from mcld_anim.body.fit import BodyMotion, ClipLandmarks, fit_scenes
+from mcld_anim.body.outline import mean_offsets
 from mcld_anim.core.arrays import Iuv, Picture
 from mcld_anim.core.errors import MissingDependencyError, PoseError, WeightsError
 from mcld_anim.options.person import PersonChoice
@@ -39,6 +40,8 @@ PATIENCE = 15
 DRAWN_SIDE = 512
 """Longer side of the landmarks' box, in pixels, up to which a person is drawn at full size: a result's frame is no
 larger."""
+CLOTHED_FRAMES, CLOTHED_SIDE = 8, 256
+"""Frames of a clip whose outlines say how far clothes and hair reach, and the side of a person in them, in pixels."""
 HIDDEN = 0.5
 """Visibility, 0..1, of a wrist below which the arm of a portrait is not drawn: its place is only guessed."""
 
@@ -95,7 +98,15 @@ class FollowedBody:
 
     @cached_property
     def _painter(self) -> BodyPainter:
-        return BodyPainter(self.motion.shape)
+        """Of the body in its clothes: some frames' mattes say how far hair and cloth reach."""
+        naked, found = BodyPainter(self.motion.shape), np.flatnonzero(self.seen.found)
+        spread = np.linspace(0, len(found) - 1, min(len(found), CLOTHED_FRAMES)).round().astype(int)
+        frames: list[int] = found[spread].tolist()
+        extent = max(float(np.ptp(self.seen.xy[index], axis=0).max()) for index in frames)
+        scale = min(1.0, CLOTHED_SIDE / max(extent, 1.0))
+        small = self.motion.scaled(scale)
+        mattes = [self.region(index).matte(self._mask(index), small.size, scale) > PERSON for index in frames]
+        return naked.bent(mean_offsets(naked, small, mattes, frames, [self.hidden[index] for index in frames]))
 
 
 class BodyBackend:

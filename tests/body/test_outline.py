@@ -11,7 +11,7 @@ import pytest
 
 from mcld_anim.body.draw import BodyPainter
 from mcld_anim.body.fit import BodyMotion
-from mcld_anim.body.outline import outline, outline_offsets
+from mcld_anim.body.outline import mean_offsets, outline, outline_offsets
 from mcld_anim.body.rig import load_body
 
 SIZE = (240, 180)
@@ -60,6 +60,29 @@ def test_clothes_move_with_the_body(coated: BodyPainter, standing: BodyMotion, c
         return int(np.isin(iuv[..., 0], list(arm)).sum())
 
     assert area(coated) > 1.25 * area(naked)
+
+
+def test_clothes_of_a_clip_are_the_mean_of_its_frames(
+    standing: BodyMotion, painter: BodyPainter, controls: Callable
+) -> None:
+    raised = controls({"upperarm.L": (0.0, -1.2, 0.0)}).astype(np.float32)
+    clip = replace(
+        standing,
+        controls=np.concatenate([standing.controls, raised, standing.controls]),
+        camera=standing.camera.repeat(3, 0),
+    )
+    wide = [
+        cv2.dilate(painter.drawn(clip, index).person.astype(np.uint8), np.ones((9, 9), np.uint8)) > 0
+        for index in range(3)
+    ]
+    coated = painter.bent(mean_offsets(painter, clip, wide[:2], (0, 1), ("", "")))
+    for index in range(3):
+        assert iou(painter.drawn(clip, index).person, wide[index]) < 0.8
+        assert iou(coated.drawn(clip, index).person, wide[index]) > 0.9
+    # A frame in which nothing can be seen halves what the other says.
+    half = painter.bent(mean_offsets(painter, clip, [wide[0], np.zeros(SIZE, bool)], (0, 1), ("", "")))
+    once = painter.bent(mean_offsets(painter, clip, wide[:1], (0,), ("",)))
+    assert np.allclose(half.offsets, once.offsets / 2, atol=1e-5)
 
 
 def test_nothing_to_bend_to(standing: BodyMotion, painter: BodyPainter) -> None:

@@ -13,6 +13,7 @@ import pytest
 import torch
 from skimage import data
 
+from mcld_anim.body.draw import BodyPainter
 from mcld_anim.body.fit import ClipLandmarks
 from mcld_anim.core.errors import PoseError
 from mcld_anim.evaluate.densepose import compare_iuv
@@ -69,6 +70,18 @@ def test_a_dance_is_close_to_the_exact_iuv(clip: list[BodyFrame], truth: list[Re
     assert min(one["densepose_foreground_iou"] for one in measured) > 0.94
     assert min(one["densepose_part_accuracy"] for one in measured) > 0.88
     assert max(one["densepose_uv_error"] for one in measured) < 0.04
+
+
+def test_the_mesh_of_a_clip_wears_its_clothes(body_backend: BodyBackend, truth: list[Rendering]) -> None:
+    with tempfile.TemporaryFile() as masks:
+        body = body_backend.fit(video([one.picture for one in truth]), PersonChoice(), masks)
+        naked = BodyPainter(body.motion.shape)
+        worn, bare = (
+            [compare_iuv(drawn(index), one.iuv)["densepose_foreground_iou"] for index, one in enumerate(truth)]
+            for drawn in (body.mesh_iuv, lambda index: naked.iuv(body.motion, index))
+        )
+    assert np.mean(worn) > np.mean(bare) + 0.03
+    assert min(worn) > 0.85
 
 
 def test_frames_without_the_person_are_held_and_marked(clip: list[BodyFrame], truth: list[Rendering]) -> None:
