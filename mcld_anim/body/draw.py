@@ -14,7 +14,7 @@ from jaxtyping import Bool, Float, Int, Shaped
 from mcld_anim.body.fit import BodyMotion, BodyShape, project
 from mcld_anim.body.raster import rasterize
 from mcld_anim.body.rig import finger_rotations, forward_kinematics, load_body, skin, skin_transforms
-from mcld_anim.body.skeleton import CURL, bone_rotations, pose_bones, skeleton
+from mcld_anim.body.skeleton import RELAXED, bone_rotations, pose_bones, skeleton
 from mcld_anim.core.arrays import Iuv
 
 EDGE = 0.8
@@ -113,12 +113,13 @@ class BodyPainter:
 
     def __init__(self, shape: BodyShape) -> None:
         body, bones = load_body(), skeleton()
-        vertices, joints = body.rest(shape.coefficients.astype(np.float32), np.zeros(1, np.float32))
-        bent = {body.bone(name): turn for side in "LR" for name, turn in finger_rotations(body, side, CURL).items()}
-        curled = skin(vertices, body.weights, *forward_kinematics(joints, body.parents, bent))
         self.shape = shape
-        self.rest = self._naked = curled * np.float32(shape.scale)
-        """Vertices at rest, in metres."""
+        self._straight, self._hand_joints = body.rest(shape.coefficients.astype(np.float32), np.zeros(1, np.float32))
+        self._hands = np.flatnonzero(body.weight("hand", "finger"))
+        self._naked = self._straight * np.float32(shape.scale)
+        self._naked[self._hands] = self._bent_hands(np.array([RELAXED, RELAXED], np.float32))
+        self.rest = self._naked
+        """Vertices at rest with relaxed fingers, in metres."""
         self._joints = torch.from_numpy(bones.rest_joints(shape.coefficients, shape.scale)).float()
 
         arms = {side: body.weight("lowerarm", "hand", "finger", side=side) > 0.5 for side in "LR"}
@@ -144,15 +145,31 @@ class BodyPainter:
         turned, shift = (one[0].numpy() for one in pose_bones(rotations, self._joints, bones))
         return skin_transforms(bones.weights, turned, shift)
 
-    def posed(self, controls: Float[np.ndarray, "17 3 3"]) -> Vertices:
-        """Vertices in metres."""
+    def posed(self, controls: Float[np.ndarray, "17 3 3"], fingers: Float[np.ndarray, "2 5"] | None = None) -> Vertices:
+        """Vertices in metres. fingers: bends as of `RELAXED` of the left and right hand; None: relaxed."""
         turned, shift = self.transforms(controls)
-        return np.asarray(np.einsum("vij,vj->vi", turned, self.rest) + shift, np.float32)
+        rest = self.rest
+        if fingers is not None:
+            rest = rest.copy()
+            rest[self._hands] += self._bent_hands(fingers) - self._naked[self._hands]
+        return np.asarray(np.einsum("vij,vj->vi", turned, rest) + shift, np.float32)
+
+    def _bent_hands(self, fingers: Float[np.ndarray, "2 5"]) -> Float[np.ndarray, "hand_vertices 3"]:
+        """The hands' vertices at rest, naked, with bent fingers, in metres."""
+        body, hands = load_body(), self._hands
+        turns = {
+            body.bone(name): turn
+            for side, bends in zip("LR", fingers.tolist(), strict=True)
+            for name, turn in finger_rotations(body, side, bends).items()
+        }
+        moved = forward_kinematics(self._hand_joints, body.parents, turns)
+        return skin(self._straight[hands], body.weights[hands], *moved) * np.float32(self.shape.scale)
 
     def drawn(self, motion: BodyMotion, index: int, hidden: str = "") -> DrawnBody:
         """Frame `index`. hidden: sides ("L", "R") whose forearm and hand are left out."""
         body, (height, width) = load_body(), motion.size
-        vertices, camera = self.posed(motion.controls[index]), motion.camera[index]
+        fingers = None if motion.fingers is None else motion.fingers[index]
+        vertices, camera = self.posed(motion.controls[index], fingers), motion.camera[index]
         places, away = project(
             torch.from_numpy(vertices)[None], torch.from_numpy(camera)[None], motion.focal, motion.size
         )

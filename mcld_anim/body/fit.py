@@ -105,11 +105,17 @@ class BodyMotion:
     camera: Float[np.ndarray, "frames 3"]  # metres from the camera to the rest pose's origin: right, away, up
     focal: float  # pixels
     size: tuple[int, int]  # height and width of the picture
+    fingers: Float[np.ndarray, "frames 2 5"] | None = None  # bends as of `RELAXED`, left and right; None: relaxed
 
     @property
     def heights(self) -> Float[np.ndarray, " frames"]:
         """Height of the standing person at their distance from the camera, in pixels."""
         return self.focal * STATURE * self.shape.scale / self.camera[:, 1]
+
+    def at(self, index: int) -> BodyMotion:
+        """One frame as a motion."""
+        fingers = None if self.fingers is None else self.fingers[[index]]
+        return replace(self, controls=self.controls[[index]], camera=self.camera[[index]], fingers=fingers)
 
     def scaled(self, scale: float) -> BodyMotion:
         """The same in a picture `scale` times as large, to whole pixels."""

@@ -13,7 +13,6 @@ trousers are then a part of the mesh.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from functools import lru_cache
 
 import cv2
@@ -79,7 +78,7 @@ def mean_offsets(
     people: the person (H, W) in each of these frames, in a picture of the motion's size; hidden: of each of them, as
     for `outline_offsets`.
     """
-    alone = [replace(motion, controls=motion.controls[[i]], camera=motion.camera[[i]]) for i in frames]
+    alone = [motion.at(index) for index in frames]
     each = [outline_offsets(painter, *one, rounds=ROUNDS_OF_MEAN) for one in zip(alone, people, hidden, strict=True)]
     return np.asarray(np.mean(each, 0), np.float32)
 

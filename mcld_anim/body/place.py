@@ -19,23 +19,25 @@ from mcld_anim.body.skeleton import skeleton
 
 NOSE, SHOULDERS, HIPS, FEET = 0, (11, 12), (23, 24), (27, 28, 29, 30, 31, 32)
 """Landmarks, in MediaPipe's order."""
-EDGE_SPACE = 0.08
-"""Space between the head and the picture's edge in which nobody goes, as a fraction of the picture's side; less where
-the photo has less."""
+EDGE_SPACE, HEAD_SPACE = 0.08, 1.1
+"""Space between the nose and the picture's edges into which nobody goes, as a fraction of the picture's side, and above
+it in heights of the head over the nose; less where the photo has less."""
 NEARER = 0.5
 """Largest change of distance from the camera, in logarithms."""
 
 
-def placed(driver: BodyMotion, scenes: Sequence[slice], source: BodyMotion) -> BodyMotion:
-    """The motion of `driver` by the body of `source` (one frame), in the source's picture."""
+def placed(driver: BodyMotion, scenes: Sequence[slice], source: BodyMotion, head: float) -> BodyMotion:
+    """The motion of `driver` by the body of `source` (one frame), in the source's picture; `head` is how far the head
+    with its hair reaches above the nose there, in pixels."""
     there, here = driver.landmarks()[1] + driver.camera[:, None], source.landmarks()
-    local = replace(source, controls=driver.controls, camera=np.zeros_like(driver.camera)).landmarks()[1]
+    local = replace(driver, shape=source.shape, camera=np.zeros_like(driver.camera)).landmarks()[1]
     camera = np.zeros_like(driver.camera)
     size = _stature(source.shape) / _stature(driver.shape)
     for scene in scenes:
         begin = here[1][0] + source.camera[0], here[0][0]
-        camera[scene] = _cameras(there[scene], local[scene], begin, source, size)
-    return BodyMotion(source.shape, driver.controls, camera.astype(np.float32), source.focal, source.size)
+        camera[scene] = _cameras(there[scene], local[scene], begin, source, size, head)
+    moved = replace(driver, shape=source.shape, camera=camera.astype(np.float32))
+    return replace(moved, focal=source.focal, size=source.size)
 
 
 def _cameras(
@@ -44,6 +46,7 @@ def _cameras(
     begin: tuple[Float[np.ndarray, "33 3"], Float[np.ndarray, "33 2"]],
     source: BodyMotion,
     size: float,
+    head: float,
 ) -> Float[np.ndarray, "frames 3"]:
     """Cameras of one scene. `there`: the driver's landmarks before their camera; `local`: the source's body in the
     driver's poses; `begin`: the photo's landmarks before its camera and in pixels; `size`: the source's height in those
@@ -59,7 +62,7 @@ def _cameras(
     on_ground = shown[list(FEET), 1].max() < height
     first = here[:, 2].min() if on_ground else start[2] - centre[0, 2] + local[0, :, 2].min()
     camera[:, 2] = first + rise
-    return _followed(camera, local, shown, source)
+    return _followed(camera, local, shown, source, head)
 
 
 def _followed(
@@ -67,14 +70,16 @@ def _followed(
     local: Float[np.ndarray, "frames 33 3"],
     shown: Float[np.ndarray, "33 2"],
     source: BodyMotion,
+    head: float,
 ) -> Float[np.ndarray, "frames 3"]:
     """The cameras with which the head stays in the picture."""
     middle = np.array([source.size[1], source.size[0]]) / 2
     nose = local[:, NOSE] + camera
     place = middle + source.focal * nose[:, [0, 2]] * [1, -1] / nose[:, 1:2]
-    space = EDGE_SPACE * 2 * middle
-    home = np.clip(shown[NOSE], space, 2 * middle - space)
-    limit = [np.minimum(space, home) - home, np.maximum(2 * middle - space, home) - home]
+    end = 2 * middle - EDGE_SPACE * 2 * middle
+    first = np.array([EDGE_SPACE * 2 * middle[0], HEAD_SPACE * head])
+    home = shown[NOSE].clip(0, 2 * middle)
+    limit = [np.minimum(first, home) - home, np.maximum(end, home) - home]
     kept = home + _compressed(place - home, limit[0], limit[1])
     shift = (kept - place) * nose[:, 1:2] / source.focal
     return camera + np.stack([shift[:, 0], np.zeros(len(shift)), -shift[:, 1]], 1)

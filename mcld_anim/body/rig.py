@@ -5,6 +5,7 @@ Coordinates are metres: x to the body's left, y to its back (the body looks alon
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -169,16 +170,15 @@ def rotation_about(axis: FloatArray, angle: float) -> FloatArray:
     return np.eye(3) + np.sin(angle) * cross + (1 - np.cos(angle)) * cross @ cross
 
 
-def finger_rotations(body: Body, side: str, curl: float) -> dict[str, FloatArray]:
-    """Rotations that bend all fingers towards the palm by `curl` at each joint, the thumb by a third of it."""
+def finger_rotations(body: Body, side: str, bends: Sequence[float]) -> dict[str, FloatArray]:
+    """Rotations that bend the five fingers, from the thumb, towards the palm: each by its angle at every joint."""
     across = body.joint(f"finger2-1.{side}") - body.joint(f"finger5-1.{side}")
     along = body.joint(f"finger3-1.{side}") - body.joint(f"hand.{side}")
     dorsal = np.cross(along, across)
     outward = 1.0 if side == "L" else -1.0
     towards_palm = 1.0 if dorsal[2] + dorsal[0] * outward > 0 else -1.0
-    bends = {}
-    for finger in range(1, 6):
-        for segment in range(1, 4):
-            amount = curl / 3 if finger == 1 else curl
-            bends[f"finger{finger}-{segment}.{side}"] = rotation_about(across, -towards_palm * amount)
-    return bends
+    return {
+        f"finger{finger}-{segment}.{side}": rotation_about(across, -towards_palm * angle)
+        for finger, angle in enumerate(bends, 1)
+        for segment in range(1, 4)
+    }

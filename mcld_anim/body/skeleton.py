@@ -19,8 +19,8 @@ from mcld_anim.body.rig import Body, load_body
 
 SHAPES = 12
 """Number of shape coefficients that are fitted, of the body's 22."""
-CURL = 0.35
-"""Bend of every finger joint, in radians: a relaxed hand."""
+RELAXED = (0.12, 0.35, 0.35, 0.35, 0.35)
+"""Bend of every joint of a relaxed hand's fingers, from the thumb, in radians."""
 
 _CHAINS = {"root": ("root",), "spine": ("spine04", "spine03", "spine02"), "neck": ("neck02", "head")}
 _LIMBS = ("clavicle", "upperarm", "lowerarm", "hand", "upperleg", "lowerleg", "foot")

@@ -33,7 +33,8 @@ from mcld_anim.options.checks import check_choice, check_range
 from mcld_anim.options.estimators import DENSEPOSE_BACKENDS, DeviceName
 from mcld_anim.options.person import LARGEST
 from mcld_anim.options.run import RunOptions
-from mcld_anim.pose.body_backend import BodyBackend, FollowedBody, load_body_backend
+from mcld_anim.pose.body_backend import BodyBackend, load_body_backend
+from mcld_anim.pose.followed_body import FollowedBody
 from mcld_anim.pose.matte_alignment import PERSON
 from mcld_anim.run.cache import RunCache
 from mcld_anim.run.checks import RunPlan, check_run

@@ -12,8 +12,8 @@ from mcld_anim.body.draw import BodyPainter, DrawnBody
 from mcld_anim.core.arrays import AnySizePicture, Iuv, Mask, Picture
 from mcld_anim.options.model import ModelOptions
 from mcld_anim.pose.blazepose import Region
-from mcld_anim.pose.body_backend import FollowedBody
 from mcld_anim.pose.condition import uv_warp
+from mcld_anim.pose.followed_body import FollowedBody
 from mcld_anim.pose.matte_alignment import PERSON, aligned_body
 from mcld_anim.run.driving import DrivingMotion
 from mcld_anim.run.photo import PhotoSize

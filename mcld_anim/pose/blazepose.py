@@ -1,6 +1,6 @@
 """BlazePose: landmarks of people in photographs and real footage (Bazarevsky et al. 2020, arXiv 2006.10204).
 
-The only file that imports ai-edge-litert. A detector finds people in the whole picture; landmark networks look at one
+A detector finds people in the whole picture; landmark networks look at one
 person in a rotated square region of it. Axes of world landmarks: x to the picture's right, y away from the camera, z
 up, metres from the middle of the hips.
 """
@@ -12,15 +12,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
 from mcld_anim.core.arrays import Picture
+from mcld_anim.pose.hands import HandLandmarks
 from mcld_anim.pose.matte_alignment import PERSON, Matte
 from mcld_anim.pose.squares import Square, cut, tiles, whole
+from mcld_anim.pose.tflite import TfliteNetwork
 
 LANDMARKS = 33
 """Landmarks of the body, in MediaPipe's order; the networks add six for tracking."""
@@ -116,9 +117,10 @@ class BlazePose:
     """Detector and landmark networks; holds no state that one call leaves for the next."""
 
     def __init__(self, folder: Path, threads: int = 2) -> None:
-        """`folder` holds pose_detection, pose_landmark_heavy and pose_landmark_full, each .tflite."""
+        """`folder` holds pose_detection, pose_landmark_heavy, pose_landmark_full and hand_landmark_full, each .tflite."""
         names = ("pose_detection", "pose_landmark_heavy", "pose_landmark_full")
-        self._detector, self._heavy, self._full = (_Network(folder / f"{name}.tflite", threads) for name in names)
+        self._detector, self._heavy, self._full = (TfliteNetwork(folder / f"{name}.tflite", threads) for name in names)
+        self.hands = HandLandmarks(folder, threads)
 
     def find(self, picture: Picture, small: bool = True) -> list[BodyLook]:
         """Everybody found in a picture (H, W, 3), the largest first: detected in the whole picture and, for people who
@@ -218,23 +220,6 @@ class _Look:
         order = list(MIRRORED)
         xy = self.xy[order] * [-1, 1] + [CROP_SIDE - 1, 0]
         return _Look(xy, self.visibility[order], self.world[order] * [-1, 1, 1], self.presence, self.mask[:, ::-1])
-
-
-class _Network:
-    """One .tflite network."""
-
-    def __init__(self, path: Path, threads: int) -> None:
-        from ai_edge_litert.interpreter import Interpreter
-
-        self._interpreter: Any = Interpreter(model_path=str(path), num_threads=threads)
-        self._interpreter.allocate_tensors()
-        self._input = self._interpreter.get_input_details()[0]["index"]
-        self._outputs = [output["index"] for output in self._interpreter.get_output_details()]
-
-    def __call__(self, picture: np.ndarray) -> list[np.ndarray]:
-        self._interpreter.set_tensor(self._input, picture[None].astype(np.float32))
-        self._interpreter.invoke()
-        return [self._interpreter.get_tensor(index)[0] for index in self._outputs]
 
 
 @cache

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
@@ -12,7 +13,7 @@ from typing import Any, TypeVar
 
 from mcld_anim.core.arrays import Iuv
 from mcld_anim.core.errors import PoseError
-from mcld_anim.core.events import EventSink, warn
+from mcld_anim.core.events import Event, EventSink, warn
 from mcld_anim.options.person import LARGEST, PersonChoice
 from mcld_anim.pose.backends import PoseBackend, PoseEstimate
 from mcld_anim.pose.body_backend import BodyBackend
@@ -70,9 +71,11 @@ def estimate_sequence(
         raise PoseError("the video has no frame in the chosen range: check --start and --end")
     described = {"densepose": backend.name, "person": str(person), **(meta or {})}
     if isinstance(backend, BodyBackend):
-        with iuv_writer(path, fps, first.time, described, overwrite) as writer:
-            for made in backend.follow(_chain(first, source), person, on_frame):
+        with tempfile.TemporaryFile() as masks, iuv_writer(path, fps, first.time, described, overwrite) as writer:
+            body = backend.fit(_chain(first, source), person, masks, on_frame)
+            for made in body.frames():
                 writer.write(made.iuv, made.found, made.cut)
+            _told(body.events, writer, on_event)
         return read_iuv_sequence(Path(path))
     tracker = PersonTracker(person)
     with iuv_writer(path, fps, first.time, described, overwrite) as writer:
@@ -100,10 +103,15 @@ def estimate_sequence(
                 "use a video that shows one person in full, or another --densepose"
             )
         _written(writer, held, waiting)
-        for event in tracker.events():
-            writer.events.append(event)
-            on_event(event)
+        _told(tracker.events(), writer, on_event)
     return read_iuv_sequence(Path(path))
+
+
+def _told(events: Iterable[Event], writer: IuvWriter, on_event: EventSink) -> None:
+    """Report events, and keep them with the poses."""
+    for event in events:
+        writer.events.append(event)
+        on_event(event)
 
 
 def _written(writer: IuvWriter, held: Iuv, waiting: list[bool]) -> list[bool]:

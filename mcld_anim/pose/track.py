@@ -121,6 +121,21 @@ class PersonTracker:
             self._hidden.append((hidden[0], index))
         return None if place is None else people[place]
 
+    def confirm(self, index: int, picture: Picture, one: PoseEstimate) -> bool:
+        """Learn of the followed person in frame `index`, who was found there by other means than `follow`.
+
+        False, and nothing is learned, where the appearance is another known person's and not the followed one's.
+        """
+        track, appearance = self._tracks[self._followed], person_appearance(picture, one.iuv)
+        distance = appearance_distance(track.appearance, appearance)
+        others = [known for key, known in self._tracks.items() if key != self._followed]
+        if distance is not None and distance > DIFFERENT_PERSON:
+            apart = [appearance_distance(other.appearance, appearance) for other in others]
+            if any(other is not None and other <= SAME_APPEARANCE for other in apart):
+                return False
+        self._tracks[self._followed] = track.updated(index, one, appearance)
+        return True
+
     def events(self) -> list[Event]:
         """The events of the whole clip, after its last frame."""
         events = []

@@ -18,8 +18,9 @@ from mcld_anim.core.errors import PoseError
 from mcld_anim.core.events import Event
 from mcld_anim.core.stages import Stages
 from mcld_anim.pose.backends import PoseBackend
-from mcld_anim.pose.body_backend import BodyBackend, FollowedBody, scenes_between
+from mcld_anim.pose.body_backend import BodyBackend
 from mcld_anim.pose.cleanup import RawPose
+from mcld_anim.pose.followed_body import FollowedBody, scenes_between
 from mcld_anim.pose.precomputed import PrecomputedPoses, precomputed_poses
 from mcld_anim.pose.sequence import PoseSequence, estimate_sequence
 from mcld_anim.pose.track import named_ranges, runs_of
@@ -124,6 +125,8 @@ def encode_motion(
     """The body fitted to the driving video's person, and what it was fitted to; `masks` is an open file for masks."""
     with _reading(plan, stages) as reading:
         body = backend.fit(reading.frames, plan.options.person_choice, masks, reading.on_frame)
+    for event in body.events:
+        stages.emit(event)
     driving = DrivingMotion(**reading.clip(body.seen.found, body.cuts), motion=body.motion)
     _emit_end(driving, plan.options.driving, stages)
     return driving, body

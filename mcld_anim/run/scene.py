@@ -93,7 +93,7 @@ class PhotoScene:
     @classmethod
     def of(cls, photo: FittedPhoto, driving: DrivingMotion, model: ModelOptions) -> PhotoScene:
         """The scene of a driving motion for the networks of a model."""
-        motion = placed(driving.motion, driving.scenes, photo.motion)
+        motion = placed(driving.motion, driving.scenes, photo.motion, photo.head)
         return cls(photo, driving, motion, photo_views(photo, motion, model))
 
     @property
@@ -125,7 +125,7 @@ class PhotoScene:
 
 def pose_in_photo(photo: FittedPhoto, pose: BodyMotion, model: ModelOptions) -> tuple[FramePose, PhotoViews]:
     """One pose by the photo's body, in the photo, and what a model's networks see of it."""
-    motion = placed(pose, [slice(0, 1)], photo.motion)
+    motion = placed(pose, [slice(0, 1)], photo.motion, photo.head)
     drawn = photo.painter.drawn(motion, 0)
     return FramePose(drawn.iuv, drawn=drawn), photo_views(photo, motion, model)
 

@@ -2,7 +2,7 @@
 
 People are nearly symmetric, so an unseen texel takes the first available of: the left/right mirrored texel, the texel
 on the other side of the limb or torso (front for back), the nearest coloured texel of the part, the mean colour of the
-neighbouring part (forearm for hand, lower leg for foot).
+next visible part towards the torso (forearm for hand, upper arm for forearm).
 """
 
 from __future__ import annotations
@@ -32,7 +32,9 @@ OTHER_SIDE |= {front: back for back, front in OTHER_SIDE.items()}
 """Front and back charts of the torso and of each limb."""
 
 NEIGHBOUR = {3: 20, 4: 19, 5: 14, 6: 13}
-"""The part whose mean colour fills a hand or foot that is not visible."""
+NEIGHBOUR |= {19: 15, 20: 16, 21: 17, 22: 18, 11: 7, 12: 8, 13: 9, 14: 10, 15: 2, 16: 2, 17: 1, 18: 1}
+NEIGHBOUR |= {7: 1, 8: 1, 9: 2, 10: 2}
+"""The part whose mean colour fills one that is not visible: the next one towards the torso."""
 
 SEEN_REACH = 20.0
 """Distance from a seen texel, in texels of 200, within which its colour is preferred to the mirrored one."""
@@ -77,7 +79,7 @@ def fill_atlas(atlas: Atlas, valid: AtlasMask) -> Atlas:
         fold = _fold(part, other)
         colours, there = sided[other - 1].reshape(-1, 3)[fold], sided_known[other - 1].ravel()[fold]
         _borrow(texels[part - 1], known[part - 1], colours, there)
-    for part in sorted(range(1, PART_COUNT + 1), key=lambda part: part in NEIGHBOUR):
+    for part in range(1, PART_COUNT + 1):
         texels[part - 1] = _filled_part(part, texels, known)
     return texels
 
@@ -96,9 +98,10 @@ def _filled_part(part: int, texels: Atlas, known: AtlasMask) -> np.ndarray:
     own = part - 1
     if known[own].any():
         return _continued(texels[own], known[own])
-    source = NEIGHBOUR[part] - 1 if part in NEIGHBOUR and known[NEIGHBOUR[part] - 1].any() else None
-    if source is not None:
-        return np.full_like(texels[own], texels[source][known[source]].mean(axis=0))
+    while part in NEIGHBOUR:
+        part = NEIGHBOUR[part]
+        if known[part - 1].any():
+            return np.full_like(texels[own], texels[part - 1][known[part - 1]].mean(axis=0))
     return np.full_like(texels[own], texels[known].mean(axis=0) if known.any() else _UNKNOWN)
 
 

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from mcld_anim.body.draw import BodyPainter
 from mcld_anim.body.fit import BodyMotion
+from mcld_anim.body.place import NOSE
+from mcld_anim.body.rig import load_body
 from mcld_anim.core.arrays import Picture
 from mcld_anim.source.photo_warp import PhotoWarp
 
@@ -24,3 +26,10 @@ class FittedPhoto:
     def size(self) -> tuple[int, int]:
         """Height and width."""
         return self.picture.shape[0], self.picture.shape[1]
+
+    @property
+    def head(self) -> float:
+        """How far the head with its hair reaches above the nose, in pixels."""
+        drawn = self.painter.drawn(self.motion, 0)
+        top = drawn.points[load_body().weight("head") > 0.5, 1].min()
+        return max(0.0, float(self.motion.landmarks()[0][0, NOSE, 1] - top))

@@ -11,10 +11,12 @@ from functools import cache
 
 import cv2
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, UInt8
+from scipy.spatial import cKDTree
 
 from mcld_anim.body.draw import DrawnBody
 from mcld_anim.body.fit import STATURE
+from mcld_anim.body.part_labels import HAND_PART, LOWER_ARM_PARTS
 from mcld_anim.body.rig import load_body
 from mcld_anim.body.surface import GRID, rest_body
 from mcld_anim.body.texels import texel_index
@@ -25,19 +27,28 @@ OWN = 0.3
 """Matte of the photo, 0..1, from which a pixel is the person's and may be sampled."""
 SEAM = 5
 """Width in pixels over which seen and guessed colours are mixed."""
+GUESS_BLUR = 1.5
+"""Standard deviation, in pixels, of the blur of guessed colours: they come in texels, with edges between charts."""
 ARMS = (3, 4, *range(15, 23))
 """DensePose parts of hands and arms."""
 DOUBT, IN_FRONT = 0.02, 0.05
 """Reach of the doubt beside an arm, as a fraction of the person's height, and the distance between arm and surface from
 which it holds, in metres."""
-HANDS = (3, 4)
-"""DensePose parts of the right and left hand."""
+HAND_DOUBT = 0.045
+"""Reach of the doubt around a hand on other parts than its own arm, as a fraction of the person's height: its fingers
+are drawn half bent, and lie as they like in the photo."""
 CHEEKS = (0.01, 0.05)
 """Distance below the eyes, in metres, in which the face shows skin: no hair and no beard."""
+SKIN_RANGE = (35.0, 16.0, 16.0)
+"""Differences of L*, a* and b* from the cheeks up to which a hand shows skin: it lies in another light."""
+BARE = 0.08
+"""Share of skin from which a drawn hand is bare; others wear gloves. Hands before a sleeve are drawn too large."""
 CROWN = 0.07
 """Height above the eyes, in metres, from which the head has the colour of its back: hair, or none."""
 BEHIND_EARS, NAPE = 0.01, 0.06
 """Where the back of the head begins: metres before the ears' middle, and down from it."""
+EAR = 0.3
+"""Weight of the ear, 0..1, from which a place on the head is the ear's."""
 FACING, LEAST_PIXELS = 0.25, 20
 """Cosine between normal and line of sight, and pixels of a surface, from which it gives a colour."""
 
@@ -65,10 +76,11 @@ class PhotoWarp:
         """`colours`: the photo, with the person's colours continued across their edge; `alpha`: its matte; `drawn`: the
         body in the photo's pose."""
         self._colours, self._drawn = colours, drawn
-        self._own = alpha * drawn.whole(~_beside_arm(drawn), True)
-        self._atlas = _whole_atlas(
-            colours, alpha, np.where((self._own > 0.5)[..., None], drawn.iuv, np.uint8(0)), drawn
-        )
+        skin = _skin(colours, alpha, drawn)
+        doubtful = _beside_arm(drawn) | _under_hand(drawn) | _beside_fingers(colours, skin, drawn)
+        self._own = alpha * drawn.whole(~doubtful, True)
+        seen = np.where((self._own > 0.5)[..., None], drawn.iuv, np.uint8(0))
+        self._atlas = _whole_atlas(colours, alpha, seen, drawn, skin)
 
     def layer(self, drawn: DrawnBody) -> PersonLayer:
         """The person in the pose of a drawing of the same mesh."""
@@ -83,43 +95,80 @@ class PhotoWarp:
         known[inside] = seen * (own[inside] > OWN)
         safe = cv2.erode(np.where(inside, known, 1), np.ones((3, 3), np.uint8))
         share = (cv2.blur(safe, (SEAM, SEAM)) * (known > 0))[..., None]
-        guessed = np.zeros((*inside.shape, 3), np.uint8)
+        guessed = np.zeros((*inside.shape, 3), np.float32)
         guessed[inside] = self._atlas.reshape(-1, 3)[texel_index(drawn.iuv[drawn.box])]
-        colours = sampled * share + guessed * (1 - share)
         body = inside.astype(np.float32)
+        weight = cv2.GaussianBlur(body, (0, 0), GUESS_BLUR)[..., None]
+        guessed = cv2.GaussianBlur(guessed, (0, 0), GUESS_BLUR) / np.maximum(weight, 1e-3)
+        colours = sampled * share + guessed * (1 - share)
         near = cv2.blur(body, (SEAM, SEAM))[..., None]
         beyond = cv2.blur(colours * body[..., None], (SEAM, SEAM)) / np.maximum(near, 1e-3)
         continued = np.where(inside[..., None], colours, beyond).astype(np.float32)
         return PersonLayer(drawn, continued, np.where(inside, share[..., 0], 1).astype(np.float32))
 
 
-def _whole_atlas(colours: Picture, alpha: Alpha, seen: Iuv, drawn: DrawnBody) -> Atlas:
-    """The atlas of what is `seen`, completed; hands and the back of the head that are not take their usual colours."""
+def _whole_atlas(colours: Picture, alpha: Alpha, seen: Iuv, drawn: DrawnBody, skin: np.ndarray | None) -> Atlas:
+    """The atlas of what is `seen`, completed; hands, ears and the back of the head that are not take their usual
+    colours."""
     atlas, valid = complete_atlas(colours, seen)
+    body = load_body()
+    above = body.mean_vertices[:, 2] - body.joint("eye.L")[2]
+    hair = _colour_of(above > CROWN, colours, alpha, drawn)
+    for part in HAND_PART.values():
+        if skin is not None and not valid[part - 1].any():
+            atlas[part - 1] = skin
+    for part in HEAD_PARTS:
+        for colour, place in ((hair, _back_of_head(part)), (skin, _ear(part))):
+            if colour is not None:
+                atlas[part - 1][place & ~valid[part - 1]] = colour
+    return atlas
+
+
+def _skin(colours: Picture, alpha: Alpha, drawn: DrawnBody) -> UInt8[np.ndarray, " 3"] | None:
+    """Median colour of the cheeks; None where the photo hardly shows them."""
     body = load_body()
     below = body.joint("eye.L")[2] - body.mean_vertices[:, 2]
     face = np.zeros(len(below), bool)
     face[body.face_vertices] = True
     bare = face & ~(body.eyes | (body.lips >= 0.1) | (body.ears >= 0.1))
-    skin = _colour_of(bare & (below > CHEEKS[0]) & (below < CHEEKS[1]), colours, alpha, drawn)
-    hair = _colour_of(-below > CROWN, colours, alpha, drawn)
-    for part in HANDS:
-        if skin is not None and not valid[part - 1].any():
-            atlas[part - 1] = skin
-    for part in HEAD_PARTS:
-        if hair is not None:
-            atlas[part - 1][_back_of_head(part) & ~valid[part - 1]] = hair
-    return atlas
+    return _colour_of(bare & (below > CHEEKS[0]) & (below < CHEEKS[1]), colours, alpha, drawn)
+
+
+def _beside_fingers(
+    colours: Picture, skin: UInt8[np.ndarray, " 3"] | None, drawn: DrawnBody
+) -> Bool[np.ndarray, "h w"]:
+    """Where the box shows a bare hand, but the photo what lies beside its fingers."""
+    hands = np.isin(drawn.iuv[drawn.box][..., 0], list(HAND_PART.values()))
+    if skin is None or not hands.any():
+        return np.zeros(drawn.triangle.shape, bool)
+    lab = cv2.cvtColor(colours[drawn.box].astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
+    (own,) = cv2.cvtColor(skin.astype(np.float32)[None, None] / 255, cv2.COLOR_RGB2LAB)[0]
+    bare = (np.abs(lab - own) < SKIN_RANGE).all(-1)
+    is_bare = np.count_nonzero(bare & hands) > BARE * np.count_nonzero(hands)
+    return np.asarray(hands & ~bare & is_bare)
 
 
 def _beside_arm(drawn: DrawnBody) -> Bool[np.ndarray, "h w"]:
     """Where the box shows a surface right beside an arm in front of it, such as a chest beside crossed arms: the fit is
     not so exact that its colours are its own."""
-    radius = max(1, round(DOUBT * drawn.focal * STATURE / float(np.median(drawn.away))))
-    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
     arms = np.isin(drawn.iuv[drawn.box][..., 0], ARMS)
-    nearest = cv2.erode(np.where(arms, drawn.depth, np.float32(1e3)), disc)
+    nearest = cv2.erode(np.where(arms, drawn.depth, np.float32(1e3)), _disc(DOUBT, drawn))
     return np.asarray(drawn.inside & ~arms & (drawn.depth - nearest > IN_FRONT))
+
+
+def _under_hand(drawn: DrawnBody) -> Bool[np.ndarray, "h w"]:
+    """Where the box shows a surface around a hand, other than its own arm's."""
+    parts, doubtful = drawn.iuv[drawn.box][..., 0], np.zeros(drawn.triangle.shape, bool)
+    for side, hand in HAND_PART.items():
+        around = cv2.dilate((parts == hand).astype(np.uint8), _disc(HAND_DOUBT, drawn)) > 0
+        doubtful |= around & ~np.isin(parts, (hand, *LOWER_ARM_PARTS[side]))
+    return np.asarray(drawn.inside & doubtful)
+
+
+def _disc(reach: float, drawn: DrawnBody) -> UInt8[np.ndarray, "side side"]:
+    """A disc for cv2's morphology; `reach` is its radius as a fraction of the person's height."""
+    radius = max(1, round(reach * drawn.focal * STATURE / float(np.median(drawn.away))))
+    return np.asarray(cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1)))
 
 
 def _colour_of(
@@ -134,10 +183,23 @@ def _colour_of(
 
 
 @cache
+def _ear(part: int) -> Bool[np.ndarray, "200 200"]:
+    """Texels of a head part that are an ear's."""
+    body = load_body()
+    places = rest_body().places.reshape(PART_COUNT, GRID, GRID, 3)[part - 1]
+    _, nearest = cKDTree(body.mean_vertices).query(places.reshape(-1, 3))
+    return _texels((body.ears[nearest] > EAR).reshape(GRID, GRID))
+
+
+@cache
 def _back_of_head(part: int) -> Bool[np.ndarray, "200 200"]:
     """Texels of a head part that lie behind the ears, down to the nape."""
     ears = load_body().mean_vertices[load_body().ears > 0.5].mean(0)
     places = rest_body().places.reshape(PART_COUNT, GRID, GRID, 3)[part - 1]  # V is the row
-    behind = (places[..., 1] > ears[1] - BEHIND_EARS) & (places[..., 2] > ears[2] - NAPE)
+    return _texels((places[..., 1] > ears[1] - BEHIND_EARS) & (places[..., 2] > ears[2] - NAPE))
+
+
+def _texels(cells: Bool[np.ndarray, "rows columns"]) -> Bool[np.ndarray, "200 200"]:
+    """The texels of a part that lie in some cells of `RestBody`'s grid."""
     cell = np.arange(ATLAS_SIZE) * GRID // ATLAS_SIZE
-    return np.asarray(behind[::-1][cell[:, None], cell])
+    return np.asarray(cells[::-1][cell[:, None], cell])

@@ -61,7 +61,8 @@ def bone_rotations(body: Body, pose: Pose) -> dict[int, FloatArray]:
         )
         turned[f"lowerleg.{side}"] = rotation("x", pose[f"knee.{side}"])
         turned[f"foot.{side}"] = rotation("x", pose[f"foot.{side}"])
-        turned.update(finger_rotations(body, side, pose[f"curl.{side}"]))
+        curl = pose[f"curl.{side}"]
+        turned.update(finger_rotations(body, side, (curl / 3, curl, curl, curl, curl)))
     spine = rotation("z", pose["twist"] / 3) @ rotation("x", pose["bend"] / 3) @ rotation("y", pose["lean"] / 3)
     turned.update({"spine04": spine, "spine03": spine, "spine02": spine})
     nod = rotation("z", pose["head_yaw"] / 2) @ rotation("x", pose["head_pitch"] / 2)

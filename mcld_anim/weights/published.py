@@ -157,6 +157,7 @@ ANTELOPE = "https://github.com/deepinsight/insightface/releases/download/v0.7/an
 
 MEDIAPIPE, MEDIAPIPE_POSE = "mediapipe==0.10.21", "@mediapipe/pose@0.5.1675469404"
 LANDMARKER = "https://storage.googleapis.com/mediapipe-models/pose_landmarker"
+HAND_LANDMARKER = "https://storage.googleapis.com/mediapipe-models/hand_landmarker/hand_landmarker/float16/latest/hand_landmarker.task"
 
 NO_LICENCE = "none stated"
 DENSEPOSE_LICENCE = "CC BY-SA 3.0"  # of the model zoo in detectron2's DensePose project
@@ -255,6 +256,16 @@ MODELS = (
                 "pose_landmarks_detector.tflite",
                 27_709_200,
                 "59e42d71bcd44cbdbabc419f0ff76686595fd265419566bd4009ef703ea8e1fe",
+            ),
+            PublishedFile(
+                "hand_landmark_full",
+                PackageFile("pip", MEDIAPIPE, "mediapipe/modules/hand_landmark/hand_landmark_full.tflite"),
+                0,
+                "Apache-2.0",
+                True,
+                5_478_917,
+                "11c272b891e1a99ab034208e23937a8008388cf11ed2a9d776ed3d01d0ba00e3",
+                BundleFile(HAND_LANDMARKER, "hand_landmarks_detector.tflite"),
             ),
         ),
     ),

@@ -12,6 +12,7 @@ import torch
 from mcld_anim.body.draw import BodyPainter
 from mcld_anim.body.fit import BodyMotion, BodyShape, project
 from mcld_anim.body.rig import load_body
+from mcld_anim.body.skeleton import RELAXED
 
 SIZE = (240, 180)
 ARMS = {"L": {4, 19, 21}, "R": {3, 20, 22}}
@@ -50,6 +51,28 @@ def test_the_landmarks_lie_on_the_drawn_body(standing: BodyMotion, controls: Cal
         x, y = xy[landmark].astype(int)
         assert parts_of(iuv[y - 3 : y + 4, x - 3 : x + 4]) & parts, landmark
     assert xy[15, 1] < xy[11, 1] < xy[16, 1]  # the left arm is up
+
+
+def test_fingers_bend_as_the_motion_says_and_nothing_else_moves(standing: BodyMotion) -> None:
+    painter, body = BodyPainter(standing.shape), load_body()
+    relaxed = painter.posed(standing.controls[0])
+    assert np.allclose(painter.posed(standing.controls[0], np.array([RELAXED, RELAXED])), relaxed, atol=1e-5)
+    fist = painter.posed(standing.controls[0], np.array([[0.5, 1.4, 1.4, 1.4, 1.4], RELAXED]))
+    moved = np.linalg.norm(fist - relaxed, axis=1)
+    left = body.weight("hand", "finger", side="L") > 0
+    assert moved[~left].max() < 1e-6
+    tips = body.weight("finger3-3.L") > 0.9
+    assert moved[tips].min() > 0.02
+    wrist = body.weight("hand.L") > 0.99
+    assert moved[wrist].max() < 1e-3
+    shut = replace(standing, fingers=np.array([[[0.5, 1.4, 1.4, 1.4, 1.4], RELAXED]], np.float32))
+    parts = [np.count_nonzero(painter.iuv(one, 0)[..., 0] == 4) for one in (standing, shut)]
+    assert parts[1] < parts[0]
+    # Clothes of hands stay with them.
+    coat = painter.bent(np.full_like(painter.rest, 0.01))
+    assert np.allclose(
+        coat.posed(shut.controls[0], shut.fingers[0]) - fist, coat.posed(shut.controls[0]) - relaxed, atol=1e-5
+    )
 
 
 def test_a_larger_person_nearer_by_is_larger(standing: BodyMotion) -> None:

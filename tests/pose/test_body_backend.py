@@ -16,13 +16,17 @@ from skimage import data
 from mcld_anim.body.draw import BodyPainter
 from mcld_anim.body.fit import ClipLandmarks
 from mcld_anim.core.errors import PoseError
+from mcld_anim.core.events import Event
 from mcld_anim.evaluate.densepose import compare_iuv
 from mcld_anim.model.choose import choose_densepose, find_model
 from mcld_anim.options.person import PersonChoice
 from mcld_anim.pose.backends import load_pose_backend
-from mcld_anim.pose.blazepose import BlazePose, BodyLook, Region
-from mcld_anim.pose.body_backend import BodyBackend, BodyFrame, _Followed, _hidden_sides, _looks_shown
+from mcld_anim.pose.blazepose import BlazePose, BodyLook
+from mcld_anim.pose.body_backend import BodyBackend
+from mcld_anim.pose.body_follower import BodyFollower, looks_shown
+from mcld_anim.pose.followed_body import BodyFrame, hidden_sides
 from mcld_anim.pose.sequence import estimate_sequence
+from mcld_anim.pose.track import PROBATION
 from mcld_anim.synthetic.dance import dance_pose
 from mcld_anim.synthetic.person import Person, Rendering, render
 from mcld_anim.synthetic.scene import Light, View, draw_background
@@ -49,6 +53,12 @@ def video(pictures: Sequence[np.ndarray]) -> list[VideoFrame]:
     return [VideoFrame(index, index / 10, picture) for index, picture in enumerate(pictures)]
 
 
+def followed(backend: BodyBackend, pictures: Sequence[np.ndarray], number: int | None = None) -> list[BodyFrame]:
+    """One person through a video: the largest, or the n-th from the left."""
+    with tempfile.TemporaryFile() as masks:
+        return list(backend.fit(video(pictures), PersonChoice(number=number), masks).frames())
+
+
 @pytest.fixture(scope="module")
 def truth() -> list[Rendering]:
     return [rendered(12, 0.2 + index / 10) for index in range(FRAMES)]
@@ -58,7 +68,7 @@ def truth() -> list[Rendering]:
 def clip(truth: list[Rendering], body_backend: BodyBackend) -> list[BodyFrame]:
     """A dance; the dancer is away in `EMPTY`."""
     pictures = [wall_of(12) if index in EMPTY else one.picture for index, one in enumerate(truth)]
-    return list(body_backend.follow(video(pictures), PersonChoice()))
+    return followed(body_backend, pictures)
 
 
 def test_a_dance_is_close_to_the_exact_iuv(clip: list[BodyFrame], truth: list[Rendering]) -> None:
@@ -117,10 +127,10 @@ def test_the_chosen_one_of_two_is_followed(body_backend: BodyBackend) -> None:
         for moment in (0.2, 0.3)
     ]
 
-    followed = list(body_backend.follow(video(frames), PersonChoice(number=2)))
-    assert min(np.nonzero(one.iuv[..., 0])[1].mean() for one in followed) > SIZE
+    second = followed(body_backend, frames, 2)
+    assert min(np.nonzero(one.iuv[..., 0])[1].mean() for one in second) > SIZE
     with pytest.raises(PoseError, match=r"--person 3: frame 0 shows 2 people"):
-        next(body_backend.follow(video(frames[:1]), PersonChoice(number=3)))
+        followed(body_backend, frames[:1], 3)
     (people,) = body_backend.estimate(frames[:1])
     assert [one.box[0] > SIZE for one in people] == [False, True]  # the larger one is first
     assert all(one.iuv.shape == (SIZE, 2 * SIZE, 3) for one in people)
@@ -150,38 +160,81 @@ def test_the_file_has_the_cut_and_each_scene_its_own_poses(body_backend: BodyBac
     assert shown["densepose_foreground_iou"] > 0.85
 
 
-def test_a_person_without_pixels_is_not_chosen(body_backend: BodyBackend) -> None:
-    region = Region(np.array([128.0, 128.0]), 200.0, 0.0)
+def walkers(places: Sequence[dict[int, int]]) -> list[np.ndarray]:
+    """Frames (SIZE, 3 SIZE, 3) of people by seed, each with the left edge of their picture; later ones in front."""
+    wall = np.concatenate([wall_of(12), wall_of(12)[:, ::-1], wall_of(12)], 1)
+    frames = []
+    for index, shown in enumerate(places):
+        frame = wall.copy()
+        for seed, left in shown.items():
+            one = rendered(seed, 0.2 + index / 15)
+            person = one.iuv[..., 0] > 0
+            frame[:, left : left + SIZE][person] = one.picture[person]
+        frames.append(frame)
+    return frames
 
-    def look(x: float, level: int) -> BodyLook:
-        place = replace(region, centre=np.array([x, 128.0]))
-        mask = np.full((256, 256), level, np.uint8)
-        return BodyLook(np.zeros((33, 2)), np.ones(33), np.zeros((33, 3)), 1.0, mask, place, place)
+
+def middles(frames: Sequence[BodyFrame]) -> list[float]:
+    """Column of each frame's person."""
+    return [float(np.nonzero(one.iuv[..., 0])[1].mean()) - SIZE / 2 for one in frames]
+
+
+def test_whoever_is_hidden_by_another_comes_back_as_themselves(body_backend: BodyBackend, tmp_path: Path) -> None:
+    steps = np.linspace(0, 2 * SIZE, 17).astype(int)
+    pictures = walkers([{31: SIZE, 12: left} for left in steps])  # the first passes in front of the second, who stands
+    events: list[Event] = []
+    made = estimate_sequence(
+        video(pictures), body_backend, tmp_path / "poses.zip", person=PersonChoice(number=2), on_event=events.append
+    )
+    found = np.array([bool(one) for one in made.person_found])
+    places = np.array([np.nonzero(iuv[..., 0])[1].mean() for iuv in made]) - SIZE / 2
+    assert found[:4].all()
+    assert found[-4:].all()
+    assert np.abs(places[found] - SIZE).max() < 0.25 * SIZE  # never the other's pose
+    assert [event.kind for event in events][:1] == ["several_people"]
+    assert "person 2 is followed" in events[0].message
+
+
+def test_who_left_is_known_by_their_look_and_no_other_takes_their_place(body_backend: BodyBackend) -> None:
+    pictures = walkers([{12: 0, 31: 2 * SIZE}] * 4 + [{31: 2 * SIZE}] * 3 + [{31: SIZE // 4, 12: 2 * SIZE}] * 6)
+    with tempfile.TemporaryFile() as masks:
+        body = body_backend.fit(video(pictures), PersonChoice(number=1), masks)
+        places = middles(list(body.frames()))
+    found = body.seen.found.tolist()
+    assert found[:7] == [True] * 4 + [False] * 3
+    assert found[7 + PROBATION :] == [True] * 3  # sooner where the appearance is unmistakable
+    assert max(places[:4]) < 0.3 * SIZE
+    assert min(places[-3:]) > 1.7 * SIZE
+    assert [event.kind for event in body.events] == ["several_people", "person_hidden"]
+
+
+def test_a_person_without_pixels_is_not_chosen(body_backend: BodyBackend) -> None:
+    (one,) = body_backend.networks.find(rendered(12, 0.2).picture)
+    unseen = replace(one, mask=np.zeros_like(one.mask))
 
     class Networks(BlazePose):
-        found = iter([[look(128, 0)], [look(100, 255), look(400, 255)]])
+        found = iter([[unseen], [one]])
+        hands = body_backend.networks.hands
 
         def __init__(self) -> None:
             """There is no network."""
 
-        def find(self, picture: np.ndarray) -> list[BodyLook]:
+        def find(self, picture: np.ndarray, small: bool = True) -> list[BodyLook]:
             return next(self.found)
 
     with tempfile.TemporaryFile() as masks:
-        clip = _Followed(Networks(), PersonChoice(number=2), masks)
-        for frame in video([np.zeros((256, 512, 3), np.uint8)] * 2):
+        clip = BodyFollower(Networks(), PersonChoice(number=1), masks)
+        for frame in video([np.zeros((SIZE, SIZE, 3), np.uint8)] * 2):
             clip.add(frame, cut=False)
-    assert clip._found == [False, True]
-    assert clip._region is not None
-    assert clip._region.centre[0] == 400  # the choice still holds
+        assert clip.fitted().seen.found.tolist() == [False, True]
 
 
 def test_each_frame_shows_the_nearest_look_of_its_scene() -> None:
     found = np.array([0, 1, 0, 0, 1, 0, 0, 0, 1, 0], bool)
-    whole = _looks_shown(found, [slice(0, 10)])
+    whole = looks_shown(found, [slice(0, 10)])
     assert whole.tolist() == [0, 0, 0, 1, 1, 1, 1, 2, 2, 2]
-    assert _looks_shown(found, [slice(0, 5), slice(5, 10)]).tolist() == [0, 0, 0, 1, 1, 2, 2, 2, 2, 2]
-    assert _looks_shown(found, [slice(0, 5), slice(5, 8), slice(8, 10)]).tolist() == [0, 0, 0, 1, 1, 1, 1, 2, 2, 2]
+    assert looks_shown(found, [slice(0, 5), slice(5, 10)]).tolist() == [0, 0, 0, 1, 1, 2, 2, 2, 2, 2]
+    assert looks_shown(found, [slice(0, 5), slice(5, 8), slice(8, 10)]).tolist() == [0, 0, 0, 1, 1, 1, 1, 2, 2, 2]
 
 
 def test_a_portrait_has_no_arms_that_it_does_not_show(body_backend: BodyBackend) -> None:
@@ -198,12 +251,12 @@ def test_arms_are_hidden_only_in_portraits_and_only_where_wrists_are_not_seen() 
     xy, visibility = np.full((20, 33, 2), 50.0), np.ones((20, 33))
     seen = ClipLandmarks(xy, visibility, np.zeros((20, 33, 3)), np.ones(20, bool), (100, 100))
     visibility[:, 15] = 0.1
-    assert _hidden_sides(seen) == [""] * 20  # the knees are in the picture
+    assert hidden_sides(seen) == [""] * 20  # the knees are in the picture
     xy[:, [25, 26], 1] = 130
-    assert _hidden_sides(seen) == ["L"] * 20
+    assert hidden_sides(seen) == ["L"] * 20
     visibility[:, 16] = 0.1
     visibility[9, 15:17] = 1  # a single frame does not let an arm flicker
-    assert _hidden_sides(seen) == ["LR"] * 20
+    assert hidden_sides(seen) == ["LR"] * 20
 
 
 def test_auto_takes_the_body_where_the_networks_are_pulled(

@@ -131,6 +131,18 @@ def test_who_is_there_is_said_where_the_choice_does_not_fit(given: str, words: s
         PersonTracker(parse_person(given)).follow(0, shown.picture, list(shown.people.values()))
 
 
+def test_a_confirmed_person_is_known_where_they_went_and_another_is_noticed(people_frame: Frame) -> None:
+    first, other = 960_001, 960_002
+    both = people_frame([("first", first, 60), ("other", other, 190)], 0)
+    tracker = PersonTracker(PersonChoice(number=1))
+    assert tracker.follow(0, both.picture, both.shuffled(0)) is both.people["first"]
+    moved = people_frame([("first", first, 100), ("other", other, 190)], 1)
+    assert tracker.confirm(3, moved.picture, moved.people["first"])
+    assert not tracker.confirm(4, moved.picture, moved.people["other"])
+    assert tracker.follow(5, moved.picture, moved.shuffled(5)) is moved.people["first"]
+    assert [event.kind for event in tracker.events()] == ["several_people"]
+
+
 def test_memory_does_not_grow_with_strangers(people_frame: Frame) -> None:
     """A new person of random colours in every frame, beside the followed person."""
     tracker, shown = PersonTracker(PersonChoice(number=1)), people_frame([("only", 960_001, 60)], 0)

@@ -208,7 +208,7 @@ def test_a_wrong_checksum_is_refused(hub, index: Index, monkeypatch: pytest.Monk
 def test_the_real_networks_are_pulled_whole_and_nothing_else_stays(blazepose_home: Path) -> None:
     model, folder = published_model("blazepose"), blazepose_home / "blazepose"
     record = read_record(folder)
-    assert set(record) == {"pose_detection", "pose_landmark_full", "pose_landmark_heavy"}
+    assert set(record) == {"pose_detection", "pose_landmark_full", "pose_landmark_heavy", "hand_landmark_full"}
     for file in model.files:
         assert find_problem(folder, record[file.part]) is None
         if record[file.part].origin == str(file.origin):
@@ -278,4 +278,4 @@ def test_networks_that_the_user_has_are_taken(blazepose_home: Path, tmp_path: Pa
         shutil.copy(path, given)
     folder = pull(PullOptions("blazepose", from_folder=given, folder=tmp_path / "blazepose"), refuse)
     assert index.commands == []
-    assert len(list(folder.glob("*.tflite"))) == 3
+    assert len(list(folder.glob("*.tflite"))) == 4

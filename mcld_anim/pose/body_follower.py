@@ -1,0 +1,140 @@
+"""One person of a clip followed through its frames: BlazePose's regions from frame to frame, and a tracker over gaps.
+
+While the landmark network sees somebody in the region that follows from the frame before, that is the person. At the
+first frame, after a cut, where nobody is seen there any more, and where somebody else is, everybody in the frame is
+looked for, and `PersonTracker` says who of them it is, by place and appearance.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import cache
+from typing import BinaryIO
+
+import cv2
+import numpy as np
+
+from mcld_anim.body.draw import BodyPainter
+from mcld_anim.body.fit import FOCAL, BodyShape, ClipLandmarks, closed_form, fit_scenes
+from mcld_anim.body.skeleton import SHAPES
+from mcld_anim.core.errors import PoseError
+from mcld_anim.options.person import PersonChoice
+from mcld_anim.pose.backends import PoseEstimate, estimate_of
+from mcld_anim.pose.blazepose import LEAST_SCORE, BlazePose, BodyLook, Region
+from mcld_anim.pose.followed_body import FollowedBody, hidden_sides, scenes_between
+from mcld_anim.pose.hands import steady_fingers
+from mcld_anim.pose.matte_alignment import PERSON
+from mcld_anim.pose.precomputed import resize_iuv
+from mcld_anim.pose.track import PROBATION, PersonTracker
+from mcld_anim.video.read import VideoFrame
+
+APPEARANCE_SIDE = 160
+"""Longer side of a person whose appearance is measured, in pixels: it has a few colours a part."""
+FINGERS_EVERY = 3
+"""Frames from one look at the fingers to the next: they are smoothed over more."""
+
+
+class BodyFollower:
+    """Looks at the frames of a clip one by one; keeps landmarks, and masks on disk."""
+
+    def __init__(self, networks: BlazePose, person: PersonChoice, masks: BinaryIO) -> None:
+        self._networks, self._tracker, self._masks = networks, PersonTracker(person), masks
+        self._looks: list[np.ndarray] = []  # (33, 6) float32: x, y, visibility, world
+        self._crops: list[tuple[Region, int, int]] = []  # where in the file each mask lies
+        self._fingers: list[np.ndarray] = []  # of each frame, (2, 5): NaN where not looked at, or not seen
+        self._found: list[bool] = []
+        self._cuts: list[bool] = []
+        self._region: Region | None = None  # where the person is expected; None: they are looked for
+        self._confirmed = 0  # the last frame in which the tracker saw them
+        self._size = (0, 0)
+
+    def add(self, frame: VideoFrame, cut: bool) -> None:
+        """Look at the next frame."""
+        self._size = frame.picture.shape[0], frame.picture.shape[1]
+        look = None if cut else self._continued(frame)
+        if look is None:
+            look = self._found_again(frame, cut)
+        self._found.append(look is not None)
+        self._cuts.append(cut)
+        self._region = None if look is None else look.following
+        self._fingers.append(np.full((2, 5), np.nan, np.float32))
+        if look is None:
+            return
+        if frame.index % FINGERS_EVERY == 0:
+            self._fingers[-1] = self._networks.hands.bends(frame.picture, look.xy, look.visibility)
+        self._looks.append(np.concatenate([look.xy, look.visibility[:, None], look.world], 1).astype(np.float32))
+        content = cv2.imencode(".png", look.mask)[1].tobytes()
+        self._crops.append((look.region, self._masks.tell(), len(content)))
+        self._masks.write(content)
+
+    def fitted(self) -> FollowedBody:
+        """The body fitted to the whole clip."""
+        found = np.array(self._found)
+        if not found.any():
+            raise PoseError(
+                f"no person was found in any of {len(found)} frames (densepose: body): use a video that shows a person"
+            )
+        scenes = scenes_between(self._cuts)
+        source = looks_shown(found, scenes)
+        values = np.stack(self._looks)[source]
+        seen = ClipLandmarks(values[..., :2], values[..., 2], values[..., 3:], found, self._size)
+        motion = replace(fit_scenes(seen, scenes), fingers=steady_fingers(np.stack(self._fingers), scenes))
+        hidden = [sides for scene in scenes for sides in hidden_sides(seen.part(scene))]
+        crops = [self._crops[look] for look in source]
+        return FollowedBody(seen, motion, hidden, self._cuts, self._tracker.events(), crops, self._masks)
+
+    def _continued(self, frame: VideoFrame) -> BodyLook | None:
+        """The look at the region that follows from the frame before; None where it does not show the person."""
+        if self._region is None:
+            return None
+        look = self._networks.look(frame.picture, self._region).continuing(self._looks[-1][:, :2])
+        if look.presence < LEAST_SCORE:
+            return None
+        if frame.index - self._confirmed < PROBATION:
+            return look
+        self._confirmed = frame.index
+        one = _drawn_estimate(look, self._size)
+        return look if one is None or self._tracker.confirm(frame.index, frame.picture, one) else None
+
+    def _found_again(self, frame: VideoFrame, cut: bool) -> BodyLook | None:
+        """The person among everybody in a frame."""
+        found = [(_drawn_estimate(look, self._size), look) for look in self._networks.find(frame.picture)]
+        people = sorted(((one, look) for one, look in found if one is not None), key=lambda pair: -pair[0].area)
+        chosen = self._tracker.follow(frame.index, frame.picture, [one for one, _ in people], cut)
+        self._confirmed = frame.index
+        return next((look for one, look in people if one is chosen), None)
+
+
+def looks_shown(found: np.ndarray, scenes: Sequence[slice]) -> np.ndarray:
+    """Of each frame, the number of the look that it shows: the nearest of its scene, where that has one."""
+    looks = np.cumsum(found) - 1
+    shown = np.zeros(len(found), int)
+    for scene in scenes:
+        numbers = np.arange(scene.start, scene.stop)
+        mine = np.flatnonzero(found[scene]) + scene.start
+        places = mine if len(mine) else np.flatnonzero(found)
+        after = np.searchsorted(places, numbers).clip(0, len(places) - 1)
+        before = (after - 1).clip(0)
+        earlier = np.abs(numbers - places[before]) <= np.abs(places[after] - numbers)
+        shown[scene] = looks[places[np.where(earlier, before, after)]]
+    return shown
+
+
+def _drawn_estimate(look: BodyLook, size: tuple[int, int]) -> PoseEstimate | None:
+    """The person of a look, for the tracker: the mean body in its pose, inside the mask. None where nothing is shown.
+
+    size: height and width of the picture.
+    """
+    painter = _mean_painter()
+    seen = ClipLandmarks(look.xy[None], look.visibility[None], look.world[None], np.ones(1, bool), size)
+    scale = min(1.0, APPEARANCE_SIDE / max(float(np.ptp(look.xy, axis=0).max()), 1.0))
+    small = closed_form(seen, painter.shape, FOCAL * max(size)).scaled(scale)
+    iuv = painter.iuv(small, 0)
+    iuv[look.region.matte(look.mask, small.size, scale) <= PERSON] = 0
+    return estimate_of(resize_iuv(iuv, size), look.presence)
+
+
+@cache
+def _mean_painter() -> BodyPainter:
+    return BodyPainter(BodyShape(np.zeros(SHAPES), 1.0))
