@@ -117,7 +117,7 @@ class BlazePose:
     """Detector and landmark networks; holds no state that one call leaves for the next."""
 
     def __init__(self, folder: Path, threads: int = 2) -> None:
-        """`folder` holds pose_detection, pose_landmark_heavy, pose_landmark_full and hand_landmark_full, each .tflite."""
+        """`folder` holds pose_detection, pose_landmark_heavy, pose_landmark_full, hand_landmark_full, each .tflite."""
         names = ("pose_detection", "pose_landmark_heavy", "pose_landmark_full")
         self._detector, self._heavy, self._full = (TfliteNetwork(folder / f"{name}.tflite", threads) for name in names)
         self.hands = HandLandmarks(folder, threads)
