@@ -9,6 +9,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from mcld_anim.core.arrays import Picture
 from mcld_anim.core.errors import PictureError
+from mcld_anim.core.photo_formats import formats_of, missing_plugin, read_head
 
 MIN_SIDE = 32
 """Shortest allowed side in pixels. Parts of a smaller person cannot be told apart: DensePose's maps are 112 wide."""
@@ -16,8 +17,7 @@ MIN_SIDE = 32
 MAX_PIXELS = 120_000_000
 """Largest allowed picture in pixels. Common camera modes are smaller; as RGB it takes 360 MB of memory."""
 
-PHOTO_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".heic", ".avif"})
-"""File suffixes of photos; any other file is treated as a video."""
+GIVE_A_PICTURE = "give a PNG, JPEG or WebP file"
 
 WORKING_SIDE = 2048
 """Longer side in pixels to which larger pictures are scaled: a part's texture has 200 x 200 texels, a face crop 112."""
@@ -65,12 +65,17 @@ def _open(path: Path, what: str) -> Image.Image:
         None,
     )  # our own limit, with our own message, follows
     try:
-        return Image.open(path)
+        head = read_head(path)
+        return Image.open(path, formats=formats_of(head))
     except UnidentifiedImageError:
-        raise PictureError(f"{what} {path} is not a picture that can be read: give a PNG, JPEG or WebP file") from None
+        plugin = missing_plugin(head)
+        problem = (
+            f"is {plugin}, or save it as JPEG" if plugin else f"is not a picture that can be read: {GIVE_A_PICTURE}"
+        )
+        raise PictureError(f"{what} {path} {problem}") from None
     except Exception as error:  # as above
         reason = " ".join(str(error).split())
-        raise PictureError(f"{what} {path} cannot be read ({reason}): give a PNG, JPEG or WebP file") from error
+        raise PictureError(f"{what} {path} cannot be read ({reason}): {GIVE_A_PICTURE}") from error
     finally:
         Image.MAX_IMAGE_PIXELS = limit
 

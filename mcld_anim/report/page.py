@@ -42,12 +42,13 @@ class Page:
 
     title: str
     origin: str  # one line on the subject of the report
-    video: Path | None  # an H.264 MP4 to play
+    video: Path | None  # to play
     video_name: str  # its final name beside the page, if it is linked
     fps: Fraction
     thumbnails: Thumbnails
     summary: Mapping[str, Any]
     settings: Mapping[str, Mapping[str, Any]]  # heading -> name -> value
+    media_type: str = "video/mp4"  # of the video
 
 
 def write_page(path: Path, rows_csv: Path, page: Page) -> None:
@@ -86,7 +87,7 @@ def _media(file: TextIO, page: Page, linked: bool) -> None:
     if linked:
         file.write(escape(page.video_name))
     else:
-        file.write("data:video/mp4;base64,")
+        file.write(f"data:{page.media_type};base64,")
         with page.video.open("rb") as video:
             while chunk := video.read(CHUNK):
                 file.write(base64.b64encode(chunk).decode())

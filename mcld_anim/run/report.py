@@ -43,8 +43,8 @@ PHOTO_SIZE = (512, 512)
 """Height and width of the photo's crop that is shown and in which the face is detected."""
 FRAMES_STAGE = "frames"
 
-PLAYED = (".mp4", ".m4v", ".webm")
-"""Suffixes of files that browsers play; the page of any other file has metrics and thumbnails only."""
+MP4_CODECS, WEBM_CODECS = ("h264", "hevc", "av1", "vp9"), ("vp8", "vp9", "av1")
+"""Codecs that browsers play in MP4 and in WebM. The page of any other video has metrics and thumbnails only."""
 
 
 @dataclass(frozen=True)
@@ -176,11 +176,13 @@ def _summary(estimators: Estimators, face: Face | None, stages: Stages) -> dict[
 
 def _page(options: ReportOptions, info: VideoInfo, thumbnails: Thumbnails, summary: dict[str, Any]) -> Page:
     shown = {"width": info.width, "height": info.height, "frames per second": str(info.fps), "codec": info.codec}
+    media_type = _media_type(info)
     return Page(
         title=options.video.name,
         origin=f"compared with {options.source.name}; the pose was estimated on the video itself",
-        video=options.video if options.video.suffix.lower() in PLAYED else None,
+        video=None if media_type is None else options.video,
         video_name=options.video.name,
+        media_type=media_type or "",
         fps=info.fps,
         thumbnails=thumbnails,
         summary=summary,
@@ -190,3 +192,11 @@ def _page(options: ReportOptions, info: VideoInfo, thumbnails: Thumbnails, summa
             "Versions": versions(),
         },
     )
+
+
+def _media_type(info: VideoInfo) -> str | None:
+    """The MIME type of a video that browsers play, by its content; None for any other."""
+    formats = info.container.split(",")
+    if "mp4" in formats and info.codec in MP4_CODECS:
+        return "video/mp4"
+    return "video/webm" if "webm" in formats and info.codec in WEBM_CODECS else None
