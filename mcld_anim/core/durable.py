@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -49,7 +50,7 @@ def partial_name(path: Path) -> Path:
     """The temporary name of `path` in the same folder, so that the final rename never copies."""
     ending = f".partial-{os.getpid()}{path.suffix}"
     stem = os.fsencode(path.stem)[: MAX_NAME_BYTES - 1 - len(os.fsencode(ending))]
-    return path.with_name("." + stem.decode(errors="ignore") + ending)
+    return path.with_name("." + stem.decode(sys.getfilesystemencoding(), errors="ignore") + ending)
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from mcld_anim.body.clip import ClipFrame, FramePose
 from mcld_anim.core.arrays import Iuv, Picture
 from mcld_anim.core.errors import PoseError
 from mcld_anim.core.events import EventSink, warn
+from mcld_anim.core.names import write_json
 from mcld_anim.core.outputs import publish, working_folder
 from mcld_anim.core.pictures import read_picture, write_picture
 from mcld_anim.core.stages import Progress, Stages, ignore_progress
@@ -27,7 +28,7 @@ from mcld_anim.report.side_by_side import side_by_side
 from mcld_anim.run.cache import RunCache
 from mcld_anim.run.checks import check_outputs, check_pose, is_sequence
 from mcld_anim.run.frames import FRAMES_STAGE
-from mcld_anim.run.record import describe_run, describe_summary, write_json
+from mcld_anim.run.record import describe_run, describe_summary
 from mcld_anim.run.result import Result
 from mcld_anim.run.scene import check_no_body, pose_in_photo
 from mcld_anim.run.source import person_crop
