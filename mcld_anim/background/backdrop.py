@@ -52,7 +52,7 @@ def check_file(path: Path) -> None:
 def from_file(path: Path, size: tuple[int, int], fps: Fraction, on_event: EventSink) -> Iterator[Picture]:
     """A picture, or the frames of a video, which is looped if it is shorter than the result."""
     if is_photo(path):
-        return one_picture(read_picture(path, "--background"), size)
+        return one_picture(read_picture(path, "--background", on_event), size)
     return _looped(path, size, fps, on_event)
 
 

@@ -72,7 +72,7 @@ def _video(options: DensePoseOptions, output: Path, progress: Progress, on_event
 
 def _photo(options: DensePoseOptions, output: Path, on_event: EventSink) -> DensePoseResult:
     check_picture(options.input)
-    picture = read_picture(options.input)
+    picture = read_picture(options.input, on_event=on_event)
     options.person_choice.check_inside(picture.shape[1], picture.shape[0], str(options.input))
     backend = _backend(options, on_event)
     (people,) = backend.estimate([picture])

@@ -104,7 +104,7 @@ def report_files(options: ReportOptions) -> OutputFiles:
 
 def _source(options: ReportOptions, estimators: Estimators, stages: Stages) -> tuple[Picture, Face | None]:
     """The person of the photo, and its face."""
-    photo = read_picture(options.source, "--source")
+    photo = read_picture(options.source, "--source", stages.emit)
     (people,) = estimators.pose.estimate([photo])
     if not people:
         raise PoseError(f"no person was found in --source {options.source}: give a photo of the person in the video")

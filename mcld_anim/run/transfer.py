@@ -79,7 +79,7 @@ def make_picture(
     encoded = cache.source(options.source, models, stages)
     source, settings = encoded.appearance, sampling_settings(options, models.mcld.options)
     with stages.timed("driving poses"):
-        estimate = read_pose(options.pose, models.pose_backend)
+        estimate = read_pose(options.pose, models.pose_backend, stages.emit)
     if options.retarget in ("auto", "body") and encoded.body is not None and estimate.body is not None:
         photo = cache.stage(options.source, encoded, models, stages)
         pose, views = pose_in_photo(photo, estimate.body.motion, models.mcld.options)
@@ -112,7 +112,7 @@ def _framed(
     return FramePose(iuv if change is None else retargeted(iuv, change))
 
 
-def read_pose(path: Path, backend: PoseBackend) -> PoseEstimate:
+def read_pose(path: Path, backend: PoseBackend, on_event: EventSink = warn) -> PoseEstimate:
     """The pose in `--pose`: read from an IUV picture, folder or archive, or estimated on a photo's largest person."""
     iuv = _iuv_of(path)
     if iuv is not None:
@@ -120,7 +120,7 @@ def read_pose(path: Path, backend: PoseBackend) -> PoseEstimate:
         if estimate is None:
             raise PoseError(f"the IUV in --pose {path} shows no person, only background: give the IUV of a person")
         return estimate
-    picture = read_picture(path, "--pose")
+    picture = read_picture(path, "--pose", on_event)
     (people,) = backend.estimate([picture])
     if not people:
         raise PoseError(

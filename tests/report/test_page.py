@@ -61,7 +61,8 @@ def test_the_video_inside_is_the_video(tmp_path: Path, monkeypatch: pytest.Monke
     assert found is not None
     assert base64.b64decode(found[1], validate=True) == content
     monkeypatch.setattr("mcld_anim.report.page.MOST_EMBEDDED", 100)
-    assert "data:video" not in (text := make_page(tmp_path, video))
+    text = make_page(tmp_path, video)
+    assert "data:video" not in text
     assert "must lie beside this page" in text
     page_name = re.search(r'src="([^"]*)"></video>', text)
     assert page_name is not None
