@@ -1,10 +1,11 @@
-"""Colours of photos as sRGB: embedded ICC profiles, and the primaries and gamma that PNG and Exif state in numbers."""
+"""Colours of photos as sRGB: embedded ICC profiles, and colours that PNG, HEIF and Exif state in numbers."""
 
 from __future__ import annotations
 
 import io
 import struct
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 from PIL import ExifTags, Image, ImageCms
@@ -14,14 +15,24 @@ Primaries = tuple[float, float, float, float, float, float, float, float]
 
 SRGB_PRIMARIES: Primaries = (0.3127, 0.329, 0.64, 0.33, 0.3, 0.6, 0.15, 0.06)  # IEC 61966-2-1, D65
 ADOBE_PRIMARIES: Primaries = (0.3127, 0.329, 0.64, 0.33, 0.21, 0.71, 0.15, 0.06)  # Adobe RGB (1998), 4.3.1
+P3_PRIMARIES: Primaries = (0.3127, 0.329, 0.68, 0.32, 0.265, 0.69, 0.15, 0.06)  # SMPTE EG 432-1, D65
+BT2020_PRIMARIES: Primaries = (0.3127, 0.329, 0.708, 0.292, 0.17, 0.797, 0.131, 0.046)  # ITU-R BT.2020-2
 ADOBE_GAMMA = 563 / 256  # Adobe RGB (1998), 4.3.1.2
 ADOBE_INTEROPERABILITY = "R03"
 """Exif's InteroperabilityIndex of Adobe RGB (DCF 2.0): cameras write it instead of a profile."""
 
+SRGB_CURVE = (2.4, 1 / 1.055, 0.055 / 1.055, 1 / 12.92, 0.04045)
+"""Parameters g, a, b, c, d of ICC's curve of type 3 (IEC 61966-2-1)."""
 SRGB_GAMMA = 2.2
 """The exponent by which PNG's gAMA states sRGB, as 1 / 2.2 (PNG, 3rd edition, table 22)."""
 SAME_GAMMA, SAME_PRIMARIES = 0.05, 0.002
 """Differences, relative and of a CIE coordinate, up to which stated colours are sRGB: numbers in files are rounded."""
+
+CODED_PRIMARIES = {1: SRGB_PRIMARIES, 9: BT2020_PRIMARIES, 12: P3_PRIMARIES}
+CODED_GAMMAS = {1: None, 4: 2.2, 5: 2.8, 6: None, 8: 1.0, 13: None, 14: None, 15: None}
+"""ITU-T H.273: codes of primaries and of transfer characteristics, whose None is sRGB's curve. A camera's curve (1, 6,
+14, 15) is shown by it too, as browsers do."""
+CODED_HDR = {16: "PQ", 18: "HLG"}
 
 D50 = np.array([0.9642, 1.0, 0.8249])
 """White of the profile connection space (ICC.1:2022, 6.3.4.3)."""
@@ -36,14 +47,19 @@ class ProfileError(Exception):
     """A colour profile cannot be used; the text says why."""
 
 
-def stated_profile(image: Image.Image) -> bytes | None:
-    """The ICC profile of an opened photo: the embedded one, else one made of what PNG or Exif state; None for sRGB.
+def stated_profile(image: Image.Image, path: Path) -> bytes | None:
+    """The ICC profile of the photo opened from `path`: the embedded one, else one made of what PNG, HEIF or Exif state.
 
-    Raises ProfileError if what is stated is impossible.
+    None for sRGB. Raises ProfileError if what is stated is impossible, or HDR.
     """
+    coded = _png_code(path) if image.format == "PNG" else None
+    if coded is not None:  # PNG, 3rd edition, 4.3: it comes before a profile
+        return coded_profile(*coded)
     embedded = image.info.get("icc_profile")
     if embedded:
         return bytes(embedded)
+    if nclx := image.info.get("nclx_profile"):  # of HEIF
+        return coded_profile(nclx["color_primaries"], nclx["transfer_characteristics"])
     if image.getexif().get_ifd(ExifTags.IFD.Interop).get(1) == ADOBE_INTEROPERABILITY:
         return matrix_profile(ADOBE_PRIMARIES, ADOBE_GAMMA)
     if "srgb" in image.info or not {"gamma", "chromaticity"} & image.info.keys():
@@ -71,15 +87,26 @@ def in_srgb(colours: Image.Image, profile: bytes) -> Image.Image:
     return made
 
 
-def matrix_profile(primaries: Primaries, gamma: float) -> bytes:
+def coded_profile(primaries: int, transfer: int) -> bytes | None:
+    """The profile of ITU-T H.273's codes; None for sRGB, and for codes that are not known."""
+    if transfer in CODED_HDR:
+        raise ProfileError(f"it is {CODED_HDR[transfer]}, high dynamic range")
+    if primaries not in CODED_PRIMARIES or transfer not in CODED_GAMMAS:
+        return None
+    gamma = CODED_GAMMAS[transfer]
+    return None if (primaries, gamma) == (1, None) else matrix_profile(CODED_PRIMARIES[primaries], gamma)
+
+
+def matrix_profile(primaries: Primaries, gamma: float | None) -> bytes:
     """An ICC profile (version 4) of RGB with these primaries and a power of `gamma` on each channel.
 
-    Raises ProfileError if no colours are like that.
+    `gamma` None is sRGB's curve. Raises ProfileError if no colours are like that.
     """
-    if min(primaries[1::2]) <= 0 or not 0.1 <= gamma <= 10:
-        raise ProfileError(f"primaries {primaries} with gamma {gamma:g} are impossible")
+    if min(primaries[1::2]) <= 0 or not 0.1 <= (gamma or 1) <= 10:
+        raise ProfileError(f"primaries {primaries} with gamma {gamma} are impossible")
     colourants = colourants_of(primaries)
-    curve = b"para" + bytes(4) + struct.pack(">HH", 0, 0) + _fixed(gamma)
+    parameters = SRGB_CURVE if gamma is None else (gamma,)
+    curve = b"para" + bytes(4) + struct.pack(">HH", 0 if gamma else 3, 0) + b"".join(map(_fixed, parameters))
     texts = {tag: _text(tag) for tag in ("desc", "cprt")}
     points = {"wtpt": _xyz(D50), **{f"{name}XYZ": _xyz(colourants[:, place]) for place, name in enumerate("rgb")}}
     tags = {**texts, **points, **dict.fromkeys(("rTRC", "gTRC", "bTRC"), curve)}
@@ -108,6 +135,18 @@ def colourants_of(primaries: Primaries) -> np.ndarray:
     rgb = rgb * np.linalg.solve(rgb, white)
     gains = (BRADFORD @ D50) / (BRADFORD @ white)
     return np.linalg.inv(BRADFORD) @ np.diag(gains) @ BRADFORD @ rgb
+
+
+def _png_code(path: Path) -> tuple[int, int] | None:
+    """Primaries and transfer characteristics of a PNG's cICP, which Pillow does not read."""
+    with path.open("rb") as file:
+        file.seek(8)
+        while len(start := file.read(8)) == 8 and start[4:] not in (b"IDAT", b"IEND"):
+            if start[4:] == b"cICP":
+                primaries, transfer = file.read(2).ljust(2, b"\0")
+                return primaries, transfer
+            file.seek(int.from_bytes(start[:4], "big") + 4, 1)  # the content and its checksum
+    return None
 
 
 def _xyz(values: np.ndarray) -> bytes:

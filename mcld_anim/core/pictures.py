@@ -40,7 +40,7 @@ def read_picture(path: Path, what: str = "picture", on_event: EventSink = warn) 
         _check_size(image, path, what)
         image.draft("RGB", (WORKING_SIDE, WORKING_SIDE))  # JPEG: decode at reduced size where that suffices
         try:
-            picture = _on_white(*_upright_srgb(image, f"{what} {path}", on_event))
+            picture = _on_white(*_upright_srgb(image, path, what, on_event))
         except Exception as error:  # decoders raise many error types on damaged files
             reason = " ".join(str(error).split())
             raise PictureError(f"{what} {path} is damaged ({reason}): save it again as PNG or JPEG") from error
@@ -94,17 +94,19 @@ def _check_size(image: Image.Image, path: Path, what: str) -> None:
         )
 
 
-def _upright_srgb(image: Image.Image, where: str, on_event: EventSink) -> tuple[Image.Image, Image.Image | None]:
-    """8-bit sRGB, and the alpha channel if there is transparency; the event for a broken profile names `where`."""
+def _upright_srgb(
+    image: Image.Image, path: Path, what: str, on_event: EventSink
+) -> tuple[Image.Image, Image.Image | None]:
+    """8-bit sRGB, and the alpha channel if there is transparency."""
     colours, alpha = _colours(ImageOps.exif_transpose(image))
     try:
-        profile = stated_profile(image)
+        profile = stated_profile(image, path)
         if profile is None and colours.mode == "LAB":
             profile = lab_profile()
         if profile is not None:
             return in_srgb(colours, profile), alpha
     except ProfileError as error:
-        message = f"{where}: its colour profile cannot be used ({error}), so its colours are taken as sRGB"
+        message = f"{what} {path}: its colour profile cannot be used ({error}), so its colours are taken as sRGB"
         on_event(Event("colour_profile_broken", message))
     return colours.convert("RGB"), alpha
 

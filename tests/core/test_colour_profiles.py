@@ -127,6 +127,20 @@ def test_primaries_and_gamma_of_a_png(tmp_path: Path, adobe: Image.Image, sample
     check_same(read_picture(tmp_path / "b.png")[bright], sample[bright], 3)
 
 
+P3_TO_XYZ = np.array([[0.48657, 0.26567, 0.19822], [0.22897, 0.69174, 0.07929], [0.0, 0.04511, 1.04394]])
+"""SMPTE EG 432-1, D65."""
+
+
+def test_the_code_of_a_png(tmp_path: Path, sample: np.ndarray) -> None:
+    light = (linear(sample) @ SRGB_TO_XYZ.T @ np.linalg.inv(P3_TO_XYZ).T).clip(0, 1)
+    stored = np.rint(encoded(light)).astype(np.uint8)
+    assert np.abs(stored.astype(int) - sample).max() > 10
+    write_png(tmp_path / "a.png", stored, (b"cICP", bytes([12, 13, 0, 1])))
+    check_same(read_picture(tmp_path / "a.png"), sample)
+    write_png(tmp_path / "b.png", sample, (b"cICP", bytes([1, 13, 0, 1])), (b"gAMA", struct.pack(">I", 100_000)))
+    assert np.array_equal(read_picture(tmp_path / "b.png"), sample)
+
+
 def icc(space: bytes, connection: bytes, tags: dict[bytes, bytes]) -> bytes:
     """A profile of another colour space."""
     tags = {b"desc": b"desc" + bytes(4) + struct.pack(">I", 2) + b"t\0" + bytes(78), **tags}
@@ -195,6 +209,7 @@ BROKEN: dict[str, Callable[[Path, Image.Image], None]] = {
     "no profile": lambda path, picture: picture.save(path, icc_profile=b"no profile"),
     "cut": lambda path, picture: picture.save(path, icc_profile=ADOBE[:200]),
     "of grey": lambda path, picture: picture.save(path, icc_profile=GREY_18),
+    "HDR": lambda path, picture: write_png(path, np.asarray(picture), (b"cICP", bytes([9, 16, 0, 1]))),
     "impossible": lambda path, picture: write_png(
         path, np.asarray(picture), (b"cHRM", primaries_chunk((0.3, 0.3, *[0.2] * 6)))
     ),

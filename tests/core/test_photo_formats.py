@@ -97,6 +97,18 @@ def test_phones_and_new_formats_open_with_their_package(
     assert np.abs(read.astype(int) - np.asarray(original)).mean() < 3
 
 
+def test_the_colours_of_a_heic_are_applied(tmp_path: Path) -> None:
+    heif = importlib.import_module("pillow_heif").from_pillow(Image.new("RGB", (64, 64), (255, 0, 0)))
+    heif.save(tmp_path / "a.heic", quality=95, chroma=444, color_primaries=12, transfer_characteristics=13)
+    assert Image.open(tmp_path / "a.heic").info["nclx_profile"]["color_primaries"] == 12
+    assert read_picture(tmp_path / "a.heic").mean((0, 1)) == pytest.approx((255, 0, 0), abs=3)  # red beyond sRGB
+    heif = importlib.import_module("pillow_heif").from_pillow(Image.new("RGB", (64, 64), (200, 120, 110)))
+    heif.save(tmp_path / "b.heic", quality=95, chroma=444, color_primaries=12, transfer_characteristics=13)
+    assert read_picture(tmp_path / "b.heic").mean((0, 1)) == pytest.approx(
+        (213, 115, 106), abs=3
+    )  # by the equations of both standards
+
+
 @pytest.mark.parametrize("save", [save_heic, save_jxl])
 def test_a_torn_photo_is_refused(tmp_path: Path, save: Callable[[Path, Image.Image], None]) -> None:
     save(tmp_path / "whole", Image.open(SAMPLES / "person.png").convert("RGB"))
