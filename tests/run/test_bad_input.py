@@ -140,7 +140,8 @@ TABLE = {
     "pose: exists": ([*POSE, "-o", "taken.png"], 3, "--overwrite"),
     "pose: no png": ([*POSE, "-o", "x.jpg"], 2, "does not end in .png"),
     "batch: missing": (["batch", "none.jsonl", "--output-dir", "out"], 3, "none.jsonl does not exist"),
-    "batch: what is it": (["batch", "person.png", "--output-dir", "out"], 2, ".jsonl"),
+    "batch: what is it": (["batch", "person.png", "--output-dir", "out"], 3, "give JSONL, CSV or YAML"),
+    "batch: prose": (["batch", "text.mp4", "--output-dir", "out"], 3, "separated by commas, semicolons or tabs"),
 }
 
 
