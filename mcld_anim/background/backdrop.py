@@ -42,7 +42,8 @@ def checkerboard(size: tuple[int, int]) -> Picture:
 def check_file(path: Path) -> None:
     """Refuse, from its header alone, a file that `from_file` would refuse."""
     if not path.is_file():
-        raise PictureError(f"--background {path} does not exist: give a name, a colour (#rrggbb) or the path of a file")
+        problem = "is no file" if path.exists() else "does not exist"
+        raise PictureError(f"--background {path} {problem}: give a name, a colour (#rrggbb) or the path of a file")
     if is_photo(path):
         check_picture(path, "--background")
     else:

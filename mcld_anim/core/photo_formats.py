@@ -63,7 +63,7 @@ PLUGINS = (
 def is_photo(path: Path) -> bool:
     """Whether the content of a file is a still photo, perhaps damaged; False for a file that cannot be read."""
     try:
-        head = read_head(path)
+        head = read_head(path) if path.is_file() else b""  # a pipe would be waited for
     except OSError:
         return False
     formats = formats_of(head)

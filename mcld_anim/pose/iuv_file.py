@@ -198,6 +198,8 @@ def read_iuv_sequence(path: str | os.PathLike[str]) -> IuvSequence:
     path = Path(path)
     if not path.exists():
         raise PoseError(f"IUV file {path} does not exist: check the path")
+    if not (path.is_dir() or path.is_file()):
+        raise PoseError(f"IUV file {path} is a device or a pipe: give a picture, a folder or a .zip archive")
     if path.is_dir():
         sequence = _open_folder(path)
     elif is_archive(path):
@@ -213,10 +215,12 @@ def read_iuv_sequence(path: str | os.PathLike[str]) -> IuvSequence:
 def is_archive(path: Path) -> bool:
     """Whether the content of a file is a ZIP archive, perhaps damaged; False for a folder."""
     try:
-        with path.open("rb") as file:
-            return file.read(len(ZIP_SIGNATURE)) == ZIP_SIGNATURE
+        if path.is_file():  # a pipe would be waited for
+            with path.open("rb") as file:
+                return file.read(len(ZIP_SIGNATURE)) == ZIP_SIGNATURE
     except OSError:
-        return False
+        pass
+    return False
 
 
 def read_iuv(path: str | os.PathLike[str]) -> Iuv:

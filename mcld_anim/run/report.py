@@ -22,6 +22,7 @@ from mcld_anim.model.choose import choose_standalone_face
 from mcld_anim.options.estimators import DENSEPOSE_BACKENDS
 from mcld_anim.options.extract import ReportOptions
 from mcld_anim.pose.backends import PoseBackend, estimate_of, load_pose_backend
+from mcld_anim.pose.iuv_file import read_iuv_sequence
 from mcld_anim.pose.precomputed import precomputed_poses
 from mcld_anim.pose.sequence import FollowedFrame, follow_person
 from mcld_anim.pose.track import PersonTracker
@@ -78,6 +79,8 @@ def report(
             f"--densepose {options.densepose} does not exist: name a backend ({', '.join(DENSEPOSE_BACKENDS)}) or "
             "give the path of the video's IUV"
         )
+    if options.precomputed is not None:
+        read_iuv_sequence(options.precomputed)
     wanted = (files.report_json, files.report_csv, files.report_html)
     for path in wanted:
         check_output(path, options.overwrite)
