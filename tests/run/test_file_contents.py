@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Callable
 from fractions import Fraction
 from itertools import islice
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 from PIL import Image
@@ -21,6 +23,7 @@ from mcld_anim.pose.iuv_file import read_iuv_sequence, write_iuv_sequence
 from mcld_anim.run.checks import check_run, is_sequence
 from mcld_anim.run.densepose import densepose
 from mcld_anim.run.report import Estimators, report
+from mcld_anim.synthetic.person import Rendering
 
 
 @pytest.mark.parametrize("name", ["person.jfif", "person.JPG_large", "person", "person.mp4"])
@@ -72,32 +75,36 @@ def test_iuv_archives_under_other_names(tmp_path: Path) -> None:
     assert np.array_equal(sequence[1], iuv)
 
 
-@pytest.mark.parametrize(("name", "played"), [("dance.mov", True), ("dance.bin", True), ("dance.webm", False)])
+@pytest.mark.parametrize(
+    ("container", "codec", "pixels", "played"),
+    [
+        ("mov", "libx264", "yuv420p", "video/mp4"),
+        ("webm", "libvpx", "yuv420p", "video/webm"),
+        ("matroska", "libx264", "yuv420p", None),
+        ("avi", "mjpeg", "yuvj420p", None),
+    ],
+)
 def test_a_report_plays_what_browsers_play(
-    tmp_path: Path, media: Path, small_models: LoadedModels, name: str, played: bool
+    tmp_path: Path,
+    media: Path,
+    small_models: LoadedModels,
+    dance: list[Rendering],
+    container: str,
+    codec: str,
+    pixels: str,
+    played: str | None,
 ) -> None:
-    if played:
-        shutil.copy(media / "dance.mp4", tmp_path / name)
-    else:  # Motion JPEG in AVI, under the name of a format that is played
-        write_avi(tmp_path / name)
+    """Under the name of another format."""
+    with av.open(str(tmp_path / "dance.mp4"), "w", format=container) as file:
+        stream = file.add_stream(codec, rate=10)
+        stream.height, stream.width, stream.pix_fmt = *dance[0].picture.shape[:2], pixels
+        for one in dance[:3]:
+            file.mux(stream.encode(av.VideoFrame.from_ndarray(one.picture, format="rgb24")))
+        file.mux(stream.encode(None))
     estimators = Estimators(small_models.pose_backend, small_models.face_backend)
-    made = report(
-        ReportOptions(video=tmp_path / name, source=media / "person.png"), estimators, on_event=lambda _: None
-    )
-    assert ("data:video/mp4;base64," in made.output.read_text("utf-8")) is played
-
-
-def write_avi(path: Path) -> None:
-    """Three frames in a format that no browser plays."""
-    import av
-
-    with av.open(str(path), "w", format="avi") as container:
-        stream = container.add_stream("mjpeg", rate=10)
-        stream.width, stream.height, stream.pix_fmt = 64, 64, "yuvj420p"
-        for level in (30, 90, 200):
-            frame = av.VideoFrame.from_ndarray(np.full((64, 64, 3), level, np.uint8), format="rgb24")
-            container.mux(stream.encode(frame))
-        container.mux(stream.encode(None))
+    options = ReportOptions(video=tmp_path / "dance.mp4", source=media / "person.png")
+    page = report(options, estimators, on_event=lambda _: None).output.read_text("utf-8")
+    assert re.findall(r'src="data:(video/\w+);base64,', page) == ([] if played is None else [played])
 
 
 def test_the_library_takes_them_too(tmp_path: Path, media: Path) -> None:
