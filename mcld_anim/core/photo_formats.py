@@ -15,7 +15,7 @@ FORMATS = ("PNG", "JPEG", "WEBP", "AVIF", "TIFF", "BMP", "GIF", "JPEG2000", "PSD
 """Pillow's names of the formats that are read as photos. JPEG covers MPO, the pairs of pictures of some phones. Of its
 others, some run a program (EPS), some are no pictures (MPEG, HDF5), some cannot be told by their first bytes (TGA)."""
 
-ANIMATED = frozenset({"PNG", "WEBP", "AVIF", "GIF", "JXL"})
+ANIMATED = frozenset({"PNG", "WEBP", "AVIF", "GIF"})
 """Formats whose further pictures are frames of an animation. Those of a TIFF, MPO or HEIC are pages, views, variants.
 """
 
