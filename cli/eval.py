@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,6 +11,7 @@ import typer
 from mcld_anim.cli import flags
 from mcld_anim.cli.progress import StageBars
 from mcld_anim.core.durable import check_output
+from mcld_anim.core.names import write_json
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -79,7 +79,7 @@ def reenact_command(
         metrics = reenact(options, bars.update, bars.show)
     _print_table(metrics)
     if json_path is not None:
-        json_path.write_text(json.dumps(metrics, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        write_json(json_path, metrics)
 
 
 @app.command("fill")
@@ -96,7 +96,7 @@ def fill_command(
         metrics = compare_fills(FillOptions(tuple(pictures)), bars.update)
     _print_fills(metrics)
     if json_path is not None:
-        json_path.write_text(json.dumps(metrics, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        write_json(json_path, metrics)
 
 
 def _print_fills(metrics: Mapping[str, Any]) -> None:

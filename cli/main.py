@@ -6,6 +6,8 @@ No module imported here may import a heavy package: `mcld-anim --help` answers i
 
 from __future__ import annotations
 
+import codecs
+import io
 import signal
 import sys
 from typing import Annotated, Any
@@ -15,6 +17,7 @@ from typer.core import TyperGroup
 
 from mcld_anim.cli import batch, densepose, doctor, eval, models, pose, report, run, synth, texture, train
 from mcld_anim.core.errors import McldAnimError
+from mcld_anim.core.names import printable
 from mcld_anim.core.version import __version__
 
 
@@ -26,8 +29,8 @@ class OneLineErrors(TyperGroup):
         try:
             return super().invoke(ctx)
         except McldAnimError as error:
-            for line in str(error).splitlines():  # a manifest has one line per wrong row
-                typer.echo(f"mcld-anim: {line}", err=True)
+            for line in str(error).split("\n"):  # a manifest has one line per wrong row
+                typer.echo(f"mcld-anim: {printable(line)}", err=True)
             raise typer.Exit(error.exit_code) from None
         except KeyboardInterrupt:
             typer.echo("mcld-anim: interrupted", err=True)
@@ -39,7 +42,8 @@ class OneLineErrors(TyperGroup):
         except BrokenPipeError:
             raise  # typer exits quietly if stdout is closed
         except OSError as error:
-            typer.echo(f"mcld-anim: {error.strerror or error}: {error.filename or 'while working'}", err=True)
+            place = printable(error.filename or "while working")
+            typer.echo(f"mcld-anim: {error.strerror or error}: {place}", err=True)
             raise typer.Exit(1) from None
         except RuntimeError as error:
             if type(error).__name__ != "OutOfMemoryError":  # torch's; not to be imported here
@@ -89,9 +93,18 @@ def _terminate(number: int, _frame: object) -> None:
     raise SystemExit(128 + number)  # an exception, so that unfinished files are removed
 
 
+def _accept_every_name() -> None:
+    """Let stdout take every file name: in UTF-8 byte by byte, so that a pipe gets the very name; else with "?" for
+    what the encoding lacks. Python's stderr escapes such characters by itself."""
+    if isinstance(sys.stdout, io.TextIOWrapper):  # not None, as without a console
+        utf8 = codecs.lookup(sys.stdout.encoding).name == "utf-8"
+        sys.stdout.reconfigure(errors="surrogateescape" if utf8 else "replace")
+
+
 def main() -> None:
     """The console script."""
     signal.signal(signal.SIGTERM, _terminate)
+    _accept_every_name()
     try:
         app()
     except KeyboardInterrupt:  # before the verb began

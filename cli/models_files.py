@@ -95,7 +95,8 @@ class DownloadBar:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._bars.stop()
+        if self._console.is_terminal:  # elsewhere they were never started, and stopping prints an empty line
+            self._bars.stop()
 
     def begin(self, text: str) -> None:
         """Announce the next file."""

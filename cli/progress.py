@@ -16,6 +16,7 @@ from rich.progress import (
 )
 
 from mcld_anim.core.events import Event
+from mcld_anim.core.names import printable
 
 
 class StageBars:
@@ -60,4 +61,4 @@ class StageBars:
 
     def show(self, event: Event) -> None:
         """Print an event as one line above the bars."""
-        self._console.print(f"mcld-anim: {event.message}", markup=False, highlight=False, soft_wrap=True)
+        self._console.print(f"mcld-anim: {printable(event.message)}", markup=False, highlight=False, soft_wrap=True)

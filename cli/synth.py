@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,6 +9,8 @@ from typing import Annotated
 
 import typer
 from rich.progress import Progress
+
+from mcld_anim.core.names import write_json
 
 app = typer.Typer(help="Synthetic people with exact DensePose IUV.", no_args_is_help=True)
 
@@ -163,4 +164,4 @@ def _print_metrics(metrics: Mapping[str, float], json_path: Path | None) -> None
     for name, value in metrics.items():
         typer.echo(f"{name:28s} {value:.4f}")
     if json_path is not None:
-        json_path.write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
+        write_json(json_path, metrics)

@@ -12,7 +12,8 @@ import numpy as np
 from mcld_anim.core.arrays import Picture, SizedPicture
 from mcld_anim.core.errors import PictureError, VideoError
 from mcld_anim.core.events import Event, EventSink
-from mcld_anim.core.pictures import PHOTO_SUFFIXES, check_picture, read_picture
+from mcld_anim.core.photo_formats import is_photo
+from mcld_anim.core.pictures import check_picture, read_picture
 from mcld_anim.video.framing import resize_picture
 from mcld_anim.video.probe import probe
 from mcld_anim.video.read import read_frames
@@ -41,8 +42,9 @@ def checkerboard(size: tuple[int, int]) -> Picture:
 def check_file(path: Path) -> None:
     """Refuse, from its header alone, a file that `from_file` would refuse."""
     if not path.is_file():
-        raise PictureError(f"--background {path} does not exist: give a name, a colour (#rrggbb) or the path of a file")
-    if path.suffix.lower() in PHOTO_SUFFIXES:
+        problem = "is no file" if path.exists() else "does not exist"
+        raise PictureError(f"--background {path} {problem}: give a name, a colour (#rrggbb) or the path of a file")
+    if is_photo(path):
         check_picture(path, "--background")
     else:
         probe(path)
@@ -50,8 +52,8 @@ def check_file(path: Path) -> None:
 
 def from_file(path: Path, size: tuple[int, int], fps: Fraction, on_event: EventSink) -> Iterator[Picture]:
     """A picture, or the frames of a video, which is looped if it is shorter than the result."""
-    if path.suffix.lower() in PHOTO_SUFFIXES:
-        return one_picture(read_picture(path, "--background"), size)
+    if is_photo(path):
+        return one_picture(read_picture(path, "--background", on_event), size)
     return _looped(path, size, fps, on_event)
 
 

@@ -1,4 +1,4 @@
-"""Reading a batch manifest and checking every row before the first one runs.
+"""Reading a batch manifest, whose content shows its format, and checking every row before the first one runs.
 
 A manifest is untrusted data: its rows can name any input, but outputs stay inside the output folder.
 """
@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import csv
 import dataclasses
-import io
 import json
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ import yaml
 
 from mcld_anim.core.errors import ManifestError, McldAnimError, UsageError
 from mcld_anim.core.outputs import OutputFiles, name_output
+from mcld_anim.core.tables import read_text, separator_of, table_rows
 from mcld_anim.options.estimators import DENSEPOSE_BACKENDS
 from mcld_anim.options.resolve import resolve_options
 from mcld_anim.options.run import PoseOptions, RunOptions, SynthesisOptions
@@ -25,6 +26,15 @@ from mcld_anim.options.video import BACKGROUND_NAMES
 
 PATH_KEYS = ("source", "driving", "pose", "config")
 """Keys whose value is a path relative to the manifest; values of `audio`, `densepose` and `background` may be one."""
+
+OPTION_KINDS = {field.name: str(field.type) for cls in (RunOptions, PoseOptions) for field in dataclasses.fields(cls)}
+"""The type of each option of a row, as it is annotated."""
+
+FORMATS = "give JSONL, CSV or YAML"
+YAML_BEGINNING = re.compile(r"[-\[#%]|\w+\s*:(\s|$)")
+"""How YAML begins: a list, a comment, a directive, or a mapping, which is refused by name."""
+DECIMAL_COMMA = re.compile(r"[-+]?\d*,\d+")
+"""A number of a spreadsheet in a language with decimal commas, which separates cells by something else."""
 
 
 @dataclass(frozen=True)
@@ -67,21 +77,30 @@ def read_manifest(path: Path, output_dir: Path, overwrite: bool = False, offline
 
 def _read_rows(path: Path) -> Iterator[tuple[int, dict[str, Any] | str]]:
     """(line, row) of every row; an unreadable row is represented by its error message."""
-    readers = {".jsonl": _jsonl, ".ndjson": _jsonl, ".csv": _csv, ".yaml": _yaml, ".yml": _yaml}
-    reader = readers.get(path.suffix.lower())
-    if reader is None:
-        raise UsageError(f"manifest {path} ends in {path.suffix or 'nothing'}; give a {', '.join(readers)} file")
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = read_text(path)
     except FileNotFoundError:
         raise ManifestError(f"manifest {path} does not exist: check the path") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ManifestError(f"manifest {path} cannot be read ({error}): it must be UTF-8 text") from error
-    return reader(text, path)
+    except OSError as error:
+        raise ManifestError(f"manifest {path} cannot be read ({error.strerror}): check the path") from error
+    except UnicodeDecodeError:
+        text = "\0"
+    if "\0" in text:
+        raise ManifestError(f"manifest {path} is not UTF-8 text: {FORMATS}; a spreadsheet is saved as CSV UTF-8")
+    return _reader(text)(text, path)
+
+
+def _reader(text: str) -> Callable[[str, Path], Iterator[tuple[int, dict[str, Any] | str]]]:
+    """The reader for the format, which the first line with text shows."""
+    first = next((line.strip() for line in text.split("\n") if line.strip()), "")
+    if first.startswith("{"):
+        return _jsonl
+    return _yaml if YAML_BEGINNING.match(first) else _csv
 
 
 def _jsonl(text: str, _path: Path) -> Iterator[tuple[int, dict[str, Any] | str]]:
-    for line, content in enumerate(text.splitlines(), 1):
+    # A string may hold U+2028 and other ends of lines, which `splitlines` would split at
+    for line, content in enumerate(text.split("\n"), 1):
         if not content.strip():
             continue
         try:
@@ -93,32 +112,39 @@ def _jsonl(text: str, _path: Path) -> Iterator[tuple[int, dict[str, Any] | str]]
 
 
 def _csv(text: str, path: Path) -> Iterator[tuple[int, dict[str, Any] | str]]:
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    separator, line = separator_of(text), 0
     header: list[str] | None = None
-    began = 0
     try:
-        for cells in reader:
-            line, began = began + 1, reader.line_num
-            if not any(cell.strip() for cell in cells):
-                continue
+        for line, cells in table_rows(text, separator):
             if header is None:
-                header = [cell.strip() for cell in cells]
-                if len(set(header)) != len(header):
-                    raise ManifestError(f"{path.name} line {line}: a column is named twice")
+                header = cells
+                _check_header(header, line, path)
             elif len(cells) > len(header):
                 yield line, f"{len(cells)} cells, but the header has {len(header)}"
             else:
                 pairs = zip(header, cells, strict=False)
-                yield line, {name: _cell(name, cell.strip()) for name, cell in pairs if cell.strip()}
+                yield line, {name: _cell(name, cell, separator) for name, cell in pairs if cell}
     except csv.Error as error:
-        yield began + 1, f"not readable as CSV ({error})"
+        yield line + 1, f"not readable as CSV ({error})"
 
 
-def _cell(name: str, text: str) -> Any:
+def _check_header(header: list[str], line: int, path: Path) -> None:
+    if not OPTION_KINDS.keys() & set(header):
+        raise ManifestError(
+            f"{path.name} line {line}: no column of the header is known ({', '.join(header)[:80]}): {FORMATS}; a "
+            "table's columns are source, driving or pose, output and other options, separated by commas, semicolons "
+            "or tabs"
+        )
+    if len(set(header)) != len(header):
+        raise ManifestError(f"{path.name} line {line}: a column is named twice")
+
+
+def _cell(name: str, text: str, separator: str) -> Any:
     """A CSV cell as the option's type: numbers and booleans parsed as YAML, text unchanged."""
-    kinds = {field.name: str(field.type) for cls in (RunOptions, PoseOptions) for field in dataclasses.fields(cls)}
-    if not any(kind in kinds.get(name, "") for kind in ("int", "float", "bool")):
+    if not any(kind in OPTION_KINDS.get(name, "") for kind in ("int", "float", "bool")):
         return text
+    if separator != "," and DECIMAL_COMMA.fullmatch(text):
+        text = text.replace(",", ".")
     try:
         return yaml.safe_load(text)
     except yaml.YAMLError:

@@ -10,6 +10,7 @@ from typing import Any
 from mcld_anim.batch.manifest import Row
 from mcld_anim.core.durable import durable_file
 from mcld_anim.core.errors import OutputError
+from mcld_anim.core.names import write_json
 from mcld_anim.core.version import __version__
 
 BATCH_RECORD = "batch.json"
@@ -57,4 +58,4 @@ class BatchRecord:
         counts = {status: sum(row["status"] == status for row in rows) for status in ("done", "failed", "waiting")}
         content = {"mcld_anim": __version__, "summary": counts, "rows": rows}
         with durable_file(self.path, overwrite=True) as partial:
-            partial.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+            write_json(partial, content)

@@ -30,7 +30,7 @@ class Checksums:
     def _of_folder(self, folder: Path) -> str:
         digest = hashlib.sha256()
         for file in sorted(path for path in folder.rglob("*") if path.is_file()):
-            digest.update(f"{file.relative_to(folder).as_posix()}\0{self.of(file)}\n".encode())
+            digest.update(f"{file.relative_to(folder).as_posix()}\0{self.of(file)}\n".encode(errors="surrogatepass"))
         return digest.hexdigest()
 
 

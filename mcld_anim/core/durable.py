@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -12,6 +14,12 @@ from mcld_anim.core.errors import OutputError
 
 MAX_NAME_BYTES = 255
 """Limit in bytes of a file name on the usual file systems."""
+
+CANNOT_SYNC = frozenset({errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS})
+"""Error numbers of `fsync` by which a file system says that it does not do this; EIO and ENOSPC are losses."""
+CANNOT_SYNC_FOLDER = frozenset({errno.EACCES, errno.EPERM, errno.EBADF, errno.EISDIR})
+"""Those of folders that cannot be opened or flushed: on Windows, on some network drives, or without the right to list
+them."""
 
 
 def check_output(path: str | os.PathLike[str], overwrite: bool = False) -> Path:
@@ -49,7 +57,7 @@ def partial_name(path: Path) -> Path:
     """The temporary name of `path` in the same folder, so that the final rename never copies."""
     ending = f".partial-{os.getpid()}{path.suffix}"
     stem = os.fsencode(path.stem)[: MAX_NAME_BYTES - 1 - len(os.fsencode(ending))]
-    return path.with_name("." + stem.decode(errors="ignore") + ending)
+    return path.with_name("." + stem.decode(sys.getfilesystemencoding(), errors="ignore") + ending)
 
 
 @contextmanager
@@ -109,14 +117,19 @@ def make_folders(folder: Path) -> list[Path]:
 
 
 def sync(path: Path) -> None:
-    """Flush `path` (a file or a folder) to disk."""
+    """Flush `path` (a file or a folder) to disk, as far as its file system can.
+
+    Network drives, FUSE and WSL refuse it for folders, some for files as well: what was written there is complete, and
+    only a crash of the machine could lose it.
+    """
+    folder = path.is_dir()
+    ignored = CANNOT_SYNC | (CANNOT_SYNC_FOLDER if folder else frozenset())
     try:
-        handle = os.open(path, os.O_RDONLY)
-    except PermissionError:  # Windows does not open folders
-        if path.is_dir():
-            return
-        raise
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+        handle = os.open(path, os.O_RDONLY if folder else os.O_RDWR)  # Windows flushes what is open for writing only
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+    except OSError as error:
+        if error.errno not in ignored:
+            raise

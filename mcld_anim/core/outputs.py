@@ -15,6 +15,7 @@ from pathlib import Path
 
 from mcld_anim.core.durable import check_output, make_folders, sync
 from mcld_anim.core.errors import OutputError, UsageError
+from mcld_anim.core.home import expanded
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,7 @@ def name_output(output: Path | None, first: Path, second: Path, *suffixes: str) 
     """The files of a run: named after `output`, by default <first>_<second><first suffix> in the current folder."""
     if output is None:
         output = Path(f"{first.stem}_{second.stem}{suffixes[0]}")
-    output = output.expanduser()
+    output = expanded(output)
     if output.suffix.lower() not in suffixes:
         raise UsageError(
             f"--output {output} does not end in {' or '.join(suffixes)}: that is the format which is written"

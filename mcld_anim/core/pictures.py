@@ -1,4 +1,4 @@
-"""Read and write still pictures: upright RGB in, PNG out; files that cannot be a photo are refused before decoding."""
+"""Read and write still pictures: upright sRGB in, PNG out; files that cannot be a photo are refused before decoding."""
 
 from __future__ import annotations
 
@@ -8,7 +8,10 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from mcld_anim.core.arrays import Picture
+from mcld_anim.core.colour_profiles import MODES, ProfileError, in_srgb, lab_profile, stated_profile
 from mcld_anim.core.errors import PictureError
+from mcld_anim.core.events import Event, EventSink, warn
+from mcld_anim.core.photo_formats import formats_of, missing_plugin, read_head
 
 MIN_SIDE = 32
 """Shortest allowed side in pixels. Parts of a smaller person cannot be told apart: DensePose's maps are 112 wide."""
@@ -16,8 +19,7 @@ MIN_SIDE = 32
 MAX_PIXELS = 120_000_000
 """Largest allowed picture in pixels. Common camera modes are smaller; as RGB it takes 360 MB of memory."""
 
-PHOTO_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".heic", ".avif"})
-"""File suffixes of photos; any other file is treated as a video."""
+GIVE_A_PICTURE = "give a PNG, JPEG or WebP file"
 
 WORKING_SIDE = 2048
 """Longer side in pixels to which larger pictures are scaled: a part's texture has 200 x 200 texels, a face crop 112."""
@@ -29,17 +31,16 @@ def check_picture(path: Path, what: str = "picture") -> None:
         _check_size(image, path, what)
 
 
-def read_picture(path: Path, what: str = "picture") -> Picture:
-    """The picture in `path`: uint8 (H, W, 3) RGB in 0..255, upright, its longer side at most `WORKING_SIDE`.
+def read_picture(path: Path, what: str = "picture", on_event: EventSink = warn) -> Picture:
+    """The picture in `path`: uint8 (H, W, 3) sRGB in 0..255, upright, its longer side at most `WORKING_SIDE`.
 
-    Transparent pixels are composited on white. `what` is the option's name in error messages.
+    Its colour profile is applied. Transparent pixels are composited on white. `what` is the option's name in messages.
     """
     with _open(path, what) as image:
         _check_size(image, path, what)
         image.draft("RGB", (WORKING_SIDE, WORKING_SIDE))  # JPEG: decode at reduced size where that suffices
         try:
-            upright = ImageOps.exif_transpose(image)
-            picture = _as_rgb(upright)
+            picture = _on_white(*_upright_srgb(image, path, what, on_event))
         except Exception as error:  # decoders raise many error types on damaged files
             reason = " ".join(str(error).split())
             raise PictureError(f"{what} {path} is damaged ({reason}): save it again as PNG or JPEG") from error
@@ -65,12 +66,17 @@ def _open(path: Path, what: str) -> Image.Image:
         None,
     )  # our own limit, with our own message, follows
     try:
-        return Image.open(path)
+        head = read_head(path)
+        return Image.open(path, formats=formats_of(head))
     except UnidentifiedImageError:
-        raise PictureError(f"{what} {path} is not a picture that can be read: give a PNG, JPEG or WebP file") from None
+        plugin = missing_plugin(head)
+        problem = (
+            f"is {plugin}, or save it as JPEG" if plugin else f"is not a picture that can be read: {GIVE_A_PICTURE}"
+        )
+        raise PictureError(f"{what} {path} {problem}") from None
     except Exception as error:  # as above
         reason = " ".join(str(error).split())
-        raise PictureError(f"{what} {path} cannot be read ({reason}): give a PNG, JPEG or WebP file") from error
+        raise PictureError(f"{what} {path} cannot be read ({reason}): {GIVE_A_PICTURE}") from error
     finally:
         Image.MAX_IMAGE_PIXELS = limit
 
@@ -88,13 +94,38 @@ def _check_size(image: Image.Image, path: Path, what: str) -> None:
         )
 
 
-def _as_rgb(image: Image.Image) -> Image.Image:
-    """Convert to 8-bit RGB: 16-bit grey is scaled (Pillow would clip it), transparency composited on white."""
-    if image.mode.startswith("I;16") or image.mode == "I":
+def _upright_srgb(
+    image: Image.Image, path: Path, what: str, on_event: EventSink
+) -> tuple[Image.Image, Image.Image | None]:
+    """8-bit sRGB, and the alpha channel if there is transparency."""
+    colours, alpha = _colours(ImageOps.exif_transpose(image))
+    try:
+        profile = stated_profile(image, path)
+        if profile is None and colours.mode == "LAB":
+            profile = lab_profile()
+        if profile is not None:
+            return in_srgb(colours, profile), alpha
+    except ProfileError as error:
+        message = f"{what} {path}: its colour profile cannot be used ({error}), so its colours are taken as sRGB"
+        on_event(Event("colour_profile_broken", message))
+    return colours.convert("RGB"), alpha
+
+
+def _colours(image: Image.Image) -> tuple[Image.Image, Image.Image | None]:
+    """Colours as the file holds them, 8-bit RGB, grey, CMYK or Lab, and the alpha channel if there is transparency."""
+    if image.mode.startswith("I"):  # 16-bit grey, which Pillow would clip
         grey = (np.asarray(image).astype(np.uint32) // 257).clip(0, 255).astype(np.uint8)
-        return Image.fromarray(grey).convert("RGB")
-    if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
-        layer = image.convert("RGBA")
-        paper = Image.new("RGBA", layer.size, (255, 255, 255, 255))
-        return Image.alpha_composite(paper, layer).convert("RGB")
-    return image.convert("RGB")
+        return Image.fromarray(grey), None
+    if image.has_transparency_data:
+        layer = image.convert("LA" if image.mode in ("1", "L", "LA") else "RGBA")
+        return layer.convert(layer.mode[:-1]), layer.getchannel("A")
+    if image.mode == "1":
+        return image.convert("L"), None
+    return (image if image.mode in MODES.values() else image.convert("RGB")), None
+
+
+def _on_white(colours: Image.Image, alpha: Image.Image | None) -> Image.Image:
+    if alpha is None:
+        return colours
+    colours.putalpha(alpha)
+    return Image.alpha_composite(Image.new("RGBA", colours.size, (255, 255, 255, 255)), colours).convert("RGB")

@@ -68,14 +68,17 @@ def check_stages() -> Iterator[Finding]:
     """What `mcld-anim run` chooses for each stage when every option is auto."""
     from mcld_anim.core.device import choose_device
     from mcld_anim.model.choose import choose_densepose, choose_face, choose_model, find_model, has_packages
+    from mcld_anim.weights.store import has_models_folder
 
     device = choose_device("auto")
     chosen = find_model(choose_model("auto", device))
     yield Finding("stages", "model", "ok", chosen.name)
     try:
         densepose = choose_densepose("auto", device, chosen)
-        first = "; with a network, the first run fetches body: mcld-anim models pull blazepose"
-        yield Finding("stages", "densepose", "ok", f"{densepose}{first if densepose == 'tiny' else ''}")
+        body = "; with a network, the first run fetches body: mcld-anim models pull blazepose"
+        if not has_models_folder():
+            body = "; body has no place for its networks: set HOME or MCLD_ANIM_HOME"
+        yield Finding("stages", "densepose", "ok", f"{densepose}{body if densepose == 'tiny' else ''}")
     except McldAnimError as error:
         remedy = "mcld-anim models pull blazepose"
         yield Finding("stages", "densepose", "bad", str(error), remedy, blocks=True)

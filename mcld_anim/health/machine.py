@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Iterator
 
 from mcld_anim.health.findings import Finding
-from mcld_anim.weights.store import models_folder
+from mcld_anim.weights.store import NO_HOME, has_models_folder, models_folder
 
 MIN_MEMORY = 2e9
 """Available memory in bytes below which a run may fail; the embedded model needs about 1.5 GB."""
@@ -30,6 +30,9 @@ def check_system() -> Iterator[Finding]:
         yield Finding("system", "memory", "bad", text, remedy)
     else:
         yield Finding("system", "memory", "ok", text)
+    if not has_models_folder():
+        yield Finding("system", "models folder", "note", NO_HOME)
+        return
     folder = models_folder()
     place = next(one for one in (folder, *folder.absolute().parents) if one.exists())
     free = shutil.disk_usage(place).free / 1e9

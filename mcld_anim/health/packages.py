@@ -31,11 +31,15 @@ OPTIONAL = {
     "onnxruntime": ("--face insightface", "pip install 'mcld-anim[face]'"),
     "dlib": ("--face dlib", "pip install 'mcld-anim[dlib]'"),
     "accelerate": ("training on several devices", "pip install 'mcld-anim[train]'"),
+    "pillow_heif": ("HEIC photos", "pip install 'mcld-anim[heic]'"),
+    "pillow_jxl": ("JPEG XL photos", "pip install 'mcld-anim[jxl]'"),
     "imageio_ffmpeg": ("HDR videos tone-mapped; PyAV's FFmpeg has no zscale", "pip install 'mcld-anim[ffmpeg]'"),
 }
 DISTRIBUTIONS = {
     "onnxruntime": ("onnxruntime-gpu", "onnxruntime"),
     "imageio_ffmpeg": ("imageio-ffmpeg",),
+    "pillow_heif": ("pillow-heif",),
+    "pillow_jxl": ("pillow-jxl-plugin",),
     "dlib": ("dlib", "dlib-bin"),
 }
 """Module -> the distributions that provide it, if named differently."""

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mcld_anim.core.errors import UsageError, WeightsError
+from mcld_anim.core.home import expanded
 from mcld_anim.options.model import ModelOptions, load_model_options
 from mcld_anim.options.run import MODEL_NAMES
 from mcld_anim.weights.inventory import EMBEDDED_MODEL
@@ -44,7 +45,7 @@ def check_model(name: str) -> None:
     """
     if name in MODEL_NAMES:
         return
-    folder = Path(name).expanduser()
+    folder = expanded(name)
     if not folder.is_dir():
         raise UsageError(f"--model {name} is not known; choose {', '.join(MODEL_NAMES)} or give a folder")
     detail = folder_options(folder).detail is not None
@@ -79,7 +80,7 @@ def find_model(name: str) -> ChosenModel:
             if not is_pulled(model):
                 raise WeightsError(f"the model {name} is not complete here: run `mcld-anim models pull {name}`")
             return _with_embedder(name, load_model_options(model.configuration), model_folder(name))
-    folder = Path(name).expanduser()
+    folder = expanded(name)
     if not folder.is_dir():
         raise WeightsError(f"--model {name} is neither auto, tiny nor {PUBLISHED} nor a folder: give one of these")
     return _with_embedder(str(folder), folder_options(folder), folder)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from mcld_anim.core.errors import UsageError
+from mcld_anim.core.home import expanded
 from mcld_anim.options.checks import check_choice
 
 DeviceName = Literal["auto", "cuda", "mps", "cpu"]
@@ -39,7 +40,7 @@ class EstimatorOptions:
     @property
     def precomputed(self) -> Path | None:
         """The IUV sequence that is read instead of estimating DensePose, if one was given."""
-        return None if self.densepose in DENSEPOSE_BACKENDS else Path(self.densepose).expanduser()
+        return None if self.densepose in DENSEPOSE_BACKENDS else expanded(self.densepose)
 
     def check_not_precomputed(self, instead: str) -> None:
         """Refuse a path in place of an estimator; `instead` is the advice in the message."""

@@ -15,6 +15,7 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_
 import yaml
 
 from mcld_anim.core.errors import UsageError
+from mcld_anim.core.tables import read_text
 
 Options = TypeVar("Options")
 
@@ -67,13 +68,20 @@ def load_yaml(cls: type[Options], path_or_name: str | Path, folder: str | None =
         return from_mapping(cls, _parse(file.read_text("utf-8"), file.name), f"{folder}/{file.name}")
     if not path.is_file():
         raise UsageError(f"{path}: no such configuration file; give the path of a YAML file")
-    return from_mapping(cls, _parse(path.read_text("utf-8"), str(path)), str(path))
+    return from_mapping(cls, _parse(_text(path), str(path)), str(path))
 
 
 def bundled_names(folder: str) -> list[str]:
     """The names of the configurations bundled in `folder`, sorted."""
     bundled = resources.files("mcld_anim.configs") / folder
     return sorted(file.name[: -len(".yaml")] for file in bundled.iterdir() if file.name.endswith(".yaml"))
+
+
+def _text(path: Path) -> str:
+    try:
+        return read_text(path)
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path}: not readable as text ({' '.join(str(error).split())})") from error
 
 
 def _parse(text: str, where: str) -> Any:

@@ -10,6 +10,8 @@ from typing import Any, TypeVar
 import yaml
 
 from mcld_anim.core.errors import UsageError
+from mcld_anim.core.home import expanded
+from mcld_anim.core.tables import read_text
 from mcld_anim.options.checks import check_choice
 from mcld_anim.options.estimators import EstimatorOptions
 from mcld_anim.options.load import from_mapping
@@ -47,7 +49,7 @@ def _refuse_unknown(cls: type[EstimatorOptions], mapping: Mapping[str, Any], whe
 
 def _read_yaml(path: Path) -> dict[str, Any]:
     try:
-        parsed = yaml.safe_load(path.expanduser().read_text(encoding="utf-8")) or {}
+        parsed = yaml.safe_load(read_text(expanded(path))) or {}
     except FileNotFoundError:
         raise UsageError(f"--config {path}: no such file; give the path of a YAML file") from None
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:

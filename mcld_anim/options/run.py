@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 from mcld_anim.core.errors import UsageError
+from mcld_anim.core.home import expanded
 from mcld_anim.options.checks import check_choice, check_noise, check_range
 from mcld_anim.options.clip import ClipOptions
 from mcld_anim.options.estimators import FACE_BACKENDS, EstimatorOptions, FaceName
@@ -128,7 +129,7 @@ class RunOptions(SynthesisOptions, ClipOptions, VideoOptions):
         """The file of the sound; None for no sound."""
         if self.audio == "none":
             return None
-        return self.driving if self.audio == "driving" else Path(self.audio).expanduser()
+        return self.driving if self.audio == "driving" else expanded(self.audio)
 
 
 @dataclass(frozen=True, kw_only=True)

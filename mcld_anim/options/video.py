@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from mcld_anim.core.errors import UsageError
+from mcld_anim.core.home import expanded
 from mcld_anim.options.checks import check_choice, check_range
 
 BACKGROUND_NAMES = ("generated", "source", "driving", "transparent")
@@ -67,4 +68,4 @@ class VideoOptions:
         """The picture or video behind the person, if one was given."""
         if self.background in BACKGROUND_NAMES or self.background.startswith("#"):
             return None
-        return Path(self.background).expanduser()
+        return expanded(self.background)

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from mcld_anim.core.arrays import AnySizePicture, Picture
 from mcld_anim.core.errors import MissingDependencyError, WeightsError
+from mcld_anim.core.home import expanded
 from mcld_anim.pose.assemble import assemble_people
 from mcld_anim.pose.backends import PoseEstimate
 from mcld_anim.weights.pickles import read_tensors
@@ -111,7 +112,7 @@ def network_input(picture: Picture, device: torch.device) -> dict[str, Any]:
 def load_detectron2_backend(weights: Path | None = None, device: torch.device | str = "cpu") -> Detectron2Backend:
     """The published network, R_101 or R_50 according to its weights, from `models pull` or a given file."""
     check_packages()
-    path = weights.expanduser() if weights is not None else pulled_weights()
+    path = expanded(weights) if weights is not None else pulled_weights()
     if not path.is_file():
         raise WeightsError(f"DensePose weights {path} are missing: {_PULL}")
     tensors = read_tensors(path)

@@ -30,6 +30,9 @@ HEADER_NAME = "sequence.json"
 FORMAT = "mcld-anim iuv 1"
 FRAME_NAME = "{:06d}.png"
 
+ZIP_SIGNATURE = b"PK\x03\x04"
+"""Beginning of a ZIP archive that holds a file."""
+
 MOST_BYTES = 200_000_000
 """Largest uncompressed size of one frame or header in an archive, in bytes, which bounds the memory it can claim."""
 
@@ -40,6 +43,7 @@ class IuvSequence:
     def __init__(self, path: Path, names: list[str], header: Mapping[str, Any]) -> None:
         self.path = path
         self._names = names
+        self._is_archive = is_archive(path)
         self._archive: zipfile.ZipFile | None = None
         self.meta: dict[str, Any] = dict(header.get("meta", {}))
         """Metadata given by the writer."""
@@ -79,7 +83,7 @@ class IuvSequence:
 
     def _read(self, name: str) -> bytes:
         try:
-            if self.path.suffix.lower() == ".zip":
+            if self._is_archive:
                 self._archive = self._archive or zipfile.ZipFile(self.path)
                 return _member(self._archive, name)
             return (self.path / name if self.path.is_dir() else self.path).read_bytes()
@@ -194,9 +198,11 @@ def read_iuv_sequence(path: str | os.PathLike[str]) -> IuvSequence:
     path = Path(path)
     if not path.exists():
         raise PoseError(f"IUV file {path} does not exist: check the path")
+    if not (path.is_dir() or path.is_file()):
+        raise PoseError(f"IUV file {path} is a device or a pipe: give a picture, a folder or a .zip archive")
     if path.is_dir():
         sequence = _open_folder(path)
-    elif path.suffix.lower() == ".zip":
+    elif is_archive(path):
         sequence = _open_archive(path)
     else:
         sequence = IuvSequence(path, [path.name], {})
@@ -204,6 +210,17 @@ def read_iuv_sequence(path: str | os.PathLike[str]) -> IuvSequence:
     if not first.shape[0]:
         raise PoseError(f"{path} is empty: write it again with densepose")
     return sequence
+
+
+def is_archive(path: Path) -> bool:
+    """Whether the content of a file is a ZIP archive, perhaps damaged; False for a folder."""
+    try:
+        if path.is_file():  # a pipe would be waited for
+            with path.open("rb") as file:
+                return file.read(len(ZIP_SIGNATURE)) == ZIP_SIGNATURE
+    except OSError:
+        pass
+    return False
 
 
 def read_iuv(path: str | os.PathLike[str]) -> Iuv:

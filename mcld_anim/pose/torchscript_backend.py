@@ -11,6 +11,7 @@ import torch
 
 from mcld_anim.core.arrays import AnySizePicture, Picture
 from mcld_anim.core.errors import WeightsError
+from mcld_anim.core.home import expanded
 from mcld_anim.pose.assemble import assemble_people
 from mcld_anim.pose.backends import PoseEstimate
 from mcld_anim.pose.region_operators import provide_operators
@@ -56,7 +57,7 @@ def load_torchscript_backend(weights: Path | None = None, device: torch.device |
         if model is None:
             raise WeightsError(f"no TorchScript DensePose is installed: {_PULL}")
         weights = model_folder(model.name) / f"{model.files[0].part}.torchscript"
-    path = weights.expanduser()
+    path = expanded(weights)
     if not path.is_file():
         raise WeightsError(f"the TorchScript DensePose {path} is missing: {_PULL}")
     provide_operators()

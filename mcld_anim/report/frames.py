@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, TextIO
 
+from mcld_anim.core.names import JSON_ERRORS
 from mcld_anim.metrics.stability import Stability
 from mcld_anim.source.face import Face
 
@@ -95,7 +96,7 @@ class FrameReport:
 
     def __init__(self, json_path: Path, csv_path: Path) -> None:
         self.totals = FrameTotals()
-        self._json: TextIO = json_path.open("w", encoding="utf-8")
+        self._json: TextIO = json_path.open("w", encoding="utf-8", errors=JSON_ERRORS)
         self._csv: TextIO = csv_path.open("w", encoding="utf-8", newline="")
         self._table = csv.DictWriter(self._csv, [field.name for field in fields(FrameRow)], lineterminator="\n")
         self._table.writeheader()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import csv
 import json
+import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +14,9 @@ from html import escape
 from importlib import resources
 from pathlib import Path
 from typing import Any, TextIO
+from urllib.parse import quote
 
+from mcld_anim.core.names import printable
 from mcld_anim.report.thumbnails import Thumbnail, Thumbnails
 
 MOST_EMBEDDED = 80_000_000
@@ -42,12 +45,13 @@ class Page:
 
     title: str
     origin: str  # one line on the subject of the report
-    video: Path | None  # an H.264 MP4 to play
+    video: Path | None  # to play
     video_name: str  # its final name beside the page, if it is linked
     fps: Fraction
     thumbnails: Thumbnails
     summary: Mapping[str, Any]
     settings: Mapping[str, Mapping[str, Any]]  # heading -> name -> value
+    media_type: str = "video/mp4"  # of the video
 
 
 def write_page(path: Path, rows_csv: Path, page: Page) -> None:
@@ -56,16 +60,16 @@ def write_page(path: Path, rows_csv: Path, page: Page) -> None:
     linked = page.video is not None and page.video.stat().st_size > MOST_EMBEDDED
     note = f": {page.video_name} must lie beside this page" if linked else ""
     parts: dict[str, str | Callable[[TextIO], None]] = {
-        "title": escape(page.title),
-        "origin": escape(page.origin),
+        "title": _text(page.title),
+        "origin": _text(page.origin),
         "style": (assets / "report.css").read_text("utf-8"),
         "script": (assets / "report.js").read_text("utf-8"),
         "source": f'<img alt="The person of the source photo" src="{_jpeg(page.thumbnails.source)}">',
         "media": lambda file: _media(file, page, linked),
-        "media_note": escape(note),
+        "media_note": _text(note),
         "metrics": _metrics(page.summary),
         "thumbnails": _thumbnails(page.thumbnails),
-        "events": "".join(f"<li>{escape(event['message'])}</li>" for event in page.summary.get("events", ())),
+        "events": "".join(f"<li>{_text(event['message'])}</li>" for event in page.summary.get("events", ())),
         "settings": "".join(_table(name, values) for name, values in page.settings.items()),
         "data": lambda file: _data(file, rows_csv, page),
     }
@@ -84,9 +88,9 @@ def _media(file: TextIO, page: Page, linked: bool) -> None:
         return
     file.write('<video controls playsinline loop muted preload="auto" aria-label="The result" src="')
     if linked:
-        file.write(escape(page.video_name))
+        file.write(quote(os.fsencode(page.video_name)))
     else:
-        file.write("data:video/mp4;base64,")
+        file.write(f"data:{page.media_type};base64,")
         with page.video.open("rb") as video:
             while chunk := video.read(CHUNK):
                 file.write(base64.b64encode(chunk).decode())
@@ -172,10 +176,14 @@ def _board(title: str, what: str, thumbnails: Sequence[Thumbnail], beside: bytes
 
 def _table(heading: str, values: Mapping[str, Any]) -> str:
     rows = "".join(
-        f'<tr><th scope="row">{escape(str(name))}</th><td>{escape(_plain(value))}</td></tr>'
-        for name, value in values.items()
+        f'<tr><th scope="row">{_text(name)}</th><td>{_text(_plain(value))}</td></tr>' for name, value in values.items()
     )
-    return f"<details><summary>{escape(heading)}</summary><table>{rows}</table></details>"
+    return f"<details><summary>{_text(heading)}</summary><table>{rows}</table></details>"
+
+
+def _text(value: object) -> str:
+    """Text as HTML, names that are not UTF-8 included."""
+    return escape(printable(value))
 
 
 def _plain(value: object) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import closing
 
 from mcld_anim.core.events import EventSink, warn
+from mcld_anim.core.names import write_json
 from mcld_anim.core.outputs import publish, working_folder
 from mcld_anim.core.stages import Progress, Stages, ignore_progress
 from mcld_anim.options.run import RunOptions
@@ -30,7 +31,7 @@ def animate(
         # After the check: they import the diffusion model, which takes seconds.
         from mcld_anim.run.frames import make_frames, open_clip
         from mcld_anim.run.page import run_page
-        from mcld_anim.run.record import describe_run, describe_summary, write_json
+        from mcld_anim.run.record import describe_run, describe_summary
         from mcld_anim.run.writer import open_result
 
         clip, made = open_clip(plan, cache, stages), outputs.inside(work)

@@ -12,6 +12,7 @@ from mcld_anim.core.pictures import check_picture
 from mcld_anim.model.choose import check_model
 from mcld_anim.options.estimators import DENSEPOSE_BACKENDS
 from mcld_anim.options.run import PoseOptions, RunOptions
+from mcld_anim.pose.iuv_file import is_archive, read_iuv_sequence
 from mcld_anim.video.container import open_input
 from mcld_anim.video.probe import VideoInfo, probe
 from mcld_anim.video.read import frame_grid
@@ -46,6 +47,8 @@ def check_run(options: RunOptions) -> RunPlan:
             f"--densepose {options.densepose} does not exist: name a backend ({', '.join(DENSEPOSE_BACKENDS)}) or "
             "give the path of an IUV sequence written by `mcld-anim densepose`"
         )
+    if options.precomputed is not None:
+        read_iuv_sequence(options.precomputed)
     return RunPlan(options, info)
 
 
@@ -75,4 +78,4 @@ def check_outputs(options: RunOptions | PoseOptions) -> OutputFiles:
 
 def is_sequence(path: Path) -> bool:
     """Whether a pose is given as an IUV folder or archive, not as a picture file."""
-    return path.is_dir() or path.suffix.lower() == ".zip"
+    return path.is_dir() or is_archive(path)

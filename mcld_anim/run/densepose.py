@@ -8,7 +8,8 @@ from mcld_anim.core.device import choose_device
 from mcld_anim.core.durable import check_output, durable_file
 from mcld_anim.core.errors import PoseError, UsageError
 from mcld_anim.core.events import Event, EventSink, warn
-from mcld_anim.core.pictures import PHOTO_SUFFIXES, check_picture, read_picture
+from mcld_anim.core.photo_formats import is_photo
+from mcld_anim.core.pictures import check_picture, read_picture
 from mcld_anim.core.stages import Progress, ignore_progress
 from mcld_anim.options.extract import DensePoseOptions
 from mcld_anim.pose.backends import PoseBackend, load_pose_backend
@@ -28,13 +29,13 @@ def densepose(
     options: DensePoseOptions, progress: Progress = ignore_progress, on_event: EventSink = warn
 ) -> DensePoseResult:
     """Write the IUV of every frame of a video, or of a photo."""
-    is_photo = options.input.suffix.lower() in PHOTO_SUFFIXES
-    output = options.output or Path(f"{options.input.stem}_iuv{'.png' if is_photo else '.zip'}")
-    if output.suffix.lower() == ".png" and not is_photo:
+    still = is_photo(options.input)
+    output = options.output or Path(f"{options.input.stem}_iuv{'.png' if still else '.zip'}")
+    if output.suffix.lower() == ".png" and not still:
         raise UsageError(f"--output {output} is a single picture, but a video needs a .zip archive or a folder")
     if not (options.overwrite and output.is_dir()):  # a sequence folder may be replaced, see `iuv_writer`
         check_output(output, options.overwrite)
-    return _photo(options, output, on_event) if is_photo else _video(options, output, progress, on_event)
+    return _photo(options, output, on_event) if still else _video(options, output, progress, on_event)
 
 
 def no_person(path: Path, densepose: str) -> PoseError:
@@ -71,7 +72,7 @@ def _video(options: DensePoseOptions, output: Path, progress: Progress, on_event
 
 def _photo(options: DensePoseOptions, output: Path, on_event: EventSink) -> DensePoseResult:
     check_picture(options.input)
-    picture = read_picture(options.input)
+    picture = read_picture(options.input, on_event=on_event)
     options.person_choice.check_inside(picture.shape[1], picture.shape[0], str(options.input))
     backend = _backend(options, on_event)
     (people,) = backend.estimate([picture])

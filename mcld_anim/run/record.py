@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import platform
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
@@ -92,8 +91,3 @@ def describe_summary(models: LoadedModels, source: SourceAppearance, stages: Sta
 def describe_events(stages: Stages) -> list[dict[str, str]]:
     """The events of a run, for JSON."""
     return [{"kind": event.kind, "message": event.message} for event in stages.events]
-
-
-def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Write readable JSON: indented, with keys in order and without escapes."""
-    path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

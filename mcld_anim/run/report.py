@@ -22,6 +22,7 @@ from mcld_anim.model.choose import choose_standalone_face
 from mcld_anim.options.estimators import DENSEPOSE_BACKENDS
 from mcld_anim.options.extract import ReportOptions
 from mcld_anim.pose.backends import PoseBackend, estimate_of, load_pose_backend
+from mcld_anim.pose.iuv_file import read_iuv_sequence
 from mcld_anim.pose.precomputed import precomputed_poses
 from mcld_anim.pose.sequence import FollowedFrame, follow_person
 from mcld_anim.pose.track import PersonTracker
@@ -43,8 +44,8 @@ PHOTO_SIZE = (512, 512)
 """Height and width of the photo's crop that is shown and in which the face is detected."""
 FRAMES_STAGE = "frames"
 
-PLAYED = (".mp4", ".m4v", ".webm")
-"""Suffixes of files that browsers play; the page of any other file has metrics and thumbnails only."""
+MP4_CODECS, WEBM_CODECS = ("h264", "hevc", "av1", "vp9"), ("vp8", "vp9", "av1")
+"""Codecs that browsers play in MP4 and in WebM. The page of any other video has metrics and thumbnails only."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +79,8 @@ def report(
             f"--densepose {options.densepose} does not exist: name a backend ({', '.join(DENSEPOSE_BACKENDS)}) or "
             "give the path of the video's IUV"
         )
+    if options.precomputed is not None:
+        read_iuv_sequence(options.precomputed)
     wanted = (files.report_json, files.report_csv, files.report_html)
     for path in wanted:
         check_output(path, options.overwrite)
@@ -104,7 +107,7 @@ def report_files(options: ReportOptions) -> OutputFiles:
 
 def _source(options: ReportOptions, estimators: Estimators, stages: Stages) -> tuple[Picture, Face | None]:
     """The person of the photo, and its face."""
-    photo = read_picture(options.source, "--source")
+    photo = read_picture(options.source, "--source", stages.emit)
     (people,) = estimators.pose.estimate([photo])
     if not people:
         raise PoseError(f"no person was found in --source {options.source}: give a photo of the person in the video")
@@ -176,11 +179,13 @@ def _summary(estimators: Estimators, face: Face | None, stages: Stages) -> dict[
 
 def _page(options: ReportOptions, info: VideoInfo, thumbnails: Thumbnails, summary: dict[str, Any]) -> Page:
     shown = {"width": info.width, "height": info.height, "frames per second": str(info.fps), "codec": info.codec}
+    media_type = _media_type(info)
     return Page(
         title=options.video.name,
         origin=f"compared with {options.source.name}; the pose was estimated on the video itself",
-        video=options.video if options.video.suffix.lower() in PLAYED else None,
+        video=None if media_type is None else options.video,
         video_name=options.video.name,
+        media_type=media_type or "",
         fps=info.fps,
         thumbnails=thumbnails,
         summary=summary,
@@ -190,3 +195,11 @@ def _page(options: ReportOptions, info: VideoInfo, thumbnails: Thumbnails, summa
             "Versions": versions(),
         },
     )
+
+
+def _media_type(info: VideoInfo) -> str | None:
+    """The MIME type of a video that browsers play, by its content; None for any other."""
+    formats = info.container.split(",")
+    if "mp4" in formats and info.codec in MP4_CODECS:
+        return "video/mp4"
+    return "video/webm" if "webm" in formats and info.codec in WEBM_CODECS else None

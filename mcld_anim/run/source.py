@@ -37,7 +37,7 @@ def encode_photo(path: Path, models: LoadedModels, stages: Stages) -> EncodedPho
     """The source photo, framed around its largest person and encoded. Raises PoseError if it shows nobody."""
     with stages.timed(SOURCE_STAGE):
         stages.progress(SOURCE_STAGE, 0, 2)
-        picture = read_picture(path, "--source")
+        picture = read_picture(path, "--source", stages.emit)
         (people,) = models.pose_backend.estimate([picture])
         if not people:
             raise PoseError(

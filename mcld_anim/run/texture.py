@@ -21,7 +21,7 @@ def texture(options: TextureOptions, on_event: EventSink = warn) -> TextureResul
     if options.output is not None:
         check_output(options.output, options.overwrite)
     check_picture(options.photo)
-    picture, name = read_picture(options.photo), None
+    picture, name = read_picture(options.photo, on_event=on_event), None
     if options.iuv is not None:
         found = precomputed_iuv(options.iuv, (picture.shape[0], picture.shape[1]))
         if not found[..., 0].any():

@@ -10,6 +10,7 @@ from mcld_anim.body.clip import ClipFrame, FramePose
 from mcld_anim.core.arrays import Iuv, Picture
 from mcld_anim.core.errors import PoseError
 from mcld_anim.core.events import EventSink, warn
+from mcld_anim.core.names import write_json
 from mcld_anim.core.outputs import publish, working_folder
 from mcld_anim.core.pictures import read_picture, write_picture
 from mcld_anim.core.stages import Progress, Stages, ignore_progress
@@ -27,7 +28,7 @@ from mcld_anim.report.side_by_side import side_by_side
 from mcld_anim.run.cache import RunCache
 from mcld_anim.run.checks import check_outputs, check_pose, is_sequence
 from mcld_anim.run.frames import FRAMES_STAGE
-from mcld_anim.run.record import describe_run, describe_summary, write_json
+from mcld_anim.run.record import describe_run, describe_summary
 from mcld_anim.run.result import Result
 from mcld_anim.run.scene import check_no_body, pose_in_photo
 from mcld_anim.run.source import person_crop
@@ -78,7 +79,7 @@ def make_picture(
     encoded = cache.source(options.source, models, stages)
     source, settings = encoded.appearance, sampling_settings(options, models.mcld.options)
     with stages.timed("driving poses"):
-        estimate = read_pose(options.pose, models.pose_backend)
+        estimate = read_pose(options.pose, models.pose_backend, stages.emit)
     if options.retarget in ("auto", "body") and encoded.body is not None and estimate.body is not None:
         photo = cache.stage(options.source, encoded, models, stages)
         pose, views = pose_in_photo(photo, estimate.body.motion, models.mcld.options)
@@ -111,7 +112,7 @@ def _framed(
     return FramePose(iuv if change is None else retargeted(iuv, change))
 
 
-def read_pose(path: Path, backend: PoseBackend) -> PoseEstimate:
+def read_pose(path: Path, backend: PoseBackend, on_event: EventSink = warn) -> PoseEstimate:
     """The pose in `--pose`: read from an IUV picture, folder or archive, or estimated on a photo's largest person."""
     iuv = _iuv_of(path)
     if iuv is not None:
@@ -119,7 +120,7 @@ def read_pose(path: Path, backend: PoseBackend) -> PoseEstimate:
         if estimate is None:
             raise PoseError(f"the IUV in --pose {path} shows no person, only background: give the IUV of a person")
         return estimate
-    picture = read_picture(path, "--pose")
+    picture = read_picture(path, "--pose", on_event)
     (people,) = backend.estimate([picture])
     if not people:
         raise PoseError(

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mcld_anim.core.checksums import file_sha256
+from mcld_anim.core.durable import sync
 from mcld_anim.core.errors import WeightsError
 from mcld_anim.setup.package_files import fetch_package_file
 from mcld_anim.setup.patience import PATIENT, Patience
@@ -200,8 +201,7 @@ def _resume(remote: _RemoteFile, partial: Path, progress: ByteProgress, timeout:
                 file.write(block)
                 done += len(block)
                 progress(done, remote.size)
-            file.flush()
-            os.fsync(file.fileno())
+        sync(partial)
 
 
 def _finish(remote: _RemoteFile, path: Path, what: str) -> Path:

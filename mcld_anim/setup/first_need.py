@@ -13,7 +13,7 @@ from mcld_anim.model.choose import ChosenModel, choose_densepose, wants_body
 from mcld_anim.pose.body_backend import MODEL
 from mcld_anim.setup.patience import HURRIED
 from mcld_anim.weights.published import published_model
-from mcld_anim.weights.store import is_pulled, model_folder
+from mcld_anim.weights.store import NO_HOME, has_models_folder, is_pulled, model_folder
 
 COMMAND = f"`mcld-anim models pull {MODEL}`"
 PACKAGES_BYTES = 77_000_000
@@ -43,7 +43,9 @@ def ready_densepose(
 
 
 def _refusal(offline: bool) -> str | None:
-    """Why nothing may be fetched; None if it may."""
+    """Why nothing may be fetched, or has no place; None if it may."""
+    if not has_models_folder():
+        return NO_HOME
     if offline:
         return "--offline is given"
     from huggingface_hub import constants

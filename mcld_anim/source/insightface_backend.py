@@ -12,6 +12,7 @@ import torch
 from mcld_anim.core.arrays import Iuv, Picture
 from mcld_anim.core.errors import MissingDependencyError, WeightsError
 from mcld_anim.core.events import Event, EventSink, warn
+from mcld_anim.core.home import expanded
 from mcld_anim.source.face import COSINE_SCALE, Face
 from mcld_anim.weights.store import model_folder
 
@@ -62,7 +63,7 @@ def load_insightface_backend(
     folder: Path | None = None, device: torch.device | str = "cpu", on_event: EventSink = warn
 ) -> InsightFaceBackend:
     """Load the ONNX models of `folder`, of `models pull`, or of insightface's own folder. Never downloads."""
-    folder = check_model_folder(folder.expanduser()) if folder is not None else find_model_folder()
+    folder = check_model_folder(expanded(folder)) if folder is not None else find_model_folder()
     check_package()
     from insightface.app import FaceAnalysis
 
@@ -99,7 +100,7 @@ def check_package() -> None:
 def find_model_folder() -> Path:
     """The folder of antelopev2: that of `models pull`, else insightface's own."""
     pulled = model_folder(MODELS_NAME)
-    return check_model_folder(pulled if any(pulled.glob("*.onnx")) else OWN_FOLDER.expanduser())
+    return check_model_folder(pulled if any(pulled.glob("*.onnx")) else expanded(OWN_FOLDER))
 
 
 def check_model_folder(folder: Path) -> Path:

@@ -11,11 +11,13 @@ from numpy.typing import NDArray
 
 from mcld_anim.core.arrays import AnySizePicture, Picture
 from mcld_anim.core.errors import InputError
+from mcld_anim.core.photo_formats import is_photo
 
 Floats = NDArray[np.float32]
 SCENE_SIZE = 384
 """Side of a background, pixels; each sample shows a crop of it."""
 PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
+"""A file with such a name must be a picture; one with another name is a picture if its content is."""
 
 
 def photo_backgrounds(folder: Path, count: int, seed: int) -> list[Picture]:
@@ -23,9 +25,10 @@ def photo_backgrounds(folder: Path, count: int, seed: int) -> list[Picture]:
 
     The pictures must not show people. All of them give about the same number of crops.
     """
-    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in PICTURE_SUFFIXES)
+    files = (path for path in folder.rglob("*") if path.is_file())
+    paths = sorted(path for path in files if path.suffix.lower() in PICTURE_SUFFIXES or is_photo(path))
     if not paths:
-        raise InputError(f"--backgrounds {folder} holds no picture ({', '.join(PICTURE_SUFFIXES)})")
+        raise InputError(f"--backgrounds {folder} holds no picture: give a folder of photos without people")
     rng = np.random.default_rng(seed)
     shares = np.array_split(np.arange(count), len(paths))
     crops = []

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from mcld_anim.core.durable import sync
 from mcld_anim.core.errors import InputError, OutputError, UsageError
 from mcld_anim.core.version import __version__
 from mcld_anim.synthetic.faces import render_face_views
@@ -162,8 +163,7 @@ def save_durably(path: Path, array: Pictures) -> None:
     temporary = path.with_name(path.name + ".part")
     with open(temporary, "wb") as file:
         np.save(file, array, allow_pickle=False)
-        file.flush()
-        os.fsync(file.fileno())
+    sync(temporary)
     os.replace(temporary, path)
 
 

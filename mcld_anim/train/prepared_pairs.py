@@ -22,6 +22,7 @@ from mcld_anim.core.arrays import Iuv, Picture
 from mcld_anim.core.durable import durable_file
 from mcld_anim.core.errors import InputError, PictureError, PoseError
 from mcld_anim.core.pictures import read_picture
+from mcld_anim.core.tables import read_text, separator_of, table_rows
 from mcld_anim.model.appearance import resized
 from mcld_anim.options.model import ModelOptions
 from mcld_anim.pose.backends import largest_iuv, load_pose_backend
@@ -66,20 +67,23 @@ class PreparationResult:
 def read_pairs(path: Path) -> list[tuple[str, str]]:
     """The (source, target) paths of a list. InputError names the line of an entry outside the folder of images."""
     try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file)
-            columns = next((c for c in COLUMNS if set(c) <= set(reader.fieldnames or [])), None)
-            if columns is None:
-                raise InputError(f"{path} has the columns {reader.fieldnames}; expected source,target (or from,to)")
-            pairs = [tuple((row[column] or "").strip() for column in columns) for row in reader]
+        text = read_text(path)
+        (_, header), *rows = [*table_rows(text, separator_of(text))] or [(1, [])]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{path} cannot be read as a list of pairs: {error}") from error
-    for line, pair in enumerate(pairs, start=2):
-        for name in pair:
+    columns = next((c for c in COLUMNS if set(c) <= set(header)), None)
+    if columns is None:
+        raise InputError(f"{path} has the columns {header}; expected source,target (or from,to)")
+    pairs = []
+    for line, cells in rows:
+        row = dict(zip(header, cells, strict=False))
+        source, target = (row.get(column, "") for column in columns)
+        for name in (source, target):
             parts = PurePosixPath(name)
             if not name or parts.is_absolute() or ".." in parts.parts:
                 raise InputError(f"{path}, line {line}: {name!r} is not a path inside the folder of images")
-    return [(source, target) for source, target in pairs]
+        pairs.append((source, target))
+    return pairs
 
 
 def prepare_pairs(

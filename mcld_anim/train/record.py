@@ -17,6 +17,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
+from mcld_anim.core.durable import sync
 from mcld_anim.core.errors import UsageError, WeightsError
 from mcld_anim.weights.trained import HEADER_KEY
 
@@ -72,8 +73,7 @@ def write_checkpoint(path: Path, state: Checkpoint) -> None:
     temporary = path.with_name(path.name + ".partial")
     with open(temporary, "wb") as file:
         torch.save(plain, file)
-        file.flush()
-        os.fsync(file.fileno())
+    sync(temporary)
     os.replace(temporary, path)
 
 

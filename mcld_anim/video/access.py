@@ -138,7 +138,7 @@ def _open_decord(info: VideoInfo, least_spacing: Fraction | None) -> _DecordFram
             raise _Unsuitable("its times differ")
         frames = _DecordFrames(reader, times, end, info)
         _compare(frames, info)
-    except (decord.DECORDError, IndexError) as error:
+    except (decord.DECORDError, IndexError, UnicodeEncodeError) as error:  # the last: it takes UTF-8 names only
         raise _Unsuitable(_first_line(error)) from error
     return frames
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from mcld_anim.weights import published, table
 from mcld_anim.weights.published import PublishedModel
-from mcld_anim.weights.store import find_problem, model_folder, read_record
+from mcld_anim.weights.store import NOT_PULLED, find_problem, has_models_folder, model_folder, read_record
 
 EMBEDDED_MODEL = "tiny"
 
@@ -61,8 +61,7 @@ def _embedded_states() -> Iterator[WeightState]:
 
 
 def _published_states(model: PublishedModel, checksums: bool) -> Iterator[WeightState]:
-    folder = model_folder(model.name)
-    record = read_record(folder)
+    record = read_record(model_folder(model.name)) if has_models_folder() else {}
     for file in model.files:
         pulled = record.get(file.part)
         yield WeightState(
@@ -74,6 +73,6 @@ def _published_states(model: PublishedModel, checksums: bool) -> Iterator[Weight
             licence=file.licence,
             origin=file.origin.host,
             installed=pulled is not None,
-            problem=find_problem(folder, pulled, checksums),
+            problem=NOT_PULLED if pulled is None else find_problem(model_folder(model.name), pulled, checksums),
             remedy=f"run `mcld-anim models pull {model.name}`",
         )

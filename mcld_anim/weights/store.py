@@ -12,9 +12,12 @@ from pathlib import Path
 from mcld_anim.core.checksums import Checksums
 from mcld_anim.core.durable import durable_file
 from mcld_anim.core.errors import WeightsError
+from mcld_anim.core.home import expanded
 from mcld_anim.weights.published import MODELS, PublishedModel
 
 WEIGHTS_RECORD = "record.json"
+NOT_PULLED = "not pulled"
+NO_HOME = "no home folder is known: set HOME or MCLD_ANIM_HOME"
 
 
 @dataclass(frozen=True)
@@ -31,12 +34,24 @@ class PulledFile:
 
 
 def models_folder() -> Path:
-    """`$MCLD_ANIM_HOME`; otherwise `mcld-anim` in `$HF_HOME`, where large files go, or in the user's cache."""
-    home = os.environ.get("MCLD_ANIM_HOME")
-    if home:
-        return Path(home).expanduser()
+    """`$MCLD_ANIM_HOME`; otherwise `mcld-anim` in `$HF_HOME`, where large files go, or in the user's cache.
+
+    Raises WeightsError where the user has no home folder, as in some containers.
+    """
     cache = os.environ.get("HF_HOME") or os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(cache).expanduser() / "mcld-anim"
+    folder = expanded(os.environ.get("MCLD_ANIM_HOME") or Path(cache) / "mcld-anim")
+    if folder.parts[:1] == ("~",):
+        raise WeightsError(f"pulled weights have no place: {NO_HOME}")
+    return folder
+
+
+def has_models_folder() -> bool:
+    """Whether `models_folder` is known; where it is not, nothing is pulled."""
+    try:
+        models_folder()
+    except WeightsError:
+        return False
+    return True
 
 
 def model_folder(name: str) -> Path:
@@ -66,7 +81,7 @@ def add_to_record(folder: Path, part: str, pulled: PulledFile) -> None:
 def find_problem(folder: Path, pulled: PulledFile | None, checksum: bool = True) -> str | None:
     """What is wrong with a pulled file, by its size and, with `checksum`, its SHA-256; None if it is intact."""
     if pulled is None:
-        return "not pulled"
+        return NOT_PULLED
     for name, digest in {pulled.file: pulled.sha256, **pulled.more}.items():
         path = folder / name
         if not path.is_file():
@@ -80,6 +95,8 @@ def find_problem(folder: Path, pulled: PulledFile | None, checksum: bool = True)
 
 def is_pulled(model: PublishedModel) -> bool:
     """Whether every file of a published model is here with its recorded size."""
+    if not has_models_folder():
+        return False
     folder = model_folder(model.name)
     record = read_record(folder)
     return all(find_problem(folder, record.get(file.part), checksum=False) is None for file in model.files)

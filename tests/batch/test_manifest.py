@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from mcld_anim.batch.manifest import read_manifest
-from mcld_anim.core.errors import ManifestError, UsageError
+from mcld_anim.core.errors import ManifestError
 from mcld_anim.options.run import PoseOptions, RunOptions
 
 
@@ -148,11 +148,89 @@ def test_damaged_manifests(inputs: Path, name: str, content: str, words: str) ->
         read_manifest(path, inputs / "out")
 
 
+TABLE = (
+    "source{0}driving{0}pose{0}output{0}steps{0}blend{0}side_by_side",
+    "a.png{0}v.mp4{0}{0}one.mp4{0}4{0}{1}{0}TRUE",
+    'b.png{0}{0}a.png{0}"sub/two{0}2.png"{0}{0}{0}',
+)
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t", "|"])
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_tables_as_spreadsheets_save_them(inputs: Path, separator: str, end: str, encoding: str) -> None:
+    text = end.join(TABLE).format(separator, "0.25" if separator == "," else "0,25") + end
+    (inputs / "jobs.csv").write_bytes(text.encode(encoding))
+    first, second = read_manifest(inputs / "jobs.csv", inputs / "out")
+    assert isinstance(first.options, RunOptions)
+    assert (first.options.steps, first.options.blend, first.options.side_by_side) == (4, 0.25, True)
+    assert (first.output, second.output) == ("one.mp4", f"sub/two{separator}2.png")
+    assert (first.line, second.line) == (2, 3)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "sep=;\r\nsource;driving;output\r\na.png;v.mp4;one.mp4\r\n",
+        "source;driving;output;;\n;;;;\na.png;v.mp4;one.mp4;;\n",
+        '"source","driving","output"\n"a.png","v.mp4","one.mp4"\n',
+    ],
+)
+def test_what_spreadsheets_add(inputs: Path, text: str) -> None:
+    (inputs / "jobs.csv").write_text(text, newline="")
+    (row,) = read_manifest(inputs / "jobs.csv", inputs / "out")
+    assert (row.options.source, row.output) == (inputs / "a.png", "one.mp4")
+
+
+@pytest.mark.parametrize("name", ["jobs.txt", "jobs", "jobs.csv", "jobs.jsonl", "jobs.yaml"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        json.dumps(ROW),
+        "\n\n" + json.dumps(ROW) + "\r\n",
+        "source\tdriving\toutput\na.png\tv.mp4\tone.mp4\n",
+        "# jobs\n- source: a.png\n  driving: v.mp4\n  output: one.mp4\n",
+        json.dumps([ROW]),
+    ],
+)
+def test_the_content_shows_the_format(inputs: Path, name: str, text: str) -> None:
+    for encoding in ("utf-8", "utf-8-sig", "utf-16"):
+        (inputs / name).write_bytes(text.encode(encoding))
+        (row,) = read_manifest(inputs / name, inputs / "out")
+        assert row.output == "one.mp4"
+
+
+@pytest.mark.parametrize("sign", ["\u2028", "\u2029", "\x85", "\x0b", "\x1c"])
+def test_separators_inside_a_json_string(inputs: Path, sign: str) -> None:
+    name = f"per{sign}son.png"
+    (inputs / name).write_bytes(b"x")
+    escaped = json.dumps({**ROW, "source": name}, ensure_ascii=False)  # control characters stay escaped
+    (row,) = read_manifest(write_jsonl(inputs, escaped), inputs / "out")
+    assert row.options.source == inputs / name
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"source driving output\na.png v.mp4 one.mp4\n", "separated by commas, semicolons or tabs"),
+        (b"PK\x03\x04\0\0 a workbook", "saved as CSV UTF-8"),
+        ("source;driving\nM\xfcller.png;v.mp4\n".encode("cp1252"), "saved as CSV UTF-8"),
+        ("source;driving\na.png;v.mp4\n".encode("utf-16-le"), "saved as CSV UTF-8"),
+        (b"source;driving;blend\na.png;v.mp4;much\n", "line 2"),
+    ],
+)
+def test_other_tables_are_refused_in_a_sentence(inputs: Path, content: bytes, words: str) -> None:
+    (inputs / "jobs.csv").write_bytes(content)
+    with pytest.raises(ManifestError, match=words) as caught:
+        read_manifest(inputs / "jobs.csv", inputs / "out")
+    assert "\n" not in str(caught.value)
+
+
 def test_a_manifest_that_cannot_be_read(tmp_path: Path) -> None:
     with pytest.raises(ManifestError, match="does not exist"):
         read_manifest(tmp_path / "none.jsonl", tmp_path)
-    with pytest.raises(UsageError, match=r"\.jsonl"):
-        read_manifest(tmp_path / "jobs.txt", tmp_path)
+    with pytest.raises(ManifestError, match="Is a directory"):
+        read_manifest(tmp_path, tmp_path)
     (tmp_path / "jobs.csv").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(ManifestError, match="UTF-8"):
         read_manifest(tmp_path / "jobs.csv", tmp_path)

@@ -48,7 +48,7 @@ def test_texture_writes_what_the_library_makes(photo: tuple[Path, Path], tmp_pat
     [
         (["texture", "none.png", "--output", "t.png"], 3, "does not exist"),
         (["texture", "photo.png", "--output", "t.jpg"], 2, "end in .png"),
-        (["texture", "photo.png", "--iuv", "text.zip", "--output", "t.png"], 3, "not an archive"),
+        (["texture", "photo.png", "--iuv", "text.zip", "--output", "t.png"], 3, "a .zip archive"),
         (["texture", "photo.png", "--iuv", "photo.png", "--output", "t.png"], 3, "no IUV"),
         (["texture", "photo.png", "--iuv", "empty.zip", "--output", "t.png"], 3, "shows no person"),
         (["texture", "photo.png", "--iuv", "iuv.zip", "--output", "iuv.zip"], 2, "end in .png"),

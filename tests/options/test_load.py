@@ -10,6 +10,8 @@ import pytest
 
 from mcld_anim.core.errors import UsageError
 from mcld_anim.options.load import bundled_names, from_mapping, load_yaml, to_mapping
+from mcld_anim.options.resolve import resolve_options
+from mcld_anim.options.run import RunOptions
 
 
 @dataclass(frozen=True)
@@ -105,3 +107,18 @@ def test_an_unknown_bundled_name_lists_the_known_ones() -> None:
     assert {"tiny", "mcld_sd15"} <= set(bundled_names("model"))
     with pytest.raises(UsageError, match=r"mcld_sd15.*tiny"):
         load_yaml(Outer, "huge", folder="model")
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_files_as_editors_save_them(tmp_path: Path, encoding: str) -> None:
+    (tmp_path / "a.yaml").write_bytes("# größer\r\nrate: 0.25\r\n".encode(encoding))
+    assert load_yaml(Inner, tmp_path / "a.yaml") == Inner(0.25)
+    (tmp_path / "run.yaml").write_bytes("# größer\r\nsteps: 7\r\n".encode(encoding))
+    given = {"config": tmp_path / "run.yaml", "source": Path("a.png"), "driving": Path("v.mp4")}
+    assert resolve_options(RunOptions, given).steps == 7
+
+
+def test_a_file_of_another_encoding_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_bytes("# größer\nrate: 0.25\n".encode("latin-1"))
+    with pytest.raises(UsageError, match=r"a\.yaml: not readable as text"):
+        load_yaml(Inner, tmp_path / "a.yaml")

@@ -8,6 +8,7 @@ import json
 import re
 from fractions import Fraction
 from pathlib import Path
+from urllib.parse import unquote
 
 import numpy as np
 import pytest
@@ -60,8 +61,13 @@ def test_the_video_inside_is_the_video(tmp_path: Path, monkeypatch: pytest.Monke
     assert found is not None
     assert base64.b64decode(found[1], validate=True) == content
     monkeypatch.setattr("mcld_anim.report.page.MOST_EMBEDDED", 100)
-    assert "data:video" not in (text := make_page(tmp_path, video))
+    text = make_page(tmp_path, video)
+    assert "data:video" not in text
     assert "must lie beside this page" in text
+    page_name = re.search(r'src="([^"]*)"></video>', text)
+    assert page_name is not None
+    assert unquote(page_name[1]) == NASTY
+    assert not set(page_name[1]) & set("<>#? '")
 
 
 def test_thumbnails_are_few_apart_and_the_right_ones() -> None:

@@ -28,6 +28,10 @@ def bad(tmp_path_factory: pytest.TempPathFactory, media: Path, clip_writer: Call
         (folder / name).write_bytes((media / name).read_bytes())
     (folder / "text.mp4").write_text("not a video\n" * 50)
     (folder / "text.png").write_text("not a picture\n" * 50)
+    (folder / "noise.bin").write_bytes(np.random.default_rng(0).bytes(50_000))
+    (folder / "torn.gif").write_bytes(b"GIF89a")
+    (folder / "photo.heic").write_bytes(b"\0\0\0\x24ftypheic\0\0\0\0mif1heic" + bytes(500))
+    (folder / "nothing").mkdir()
     (folder / "empty.mp4").touch()
     (folder / "empty.png").touch()
     write_sound_only(folder / "sound.mp4")
@@ -132,6 +136,21 @@ TABLE = {
     ),
     "missing poses": ([*RUN, "--densepose", "none.zip"], 3, "none.zip does not exist"),
     "photo as poses": ([*RUN, "--densepose", "person.png"], 3, "person.png"),
+    "noise as photo": (["run", "--source", "noise.bin", "--driving", "dance.mp4"], 3, "not a picture"),
+    "noise as video": (["run", "--source", "person.png", "--driving", "noise.bin"], 3, "not a video"),
+    "torn head of a photo": (["run", "--source", "torn.gif", "--driving", "dance.mp4"], 3, "torn.gif"),
+    "torn HEIC": (["run", "--source", "photo.heic", "--driving", "dance.mp4"], 3, "--source photo.heic"),
+    "noise as background": ([*RUN, "--background", "noise.bin"], 3, "noise.bin"),
+    "folder as background": ([*RUN, "--background", "nothing"], 3, "--background nothing is no file"),
+    "torn background": ([*RUN, "--background", "torn.gif"], 3, "--background torn.gif"),
+    "noise as poses": ([*RUN, "--densepose", "noise.bin"], 3, "noise.bin is not a PNG picture"),
+    "empty folder as poses": ([*RUN, "--densepose", "nothing"], 3, "nothing holds no IUV"),
+    "noise as options": ([*RUN, "--config", "noise.bin"], 2, "noise.bin"),
+    "folder as options": ([*RUN, "--config", "nothing"], 2, "nothing"),
+    "densepose: noise": (["densepose", "noise.bin"], 3, "noise.bin"),
+    "densepose: torn": (["densepose", "torn.gif"], 3, "torn.gif"),
+    "densepose: folder": (["densepose", "nothing"], 3, "is a folder"),
+    "report: noise": (["report", "dance.mp4", "--source", "noise.bin"], 3, "--source noise.bin"),
     "pose: missing": (["pose", "--source", "person.png", "--pose", "none.png"], 3, "none.png does not exist"),
     "pose: text": (["pose", "--source", "person.png", "--pose", "text.png"], 3, "not a picture"),
     "pose: 1x1": (["pose", "--source", "person.png", "--pose", "dot.png"], 3, "1x1 pixels"),
@@ -140,7 +159,10 @@ TABLE = {
     "pose: exists": ([*POSE, "-o", "taken.png"], 3, "--overwrite"),
     "pose: no png": ([*POSE, "-o", "x.jpg"], 2, "does not end in .png"),
     "batch: missing": (["batch", "none.jsonl", "--output-dir", "out"], 3, "none.jsonl does not exist"),
-    "batch: what is it": (["batch", "person.png", "--output-dir", "out"], 2, ".jsonl"),
+    "batch: folder": (["batch", "nothing", "--output-dir", "out"], 3, "nothing cannot be read"),
+    "batch: noise": (["batch", "noise.bin", "--output-dir", "out"], 3, "noise.bin is not UTF-8 text"),
+    "batch: what is it": (["batch", "person.png", "--output-dir", "out"], 3, "give JSONL, CSV or YAML"),
+    "batch: prose": (["batch", "text.mp4", "--output-dir", "out"], 3, "separated by commas, semicolons or tabs"),
 }
 
 
@@ -169,6 +191,32 @@ def test_bad_input(
     assert words in line
     assert out == ""
     assert listing(bad) == before
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no named pipes")
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["run", "--source", "pipe", "--driving", "dance.mp4"],
+        ["run", "--source", "person.png", "--driving", "pipe"],
+        [*RUN, "--background", "pipe"],
+        [*RUN, "--densepose", "pipe"],
+        ["densepose", "pipe"],
+        [*POSE[:-1], "pipe"],
+        ["texture", "person.png", "--iuv", "pipe", "--output", "t.png"],
+    ],
+)
+def test_a_pipe_is_refused_and_not_waited_for(
+    arguments: list[str], bad: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("person.png", "dance.mp4"):
+        (tmp_path / name).write_bytes((bad / name).read_bytes())
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(SystemExit) as caught:
+        app(arguments)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert (caught.value.code, "pipe" in line) == (3, True)
 
 
 def listing(folder: Path) -> dict[str, int]:

@@ -8,12 +8,14 @@ from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
+import numpy as np
 import pytest
 from skimage import data
 
 from mcld_anim.core.errors import PoseError
 from mcld_anim.core.stages import Stages
 from mcld_anim.options.run import RunOptions
+from mcld_anim.pose.iuv_file import write_iuv_sequence
 from mcld_anim.run.animate import animate
 from mcld_anim.run.cache import RunCache
 from mcld_anim.run.checks import check_run
@@ -51,9 +53,9 @@ def test_other_estimators_and_given_poses_need_no_look(
     cache: RunCache, media: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr("mcld_anim.run.cache.check_shows_person", lambda *_: pytest.fail("looked"))
+    write_iuv_sequence(tmp_path / "poses.zip", [np.zeros((64, 64, 3), np.uint8)])
     for densepose in ("tiny", str(tmp_path / "poses.zip")):
         options = RunOptions(source=media / "person.png", driving=media / "room.mp4", densepose=densepose)
-        (tmp_path / "poses.zip").touch()
         cache.check_driving(check_run(options), Stages(on_event=lambda event: None))
 
 

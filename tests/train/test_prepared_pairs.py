@@ -231,6 +231,16 @@ def test_a_list_may_not_leave_its_folder(tmp_path: Path, name: str) -> None:
         read_pairs(tmp_path / "pairs.csv")
 
 
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+def test_lists_as_spreadsheets_save_them(tmp_path: Path, separator: str) -> None:
+    text = f"\r\nfrom{separator}to{separator}\r\na.png{separator}b.png{separator}\r\n"
+    (tmp_path / "pairs.csv").write_bytes(text.encode("utf-16"))
+    assert read_pairs(tmp_path / "pairs.csv") == [("a.png", "b.png")]
+    (tmp_path / "pairs.csv").write_bytes((text + f"a.png{separator}/b.png\r\n").encode("utf-8-sig"))
+    with pytest.raises(InputError, match="line 4"):
+        read_pairs(tmp_path / "pairs.csv")
+
+
 def test_other_columns_are_refused_by_name(tmp_path: Path) -> None:
     (tmp_path / "pairs.csv").write_text("one,two\na.png,b.png\n")
     with pytest.raises(InputError, match="source,target"):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from fractions import Fraction
 from importlib.util import find_spec
 from pathlib import Path
@@ -66,6 +68,13 @@ def test_decord_reads_what_it_reads_identically(media, name):
 @pytest.mark.parametrize("name", DIFFERENT)
 def test_pyav_reads_what_decord_would_read_differently(media, name):
     check_same_frames(media.video(name, frames=40, **DIFFERENT[name]), "pyav")
+
+
+@needs_decord
+def test_pyav_reads_what_decord_cannot_name(media, tmp_path):
+    path = tmp_path / os.fsdecode(b"caf\xe9.mp4")
+    shutil.copy(media.video("closed.mp4", frames=40, options=CLOSED), path)
+    check_same_frames(path, "pyav")
 
 
 @pytest.mark.parametrize("every", [1, 7, SPARSE])
