@@ -122,12 +122,15 @@ def densepose_command(
     weights: Annotated[
         Path | None, typer.Option("--weights", help="Weights of `train densepose`, instead of the embedded ones.")
     ] = None,
+    densepose: Annotated[
+        str, typer.Option("--densepose", help="The estimator: tiny, the embedded one, or body.")
+    ] = "tiny",
     json_path: Json = None,
 ) -> None:
-    """Measure the embedded DensePose estimator on held-out people and on empty scenes."""
+    """Measure a DensePose estimator on held-out people and on empty scenes."""
     from mcld_anim.evaluate.densepose import EstimatorEvaluationOptions, estimator_metrics
 
-    options = EstimatorEvaluationOptions(people, views, scenes, backgrounds, seed, weights)
+    options = EstimatorEvaluationOptions(people, views, scenes, backgrounds, seed, weights, densepose)
     with _bar("people", people) as on_person:
         metrics = estimator_metrics(options, on_person=on_person)
     _print_metrics(metrics, json_path)

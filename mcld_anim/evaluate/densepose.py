@@ -11,8 +11,10 @@ from jaxtyping import UInt8
 
 from mcld_anim.body.part_labels import TORSO_BACK, TORSO_FRONT
 from mcld_anim.core.arrays import Iuv, Picture
-from mcld_anim.pose.backends import PoseBackend, largest_iuv
-from mcld_anim.pose.tiny import load_tiny_pose_backend
+from mcld_anim.core.errors import UsageError
+from mcld_anim.options.checks import check_choice
+from mcld_anim.options.estimators import DENSEPOSE_BACKENDS
+from mcld_anim.pose.backends import PoseBackend, largest_iuv, load_pose_backend
 from mcld_anim.synthetic.backdrops import make_backgrounds, photo_backgrounds
 from mcld_anim.synthetic.identity import FIRST_EVALUATION_SEED, check_held_out
 from mcld_anim.synthetic.person import Person, Rendering, render
@@ -31,11 +33,15 @@ class EstimatorEvaluationOptions:
     scenes: int = 60  # empty scenes of each kind: generated, and photographed where `backgrounds` is given
     backgrounds: Path | None = None  # folder of photographs without people
     first_seed: int = FIRST_EVALUATION_SEED
-    weights: Path | None = None  # of `train densepose`; None: the embedded ones
+    weights: Path | None = None  # of `train densepose`, for "tiny"; None: the embedded ones
+    densepose: str = "tiny"
     size: int = 256  # width and height of the pictures of people, pixels
 
     def __post_init__(self) -> None:
         check_held_out(self.first_seed)
+        check_choice("--densepose", self.densepose, DENSEPOSE_BACKENDS)
+        if self.weights is not None and self.densepose != "tiny":
+            raise UsageError(f"--weights are of `train densepose`, for --densepose tiny: {self.densepose} has its own")
 
 
 def estimator_metrics(
@@ -45,14 +51,14 @@ def estimator_metrics(
 ) -> dict[str, float]:
     """Metrics by name over people x views, and over empty scenes.
 
-    `backend` replaces the embedded estimator.
+    `backend` replaces the estimator of the options.
 
     densepose_*: see `compare_iuv`. trousers_, skirts_: the same for people who wear either; legs under a skirt count.
     behind_: the same for views that show more of the back than of the chest. found_rate: share of the views in which
     exactly one person is found. certainty_low: the score that 99 % of the views reach. scene_found_rate: share of the
     empty scenes in which a person is found. scene_certainty_high: the highest score in an empty scene.
     """
-    backend = backend or load_tiny_pose_backend(weights=options.weights)
+    backend = backend or load_pose_backend(options.densepose, weights=options.weights)
     scenes = empty_scenes(options.scenes, options.first_seed, options.backgrounds)
     people, size = options.people, options.size
     groups: dict[str, list[dict[str, float]]] = {"": [], "trousers_": [], "skirts_": [], "behind_": []}
