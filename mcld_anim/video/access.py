@@ -152,6 +152,8 @@ def _closed_times(info: VideoInfo) -> tuple[list[Fraction], Fraction, int]:
     closed and nothing is damaged."""
     if info.decoding_times:
         raise _Unsuitable("the container has no presentation times")
+    if info.clock.jumps:
+        raise _Unsuitable("its clock jumps")
     times: list[Fraction] = []
     last = end = key_time = Fraction(0)
     key_frames = 0

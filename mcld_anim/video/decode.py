@@ -7,13 +7,18 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
-from mcld_anim.video.container import ffmpeg_errors, reason, seconds
+from mcld_anim.video.clock import STEADY, Clock
+from mcld_anim.video.container import codec_name, ffmpeg_errors, reason, seconds
 
 if TYPE_CHECKING:
     from av.container import InputContainer
     from av.packet import Packet
     from av.video.frame import VideoFrame as StoredFrame
     from av.video.stream import VideoStream
+
+SELF_CHECKING = frozenset({"h264"})
+"""Codecs whose decoders mark damaged pictures. MPEG-TS marks packets only by a counter, which also differs where whole
+streams were joined; there these decoders decide."""
 
 
 @dataclass
@@ -44,11 +49,16 @@ class TimedFrame:
     frame: StoredFrame
 
 
-def read_packets(container: InputContainer, stream: VideoStream, log: DecodeLog) -> Iterator[Packet]:
-    """The packets of `stream` to the end of the file or of its readable part; the last one flushes the decoder."""
+def read_packets(
+    container: InputContainer, stream: VideoStream, log: DecodeLog, clock: Clock = STEADY
+) -> Iterator[Packet]:
+    """The packets of `stream` to the end of the file or of its readable part; the last one flushes the decoder.
+
+    Their times are those of `clock`; if it has jumps, they must be read from the beginning.
+    """
     errors = ffmpeg_errors()
     try:
-        for packet in container.demux(stream):
+        for packet in clock.mended(container.demux(stream), stream):
             if packet.size:  # the flushing packet at the end is empty
                 log.packets += 1
             yield packet
@@ -57,11 +67,14 @@ def read_packets(container: InputContainer, stream: VideoStream, log: DecodeLog)
     log.at_end = True
 
 
-def decoded_frames(container: InputContainer, stream: VideoStream, log: DecodeLog) -> Iterator[StoredFrame]:
+def decoded_frames(
+    container: InputContainer, stream: VideoStream, log: DecodeLog, clock: Clock = STEADY
+) -> Iterator[StoredFrame]:
     """Decode `stream` from the container's position, without damaged packets and frames."""
     errors = ffmpeg_errors()
-    for packet in read_packets(container, stream, log):
-        if packet.is_corrupt:  # such as the last one of a truncated file
+    marks_count = codec_name(stream) not in SELF_CHECKING or container.format.name != "mpegts"
+    for packet in read_packets(container, stream, log, clock):
+        if packet.is_corrupt and marks_count:  # such as the last one of a truncated file
             log.damaged += 1
             continue
         try:
@@ -78,7 +91,12 @@ def decoded_frames(container: InputContainer, stream: VideoStream, log: DecodeLo
 
 
 def timed_frames(
-    container: InputContainer, stream: VideoStream, log: DecodeLog, first_time: Fraction, period: Fraction
+    container: InputContainer,
+    stream: VideoStream,
+    log: DecodeLog,
+    first_time: Fraction,
+    period: Fraction,
+    clock: Clock = STEADY,
 ) -> Iterator[TimedFrame]:
     """Decoded frames with their times; a frame without one follows the last after one `period`.
 
@@ -86,7 +104,7 @@ def timed_frames(
     """
     previous: Fraction | None = None
     in_decoding_order = times_are_of_decoding(container)
-    for frame in decoded_frames(container, stream, log):
+    for frame in decoded_frames(container, stream, log, clock):
         if in_decoding_order and previous is None and frame.dts is not None:
             first_time = seconds(frame.dts, frame.time_base)  # frames leave the decoder with a constant delay
         stamp = frame.dts if in_decoding_order else frame.pts

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mcld_anim.core.errors import VideoError
+from mcld_anim.video.clock import Clock, read_clock
 from mcld_anim.video.container import (
     GIVE_A_VIDEO,
     LONGEST_SIDE,
@@ -48,6 +49,7 @@ class VideoInfo:
     variable_rate: bool
     duration: float  # of the video stream, in seconds
     frames: int | None  # stored frames; None if the container does not say
+    clock: Clock  # of the container
     first_time: Fraction  # of the first frame on the container's clock, in seconds; time 0 of this program
     decoding_times: bool  # the container has no presentation times, so seeking is impossible
     sample_aspect: Fraction  # width over height of a stored pixel
@@ -81,6 +83,8 @@ def probe(path: str | os.PathLike[str]) -> VideoInfo:
     """Open a video and describe it. Raises VideoError if no frame can be read."""
     path = check_file(path)
     with open_video(path) as (container, stream):
+        clock = read_clock(container, stream)
+    with open_video(path) as (container, stream):
         frame = _first_frame(container, stream, path)
         sample_aspect = Fraction(stream.sample_aspect_ratio or 1)
         upright = upright_of(frame, sample_aspect)
@@ -93,7 +97,9 @@ def probe(path: str | os.PathLike[str]) -> VideoInfo:
         first_time = Fraction(0) if unknown else seconds(frame.pts or 0, frame.time_base)
         audio = container.streams.best("audio")
         duration = declared_duration(container, stream, first_time)
-        times, length = _packet_times(path, all_of_them=duration is None)
+        if clock.jumps:  # no header knows of them
+            duration = clock.end - first_time
+        times, length = _packet_times(path, clock, all_of_them=duration is None)
         fps = nominal_rate(times, [stream.average_rate, stream.guessed_rate, stream.base_rate])
         return VideoInfo(
             path=path,
@@ -103,6 +109,7 @@ def probe(path: str | os.PathLike[str]) -> VideoInfo:
             variable_rate=_is_variable(times, fps),
             duration=float(length + 1 / fps if duration is None else duration),
             frames=stream.frames or None,
+            clock=clock,
             first_time=first_time,
             decoding_times=times_are_of_decoding(container),
             sample_aspect=sample_aspect,
@@ -162,10 +169,10 @@ def _first_frame(container: InputContainer, stream: VideoStream, path: Path) -> 
     return frame
 
 
-def _packet_times(path: Path, all_of_them: bool) -> tuple[list[Fraction], Fraction]:
+def _packet_times(path: Path, clock: Clock, all_of_them: bool) -> tuple[list[Fraction], Fraction]:
     """Times of the frames (seconds, sorted; the first `RATE_PACKETS` or all), and the time between first and last."""
     with open_video(path) as (container, stream):
-        packets = read_packets(container, stream, DecodeLog())
+        packets = read_packets(container, stream, DecodeLog(), clock)
         shown = (
             seconds(packet.pts, packet.time_base)
             for packet in packets

@@ -34,6 +34,9 @@ MISSING_PERIODS = 2
 """Missing time before the declared end, in frames, from which a file was cut; the last frame's length is often not
 stored."""
 
+NAMED_JUMPS = 3
+"""Jumps of a clock that an event names; the others are counted."""
+
 
 @dataclass(frozen=True)
 class VideoFrame:
@@ -173,7 +176,7 @@ def resample(stored: Iterable[TimedFrame], grid: FrameGrid, first: int = 0) -> I
 def _stored_frames(info: VideoInfo, from_time: Fraction, log: DecodeLog) -> Iterator[TimedFrame]:
     """Stored frames in order, from a key frame at or before `from_time` to the end."""
     period = 1 / info.fps
-    if from_time >= LEAST_SEEK and not info.decoding_times:
+    if from_time >= LEAST_SEEK and not info.decoding_times and not info.clock.jumps:
         with open_video(info.path) as (container, stream):
             frames = _frames_near(container, stream, info, from_time, log)
             timed = next(frames, None)
@@ -185,7 +188,7 @@ def _stored_frames(info: VideoInfo, from_time: Fraction, log: DecodeLog) -> Iter
                 return
         log.restart()
     with open_video(info.path) as (container, stream):
-        yield from timed_frames(container, stream, log, info.first_time, period)
+        yield from timed_frames(container, stream, log, info.first_time, period, info.clock)
 
 
 def _frames_near(
@@ -222,8 +225,17 @@ def report_properties(info: VideoInfo, on_event: EventSink) -> None:
     """Report properties of a video that its frames do not show."""
     if info.hdr is not None:
         on_event(hdr_event(info))
+    if info.clock.jumps:
+        on_event(_clock_event(info))
     if info.interlaced:
         on_event(Event("video_interlaced", f"{info.path} is interlaced: its frames were used as they are stored"))
+
+
+def _clock_event(info: VideoInfo) -> Event:
+    places = [f"{float(jump.time - info.first_time):.2f} s by {float(jump.step):+.2f} s" for jump in info.clock.jumps]
+    more = f" and {len(places) - NAMED_JUMPS} more" if len(places) > NAMED_JUMPS else ""
+    message = f"the clock of {info.path} jumps at {', '.join(places[:NAMED_JUMPS])}{more}: the parts were joined there"
+    return Event("video_clock", message)
 
 
 def _seconds(value: float) -> Fraction:

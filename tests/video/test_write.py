@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from fractions import Fraction
@@ -12,7 +11,7 @@ import av
 import numpy as np
 import pytest
 
-from mcld_anim.core.errors import OutputError, UsageError
+from mcld_anim.core.errors import OutputError, UsageError, VideoError
 from mcld_anim.video.audio import audio_source
 from mcld_anim.video.probe import probe
 from mcld_anim.video.read import read_frames
@@ -129,7 +128,7 @@ def test_the_name_appears_at_the_end(tmp_path, media):
     path = tmp_path / "a.mp4"
     with VideoWriter(path, (96, 128), 25) as out:
         out.write(media.picture(0, (96, 128)))
-        assert [each.name for each in tmp_path.glob(".*")] == [f".a.partial-{os.getpid()}.mp4"]
+        assert len(list(tmp_path.glob(".*"))) == 1  # the pictures
         assert not path.exists()
     assert path.exists()
     assert not list(tmp_path.glob(".*"))
@@ -232,8 +231,8 @@ def test_a_broken_sound_source_leaves_nothing(tmp_path, media):
     source = audio_source(probe(media.video("in.mp4", audio="aac")))
     assert source is not None
     source.path.write_text("no longer a video")
-    with pytest.raises(Exception, match="not a video"), VideoWriter(tmp_path / "out.mp4", (96, 128), 25, audio=source):
-        pass
+    with pytest.raises(VideoError, match="not a video"):
+        write(tmp_path / "out.mp4", [media.picture(0, (96, 128))], audio=source)
     assert list(tmp_path.iterdir()) == [media.folder]
 
 
