@@ -35,6 +35,14 @@ Person = Annotated[
     ),
 ]
 Audio = Annotated[str | None, flag(INPUT, "driving, none, or the PATH of a file with sound.", default=RunOptions.audio)]
+AudioCodec = Annotated[
+    str | None,
+    flag(
+        OUTPUT,
+        "Sound: auto (copied if browsers play it from MP4, else AAC), copy (whatever MP4 holds) or aac.",
+        default=RunOptions.audio_codec,
+    ),
+]
 Config = Annotated[Path | None, flag(INPUT, "YAML file with any of these options; flags win over it.")]
 
 Densepose = Annotated[

@@ -9,10 +9,11 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from mcld_anim.core.errors import VideoError
 from mcld_anim.core.events import Event, EventSink
+from mcld_anim.options.run import AudioCodec
 from mcld_anim.video.audio_aac import aac_frames, add_aac
 from mcld_anim.video.audio_times import SoundLog, rising
 from mcld_anim.video.clock import STEADY, Clock, read_clock
@@ -22,9 +23,6 @@ from mcld_anim.video.probe import VideoInfo
 if TYPE_CHECKING:
     from av.container import OutputContainer
     from av.packet import Packet
-
-AudioCodec = Literal["auto", "copy", "aac"]
-"""auto: copy what browsers play, else AAC; copy: copy whatever MP4 holds; aac: always re-encode."""
 
 PLAYED_CODECS = frozenset({"aac", "mp3", "opus", "flac"})
 """Codecs that browsers play from MP4. AC-3, E-AC-3 and ALAC are silent in most, as are Vorbis, DTS and PCM there."""
@@ -55,10 +53,8 @@ def audio_source(info: VideoInfo, start: float = 0.0, codec: AudioCodec = "auto"
 
 
 def file_sound(path: Path, codec: AudioCodec = "auto") -> AudioSource:
-    """The sound of a file from its beginning. Raises VideoError if it has none."""
+    """The sound of a file from its beginning."""
     with open_input(path) as container:
-        if container.streams.best("audio") is None:
-            raise VideoError(f"{path} has no sound; give a file with a sound track")
         return AudioSource(path, clock=read_clock(container, None), codec=codec)
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from mcld_anim.core.errors import VideoError
-from mcld_anim.video.audio import AudioSource, audio_source, file_sound, writable_sound
+from mcld_anim.video.audio import AudioSource, audio_source, writable_sound
 from mcld_anim.video.audio_aac import AAC_LAYOUTS, aac_layout
 from mcld_anim.video.probe import probe
 from mcld_anim.video.write import VideoWriter
@@ -132,8 +132,3 @@ def test_sound_that_fails_nevertheless_leaves_the_pictures(tmp_path, recording, 
     assert probe(out).frames == 75
     assert len(recording.heard(out)) / 48000 == pytest.approx(60 * 1024 / 48000, abs=0.06)
     assert np.abs(recording.offsets(out)).max() < 1
-
-
-def test_a_file_without_sound_is_refused(tmp_path, recording):
-    with pytest.raises(VideoError, match="has no sound"):
-        file_sound(recording.part(tmp_path / "a.mp4", codecs=("libx264", None)))
