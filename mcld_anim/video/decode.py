@@ -27,6 +27,8 @@ class DecodeLog:
 
     packets: int = 0
     damaged: int = 0
+    shown: int = 0  # stored frames that are shown at the chosen rate
+    skipped: int = 0  # and that are not, because the next one comes before the next instant
     ended_by: str | None = None  # error that stopped reading before the end of the file
     from_beginning: bool = True
     at_end: bool = False  # of the file, or of its readable part
@@ -34,7 +36,7 @@ class DecodeLog:
 
     def restart(self) -> None:
         """Reset the record, because the file is read again."""
-        self.packets = self.damaged = 0
+        self.packets = self.damaged = self.shown = self.skipped = 0
         self.ended_by = None
         self.from_beginning, self.at_end = True, False
         self.end = Fraction(0)

@@ -14,7 +14,7 @@ from mcld_anim.core.events import Event, EventSink, warn
 from mcld_anim.video.container import ffmpeg_errors, open_video, ticks
 from mcld_anim.video.decode import DecodeLog, TimedFrame, timed_frames
 from mcld_anim.video.probe import VideoInfo, probe
-from mcld_anim.video.rates import exact_rate
+from mcld_anim.video.rates import HIGHEST_RATE, exact_rate
 from mcld_anim.video.tone_map import hdr_event, rgb_converter
 
 if TYPE_CHECKING:
@@ -138,7 +138,7 @@ def stream_frames(
     given = 0
     log = DecodeLog()
     shown: TimedFrame | None = None
-    for index, timed in resample(_stored_frames(info, grid.time(first), log), grid, first):
+    for index, timed in resample(_stored_frames(info, grid.time(first), log), grid, first, log):
         if (index - first) % every:
             continue
         if timed is not shown:
@@ -148,29 +148,43 @@ def stream_frames(
         yield VideoFrame(index, float(grid.time(index)), picture)
         given += 1
     _report_loss(info, log, on_event)
+    if log.skipped and grid.fps >= info.fps:  # a lower rate was asked for
+        on_event(_skipped_event(info, grid, log))
     if given == 0:
         raise VideoError(f"{info.path} has no frame at {float(grid.time(first)):.3f} s: it ends earlier, check --start")
 
 
-def resample(stored: Iterable[TimedFrame], grid: FrameGrid, first: int = 0) -> Iterator[tuple[int, TimedFrame]]:
-    """The stored frame shown at each instant of the grid, from index `first`; frames are ordered by time."""
+def resample(
+    stored: Iterable[TimedFrame], grid: FrameGrid, first: int = 0, log: DecodeLog | None = None
+) -> Iterator[tuple[int, TimedFrame]]:
+    """The stored frame shown at each instant of the grid, from index `first`; frames are ordered by time.
+
+    `log` counts the stored frames that are shown, and those after the first instant that are not.
+    """
+    log = log or DecodeLog()
     index = first
     held: TimedFrame | None = None
     for timed in stored:
         if held is not None:
+            before = index
             while grid.wants(index) and grid.time(index) + grid.tolerance <= timed.time:
                 yield index, held
                 index += 1
+            log.shown += index > before
+            log.skipped += index == before and held.time >= grid.time(first)
         if not grid.wants(index):
             return
         held = timed
     if held is None:
         return
+    before = index
     while grid.wants(index) and (
         grid.time(index) + grid.tolerance <= held.end or (index == 0 and grid.time(0) < held.end)
     ):
         yield index, held
         index += 1
+    log.shown += index > before
+    log.skipped += index == before and grid.wants(index) and held.time >= grid.time(first)
 
 
 def _stored_frames(info: VideoInfo, from_time: Fraction, log: DecodeLog) -> Iterator[TimedFrame]:
@@ -229,6 +243,14 @@ def report_properties(info: VideoInfo, on_event: EventSink) -> None:
         on_event(_clock_event(info))
     if info.interlaced:
         on_event(Event("video_interlaced", f"{info.path} is interlaced: its frames were used as they are stored"))
+
+
+def _skipped_event(info: VideoInfo, grid: FrameGrid, log: DecodeLog) -> Event:
+    message = f"{log.skipped} of {log.shown + log.skipped} stored frames of {info.path} are not shown, because they"
+    message += f" follow one another faster than {float(grid.fps):g} per second"
+    if grid.fps < HIGHEST_RATE:
+        message += "; a higher --fps shows them"
+    return Event("frames_skipped", message)
 
 
 def _clock_event(info: VideoInfo) -> Event:
