@@ -40,7 +40,8 @@ from mcld_anim.core.events import Event, EventSink
 from mcld_anim.video.container import open_video, pyav, seconds
 from mcld_anim.video.decode import DecodeLog, read_packets
 from mcld_anim.video.probe import VideoInfo
-from mcld_anim.video.read import MISSING_PERIODS, FrameGrid, VideoFrame, report_properties, stream_frames
+from mcld_anim.video.read import FrameGrid, VideoFrame, stream_frames
+from mcld_anim.video.read_events import MISSING_PERIODS, report_properties
 
 FRAMES_PER_FETCH = 8
 """Frames fetched together: 50 MB at 1080p."""

@@ -28,6 +28,7 @@ class DecodeLog:
     packets: int = 0
     damaged: int = 0
     shown: int = 0  # stored frames that are shown at the chosen rate
+    key_stamp: int | None = None  # presentation time of the last key frame that was read
     skipped: int = 0  # and that are not, because the next one comes before the next instant
     ended_by: str | None = None  # error that stopped reading before the end of the file
     from_beginning: bool = True
@@ -37,7 +38,7 @@ class DecodeLog:
     def restart(self) -> None:
         """Reset the record, because the file is read again."""
         self.packets = self.damaged = self.shown = self.skipped = 0
-        self.ended_by = None
+        self.ended_by = self.key_stamp = None
         self.from_beginning, self.at_end = True, False
         self.end = Fraction(0)
 
@@ -49,6 +50,7 @@ class TimedFrame:
     time: Fraction
     end: Fraction
     frame: StoredFrame
+    coded_aspect: Fraction | None = None  # width over height of a stored pixel, if the stream says it here
 
 
 def read_packets(
@@ -63,6 +65,7 @@ def read_packets(
         for packet in clock.mended(container.demux(stream), stream):
             if packet.size:  # the flushing packet at the end is empty
                 log.packets += 1
+                log.key_stamp = packet.pts if packet.is_keyframe else log.key_stamp
             yield packet
     except errors as error:
         log.ended_by = reason(error)
@@ -105,6 +108,7 @@ def timed_frames(
     Times never decrease: a frame with an earlier time than its predecessor gets that one's time.
     """
     previous: Fraction | None = None
+    aspects = _CodedAspects(stream, log)
     in_decoding_order = times_are_of_decoding(container)
     for frame in decoded_frames(container, stream, log, clock):
         if in_decoding_order and previous is None and frame.dts is not None:
@@ -118,8 +122,31 @@ def timed_frames(
             time = max(time, previous)
         length = seconds(frame.duration, frame.time_base) if frame.duration else period
         log.end = time + length
-        yield TimedFrame(time, time + length, frame)
+        yield TimedFrame(time, time + length, frame, aspects.of(frame))
         previous = time
+
+
+class _CodedAspects:
+    """The shape of the pixels of each frame: the stream's, which is ahead of the frame by the decoder's delay."""
+
+    def __init__(self, stream: VideoStream, log: DecodeLog) -> None:
+        self._stream, self._log = stream, log
+        self._before: Fraction | None = None
+        self._now: Fraction | None = None
+        self._since: int | None = None  # presentation time of the key frame that brought it
+
+    def of(self, frame: StoredFrame) -> Fraction | None:
+        """As `coded_aspect`, for a frame that was just decoded."""
+        now = coded_aspect(self._stream)
+        if now != self._now:
+            self._before, self._now, self._since = self._now or now, now, self._log.key_stamp
+        early = frame.pts is not None and self._since is not None and frame.pts < self._since
+        return self._before if early else self._now
+
+
+def coded_aspect(stream: VideoStream) -> Fraction | None:
+    """Width over height of a stored pixel of the frame that was decoded last; None if its stream does not say."""
+    return stream.codec_context.sample_aspect_ratio or None
 
 
 def times_are_of_decoding(container: InputContainer) -> bool:

@@ -22,7 +22,7 @@ from mcld_anim.video.container import (
     pyav,
     seconds,
 )
-from mcld_anim.video.decode import DecodeLog, decoded_frames, read_packets, times_are_of_decoding
+from mcld_anim.video.decode import DecodeLog, coded_aspect, decoded_frames, read_packets, times_are_of_decoding
 from mcld_anim.video.rates import exact_rate, nominal_rate
 from mcld_anim.video.upright import HDR_TRANSFERS, Upright, upright_of
 
@@ -52,7 +52,8 @@ class VideoInfo:
     clock: Clock  # of the container
     first_time: Fraction  # of the first frame on the container's clock, in seconds; time 0 of this program
     decoding_times: bool  # the container has no presentation times, so seeking is impossible
-    sample_aspect: Fraction  # width over height of a stored pixel
+    sample_aspect: Fraction  # width over height of a stored pixel of the first frame
+    coded_aspect: Fraction | None  # the same according to its stream, which the container may overrule
     upright: Upright  # rotation and scale of stored frames
     codec: str
     pixel_format: str
@@ -86,7 +87,7 @@ def probe(path: str | os.PathLike[str]) -> VideoInfo:
         clock = read_clock(container, stream)
     with open_video(path) as (container, stream):
         frame = _first_frame(container, stream, path)
-        sample_aspect = Fraction(stream.sample_aspect_ratio or 1)
+        sample_aspect, aspect = Fraction(stream.sample_aspect_ratio or 1), coded_aspect(stream)
         upright = upright_of(frame, sample_aspect)
         if max(upright.width, upright.height) > LONGEST_SIDE:
             raise VideoError(
@@ -113,6 +114,7 @@ def probe(path: str | os.PathLike[str]) -> VideoInfo:
             first_time=first_time,
             decoding_times=times_are_of_decoding(container),
             sample_aspect=sample_aspect,
+            coded_aspect=aspect,
             upright=upright,
             codec=codec_name(stream),
             pixel_format=frame.format.name,

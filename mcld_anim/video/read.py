@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Literal
 
 from mcld_anim.core.arrays import Picture
 from mcld_anim.core.errors import UsageError, VideoError
-from mcld_anim.core.events import Event, EventSink, warn
+from mcld_anim.core.events import EventSink, warn
 from mcld_anim.video.container import ffmpeg_errors, open_video, ticks
 from mcld_anim.video.decode import DecodeLog, TimedFrame, timed_frames
+from mcld_anim.video.frame_pictures import FramePictures
 from mcld_anim.video.probe import VideoInfo, probe
-from mcld_anim.video.rates import HIGHEST_RATE, exact_rate
-from mcld_anim.video.tone_map import hdr_event, rgb_converter
+from mcld_anim.video.rates import exact_rate
+from mcld_anim.video.read_events import report_loss, report_properties, report_skipped
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -29,13 +30,6 @@ key frames 30 to 250 frames apart, and decord is faster only if they are closer 
 
 LEAST_SEEK = 1
 """Least time from the beginning, in seconds, for which seeking is faster than decoding."""
-
-MISSING_PERIODS = 2
-"""Missing time before the declared end, in frames, from which a file was cut; the last frame's length is often not
-stored."""
-
-NAMED_JUMPS = 3
-"""Jumps of a clock that an event names; the others are counted."""
 
 
 @dataclass(frozen=True)
@@ -134,7 +128,7 @@ def stream_frames(
     """Every `every`-th frame of `grid` from index `first`, decoded with PyAV."""
     if first == 0:
         report_properties(info, on_event)
-    convert = rgb_converter(info)
+    picture_of = FramePictures(info, on_event)
     given = 0
     log = DecodeLog()
     shown: TimedFrame | None = None
@@ -142,14 +136,13 @@ def stream_frames(
         if (index - first) % every:
             continue
         if timed is not shown:
-            picture, shown = info.upright.apply(convert(timed.frame)), timed
+            picture, shown = picture_of(timed), timed
         else:
             picture = picture.copy()  # a repeated frame, whose first copy the caller may have drawn on
         yield VideoFrame(index, float(grid.time(index)), picture)
         given += 1
-    _report_loss(info, log, on_event)
-    if log.skipped and grid.fps >= info.fps:  # a lower rate was asked for
-        on_event(_skipped_event(info, grid, log))
+    report_loss(info, log, on_event)
+    report_skipped(info, grid.fps, log, on_event)
     if given == 0:
         raise VideoError(f"{info.path} has no frame at {float(grid.time(first)):.3f} s: it ends earlier, check --start")
 
@@ -216,48 +209,6 @@ def _frames_near(
     except errors:
         return
     yield from timed_frames(container, stream, log, info.first_time, 1 / info.fps)
-
-
-def _report_loss(info: VideoInfo, log: DecodeLog, on_event: EventSink) -> None:
-    """Report losses of a damaged or truncated file in the part that was read."""
-    cut = False
-    if log.at_end and log.from_beginning and info.frames is not None:
-        cut = log.packets < info.frames
-    elif log.at_end:
-        cut = (info.duration - float(log.end)) * info.fps > MISSING_PERIODS
-    if cut or log.ended_by:
-        why = f" ({log.ended_by})" if log.ended_by else ""
-        message = f"{info.path} is cut short or damaged{why}: only {float(log.end):.2f} s"
-        message += f" of {info.duration:.2f} s could be read; the frames before that were used"
-        on_event(Event("video_cut_short", message))
-    elif log.damaged:
-        message = f"{info.path} is damaged: {log.damaged} of {log.packets} stored frames could not be decoded"
-        on_event(Event("video_damaged", message + "; the frames before them were repeated"))
-
-
-def report_properties(info: VideoInfo, on_event: EventSink) -> None:
-    """Report properties of a video that its frames do not show."""
-    if info.hdr is not None:
-        on_event(hdr_event(info))
-    if info.clock.jumps:
-        on_event(_clock_event(info))
-    if info.interlaced:
-        on_event(Event("video_interlaced", f"{info.path} is interlaced: its frames were used as they are stored"))
-
-
-def _skipped_event(info: VideoInfo, grid: FrameGrid, log: DecodeLog) -> Event:
-    message = f"{log.skipped} of {log.shown + log.skipped} stored frames of {info.path} are not shown, because they"
-    message += f" follow one another faster than {float(grid.fps):g} per second"
-    if grid.fps < HIGHEST_RATE:
-        message += "; a higher --fps shows them"
-    return Event("frames_skipped", message)
-
-
-def _clock_event(info: VideoInfo) -> Event:
-    places = [f"{float(jump.time - info.first_time):.2f} s by {float(jump.step):+.2f} s" for jump in info.clock.jumps]
-    more = f" and {len(places) - NAMED_JUMPS} more" if len(places) > NAMED_JUMPS else ""
-    message = f"the clock of {info.path} jumps at {', '.join(places[:NAMED_JUMPS])}{more}: the parts were joined there"
-    return Event("video_clock", message)
 
 
 def _seconds(value: float) -> Fraction:
