@@ -12,7 +12,8 @@ from mcld_anim.video.tone_map import hdr_event
 
 MISSING_PERIODS = 2
 """Missing time before the declared end, in frames, from which a file was cut; the last frame's length is often not
-stored."""
+stored. Where fewer frames come than were declared, half a frame is enough, but some time must be missing: the frames
+that capture cards dropped are counted by AVI too, as empty packets."""
 
 NAMED_JUMPS = 3
 """Jumps of a clock that an event names; the others are counted."""
@@ -20,11 +21,9 @@ NAMED_JUMPS = 3
 
 def report_loss(info: VideoInfo, log: DecodeLog, on_event: EventSink) -> None:
     """Report losses of a damaged or truncated file in the part that was read."""
-    cut = False
-    if log.at_end and log.from_beginning and info.frames is not None:
-        cut = log.packets < info.frames
-    elif log.at_end:
-        cut = (info.duration - float(log.end)) * info.fps > MISSING_PERIODS
+    fewer = log.from_beginning and info.frames is not None and log.packets < info.frames
+    missing = (info.duration - float(log.end)) * float(info.fps)
+    cut = log.at_end and missing > (1 / 2 if fewer else MISSING_PERIODS)
     if cut or log.ended_by:
         why = f" ({log.ended_by})" if log.ended_by else ""
         message = f"{info.path} is cut short or damaged{why}: only {float(log.end):.2f} s"
