@@ -131,7 +131,7 @@ Retries = Annotated[
 
 Output = Annotated[Path | None, flag(OUTPUT, "Result; named after the inputs if absent.", "--output", "-o")]
 SideBySide = Annotated[bool | None, flag(OUTPUT, "Show source and driving pose beside the result.", "--side-by-side")]
-Crf = Annotated[int | None, flag(OUTPUT, "H.264 quality, from 0 (lossless) to 51.", default=RunOptions.crf)]
+Crf = Annotated[int | None, flag(OUTPUT, "H.264 quality, from 0 (best) to 51.", default=RunOptions.crf)]
 Overwrite = Annotated[bool | None, flag(OUTPUT, "Replace outputs that exist.", "--overwrite")]
 
 Model = Annotated[

@@ -76,7 +76,7 @@ class RunOptions(SynthesisOptions, ClipOptions, VideoOptions):
     noise: str = "shared"  # start noise of the frames: "shared", "mixed:ALPHA" (ALPHA > 0), "independent"
     blend: float = 0.5  # strength of the blending with the frame before at each step, 0 = off .. below 1
     batch_size: int = 4  # frames per network call; the frames do not depend on it
-    crf: int = 18  # H.264 constant rate factor, 0 (lossless) .. 51
+    crf: int = 18  # H.264 constant rate factor, 0 (best) .. 51
 
     def __post_init__(self) -> None:
         super().__post_init__()

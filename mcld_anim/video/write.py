@@ -35,6 +35,12 @@ X264_PRESETS = (
 )
 """x264's trade-offs between time and size."""
 
+LOSSLESS_BELOW = 1
+"""Constant rate factor below which x264 encodes without loss, in High 4:4:4 Predictive, which most players refuse."""
+
+FINEST_QP = 1
+"""x264's lowest quantiser in the profile High, which plays everywhere; it stands for constant rate factors below 1."""
+
 PLAYABLE_PARTS = {"movflags": "+empty_moov+default_base_moof", "frag_duration": "1000000"}
 """FFmpeg's options for a file that can be played up to where its writing stopped: parts of 1 s, in microseconds."""
 
@@ -94,7 +100,7 @@ class VideoWriter:
         if preset not in X264_PRESETS:
             raise UsageError(f"preset {preset!r} is unknown; choose one of {', '.join(X264_PRESETS)}")
         if not 0 <= crf <= 51:
-            raise UsageError(f"crf {crf} is outside 0 (lossless) to 51 (worst); 18 looks like the original")
+            raise UsageError(f"crf {crf} is outside 0 (best) to 51 (worst); 18 looks like the original")
         if min(size) < 1 or max(size) > LONGEST_SIDE:
             raise OutputError(f"frames of {size[1]}x{size[0]} pixels cannot be H.264; stay within {LONGEST_SIDE}")
         self.size = size
@@ -179,7 +185,8 @@ class VideoWriter:
         """The video stream, its size not yet set."""
         video = self._out.add_stream("libx264", rate=self.fps)
         video.pix_fmt = "yuv420p"
-        video.options = {"crf": str(self._crf), "preset": self._preset}
+        quality = {"qp": str(FINEST_QP)} if self._crf < LOSSLESS_BELOW else {"crf": str(self._crf)}
+        video.options = quality | {"preset": self._preset}
         return video
 
     def _frame(self, picture: np.ndarray) -> StoredFrame:

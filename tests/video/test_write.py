@@ -107,6 +107,17 @@ def test_quality_and_preset_are_used(tmp_path):
     assert b"subme=8" in slow  # x264 notes its settings in the stream
 
 
+@pytest.mark.parametrize("crf", [0, 0.5])
+def test_the_best_quality_plays_everywhere(tmp_path, recording, crf):
+    """Lossless H.264 is High 4:4:4 Predictive, which browsers and phones do not play."""
+    path = write(tmp_path / "a.mp4", recording.pictures[:10], crf=crf, preset="medium")
+    with av.open(str(path)) as file:
+        assert (file.streams.video[0].profile, file.streams.video[0].pix_fmt) == ("High", "yuv420p")
+        stored = [frame.to_ndarray() for frame in file.decode(video=0)]
+    for frame, picture in zip(stored, recording.pictures, strict=False):
+        assert np.abs(frame.astype(int) - to_yuv420(picture)).max() <= 3
+
+
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
 def test_a_failure_leaves_nothing(tmp_path, media, error):
     pictures = [media.picture(index, (96, 128)) for index in range(5)]
