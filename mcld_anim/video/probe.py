@@ -21,6 +21,7 @@ from mcld_anim.video.container import (
     open_video,
     pyav,
     seconds,
+    video_streams,
 )
 from mcld_anim.video.decode import DecodeLog, coded_aspect, decoded_frames, read_packets, times_are_of_decoding
 from mcld_anim.video.rates import exact_rate, nominal_rate
@@ -61,6 +62,8 @@ class VideoInfo:
     hdr: str | None  # "PQ" or "HLG", else None
     primaries: int  # ITU-T H.273, ColourPrimaries; 2 if the file does not say
     interlaced: bool
+    transparent: bool  # whether some pixels of the first frame are
+    video_streams: int
     audio_codec: str | None
     audio_streams: int
 
@@ -122,6 +125,8 @@ def probe(path: str | os.PathLike[str]) -> VideoInfo:
             hdr=HDR_TRANSFERS.get(int(frame.color_trc)),
             primaries=int(frame.color_primaries),
             interlaced=bool(frame.interlaced_frame),
+            transparent=_is_transparent(frame, stream),
+            video_streams=len(video_streams(container)),
             audio_codec=None if audio is None else codec_name(audio),
             audio_streams=len(container.streams.audio),
         )
@@ -169,6 +174,15 @@ def _first_frame(container: InputContainer, stream: VideoStream, path: Path) -> 
         why = "it is damaged" if log.damaged or log.ended_by else "it has 0 frames"
         raise VideoError(f"{path} holds no frame that can be decoded: {why}; {GIVE_A_VIDEO}")
     return frame
+
+
+def _is_transparent(frame: StoredFrame, stream: VideoStream) -> bool:
+    """Whether a frame has pixels that are not opaque; decoders of VP8 and VP9 leave out the opacity of WebM."""
+    if stream.metadata.get("alpha_mode") == "1":
+        return True
+    if not any(component.is_alpha for component in frame.format.components):
+        return False
+    return bool(frame.reformat(format="rgba").to_ndarray()[..., 3].min() < 255)
 
 
 def _packet_times(path: Path, clock: Clock, all_of_them: bool) -> tuple[list[Fraction], Fraction]:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from fractions import Fraction
 from itertools import pairwise
 from math import floor
-from statistics import median
+from statistics import median_low
 
 from mcld_anim.core.errors import UsageError
 
@@ -77,7 +77,7 @@ def lost(times: Sequence[Fraction], rate: Fraction) -> int:
 
 def _rate_of(steps: Sequence[Fraction], usable: list[Fraction]) -> Fraction:
     """The rate of most of the steps between frames (seconds); a `usable` or standard one if they agree."""
-    middle = median(steps)
+    middle = median_low(steps)  # one of the steps, so at least one is near
     near = [step for step in steps if abs(step - middle) <= middle / 5]
     measured = min(Fraction(len(near)) / sum(near, Fraction(0)), Fraction(HIGHEST_RATE))
     standard = sorted(STANDARD_RATES, key=lambda rate: (rate not in usable, abs(rate - measured)))

@@ -40,6 +40,12 @@ def report_properties(info: VideoInfo, on_event: EventSink) -> None:
         on_event(hdr_event(info))
     if info.clock.jumps:
         on_event(_clock_event(info))
+    if info.transparent:
+        message = f"{info.path} has transparent parts: they were shown in the colours that are stored there"
+        on_event(Event("video_transparent", message))
+    if info.video_streams > 1:
+        message = f"{info.path} has {info.video_streams} video streams; only the main one was used"
+        on_event(Event("video_streams", f"{message} ({info.width}x{info.height})"))
     if info.interlaced:
         on_event(Event("video_interlaced", f"{info.path} is interlaced: its frames were used as they are stored"))
 

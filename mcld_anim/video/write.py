@@ -185,8 +185,9 @@ class VideoWriter:
         """The video stream, its size not yet set."""
         video = self._out.add_stream("libx264", rate=self.fps)
         video.pix_fmt = "yuv420p"
-        quality = {"qp": str(FINEST_QP)} if self._crf < LOSSLESS_BELOW else {"crf": str(self._crf)}
-        video.options = quality | {"preset": self._preset}
+        video.options = {"preset": self._preset, "crf": str(self._crf)}
+        if self._crf < LOSSLESS_BELOW:
+            video.options = {"preset": self._preset, "qp": str(FINEST_QP)}
         return video
 
     def _frame(self, picture: np.ndarray) -> StoredFrame:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, ClassVar, Protocol, runtime_checkable
 
 import cv2
 import numpy as np
-from jaxtyping import UInt8
 
+from mcld_anim.core.arrays import Rgba
 from mcld_anim.core.durable import durable_file
 from mcld_anim.core.errors import OutputError
 from mcld_anim.core.events import Event, EventSink, warn
@@ -23,9 +23,6 @@ from mcld_anim.video.write import TO_CHROMA, TO_LUMA, VideoWriter
 if TYPE_CHECKING:
     from av.video.frame import VideoFrame as StoredFrame
     from av.video.stream import VideoStream
-
-Rgba = UInt8[np.ndarray, "height width 4"]
-"""Red, green, blue and opacity in 0..255, with straight (not premultiplied) alpha."""
 
 PICTURE_NAME = "{:06d}.png"
 

@@ -89,3 +89,7 @@ def test_a_rate_above_the_highest_is_told(media):
     assert event.kind == "frames_skipped"
     assert f"{200 - len(frames)} of 200 stored frames" in event.message
     assert event.message.endswith("faster than 240 per second")
+
+
+def test_steps_of_which_none_is_near_the_middle_have_a_rate():
+    assert nominal_rate([Fraction(time, 1000) for time in (0, 100, 150, 350, 390)], []) == Fraction(200, 9)
