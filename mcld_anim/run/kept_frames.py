@@ -13,7 +13,7 @@ from mcld_anim.core.outputs import OutputFiles
 from mcld_anim.run.frames import Clip
 from mcld_anim.run.writer import pictures_of
 from mcld_anim.video.container import open_video
-from mcld_anim.video.decode import DecodeLog, read_packets
+from mcld_anim.video.decode import DecodeLog, decoded_frames
 
 
 @contextmanager
@@ -33,7 +33,8 @@ def frames_kept(clip: Clip, outputs: OutputFiles, work: Path) -> Iterator[None]:
             raise
         kept = _free_name(outputs.result)
         video.replace(kept)
-        why = str(error) if isinstance(error, McldAnimError) else f"{error.strerror or error}: {outputs.result}"
+        why = str(error) if isinstance(error, McldAnimError) else f"{error.strerror or error}: {made}"
+        why = why.replace(str(made), str(outputs.result))  # the work folder is gone when this is read
         raise UnfinishedError(f"{why}; {_how_to_go_on(clip, frames, kept, whole)}") from error
 
 
@@ -58,7 +59,7 @@ def _frames_in(video: Path) -> int:
             return len(archive.namelist())
     try:
         with open_video(video) as (container, stream):
-            return sum(packet.size > 0 for packet in read_packets(container, stream, DecodeLog()))
+            return sum(1 for _ in decoded_frames(container, stream, DecodeLog()))
     except VideoError:
         return 0
 

@@ -17,7 +17,7 @@ from mcld_anim.options.run import AudioCodec
 from mcld_anim.video.audio_aac import aac_frames, add_aac
 from mcld_anim.video.audio_times import SoundLog, rising
 from mcld_anim.video.clock import STEADY, Clock, read_clock
-from mcld_anim.video.container import codec_name, ffmpeg_errors, open_input, pyav, reason, seconds, ticks
+from mcld_anim.video.container import codec_name, ffmpeg_errors, open_input, pyav, reason, seconds, ticks, video_streams
 from mcld_anim.video.probe import VideoInfo
 
 if TYPE_CHECKING:
@@ -53,9 +53,11 @@ def audio_source(info: VideoInfo, start: float = 0.0, codec: AudioCodec = "auto"
 
 
 def file_sound(path: Path, codec: AudioCodec = "auto") -> AudioSource:
-    """The sound of a file from its beginning."""
+    """The sound of a file from its beginning, which is that of its pictures if it has some."""
     with open_input(path) as container:
-        return AudioSource(path, clock=read_clock(container, None), codec=codec)
+        first = next(iter(video_streams(container)), None) or container.streams.best("audio")
+        begin = Fraction(0) if first is None else seconds(first.start_time or 0, first.time_base)
+        return AudioSource(path, max(begin, Fraction(0)), read_clock(container, None), codec)
 
 
 def writable_sound(source: AudioSource, until: Fraction, container: str) -> AudioSource:
@@ -64,7 +66,7 @@ def writable_sound(source: AudioSource, until: Fraction, container: str) -> Audi
     It is written to nowhere, as MP4 (`container` "mp4") or MOV. Raises VideoError if not even AAC can be written.
     """
     codecs: tuple[AudioCodec, ...] = (source.codec, "aac")
-    for codec in codecs:
+    for codec in dict.fromkeys(codecs):
         tried = replace(source, codec=codec)
         try:
             with pyav().open(_Nowhere(), "w", format=container) as out:

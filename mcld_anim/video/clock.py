@@ -83,7 +83,7 @@ def read_clock(container: InputContainer, video: VideoStream | None) -> Clock:
                 parts.add(packet)
     except ffmpeg_errors():
         pass  # the readable part has a clock too; whoever reads the frames reports the damage
-    return parts.clock([stream.index for stream in streams])
+    return parts.clock(streams[0].index) if streams else STEADY
 
 
 @dataclass
@@ -142,24 +142,21 @@ class _Parts:
         self.parts.append({})
         return len(self.parts) - 1
 
-    def clock(self, streams: list[int]) -> Clock:
-        """The clock; `streams` are in the order in which they decide how parts are joined."""
+    def clock(self, leader: int) -> Clock:
+        """The clock; the parts are joined where those of the stream `leader` are. Without it, sound merely overlaps."""
         jumps: list[Jump] = []
         shifts: list[tuple[int, int, Fraction]] = []
-        shift = end = Fraction(0)
+        shift, before = Fraction(0), None
         for place, part in enumerate(self.parts):
-            leader = next((stream for stream in streams if stream in part), None)
-            if leader is None:
+            if leader not in part:
                 continue
-            before = next((one[leader] for one in reversed(self.parts[:place]) if leader in one), None)
             if before is not None and self._jumps(place, before, part[leader]):
                 step = part[leader].begin - before.end
                 jumps.append(Jump(before.end + shift, step))
                 shift -= step
                 shifts += [(stream, span.number, shift) for stream, span in part.items()]
-            if leader == streams[0]:
-                end = part[leader].end + shift
-        return Clock(tuple(jumps), tuple(shifts), end) if jumps else STEADY
+            before = part[leader]
+        return Clock(tuple(jumps), tuple(shifts), before.end + shift) if jumps and before is not None else STEADY
 
     def _jumps(self, place: int, before: _Span, span: _Span) -> bool:
         """Whether the clock jumps at the beginning of a part, and not the pictures pause while the sound goes on."""

@@ -27,8 +27,8 @@ class DecodeLog:
 
     packets: int = 0
     damaged: int = 0
-    shown: int = 0  # stored frames that are shown at the chosen rate
     key_stamp: int | None = None  # presentation time of the last key frame that was read
+    shown: int = 0  # stored frames that are shown at the chosen rate
     skipped: int = 0  # and that are not, because the next one comes before the next instant
     ended_by: str | None = None  # error that stopped reading before the end of the file
     from_beginning: bool = True

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -154,7 +154,9 @@ class VideoWriter:
         if self.frames == 0:
             raise OutputError(f"output {self.path} was not written: there was no frame for it")
         try:
-            self._close()
+            for packet in self._video.encode(None):
+                self._out.mux(packet)
+            self._out.close()
             length = self.frames / self.fps
             join(self._made, self._audio, length, self._partial, self.container, self._on_event)
             self._made.unlink()
@@ -194,18 +196,13 @@ class VideoWriter:
         """One picture in the stream's format."""
         return pyav().VideoFrame.from_ndarray(to_yuv420(picture), format="yuv420p")
 
-    def _close(self) -> None:
-        """Write the frames that the encoder holds, and the end of the file."""
-        for packet in self._video.encode(None):
-            self._out.mux(packet)
-        self._out.close()
-
     def _discard(self) -> None:
         """Close the container in whatever state it is; after a success it is already closed."""
-        try:
-            self._close()
-        except ffmpeg_errors():
-            pass  # what was written until then can be played
+        with suppress(*ffmpeg_errors()):
+            for packet in self._video.encode(None):  # those that fit are kept
+                self._out.mux(packet)
+        with suppress(*ffmpeg_errors()):
+            self._out.close()
 
     def _failure(self, error: BaseException) -> OutputError:
         return OutputError(f"output {self.path} could not be encoded ({reason(error)}); check the free space there")

@@ -98,6 +98,7 @@ def test_frames_are_kept_if_the_end_fails_nevertheless(
     assert kept.name == "x.kept.mp4"
     assert f"all 11 frames are kept in {kept}, {words}" in str(caught.value)
     assert "\n" not in str(caught.value)
+    assert ".work" not in str(caught.value)
     assert caught.value.exit_code == 1
     assert frames_of(kept) == 11
     with av.open(str(kept)) as container:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from mcld_anim.core.errors import VideoError
-from mcld_anim.video.audio import AudioSource, audio_source, writable_sound
+from mcld_anim.video.audio import AudioSource, audio_source, file_sound, writable_sound
 from mcld_anim.video.audio_aac import AAC_LAYOUTS, aac_layout
 from mcld_anim.video.probe import probe
 from mcld_anim.video.write import VideoWriter
@@ -132,3 +132,12 @@ def test_sound_that_fails_nevertheless_leaves_the_pictures(tmp_path, recording, 
     assert probe(out).frames == 75
     assert len(recording.heard(out)) / 48000 == pytest.approx(60 * 1024 / 48000, abs=0.06)
     assert np.abs(recording.offsets(out)).max() < 1
+
+
+@pytest.mark.parametrize("name", ["a.ts", "a.mkv", "a.mp4"])
+@pytest.mark.parametrize("codec", ["auto", "aac"])
+def test_the_sound_of_another_file_begins_with_its_pictures(tmp_path, recording, name, codec):
+    """MPEG-TS begins at 1.4 s."""
+    path = recording.part(tmp_path / name)
+    with_sound(recording, tmp_path / "out.mp4", file_sound(path, codec))
+    assert np.abs(recording.offsets(tmp_path / "out.mp4")).max() < 1
