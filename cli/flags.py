@@ -35,6 +35,14 @@ Person = Annotated[
     ),
 ]
 Audio = Annotated[str | None, flag(INPUT, "driving, none, or the PATH of a file with sound.", default=RunOptions.audio)]
+AudioCodec = Annotated[
+    str | None,
+    flag(
+        OUTPUT,
+        "Sound: auto (copied if browsers play it from MP4, else AAC), copy (whatever MP4 holds) or aac.",
+        default=RunOptions.audio_codec,
+    ),
+]
 Config = Annotated[Path | None, flag(INPUT, "YAML file with any of these options; flags win over it.")]
 
 Densepose = Annotated[
@@ -123,7 +131,7 @@ Retries = Annotated[
 
 Output = Annotated[Path | None, flag(OUTPUT, "Result; named after the inputs if absent.", "--output", "-o")]
 SideBySide = Annotated[bool | None, flag(OUTPUT, "Show source and driving pose beside the result.", "--side-by-side")]
-Crf = Annotated[int | None, flag(OUTPUT, "H.264 quality, from 0 (lossless) to 51.", default=RunOptions.crf)]
+Crf = Annotated[int | None, flag(OUTPUT, "H.264 quality, from 0 (best) to 51.", default=RunOptions.crf)]
 Overwrite = Annotated[bool | None, flag(OUTPUT, "Replace outputs that exist.", "--overwrite")]
 
 Model = Annotated[

@@ -38,6 +38,7 @@ def command(
     output: flags.Output = None,
     side_by_side: flags.SideBySide = None,
     crf: flags.Crf = None,
+    audio_codec: flags.AudioCodec = None,
     overwrite: flags.Overwrite = None,
     model: flags.Model = None,
     face: flags.Face = None,

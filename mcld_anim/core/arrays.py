@@ -13,6 +13,9 @@ from torch import Tensor
 Picture = UInt8[np.ndarray, "height width 3"]
 """RGB in 0..255, upright: EXIF or rotation metadata has been applied."""
 
+Rgba = UInt8[np.ndarray, "height width 4"]
+"""Red, green, blue and opacity in 0..255, with straight (not premultiplied) alpha."""
+
 Iuv = UInt8[np.ndarray, "height width 3"]
 """DensePose output in the order I, U, V. I is the part in 0..24 (0 = background); U, V are round(coordinate * 255)."""
 

@@ -17,6 +17,10 @@ class UsageError(McldAnimError):
     exit_code = 2
 
 
+class UnfinishedError(McldAnimError):
+    """The work failed at its end; the frames that were made are kept, and the message says where and how to go on."""
+
+
 class InputError(McldAnimError):
     """An input was refused before anything was written: missing, unreadable, too large, or without a person."""
 

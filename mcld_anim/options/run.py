@@ -21,6 +21,9 @@ from mcld_anim.options.video import VideoOptions
 
 DtypeName = Literal["auto", "float32", "bfloat16", "float16"]
 PresetName = Literal["fast", "balanced", "best"]
+AudioCodec = Literal["auto", "copy", "aac"]
+"""auto: copy what browsers play from MP4, re-encode other sound as AAC; copy: copy whatever MP4 holds; aac: always
+re-encode."""
 RetargetName = Literal["auto", "body", "off", "scale", "limbs"]
 
 MODEL_NAMES = ("auto", "tiny", "mcld-sd15")
@@ -69,11 +72,12 @@ class RunOptions(SynthesisOptions, ClipOptions, VideoOptions):
     """Options of `mcld-anim run`: one photo, one driving video, one video."""
 
     driving: Path  # video whose motion is followed
-    audio: str = "driving"  # "driving": copy its sound; "none"; or a file to take the sound from
+    audio: str = "driving"  # "driving": its sound; "none"; or a file to take the sound from
+    audio_codec: AudioCodec = "auto"
     noise: str = "shared"  # start noise of the frames: "shared", "mixed:ALPHA" (ALPHA > 0), "independent"
     blend: float = 0.5  # strength of the blending with the frame before at each step, 0 = off .. below 1
     batch_size: int = 4  # frames per network call; the frames do not depend on it
-    crf: int = 18  # H.264 constant rate factor, 0 (lossless) .. 51
+    crf: int = 18  # H.264 constant rate factor, 0 (best) .. 51
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -88,6 +92,7 @@ class RunOptions(SynthesisOptions, ClipOptions, VideoOptions):
         check_range("--blend", self.blend, 0.0, 0.95)
         check_range("--batch-size", self.batch_size, 1, 1024)
         check_range("--crf", self.crf, 0, 51)
+        check_choice("--audio-codec", self.audio_codec, ("auto", "copy", "aac"))
         if self.retarget == "scale" and self.background == "driving":
             raise UsageError(
                 "--retarget scale makes the person too tall or too short for the scene of --background driving: choose "

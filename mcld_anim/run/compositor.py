@@ -12,13 +12,12 @@ from mcld_anim.background.backdrop import checkerboard, from_file, one_colour, o
 from mcld_anim.background.clean_background import CleanBackground
 from mcld_anim.background.matte import SteadyMatte, composite, foreground
 from mcld_anim.body.clip import ClipFrame
-from mcld_anim.core.arrays import AnySizePicture, Iuv, Picture
+from mcld_anim.core.arrays import AnySizePicture, Iuv, Picture, Rgba
 from mcld_anim.core.stages import Stages
 from mcld_anim.options.run import RunOptions
 from mcld_anim.run.driving import driving_frames
 from mcld_anim.run.scene import CropScene, PhotoScene
 from mcld_anim.video.framing import SteadyCrop, apply_picture, paste_back
-from mcld_anim.video.write_alpha import Rgba
 
 BACKGROUND_STAGE = "background"
 

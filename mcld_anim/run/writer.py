@@ -7,7 +7,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from mcld_anim.run.frames import Clip, Frame
-from mcld_anim.video.audio import AudioSource, audio_source
+from mcld_anim.video.audio import AudioSource
 from mcld_anim.video.write import VideoWriter
 from mcld_anim.video.write_alpha import FrameSink, open_transparent
 
@@ -29,32 +29,34 @@ class ResultWriter:
 
 
 @contextmanager
-def open_result(path: Path, clip: Clip) -> Iterator[ResultWriter]:
-    """The writer for the kind of result."""
-    options, info, fps, emit = clip.options, clip.plan.info, clip.driving.fps, clip.stages.emit
-    sound, (height, width) = _sound(clip), clip.scene.picture.shape[:2]
+def open_result(path: Path, clip: Clip, sound: AudioSource | None) -> Iterator[ResultWriter]:
+    """The writer for the kind of result. If the block fails, its pictures until then are in `pictures_of(path)`."""
+    options, fps, emit = clip.options, clip.driving.fps, clip.stages.emit
+    size, pictures = result_size(clip), pictures_of(path)
     with ExitStack() as stack:
         if options.background == "transparent":
-            sink = stack.enter_context(open_transparent(path, (height, width), fps, sound, emit))
-            preview = VideoWriter(path.with_name(PREVIEW_NAME), (height, width), fps, audio=None, on_event=emit)
+            sink = stack.enter_context(open_transparent(path, size, fps, sound, emit, pictures))
+            preview = VideoWriter(path.with_name(PREVIEW_NAME), size, fps, audio=None, on_event=emit)
             yield ResultWriter(sink, stack.enter_context(preview))
             return
-        shape = (height, width * (3 if options.side_by_side else 1))
-        if options.paste_back:
-            shape = (info.height, info.width)
-        video = VideoWriter(path, shape, fps, options.crf, audio=sound, on_event=emit)
+        video = VideoWriter(path, size, fps, options.crf, audio=sound, on_event=emit, pictures=pictures)
         yield ResultWriter(stack.enter_context(video))
+
+
+def result_size(clip: Clip) -> tuple[int, int]:
+    """Height and width of the result's frames."""
+    if clip.options.paste_back:
+        return clip.plan.info.height, clip.plan.info.width
+    height, width = clip.scene.picture.shape[:2]
+    return height, width * (3 if clip.options.side_by_side else 1)
+
+
+def pictures_of(result: Path) -> Path:
+    """The file of an unfinished result's pictures, without sound."""
+    return result.with_name(f"pictures{result.suffix.lower()}")
 
 
 def playable(result: Path) -> Path:
     """The MP4 to play for an unfinished result."""
     preview = result.with_name(PREVIEW_NAME)
     return preview if result.suffix.lower() != ".mp4" else result
-
-
-def _sound(clip: Clip) -> AudioSource | None:
-    """The driving video's sound from the first chosen frame, a file's from its beginning, or none."""
-    if clip.options.audio == "driving":
-        return audio_source(clip.plan.info, clip.driving.start)
-    file = clip.options.audio_file
-    return None if file is None else AudioSource(file)

@@ -77,7 +77,7 @@ class PhotoWarp:
         body in the photo's pose."""
         self._colours, self._drawn = colours, drawn
         skin = _skin(colours, alpha, drawn)
-        doubtful = _beside_arm(drawn) | _under_hand(drawn) | _beside_fingers(colours, skin, drawn)
+        doubtful = _beside_arm(drawn) | _mistaken_hands(colours, skin, drawn)
         self._own = alpha * drawn.whole(~doubtful, True)
         seen = np.where((self._own > 0.5)[..., None], drawn.iuv, np.uint8(0))
         self._atlas = _whole_atlas(colours, alpha, seen, drawn, skin)
@@ -134,20 +134,6 @@ def _skin(colours: Picture, alpha: Alpha, drawn: DrawnBody) -> UInt8[np.ndarray,
     return _colour_of(bare & (below > CHEEKS[0]) & (below < CHEEKS[1]), colours, alpha, drawn)
 
 
-def _beside_fingers(
-    colours: Picture, skin: UInt8[np.ndarray, " 3"] | None, drawn: DrawnBody
-) -> Bool[np.ndarray, "h w"]:
-    """Where the box shows a bare hand, but the photo what lies beside its fingers."""
-    hands = np.isin(drawn.iuv[drawn.box][..., 0], list(HAND_PART.values()))
-    if skin is None or not hands.any():
-        return np.zeros(drawn.triangle.shape, bool)
-    lab = cv2.cvtColor(colours[drawn.box].astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
-    (own,) = cv2.cvtColor(skin.astype(np.float32)[None, None] / 255, cv2.COLOR_RGB2LAB)[0]
-    bare = (np.abs(lab - own) < SKIN_RANGE).all(-1)
-    is_bare = np.count_nonzero(bare & hands) > BARE * np.count_nonzero(hands)
-    return np.asarray(hands & ~bare & is_bare)
-
-
 def _beside_arm(drawn: DrawnBody) -> Bool[np.ndarray, "h w"]:
     """Where the box shows a surface right beside an arm in front of it, such as a chest beside crossed arms: the fit is
     not so exact that its colours are its own."""
@@ -156,13 +142,26 @@ def _beside_arm(drawn: DrawnBody) -> Bool[np.ndarray, "h w"]:
     return np.asarray(drawn.inside & ~arms & (drawn.depth - nearest > IN_FRONT))
 
 
-def _under_hand(drawn: DrawnBody) -> Bool[np.ndarray, "h w"]:
-    """Where the box shows a surface around a hand, other than its own arm's."""
-    parts, doubtful = drawn.iuv[drawn.box][..., 0], np.zeros(drawn.triangle.shape, bool)
+def _mistaken_hands(
+    colours: Picture, skin: UInt8[np.ndarray, " 3"] | None, drawn: DrawnBody
+) -> Bool[np.ndarray, "h w"]:
+    """Where the box shows a bare hand, but the photo what lies beside its fingers; and where it shows a surface around
+    a hand, other than its own arm's, but the photo skin."""
+    parts, nothing = drawn.iuv[drawn.box][..., 0], np.zeros(drawn.triangle.shape, bool)
+    hands = np.isin(parts, list(HAND_PART.values()))
+    if skin is None or not hands.any():
+        return nothing
+    lab = cv2.cvtColor(colours[drawn.box].astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
+    (own,) = cv2.cvtColor(skin.astype(np.float32)[None, None] / 255, cv2.COLOR_RGB2LAB)[0]
+    bare = (np.abs(lab - own) < SKIN_RANGE).all(-1)
+    if np.count_nonzero(bare & hands) < BARE * np.count_nonzero(hands):
+        return nothing
+    around = nothing.copy()
     for side, hand in HAND_PART.items():
-        around = cv2.dilate((parts == hand).astype(np.uint8), _disc(HAND_DOUBT, drawn)) > 0
-        doubtful |= around & ~np.isin(parts, (hand, *LOWER_ARM_PARTS[side]))
-    return np.asarray(drawn.inside & doubtful)
+        near = cv2.dilate((parts == hand).astype(np.uint8), _disc(HAND_DOUBT, drawn)) > 0
+        around |= near & ~np.isin(parts, (hand, *LOWER_ARM_PARTS[side], *HEAD_PARTS))
+    rim = cv2.dilate((bare & around).astype(np.uint8), np.ones((SEAM, SEAM), np.uint8)) > 0
+    return np.asarray(drawn.inside & ((hands & ~bare) | (rim & around)))
 
 
 def _disc(reach: float, drawn: DrawnBody) -> UInt8[np.ndarray, "side side"]:

@@ -40,7 +40,8 @@ from mcld_anim.core.events import Event, EventSink
 from mcld_anim.video.container import open_video, pyav, seconds
 from mcld_anim.video.decode import DecodeLog, read_packets
 from mcld_anim.video.probe import VideoInfo
-from mcld_anim.video.read import MISSING_PERIODS, FrameGrid, VideoFrame, report_properties, stream_frames
+from mcld_anim.video.read import FrameGrid, VideoFrame, stream_frames
+from mcld_anim.video.read_events import MISSING_PERIODS, report_properties
 
 FRAMES_PER_FETCH = 8
 """Frames fetched together: 50 MB at 1080p."""
@@ -152,6 +153,8 @@ def _closed_times(info: VideoInfo) -> tuple[list[Fraction], Fraction, int]:
     closed and nothing is damaged."""
     if info.decoding_times:
         raise _Unsuitable("the container has no presentation times")
+    if info.clock.jumps:
+        raise _Unsuitable("its clock jumps")
     times: list[Fraction] = []
     last = end = key_time = Fraction(0)
     key_frames = 0

@@ -80,10 +80,13 @@ def check_file(path: str | os.PathLike[str]) -> Path:
 @contextmanager
 def open_input(path: str | os.PathLike[str]) -> Iterator[InputContainer]:
     """Open a media file for reading; only local files are opened, whatever the content refers to."""
+    from mcld_anim.video.animated_webp import is_animated_webp, webp_as_video
+
     path = check_file(path)
+    readable = webp_as_video(path) if is_animated_webp(path) else path
     try:
         # "file:" prevents a name with a colon from being read as an address
-        container = pyav().open(f"file:{path.absolute()}", options={"protocol_whitelist": "file"})
+        container = pyav().open(f"file:{readable.absolute()}", options={"protocol_whitelist": "file"})
     except ffmpeg_errors() as error:
         raise VideoError(f"{path} is not a video or is damaged ({reason(error)}); {GIVE_A_VIDEO}") from error
     with container:
@@ -108,13 +111,17 @@ def open_video(path: str | os.PathLike[str]) -> Iterator[tuple[InputContainer, V
         yield container, stream
 
 
+def video_streams(container: InputContainer) -> list[VideoStream]:
+    """The video streams but the cover picture of a song, which is stored as one of one frame."""
+    cover = pyav().stream.Disposition.attached_pic
+    return [stream for stream in container.streams.video if not stream.disposition & cover]
+
+
 def _video_stream(container: InputContainer, path: Path) -> VideoStream:
     name = container.format.name
     if name.endswith("_pipe") or name == "image2":
         raise VideoError(f"{path} is a picture ({name.removesuffix('_pipe')}), not a video; {GIVE_A_VIDEO}")
-    # The cover picture of a song is stored as a video stream of one frame
-    cover = pyav().stream.Disposition.attached_pic
-    streams = [stream for stream in container.streams.video if not stream.disposition & cover]
+    streams = video_streams(container)
     if not streams:
         found = ", ".join(sorted({stream.type for stream in container.streams})) or "nothing"
         raise VideoError(f"{path} has no video stream (found: {found}); {GIVE_A_VIDEO}")

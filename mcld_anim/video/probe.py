@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mcld_anim.core.errors import VideoError
+from mcld_anim.video.clock import Clock, read_clock
 from mcld_anim.video.container import (
     GIVE_A_VIDEO,
     LONGEST_SIDE,
@@ -20,8 +21,9 @@ from mcld_anim.video.container import (
     open_video,
     pyav,
     seconds,
+    video_streams,
 )
-from mcld_anim.video.decode import DecodeLog, decoded_frames, read_packets, times_are_of_decoding
+from mcld_anim.video.decode import DecodeLog, coded_aspect, decoded_frames, read_packets, times_are_of_decoding
 from mcld_anim.video.rates import exact_rate, nominal_rate
 from mcld_anim.video.upright import HDR_TRANSFERS, Upright, upright_of
 
@@ -48,9 +50,11 @@ class VideoInfo:
     variable_rate: bool
     duration: float  # of the video stream, in seconds
     frames: int | None  # stored frames; None if the container does not say
+    clock: Clock  # of the container
     first_time: Fraction  # of the first frame on the container's clock, in seconds; time 0 of this program
     decoding_times: bool  # the container has no presentation times, so seeking is impossible
-    sample_aspect: Fraction  # width over height of a stored pixel
+    sample_aspect: Fraction  # width over height of a stored pixel of the first frame
+    coded_aspect: Fraction | None  # the same according to its stream, which the container may overrule
     upright: Upright  # rotation and scale of stored frames
     codec: str
     pixel_format: str
@@ -58,6 +62,8 @@ class VideoInfo:
     hdr: str | None  # "PQ" or "HLG", else None
     primaries: int  # ITU-T H.273, ColourPrimaries; 2 if the file does not say
     interlaced: bool
+    transparent: bool  # whether some pixels of the first frame are
+    video_streams: int
     audio_codec: str | None
     audio_streams: int
 
@@ -81,8 +87,10 @@ def probe(path: str | os.PathLike[str]) -> VideoInfo:
     """Open a video and describe it. Raises VideoError if no frame can be read."""
     path = check_file(path)
     with open_video(path) as (container, stream):
+        clock = read_clock(container, stream)
+    with open_video(path) as (container, stream):
         frame = _first_frame(container, stream, path)
-        sample_aspect = Fraction(stream.sample_aspect_ratio or 1)
+        sample_aspect, aspect = Fraction(stream.sample_aspect_ratio or 1), coded_aspect(stream)
         upright = upright_of(frame, sample_aspect)
         if max(upright.width, upright.height) > LONGEST_SIDE:
             raise VideoError(
@@ -93,7 +101,9 @@ def probe(path: str | os.PathLike[str]) -> VideoInfo:
         first_time = Fraction(0) if unknown else seconds(frame.pts or 0, frame.time_base)
         audio = container.streams.best("audio")
         duration = declared_duration(container, stream, first_time)
-        times, length = _packet_times(path, all_of_them=duration is None)
+        if clock.jumps:  # no header knows of them
+            duration = clock.end - first_time
+        times, length = _packet_times(path, clock, all_of_them=duration is None)
         fps = nominal_rate(times, [stream.average_rate, stream.guessed_rate, stream.base_rate])
         return VideoInfo(
             path=path,
@@ -103,9 +113,11 @@ def probe(path: str | os.PathLike[str]) -> VideoInfo:
             variable_rate=_is_variable(times, fps),
             duration=float(length + 1 / fps if duration is None else duration),
             frames=stream.frames or None,
+            clock=clock,
             first_time=first_time,
             decoding_times=times_are_of_decoding(container),
             sample_aspect=sample_aspect,
+            coded_aspect=aspect,
             upright=upright,
             codec=codec_name(stream),
             pixel_format=frame.format.name,
@@ -113,6 +125,8 @@ def probe(path: str | os.PathLike[str]) -> VideoInfo:
             hdr=HDR_TRANSFERS.get(int(frame.color_trc)),
             primaries=int(frame.color_primaries),
             interlaced=bool(frame.interlaced_frame),
+            transparent=_is_transparent(frame, stream),
+            video_streams=len(video_streams(container)),
             audio_codec=None if audio is None else codec_name(audio),
             audio_streams=len(container.streams.audio),
         )
@@ -162,10 +176,19 @@ def _first_frame(container: InputContainer, stream: VideoStream, path: Path) -> 
     return frame
 
 
-def _packet_times(path: Path, all_of_them: bool) -> tuple[list[Fraction], Fraction]:
+def _is_transparent(frame: StoredFrame, stream: VideoStream) -> bool:
+    """Whether a frame has pixels that are not opaque; decoders of VP8 and VP9 leave out the opacity of WebM."""
+    if stream.metadata.get("alpha_mode") == "1":
+        return True
+    if not any(component.is_alpha for component in frame.format.components):
+        return False
+    return bool(frame.reformat(format="rgba").to_ndarray()[..., 3].min() < 255)
+
+
+def _packet_times(path: Path, clock: Clock, all_of_them: bool) -> tuple[list[Fraction], Fraction]:
     """Times of the frames (seconds, sorted; the first `RATE_PACKETS` or all), and the time between first and last."""
     with open_video(path) as (container, stream):
-        packets = read_packets(container, stream, DecodeLog())
+        packets = read_packets(container, stream, DecodeLog(), clock)
         shown = (
             seconds(packet.pts, packet.time_base)
             for packet in packets

@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Literal
 
 from mcld_anim.core.arrays import Picture
 from mcld_anim.core.errors import UsageError, VideoError
-from mcld_anim.core.events import Event, EventSink, warn
+from mcld_anim.core.events import EventSink, warn
 from mcld_anim.video.container import ffmpeg_errors, open_video, ticks
 from mcld_anim.video.decode import DecodeLog, TimedFrame, timed_frames
+from mcld_anim.video.frame_pictures import FramePictures
 from mcld_anim.video.probe import VideoInfo, probe
 from mcld_anim.video.rates import exact_rate
-from mcld_anim.video.tone_map import hdr_event, rgb_converter
+from mcld_anim.video.read_events import report_loss, report_properties, report_skipped
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -29,10 +30,6 @@ key frames 30 to 250 frames apart, and decord is faster only if they are closer 
 
 LEAST_SEEK = 1
 """Least time from the beginning, in seconds, for which seeking is faster than decoding."""
-
-MISSING_PERIODS = 2
-"""Missing time before the declared end, in frames, from which a file was cut; the last frame's length is often not
-stored."""
 
 
 @dataclass(frozen=True)
@@ -131,49 +128,62 @@ def stream_frames(
     """Every `every`-th frame of `grid` from index `first`, decoded with PyAV."""
     if first == 0:
         report_properties(info, on_event)
-    convert = rgb_converter(info)
+    picture_of = FramePictures(info, on_event)
     given = 0
     log = DecodeLog()
     shown: TimedFrame | None = None
-    for index, timed in resample(_stored_frames(info, grid.time(first), log), grid, first):
+    for index, timed in resample(_stored_frames(info, grid.time(first), log), grid, first, log):
         if (index - first) % every:
             continue
         if timed is not shown:
-            picture, shown = info.upright.apply(convert(timed.frame)), timed
+            picture, shown = picture_of(timed), timed
         else:
             picture = picture.copy()  # a repeated frame, whose first copy the caller may have drawn on
         yield VideoFrame(index, float(grid.time(index)), picture)
         given += 1
-    _report_loss(info, log, on_event)
+    report_loss(info, log, on_event)
+    report_skipped(info, grid.fps, log, on_event)
     if given == 0:
         raise VideoError(f"{info.path} has no frame at {float(grid.time(first)):.3f} s: it ends earlier, check --start")
 
 
-def resample(stored: Iterable[TimedFrame], grid: FrameGrid, first: int = 0) -> Iterator[tuple[int, TimedFrame]]:
-    """The stored frame shown at each instant of the grid, from index `first`; frames are ordered by time."""
+def resample(
+    stored: Iterable[TimedFrame], grid: FrameGrid, first: int = 0, log: DecodeLog | None = None
+) -> Iterator[tuple[int, TimedFrame]]:
+    """The stored frame shown at each instant of the grid, from index `first`; frames are ordered by time.
+
+    `log` counts the stored frames that are shown, and those after the first instant that are not.
+    """
+    log = log or DecodeLog()
     index = first
     held: TimedFrame | None = None
     for timed in stored:
         if held is not None:
+            before = index
             while grid.wants(index) and grid.time(index) + grid.tolerance <= timed.time:
                 yield index, held
                 index += 1
+            log.shown += index > before
+            log.skipped += index == before and held.time >= grid.time(first)
         if not grid.wants(index):
             return
         held = timed
     if held is None:
         return
+    before = index
     while grid.wants(index) and (
         grid.time(index) + grid.tolerance <= held.end or (index == 0 and grid.time(0) < held.end)
     ):
         yield index, held
         index += 1
+    log.shown += index > before
+    log.skipped += index == before and grid.wants(index) and held.time >= grid.time(first)
 
 
 def _stored_frames(info: VideoInfo, from_time: Fraction, log: DecodeLog) -> Iterator[TimedFrame]:
     """Stored frames in order, from a key frame at or before `from_time` to the end."""
     period = 1 / info.fps
-    if from_time >= LEAST_SEEK and not info.decoding_times:
+    if from_time >= LEAST_SEEK and not info.decoding_times and not info.clock.jumps:
         with open_video(info.path) as (container, stream):
             frames = _frames_near(container, stream, info, from_time, log)
             timed = next(frames, None)
@@ -185,7 +195,7 @@ def _stored_frames(info: VideoInfo, from_time: Fraction, log: DecodeLog) -> Iter
                 return
         log.restart()
     with open_video(info.path) as (container, stream):
-        yield from timed_frames(container, stream, log, info.first_time, period)
+        yield from timed_frames(container, stream, log, info.first_time, period, info.clock)
 
 
 def _frames_near(
@@ -199,31 +209,6 @@ def _frames_near(
     except errors:
         return
     yield from timed_frames(container, stream, log, info.first_time, 1 / info.fps)
-
-
-def _report_loss(info: VideoInfo, log: DecodeLog, on_event: EventSink) -> None:
-    """Report losses of a damaged or truncated file in the part that was read."""
-    cut = False
-    if log.at_end and log.from_beginning and info.frames is not None:
-        cut = log.packets < info.frames
-    elif log.at_end:
-        cut = (info.duration - float(log.end)) * info.fps > MISSING_PERIODS
-    if cut or log.ended_by:
-        why = f" ({log.ended_by})" if log.ended_by else ""
-        message = f"{info.path} is cut short or damaged{why}: only {float(log.end):.2f} s"
-        message += f" of {info.duration:.2f} s could be read; the frames before that were used"
-        on_event(Event("video_cut_short", message))
-    elif log.damaged:
-        message = f"{info.path} is damaged: {log.damaged} of {log.packets} stored frames could not be decoded"
-        on_event(Event("video_damaged", message + "; the frames before them were repeated"))
-
-
-def report_properties(info: VideoInfo, on_event: EventSink) -> None:
-    """Report properties of a video that its frames do not show."""
-    if info.hdr is not None:
-        on_event(hdr_event(info))
-    if info.interlaced:
-        on_event(Event("video_interlaced", f"{info.path} is interlaced: its frames were used as they are stored"))
 
 
 def _seconds(value: float) -> Fraction:

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from jaxtyping import UInt8
 
-from mcld_anim.core.arrays import Picture
+from mcld_anim.core.arrays import AnySizePicture, Picture
 from mcld_anim.video.container import pyav
 
 if TYPE_CHECKING:
@@ -47,6 +47,17 @@ class Upright:
         if turned.shape[:2] == (self.height, self.width):
             return turned
         return cv2.resize(turned, (self.width, self.height), interpolation=cv2.INTER_CUBIC)
+
+
+def fitted(picture: AnySizePicture, height: int, width: int) -> UInt8[np.ndarray, "{height} {width} 3"]:
+    """A picture of any shape, not stretched, in the middle of a black one of (height, width)."""
+    scale = min(height / picture.shape[0], width / picture.shape[1])
+    rows, columns = max(1, round(picture.shape[0] * scale)), max(1, round(picture.shape[1] * scale))
+    interpolation = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
+    whole = np.zeros((height, width, 3), np.uint8)
+    top, left = (height - rows) // 2, (width - columns) // 2
+    whole[top : top + rows, left : left + columns] = cv2.resize(picture, (columns, rows), interpolation=interpolation)
+    return whole
 
 
 def upright_of(frame: StoredFrame, sample_aspect: Fraction) -> Upright:

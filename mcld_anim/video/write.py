@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from contextlib import ExitStack
+import tempfile
+from contextlib import ExitStack, suppress
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -16,8 +17,9 @@ from mcld_anim.core.arrays import Picture
 from mcld_anim.core.durable import check_output, durable_file
 from mcld_anim.core.errors import OutputError, UsageError
 from mcld_anim.core.events import Event, EventSink, warn
-from mcld_anim.video.audio import AudioSource, AudioTrack, add_sound
+from mcld_anim.video.audio import AudioSource
 from mcld_anim.video.container import LONGEST_SIDE, ffmpeg_errors, pyav, reason
+from mcld_anim.video.join import join
 from mcld_anim.video.rates import exact_rate
 
 if TYPE_CHECKING:
@@ -32,6 +34,15 @@ X264_PRESETS = (
     *("medium", "slow", "slower", "veryslow", "placebo"),
 )
 """x264's trade-offs between time and size."""
+
+LOSSLESS_BELOW = 1
+"""Constant rate factor below which x264 encodes without loss, in High 4:4:4 Predictive, which most players refuse."""
+
+FINEST_QP = 1
+"""x264's lowest quantiser in the profile High, which plays everywhere; it stands for constant rate factors below 1."""
+
+PLAYABLE_PARTS = {"movflags": "+empty_moov+default_base_moof", "frag_duration": "1000000"}
+"""FFmpeg's options for a file that can be played up to where its writing stopped: parts of 1 s, in microseconds."""
 
 BT709 = 1
 """ITU-T H.273: the code of BT.709 as primaries, transfer characteristics and matrix alike."""
@@ -59,7 +70,8 @@ TO_CHROMA = (
 class VideoWriter:
     """Writes pictures of one size as frames of an MP4. Use it in a `with` block.
 
-    The file appears at the end of the block; an exception in it, Ctrl-C included, leaves nothing behind.
+    The file appears at the end of the block; an exception in it, Ctrl-C included, leaves nothing behind. Until then the
+    pictures are in a file of their own, which can be played at any time and is joined with the sound at the end.
     """
 
     suffixes: ClassVar[tuple[str, ...]] = (".mp4", ".m4v")
@@ -76,15 +88,19 @@ class VideoWriter:
         audio: AudioSource | None = None,
         overwrite: bool = False,
         on_event: EventSink = warn,
+        pictures: Path | None = None,
     ) -> None:
-        """Check the arguments; `size` is (height, width). Nothing is written before the block is entered."""
+        """Check the arguments; `size` is (height, width). Nothing is written before the block is entered.
+
+        `pictures`: the file of the pictures, which remains if the block fails; None: one that never remains.
+        """
         self.path = Path(path)
         if self.path.suffix.lower() not in self.suffixes:
             raise OutputError(f"output {self.path} does not end in {self.suffixes[0]}, the format that is written")
         if preset not in X264_PRESETS:
             raise UsageError(f"preset {preset!r} is unknown; choose one of {', '.join(X264_PRESETS)}")
         if not 0 <= crf <= 51:
-            raise UsageError(f"crf {crf} is outside 0 (lossless) to 51 (worst); 18 looks like the original")
+            raise UsageError(f"crf {crf} is outside 0 (best) to 51 (worst); 18 looks like the original")
         if min(size) < 1 or max(size) > LONGEST_SIDE:
             raise OutputError(f"frames of {size[1]}x{size[0]} pixels cannot be H.264; stay within {LONGEST_SIDE}")
         self.size = size
@@ -95,13 +111,17 @@ class VideoWriter:
         self._audio = audio
         self._overwrite = overwrite
         self._on_event = on_event
+        self._pictures = pictures
         check_output(self.path, overwrite)
 
     def __enter__(self) -> VideoWriter:
         with ExitStack() as stack:
             # Callbacks run last to first: the container is closed before its file is renamed or removed
-            partial = stack.enter_context(durable_file(self.path, self._overwrite))
-            self._open(partial, stack)
+            self._partial = stack.enter_context(durable_file(self.path, self._overwrite))
+            self._made = self._pictures or _temporary_file(self._partial)
+            if self._pictures is None:
+                stack.callback(self._made.unlink, missing_ok=True)
+            self._open(stack)
             self._stack = stack.pop_all()
         return self
 
@@ -118,8 +138,6 @@ class VideoWriter:
             for packet in self._video.encode(frame):
                 self._out.mux(packet)
             self.frames += 1
-            if self._track is not None:
-                self._track.feed(self.frames / self.fps)
         except ffmpeg_errors() as error:
             raise self._failure(error) from error
 
@@ -138,20 +156,21 @@ class VideoWriter:
         try:
             for packet in self._video.encode(None):
                 self._out.mux(packet)
-            if self._track is not None:
-                self._track.finish()
             self._out.close()
+            length = self.frames / self.fps
+            join(self._made, self._audio, length, self._partial, self.container, self._on_event)
+            self._made.unlink()
         except ffmpeg_errors() as error:
             raise self._failure(error) from error
 
-    def _open(self, partial: Path, stack: ExitStack) -> None:
+    def _open(self, stack: ExitStack) -> None:
         height, width = (side + side % 2 for side in self.size)
         if (height, width) != self.size:
             message = f"{self.path}: H.264 in 4:2:0 needs even sides, so the last row or column was repeated"
             self._on_event(Event("video_padded", f"{message}: {width}x{height}"))
         try:
             self._out: OutputContainer = pyav().open(
-                f"file:{partial.absolute()}", "w", format=self.container, options={"movflags": "+faststart"}
+                f"file:{self._made.absolute()}", "w", format=self.container, options=PLAYABLE_PARTS
             )
             stack.callback(self._discard)
             self._video: VideoStream = self._add_video()
@@ -160,11 +179,6 @@ class VideoWriter:
             context.time_base = 1 / self.fps
             context.colorspace = context.color_primaries = context.color_trc = BT709
             context.color_range = LIMITED_RANGE
-            self._track: AudioTrack | None = None
-            if self._audio is not None:
-                self._track = add_sound(self._audio, self._out, self._on_event)
-            if self._track is not None:
-                stack.callback(self._track.close)
             self._out.start_encoding()
         except ffmpeg_errors() as error:
             raise self._failure(error) from error
@@ -173,7 +187,9 @@ class VideoWriter:
         """The video stream, its size not yet set."""
         video = self._out.add_stream("libx264", rate=self.fps)
         video.pix_fmt = "yuv420p"
-        video.options = {"crf": str(self._crf), "preset": self._preset}
+        video.options = {"preset": self._preset, "crf": str(self._crf)}
+        if self._crf < LOSSLESS_BELOW:
+            video.options = {"preset": self._preset, "qp": str(FINEST_QP)}
         return video
 
     def _frame(self, picture: np.ndarray) -> StoredFrame:
@@ -182,13 +198,21 @@ class VideoWriter:
 
     def _discard(self) -> None:
         """Close the container in whatever state it is; after a success it is already closed."""
-        try:
+        with suppress(*ffmpeg_errors()):
+            for packet in self._video.encode(None):  # those that fit are kept
+                self._out.mux(packet)
+        with suppress(*ffmpeg_errors()):
             self._out.close()
-        except ffmpeg_errors():
-            pass  # an incomplete file is about to be removed
 
     def _failure(self, error: BaseException) -> OutputError:
         return OutputError(f"output {self.path} could not be encoded ({reason(error)}); check the free space there")
+
+
+def _temporary_file(path: Path) -> Path:
+    """A new hidden file beside `path`, of the same format."""
+    handle, name = tempfile.mkstemp(prefix=".mcld-anim-", suffix=path.suffix, dir=path.absolute().parent)
+    os.close(handle)
+    return Path(name)
 
 
 def to_yuv420(picture: Picture) -> np.ndarray:

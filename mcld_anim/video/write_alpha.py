@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, ClassVar, Protocol, runtime_checkable
 
 import cv2
 import numpy as np
-from jaxtyping import UInt8
 
+from mcld_anim.core.arrays import Rgba
 from mcld_anim.core.durable import durable_file
 from mcld_anim.core.errors import OutputError
-from mcld_anim.core.events import EventSink, warn
+from mcld_anim.core.events import Event, EventSink, warn
 from mcld_anim.video.audio import AudioSource
 from mcld_anim.video.container import pyav
 from mcld_anim.video.write import TO_CHROMA, TO_LUMA, VideoWriter
@@ -23,9 +23,6 @@ from mcld_anim.video.write import TO_CHROMA, TO_LUMA, VideoWriter
 if TYPE_CHECKING:
     from av.video.frame import VideoFrame as StoredFrame
     from av.video.stream import VideoStream
-
-Rgba = UInt8[np.ndarray, "height width 4"]
-"""Red, green, blue and opacity in 0..255, with straight (not premultiplied) alpha."""
 
 PICTURE_NAME = "{:06d}.png"
 
@@ -84,14 +81,23 @@ def open_transparent(
     fps: Fraction,
     audio: AudioSource | None = None,
     on_event: EventSink = warn,
+    pictures: Path | None = None,
 ) -> Iterator[FrameSink]:
-    """The writer for `path`, a `.mov` or a `.zip`; the complete file appears at the end of the block."""
+    """The writer for `path`, a `.mov` or a `.zip`; the complete file appears at the end of the block.
+
+    `pictures`: the file of the pictures, which remains if the block fails; None: one that never remains.
+    """
     if path.suffix.lower() == ".mov":
-        with ProResWriter(path, size, fps, audio=audio, on_event=on_event) as video:
+        with ProResWriter(path, size, fps, audio=audio, on_event=on_event, pictures=pictures) as video:
             yield video
         return
-    with durable_file(path) as partial, zipfile.ZipFile(partial, "w", zipfile.ZIP_STORED) as archive:
-        yield PngSequenceWriter(archive)
+    if audio is not None:
+        on_event(Event("audio_dropped", f"sound of {audio.path} was dropped: a .zip holds pictures only; choose .mov"))
+    with durable_file(path) as partial:
+        made = partial if pictures is None else pictures
+        with zipfile.ZipFile(made, "w", zipfile.ZIP_STORED) as archive:
+            yield PngSequenceWriter(archive)
+        made.replace(partial)
 
 
 def to_yuva444(picture: Rgba) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:

@@ -77,6 +77,7 @@ def test_presets_scale_the_steps_of_any_model() -> None:
         ({"blend": 1.0}, "--blend 1"),
         ({"batch_size": 0}, "--batch-size 0"),
         ({"crf": 52}, "--crf 52"),
+        ({"audio_codec": "mp3"}, "mp3"),
         ({"audio": ""}, "--audio is empty"),
         ({"densepose": ""}, "--densepose is empty"),
         ({"driving": None}, "--driving is missing"),

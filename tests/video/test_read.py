@@ -6,6 +6,7 @@ import os
 from fractions import Fraction
 from pathlib import Path
 
+import av
 import numpy as np
 import psutil
 import pytest
@@ -177,6 +178,36 @@ def test_nothing_is_said_of_a_whole_file_or_of_a_part_that_was_chosen(media):
     read(path, end=0.4, on_event=events.append)
     read(path, start=1.04, on_event=events.append)
     assert events == []
+
+
+def dropped(path: Path, media, rate: int = 25) -> Path:
+    """60 frames of which a capture card dropped seven; AVI counts those as empty packets."""
+    with av.open(str(path), "w") as out:
+        stream = out.add_stream("mpeg4", rate=rate)
+        stream.height, stream.width, stream.pix_fmt, stream.bit_rate = 96, 128, "yuv420p", 4_000_000
+        for index in range(60):
+            if not (10 <= index < 15 or 40 <= index < 42):
+                frame = av.VideoFrame.from_ndarray(media.picture(index, (96, 128)), format="rgb24")
+                frame.pts, frame.time_base = index, Fraction(1, rate)
+                out.mux(stream.encode(frame))
+        out.mux(stream.encode(None))
+    return path
+
+
+@pytest.mark.parametrize("name", ["a.avi", "a.mkv", "a.mp4"])
+def test_dropped_frames_are_held_and_are_no_loss(media, tmp_path, name):
+    path, events = dropped(tmp_path / name, media), []
+    shown = [media.number(frame.picture) for frame in read(path, on_event=events.append)]
+    expected = [9 if 10 <= index < 15 else 39 if 40 <= index < 42 else index % 55 for index in range(60)]
+    assert shown == expected
+    assert events == []
+
+
+def test_a_cut_avi_says_what_is_lost(media, tmp_path):
+    whole, cut, events = dropped(tmp_path / "a.avi", media), tmp_path / "cut.avi", []
+    cut.write_bytes(whole.read_bytes()[: whole.stat().st_size * 7 // 10])
+    assert 20 < len(read(cut, on_event=events.append)) < 50
+    assert [event.kind for event in events] == ["video_cut_short"]
 
 
 def test_interlaced_video_is_told(media):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from fractions import Fraction
@@ -12,7 +11,7 @@ import av
 import numpy as np
 import pytest
 
-from mcld_anim.core.errors import OutputError, UsageError
+from mcld_anim.core.errors import OutputError, UsageError, VideoError
 from mcld_anim.video.audio import audio_source
 from mcld_anim.video.probe import probe
 from mcld_anim.video.read import read_frames
@@ -108,6 +107,17 @@ def test_quality_and_preset_are_used(tmp_path):
     assert b"subme=8" in slow  # x264 notes its settings in the stream
 
 
+@pytest.mark.parametrize("crf", [0, 0.5])
+def test_the_best_quality_plays_everywhere(tmp_path, recording, crf):
+    """Lossless H.264 is High 4:4:4 Predictive, which browsers and phones do not play."""
+    path = write(tmp_path / "a.mp4", recording.pictures[:10], crf=crf, preset="medium")
+    with av.open(str(path)) as file:
+        assert (file.streams.video[0].profile, file.streams.video[0].pix_fmt) == ("High", "yuv420p")
+        stored = [frame.to_ndarray() for frame in file.decode(video=0)]
+    for frame, picture in zip(stored, recording.pictures, strict=False):
+        assert np.abs(frame.astype(int) - to_yuv420(picture)).max() <= 3
+
+
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
 def test_a_failure_leaves_nothing(tmp_path, media, error):
     pictures = [media.picture(index, (96, 128)) for index in range(5)]
@@ -129,7 +139,7 @@ def test_the_name_appears_at_the_end(tmp_path, media):
     path = tmp_path / "a.mp4"
     with VideoWriter(path, (96, 128), 25) as out:
         out.write(media.picture(0, (96, 128)))
-        assert [each.name for each in tmp_path.glob(".*")] == [f".a.partial-{os.getpid()}.mp4"]
+        assert len(list(tmp_path.glob(".*"))) == 1  # the pictures
         assert not path.exists()
     assert path.exists()
     assert not list(tmp_path.glob(".*"))
@@ -209,31 +219,39 @@ def test_pictures_of_another_size_are_refused(tmp_path, shape):
 
 FULL_DISK = """
 import resource, sys, numpy as np
+from pathlib import Path
 from mcld_anim.core.errors import OutputError
 from mcld_anim.video.write import VideoWriter
-resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000))  # stands for a full disk
+resource.setrlimit(resource.RLIMIT_FSIZE, (900_000, 900_000))  # stands for a full disk
 try:
-    with VideoWriter(sys.argv[1], (96, 128), 25) as out:
-        for picture in np.random.default_rng(0).integers(0, 255, (60, 96, 128, 3), dtype=np.uint8):
+    with VideoWriter(sys.argv[1], (96, 128), 25, pictures=Path(sys.argv[2]) if sys.argv[2:] else None) as out:
+        for picture in np.random.default_rng(0).integers(0, 255, (160, 96, 128, 3), dtype=np.uint8):
             out.write(picture)
 except OutputError as error:
     print(error)
 """
 
 
-def test_a_full_disk_is_told_and_leaves_nothing(tmp_path):
-    path = tmp_path / "a.mp4"
-    done = subprocess.run([sys.executable, "-c", FULL_DISK, str(path)], capture_output=True, text=True, check=True)
+@pytest.mark.parametrize("kept", [False, True])
+def test_a_full_disk_is_told_and_leaves_the_pictures_if_asked_to(tmp_path, kept):
+    paths = [tmp_path / "a.mp4", *([tmp_path / "pictures.mp4"] if kept else [])]
+    command = [sys.executable, "-c", FULL_DISK, *map(str, paths)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert "could not be encoded" in done.stdout
-    assert list(tmp_path.iterdir()) == []
+    assert list(tmp_path.iterdir()) == paths[1:]
+    if kept:
+        frames = [frame.picture for frame in read_frames(paths[1], on_event=lambda event: None)]
+        assert len(frames) >= 50  # whole seconds
+        first = np.random.default_rng(0).integers(0, 255, (96, 128, 3), dtype=np.uint8)
+        assert np.abs(frames[0].mean((0, 1)) - first.mean((0, 1))).max() < 3
 
 
 def test_a_broken_sound_source_leaves_nothing(tmp_path, media):
     source = audio_source(probe(media.video("in.mp4", audio="aac")))
     assert source is not None
     source.path.write_text("no longer a video")
-    with pytest.raises(Exception, match="not a video"), VideoWriter(tmp_path / "out.mp4", (96, 128), 25, audio=source):
-        pass
+    with pytest.raises(VideoError, match="not a video"):
+        write(tmp_path / "out.mp4", [media.picture(0, (96, 128))], audio=source)
     assert list(tmp_path.iterdir()) == [media.folder]
 
 
