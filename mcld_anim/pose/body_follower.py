@@ -26,13 +26,17 @@ from mcld_anim.pose.followed_body import FollowedBody, hidden_sides, scenes_betw
 from mcld_anim.pose.hands import steady_fingers
 from mcld_anim.pose.matte_alignment import PERSON
 from mcld_anim.pose.precomputed import resize_iuv
-from mcld_anim.pose.track import PROBATION, PersonTracker
+from mcld_anim.pose.track import PATIENCE, PersonTracker
 from mcld_anim.video.read import VideoFrame
 
 APPEARANCE_SIDE = 160
 """Longer side of a person whose appearance is measured, in pixels: it has a few colours a part."""
-FINGERS_EVERY = 3
-"""Frames from one look at the fingers to the next: they are smoothed over more."""
+ELSEWHERE = 1.0
+"""Distance from where a lost person was, in sides of the region, up to which somebody who is found may be them."""
+APART = 0.2
+"""Distance between the middles of two people's hips, in sides of the smaller region, from which they are two."""
+CONFIRM_EVERY, FINGERS_EVERY = 8, 5
+"""Frames from one look at the followed person's appearance to the next, and from one look at their fingers."""
 
 
 class BodyFollower:
@@ -46,6 +50,8 @@ class BodyFollower:
         self._found: list[bool] = []
         self._cuts: list[bool] = []
         self._region: Region | None = None  # where the person is expected; None: they are looked for
+        self._last: Region | None = None  # where they were lost
+        self._lost = 0  # frames since then
         self._confirmed = 0  # the last frame in which the tracker saw them
         self._size = (0, 0)
 
@@ -58,6 +64,9 @@ class BodyFollower:
         self._found.append(look is not None)
         self._cuts.append(cut)
         self._region = None if look is None else look.following
+        self._lost = 0 if look is not None else self._lost + 1
+        if look is not None or cut:
+            self._last = self._region
         self._fingers.append(np.full((2, 5), np.nan, np.float32))
         if look is None:
             return
@@ -91,19 +100,42 @@ class BodyFollower:
         look = self._networks.look(frame.picture, self._region).continuing(self._looks[-1][:, :2])
         if look.presence < LEAST_SCORE:
             return None
-        if frame.index - self._confirmed < PROBATION:
+        if frame.index - self._confirmed < CONFIRM_EVERY:
             return look
         self._confirmed = frame.index
         one = _drawn_estimate(look, self._size)
-        return look if one is None or self._tracker.confirm(frame.index, frame.picture, one) else None
+        if one is None or self._tracker.confirm(frame.index, frame.picture, one):
+            return look
+        if any(_touches(look.following, other.following) for other in self._networks.find(frame.picture)):
+            return None
+        self._tracker.confirm(
+            frame.index, frame.picture, one, certain=True
+        )  # nobody is near with whom to exchange them
+        return look
 
     def _found_again(self, frame: VideoFrame, cut: bool) -> BodyLook | None:
-        """The person among everybody in a frame."""
+        """The person among everybody in a frame: the only one near the place where they were lost a moment ago, unless
+        they look like somebody else, or the one of whom the tracker says so."""
         found = [(_drawn_estimate(look, self._size), look) for look in self._networks.find(frame.picture)]
         people = sorted(((one, look) for one, look in found if one is not None), key=lambda pair: -pair[0].area)
-        chosen = self._tracker.follow(frame.index, frame.picture, [one for one, _ in people], cut)
         self._confirmed = frame.index
+        last = None if cut or self._lost >= PATIENCE else self._last
+        if last is not None:
+            near = [pair for pair in people if _apart(pair[1].following, last) < ELSEWHERE * last.side]
+            if len(near) == 1 and self._tracker.confirm(frame.index, frame.picture, near[0][0]):
+                return near[0][1]
+        chosen = self._tracker.follow(frame.index, frame.picture, [one for one, _ in people], cut)
         return next((look for one, look in people if one is chosen), None)
+
+
+def _apart(one: Region, other: Region) -> float:
+    """Distance between the middles of the hips, in pixels."""
+    return float(np.linalg.norm(one.centre - other.centre))
+
+
+def _touches(one: Region, other: Region) -> bool:
+    """Whether two regions are those of different people whose bodies may touch."""
+    return APART * min(one.side, other.side) < _apart(one, other) < (one.side + other.side) / 2
 
 
 def looks_shown(found: np.ndarray, scenes: Sequence[slice]) -> np.ndarray:

@@ -32,7 +32,7 @@ CHAINS = ((1, 2, 3, 4), (0, 5, 6, 7, 8), (0, 9, 10, 11, 12), (0, 13, 14, 15, 16)
 """The hand's landmarks along thumb, index, middle, ring and little finger; 0 is the wrist."""
 STRAIGHT, MOST = 0.2, 1.5
 """Bend of a straight finger's landmarks, which is taken off, and the largest bend of a joint, in radians."""
-SMOOTHING, DOUBT = 2.0, 0.05
+SMOOTHING, DOUBT = 3.0, 0.02
 """Standard deviation of the smoothing over time, in frames, and the weight of relaxed fingers against what is seen."""
 
 Bends = Float[np.ndarray, "2 5"]

@@ -51,7 +51,9 @@ MOST_TRACKS = 8
 PROBATION = 3
 """Frames for which an expected box is valid, and for which somebody who may be the lost person is watched."""
 PATIENCE = 25
-"""Frames without the followed person after which a newcomer may replace them; about a second."""
+"""Frames without the followed person after which a newcomer may replace them, from anywhere; about a second."""
+REACH = 0.75
+"""Distance, in longer sides of the box, from where a person was lost, in which they are expected until then."""
 FORBIDDEN = -1e6  # score of a pair that must not be assigned
 SHOWN_RANGES = 8  # ranges of frames in one event
 
@@ -121,18 +123,21 @@ class PersonTracker:
             self._hidden.append((hidden[0], index))
         return None if place is None else people[place]
 
-    def confirm(self, index: int, picture: Picture, one: PoseEstimate) -> bool:
+    def confirm(self, index: int, picture: Picture, one: PoseEstimate, certain: bool = False) -> bool:
         """Learn of the followed person in frame `index`, who was found there by other means than `follow`.
 
-        False, and nothing is learned, where the appearance is another known person's and not the followed one's.
+        False, and nothing is learned, where the appearance is another known person's and not the followed one's; with
+        `certain` it is then taken as theirs from now on.
         """
         track, appearance = self._tracks[self._followed], person_appearance(picture, one.iuv)
         distance = appearance_distance(track.appearance, appearance)
-        others = [known for key, known in self._tracks.items() if key != self._followed]
         if distance is not None and distance > DIFFERENT_PERSON:
-            apart = [appearance_distance(other.appearance, appearance) for other in others]
+            others = [known.appearance for key, known in self._tracks.items() if key != self._followed]
+            apart = [appearance_distance(other, appearance) for other in others]
             if any(other is not None and other <= SAME_APPEARANCE for other in apart):
-                return False
+                if not certain:
+                    return False
+                track = replace(track, appearance=appearance)
         self._tracks[self._followed] = track.updated(index, one, appearance)
         return True
 
@@ -208,8 +213,9 @@ class PersonTracker:
         """Follow a newcomer in place of the lost person.
 
         A newcomer who appeared after the person was lost may be the same person, badly detected. The tracks are merged
-        if the appearances match, or stay ambiguous for `PROBATION` frames. With `--person largest` a stranger replaces
-        the lost person after `PATIENCE` frames, so that the rest of the video is not one held pose.
+        if the appearances match, or stay ambiguous for `PROBATION` frames near the place of the loss. With `--person
+        largest` a stranger replaces the lost person after `PATIENCE` frames, so that the rest of the video is not one
+        held pose.
         """
         lost = self._tracks[self._followed]
         for key in sorted(assigned, key=lambda key: assigned[key]):
@@ -219,6 +225,7 @@ class PersonTracker:
             distance = appearance_distance(lost.appearance, newcomer.appearance)
             watched = index - newcomer.born >= PROBATION
             ambiguous = watched and (distance is None or distance <= DIFFERENT_PERSON) and self._is_stranger(newcomer)
+            ambiguous = ambiguous and (index - lost.seen >= PATIENCE or _in_reach(lost.box, newcomer.box))
             if ambiguous or (distance is not None and distance <= SAME_APPEARANCE):
                 del self._tracks[self._followed]
             elif watched and self._choice == LARGEST and index - lost.seen >= PATIENCE and self._is_stranger(newcomer):
@@ -261,6 +268,13 @@ def runs_of(marks: np.ndarray) -> list[tuple[int, int]]:
 
 def _place_of(people: Sequence[PoseEstimate], one: PoseEstimate) -> int:
     return next(place for place, other in enumerate(people) if other is one)
+
+
+def _in_reach(last: Box | None, box: Box | None) -> bool:
+    """Whether a box may be that of a person who was last seen in another; True where either place is unknown."""
+    if last is None or box is None:
+        return True
+    return bool(np.hypot(*(_centre(box) - _centre(last))) <= REACH * max(last[2] - last[0], last[3] - last[1]))
 
 
 def _centre(box: Box) -> np.ndarray:

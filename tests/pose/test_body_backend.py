@@ -26,7 +26,7 @@ from mcld_anim.pose.body_backend import BodyBackend
 from mcld_anim.pose.body_follower import BodyFollower, looks_shown
 from mcld_anim.pose.followed_body import BodyFrame, hidden_sides
 from mcld_anim.pose.sequence import estimate_sequence
-from mcld_anim.pose.track import PROBATION
+from mcld_anim.pose.track import PATIENCE
 from mcld_anim.synthetic.dance import dance_pose
 from mcld_anim.synthetic.person import Person, Rendering, render
 from mcld_anim.synthetic.scene import Light, View, draw_background
@@ -196,13 +196,14 @@ def test_whoever_is_hidden_by_another_comes_back_as_themselves(body_backend: Bod
 
 
 def test_who_left_is_known_by_their_look_and_no_other_takes_their_place(body_backend: BodyBackend) -> None:
-    pictures = walkers([{12: 0, 31: 2 * SIZE}] * 4 + [{31: 2 * SIZE}] * 3 + [{31: SIZE // 4, 12: 2 * SIZE}] * 6)
+    away = [{31: 2 * SIZE}] * PATIENCE
+    pictures = walkers([{12: 0, 31: 2 * SIZE}] * 4 + away + [{31: SIZE // 4, 12: 2 * SIZE}] * 8)
     with tempfile.TemporaryFile() as masks:
         body = body_backend.fit(video(pictures), PersonChoice(number=1), masks)
         places = middles(list(body.frames()))
     found = body.seen.found.tolist()
-    assert found[:7] == [True] * 4 + [False] * 3
-    assert found[7 + PROBATION :] == [True] * 3  # sooner where the appearance is unmistakable
+    assert found[: 4 + PATIENCE] == [True] * 4 + [False] * PATIENCE
+    assert found[-3:] == [True] * 3  # sooner where the appearance is unmistakable
     assert max(places[:4]) < 0.3 * SIZE
     assert min(places[-3:]) > 1.7 * SIZE
     assert [event.kind for event in body.events] == ["several_people", "person_hidden"]

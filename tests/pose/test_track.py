@@ -139,6 +139,10 @@ def test_a_confirmed_person_is_known_where_they_went_and_another_is_noticed(peop
     moved = people_frame([("first", first, 100), ("other", other, 190)], 1)
     assert tracker.confirm(3, moved.picture, moved.people["first"])
     assert not tracker.confirm(4, moved.picture, moved.people["other"])
+    sure = PersonTracker(PersonChoice(number=1))
+    sure.follow(0, both.picture, both.shuffled(0))
+    assert sure.confirm(3, moved.picture, moved.people["other"], certain=True)
+    assert sure.confirm(4, moved.picture, moved.people["other"])  # that is what they look like now
     assert tracker.follow(5, moved.picture, moved.shuffled(5)) is moved.people["first"]
     assert [event.kind for event in tracker.events()] == ["several_people"]
 
