@@ -18,6 +18,7 @@ from mcld_anim.pose.backends import EstimatedBody
 from mcld_anim.pose.matte_alignment import Matte
 from mcld_anim.source.background import filled_background, widened
 from mcld_anim.source.fitted_photo import FittedPhoto
+from mcld_anim.source.front import in_front
 from mcld_anim.source.photo_warp import PhotoWarp
 from mcld_anim.video.framing import SteadyCrop, resize_picture
 
@@ -77,9 +78,11 @@ def fit_photo(picture: AnySizePicture, body: EstimatedBody) -> FittedPhoto:
     alpha = photo_alpha(photo, frame.matte(body.matte), float(motion.heights[0]))
     naked = BodyPainter(motion.shape)
     painter = naked.bent(outline_offsets(naked, motion, alpha > 0.5, body.hidden))
-    warp = PhotoWarp(foreground(photo, alpha), alpha, painter.drawn(motion, 0, body.hidden))
+    drawn = painter.drawn(motion, 0, body.hidden)
+    warp = PhotoWarp(foreground(photo, alpha), alpha, drawn)
     background = filled_background(photo, widened(alpha > TRACE, HOLE_MARGIN))
-    return FittedPhoto(photo, background, painter, motion, warp)
+    front = in_front(drawn.person, alpha, float(motion.heights[0]))
+    return FittedPhoto(photo, background, front, painter, motion, warp)
 
 
 def window_around(motion: BodyMotion, least: int) -> SteadyCrop:

@@ -118,7 +118,9 @@ class PhotoViews:
         window = SteadyCrop(-self.window.x, -self.window.y, width, height)
         covered = cut_out(np.ones(made.shape[:2], np.float32), window)
         share = (cv2.GaussianBlur(near, (0, 0), REACH / 2) * covered)[..., None]
-        return np.rint(cut_out(made, window) * share + behind * (1 - share)).clip(0, 255).astype(np.uint8)
+        shown = cut_out(made, window) * share + behind * (1 - share)
+        front = self.photo.front[..., None]
+        return np.rint(self.photo.picture * front + shown * (1 - front)).clip(0, 255).astype(np.uint8)
 
 
 def _cut_link(link: FrameLink, window: SteadyCrop) -> FrameLink:

@@ -8,7 +8,7 @@ from mcld_anim.body.draw import BodyPainter
 from mcld_anim.body.fit import BodyMotion
 from mcld_anim.body.place import NOSE
 from mcld_anim.body.rig import load_body
-from mcld_anim.core.arrays import Picture
+from mcld_anim.core.arrays import Alpha, Picture
 from mcld_anim.source.photo_warp import PhotoWarp
 
 
@@ -18,6 +18,7 @@ class FittedPhoto:
 
     picture: Picture
     background: Picture  # the same without the person
+    front: Alpha  # opacity of what stands before the person, and stays before them
     painter: BodyPainter  # of the body in its clothes
     motion: BodyMotion  # one frame: the photo's pose
     warp: PhotoWarp

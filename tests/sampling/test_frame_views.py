@@ -39,7 +39,8 @@ def photo(motion: BodyMotion) -> FittedPhoto:
     striped = np.stack([x * 0 + 40, 40 * (y // 8 % 5), x], -1).astype(np.uint8)
     picture = np.where(drawn.person[..., None], striped, wall)
     alone = replace(motion, controls=motion.controls[:1], camera=motion.camera[:1])
-    return FittedPhoto(picture, wall, painter, alone, PhotoWarp(picture, drawn.person.astype(np.float32), drawn))
+    warp = PhotoWarp(picture, drawn.person.astype(np.float32), drawn)
+    return FittedPhoto(picture, wall, np.zeros(SIZE, np.float32), painter, alone, warp)
 
 
 def drawn_at(photo: FittedPhoto, motion: BodyMotion, index: int) -> DrawnBody:
@@ -89,6 +90,16 @@ def test_pixels_that_the_photo_shows_are_kept(photo: FittedPhoto, motion: BodyMo
     assert kept.sum() > 0.2 * drawn_at(photo, motion, 0).person.sum()
     guessed = view.layer.drawn.whole(1 - view.layer.validity) > 0.99
     assert (np.abs(made[guessed].astype(int) - RED).max(-1) < 12).mean() > 0.9
+
+
+def test_what_stands_before_the_person_stays(photo: FittedPhoto, motion: BodyMotion) -> None:
+    front = np.zeros(SIZE, np.float32)
+    front[200:] = 1
+    views, frame = PhotoViews(replace(photo, front=front), WINDOW), frames(photo, motion)[1]
+    made = views.finished(views.view(frame), np.full((256, 256, 3), RED, np.uint8))
+    assert drawn_at(photo, motion, 1).person[200:].any()
+    assert np.array_equal(made[200:], photo.picture[200:])
+    assert np.abs(made[drawn_at(photo, motion, 1).person & (front == 0)].astype(int) - RED).max() <= 3
 
 
 def test_a_smaller_view_keeps_labels_and_means(photo: FittedPhoto, motion: BodyMotion) -> None:
