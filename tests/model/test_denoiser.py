@@ -218,10 +218,11 @@ def test_gradients_reach_every_parameter(mcld: Mcld, checkpointing: bool) -> Non
         name
         for part in ("reference_net", "denoiser", "pose_guider", "face_tokens", "image_encoder")
         for name, parameter in mcld.get_submodule(part).named_parameters(prefix=part)
-        if parameter.grad is None or parameter.grad.abs().max() < 1e-12
+        if parameter.grad is None or parameter.grad.abs().max() < 1e-9  # rounding: some kernels leave 1e-11
     }
     # With a single image token the softmax over one key is 1, so its query and key projections get no gradient:
-    # all of the ReferenceNet's, and the denoiser's image keys in the down and up blocks.
+    # all of the ReferenceNet's, and the denoiser's image keys in the down and up blocks. Adding one number to all keys
+    # changes no softmax, so a bias of keys has no gradient either.
     expected = {
         f"{prefix}.{layer}.{name}"
         for prefix, names in (("reference_net.unet", QUERY_SIDE), ("denoiser.unet", ("attn2.to_k.weight",)))
@@ -230,4 +231,4 @@ def test_gradients_reach_every_parameter(mcld: Mcld, checkpointing: bool) -> Non
         if not (prefix.startswith("denoiser") and layer.startswith("mid"))
         if not (prefix.startswith("reference") and layer == mcld.reference_net.last_layer)
     }
-    assert silent == expected
+    assert silent == expected | {name for name in silent if name.endswith(".k_proj.bias")}
