@@ -118,3 +118,13 @@ def test_thin_parts_are_kept() -> None:
     iuv = np.zeros((64, 64, 3), np.uint8)
     iuv[10:50, 30] = 4, 100, 100  # one pixel wide
     assert complete_atlas(np.full((64, 64, 3), 90, np.uint8), iuv)[1][3].any()
+
+
+def test_a_limb_that_is_not_seen_takes_the_colour_of_the_next_part_towards_the_torso() -> None:
+    sleeve, shirt = (240, 120, 30), (20, 40, 200)
+    atlas, valid = seen_only((15, sleeve), (16, sleeve), (17, sleeve), (18, sleeve), (2, shirt))
+    made = fill_atlas(atlas, valid)
+    for part in (19, 20, 21, 22, 3, 4):
+        assert (made[part - 1] == sleeve).all()
+    for part in (7, 9, 14, 5):
+        assert (made[part - 1] == shirt).all()

@@ -109,3 +109,25 @@ def test_the_back_of_the_head_has_the_colour_of_its_top(painter: BodyPainter) ->
     upper = back & (np.arange(back.shape[0])[:, None] < rows.min() + 0.5 * np.ptp(rows))
     assert upper.sum() > 500
     assert np.abs(np.median(layer.colours[upper], axis=0) - HAIR).max() < 12
+
+
+def test_a_hand_before_the_chest_leaves_neither_fingers_on_it_nor_cloth_on_itself(painter: BodyPainter) -> None:
+    crossed = standing(upperarm_L=(-0.6, 0.9, 0.0), lowerarm_L=(0.0, 0.0, 1.9))
+    crossed = replace(crossed, camera=np.array([[0.0, 1.5, -0.4]], np.float32))  # a portrait
+    drawn = painter.drawn(crossed, 0)
+    parts = drawn.iuv[..., 0]
+    cloth = (20, 30, 60)
+    picture = np.full((*SIZE, 3), cloth, np.uint8)
+    picture[np.isin(parts, [23, 24])] = SKIN
+    rows, columns = np.nonzero(parts == 4)
+    assert len(rows) > 500
+    shift = 10  # the photo shows the hand beside the place where the fit has it
+    picture[rows + shift, columns + shift] = SKIN
+    layer = PhotoWarp(picture, drawn.person.astype(np.float32), drawn).layer(drawn)
+    shown = layer.drawn.iuv[layer.drawn.box][..., 0]
+    known = layer.validity > 0.9
+    skin_like = np.abs(layer.colours - SKIN).max(-1) < 30
+    torso = np.isin(shown, [1, 2])
+    assert not (torso & known & skin_like).any()
+    hand = shown == 4
+    assert np.abs(layer.colours[hand] - SKIN).max(-1).mean() < 40  # 117 if its photo is taken as it is
