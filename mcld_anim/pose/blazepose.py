@@ -17,6 +17,7 @@ import cv2
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
+from mcld_anim.body.fit import ClipLandmarks
 from mcld_anim.core.arrays import Picture
 from mcld_anim.pose.hands import HandLandmarks
 from mcld_anim.pose.matte_alignment import PERSON, Matte
@@ -107,6 +108,10 @@ class BodyLook:
             return self
         order = list(MIRRORED[:LANDMARKS])
         return replace(self, xy=self.xy[order], visibility=self.visibility[order], world=self.world[order])
+
+    def landmarks(self, size: tuple[int, int]) -> ClipLandmarks:
+        """The landmarks as those of a clip of one picture of `size` (height, width)."""
+        return ClipLandmarks(self.xy[None], self.visibility[None], self.world[None], np.ones(1, bool), size)
 
     def matte(self, size: tuple[int, int]) -> Matte:
         """The mask in a picture of `size` (height, width)."""

@@ -10,10 +10,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import BinaryIO
 
-import numpy as np
-
 from mcld_anim.body.draw import BodyPainter
-from mcld_anim.body.fit import ClipLandmarks, fit_scenes
+from mcld_anim.body.fit import fit_scenes
 from mcld_anim.core.arrays import Picture
 from mcld_anim.core.errors import MissingDependencyError, WeightsError
 from mcld_anim.options.person import PersonChoice
@@ -70,7 +68,7 @@ class BodyBackend:
         size = picture.shape[0], picture.shape[1]
         found = []
         for look in self.networks.find(picture):
-            seen = ClipLandmarks(look.xy[None], look.visibility[None], look.world[None], np.ones(1, bool), size)
+            seen = look.landmarks(size)
             fingers = self.networks.hands.bends(picture, look.xy, look.visibility)[None]
             motion = replace(fit_scenes(seen, [slice(0, 1)]), fingers=steady_fingers(fingers, [slice(0, 1)]))
             (hidden,), painter = hidden_sides(seen), BodyPainter(motion.shape)

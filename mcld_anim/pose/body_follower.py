@@ -49,9 +49,8 @@ class BodyFollower:
         self._fingers: list[np.ndarray] = []  # of each frame, (2, 5): NaN where not looked at, or not seen
         self._found: list[bool] = []
         self._cuts: list[bool] = []
-        self._region: Region | None = None  # where the person is expected; None: they are looked for
-        self._last: Region | None = None  # where they were lost
-        self._lost = 0  # frames since then
+        self._last: Region | None = None  # where the person follows from the last look of this scene
+        self._lost = 0  # frames since that look
         self._confirmed = 0  # the last frame in which the tracker saw them
         self._size = (0, 0)
 
@@ -63,10 +62,9 @@ class BodyFollower:
             look = self._found_again(frame, cut)
         self._found.append(look is not None)
         self._cuts.append(cut)
-        self._region = None if look is None else look.following
         self._lost = 0 if look is not None else self._lost + 1
         if look is not None or cut:
-            self._last = self._region
+            self._last = None if look is None else look.following
         self._fingers.append(np.full((2, 5), np.nan, np.float32))
         if look is None:
             return
@@ -95,9 +93,9 @@ class BodyFollower:
 
     def _continued(self, frame: VideoFrame) -> BodyLook | None:
         """The look at the region that follows from the frame before; None where it does not show the person."""
-        if self._region is None:
+        if self._last is None or self._lost:
             return None
-        look = self._networks.look(frame.picture, self._region).continuing(self._looks[-1][:, :2])
+        look = self._networks.look(frame.picture, self._last).continuing(self._looks[-1][:, :2])
         if look.presence < LEAST_SCORE:
             return None
         if frame.index - self._confirmed < CONFIRM_EVERY:
@@ -108,9 +106,8 @@ class BodyFollower:
             return look
         if any(_touches(look.following, other.following) for other in self._networks.find(frame.picture)):
             return None
-        self._tracker.confirm(
-            frame.index, frame.picture, one, certain=True
-        )  # nobody is near with whom to exchange them
+        # Nobody is near with whom they could have been exchanged
+        self._tracker.confirm(frame.index, frame.picture, one, certain=True)
         return look
 
     def _found_again(self, frame: VideoFrame, cut: bool) -> BodyLook | None:
@@ -159,9 +156,8 @@ def _drawn_estimate(look: BodyLook, size: tuple[int, int]) -> PoseEstimate | Non
     size: height and width of the picture.
     """
     painter = _mean_painter()
-    seen = ClipLandmarks(look.xy[None], look.visibility[None], look.world[None], np.ones(1, bool), size)
     scale = min(1.0, APPEARANCE_SIDE / max(float(np.ptp(look.xy, axis=0).max()), 1.0))
-    small = closed_form(seen, painter.shape, FOCAL * max(size)).scaled(scale)
+    small = closed_form(look.landmarks(size), painter.shape, FOCAL * max(size)).scaled(scale)
     iuv = painter.iuv(small, 0)
     iuv[look.region.matte(look.mask, small.size, scale) <= PERSON] = 0
     return estimate_of(resize_iuv(iuv, size), look.presence)

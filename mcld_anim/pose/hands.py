@@ -92,5 +92,4 @@ def _cropped(picture: Picture, centre: np.ndarray, side: float, angle: float) ->
     scale, c, s = CROP_SIDE / side, math.cos(angle), math.sin(angle)
     turn = scale * np.array([[c, s], [-s, c]])
     matrix = np.concatenate([turn, (CROP_SIDE / 2 - turn @ centre)[:, None]], 1)
-    how = cv2.INTER_LINEAR if scale >= 1 else cv2.INTER_AREA
-    return cv2.warpAffine(picture, matrix, (CROP_SIDE, CROP_SIDE), flags=how).astype(np.float32) / 255
+    return cv2.warpAffine(picture, matrix, (CROP_SIDE, CROP_SIDE), flags=cv2.INTER_LINEAR).astype(np.float32) / 255

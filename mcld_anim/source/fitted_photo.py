@@ -31,6 +31,5 @@ class FittedPhoto:
     @property
     def head(self) -> float:
         """How far the head with its hair reaches above the nose, in pixels."""
-        drawn = self.painter.drawn(self.motion, 0)
-        top = drawn.points[load_body().weight("head") > 0.5, 1].min()
+        top = self.warp.drawn.points[load_body().weight("head") > 0.5, 1].min()
         return max(0.0, float(self.motion.landmarks()[0][0, NOSE, 1] - top))

@@ -75,7 +75,7 @@ class PhotoWarp:
     def __init__(self, colours: Picture, alpha: Alpha, drawn: DrawnBody) -> None:
         """`colours`: the photo, with the person's colours continued across their edge; `alpha`: its matte; `drawn`: the
         body in the photo's pose."""
-        self._colours, self._drawn = colours, drawn
+        self._colours, self.drawn = colours, drawn
         skin = _skin(colours, alpha, drawn)
         doubtful = _beside_arm(drawn) | _mistaken_hands(colours, skin, drawn)
         self._own = alpha * drawn.whole(~doubtful, True)
@@ -85,7 +85,7 @@ class PhotoWarp:
     def layer(self, drawn: DrawnBody) -> PersonLayer:
         """The person in the pose of a drawing of the same mesh."""
         inside = drawn.inside
-        places, seen = drawn.seen_in(self._drawn)
+        places, seen = drawn.seen_in(self.drawn)
         maps = np.full((*inside.shape, 2), -1, np.float32)
         maps[inside] = places - 0.5
         x, y = maps[..., 0], maps[..., 1]
