@@ -99,6 +99,28 @@ def fill_command(
         write_json(json_path, metrics)
 
 
+@app.command("light")
+def light_command(
+    people: Annotated[int, typer.Option(min=1, help="Number of rendered people.")] = 12,
+    poses: Annotated[int, typer.Option(min=1, help="Poses of each, besides the photo's.")] = 5,
+    json_path: Annotated[Path | None, typer.Option("--json", help="Also write the figures to this JSON file.")] = None,
+) -> None:
+    """Measure on rendered people how brightness follows the surface: the light that warped photos get."""
+    if json_path is not None:
+        check_output(json_path, overwrite=True)
+    from mcld_anim.evaluate.light import LightOptions, light
+    from mcld_anim.pose.body_backend import load_body_backend
+
+    with StageBars() as bars:
+        figures = light(
+            LightOptions(people, poses), load_body_backend(), lambda done, total: bars.update("people", done, total)
+        )
+    for name, value in figures.items():
+        typer.echo(f"{name:10} {value:.3f}" if isinstance(value, float) else f"{name:10} {value}")
+    if json_path is not None:
+        write_json(json_path, figures)
+
+
 def _print_fills(metrics: Mapping[str, Any]) -> None:
     """A row per method."""
     from rich.box import SIMPLE_HEAD

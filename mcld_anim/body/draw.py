@@ -4,16 +4,25 @@ from __future__ import annotations
 
 from copy import copy
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 
 import cv2
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int, Shaped
+from scipy.sparse import csr_matrix
 
 from mcld_anim.body.fit import BodyMotion, BodyShape, project
 from mcld_anim.body.raster import rasterize
-from mcld_anim.body.rig import finger_rotations, forward_kinematics, load_body, skin, skin_transforms
+from mcld_anim.body.rig import (
+    finger_rotations,
+    forward_kinematics,
+    incidence,
+    load_body,
+    skin,
+    skin_transforms,
+    vertex_normals,
+)
 from mcld_anim.body.skeleton import RELAXED, bone_rotations, pose_bones, skeleton
 from mcld_anim.core.arrays import Iuv
 
@@ -82,6 +91,22 @@ class DrawnBody:
         corners = self.away[load_body().faces[self.triangle[inside]]]
         depth[inside] = (corners * self.share[inside]).sum(1)
         return depth
+
+    @cached_property
+    def normals(self) -> Vertices:
+        """Unit normals of all vertices, outwards: x right, y away from the camera, z up."""
+        height, width = self.size
+        across, down = (self.points - np.array([width / 2, height / 2])).T * self.away / self.focal
+        vertices = np.stack([across, self.away, -down], 1).astype(np.float32)
+        return vertex_normals(vertices, load_body().faces, _touching())
+
+    def over(self, values: Float[np.ndarray, "vertices channels"]) -> Float[np.ndarray, "h w channels"]:
+        """Values of the vertices at the box's pixels; 0 where there is no body."""
+        inside = self.inside
+        planes = np.zeros((*inside.shape, values.shape[1]), np.float32)
+        corners = load_body().faces[self.triangle[inside]]
+        planes[inside] = np.einsum("nk,nkc->nc", self.share[inside], values[corners])
+        return planes
 
     def whole(self, planes: Shaped[np.ndarray, "h w *planes"], outside: float = 0.0) -> np.ndarray:
         """Planes of the box in the picture, which is `outside` elsewhere."""
@@ -192,6 +217,13 @@ class BodyPainter:
     def iuv(self, motion: BodyMotion, index: int, hidden: str = "") -> Iuv:
         """The IUV of frame `index`, uint8 (H, W, 3), as large as the picture; `hidden` as for `drawn`."""
         return self.drawn(motion, index, hidden).iuv
+
+
+@cache
+def _touching() -> csr_matrix:
+    """Incidence of the body's vertices and triangles."""
+    body = load_body()
+    return incidence(body.faces, len(body.mean_vertices))
 
 
 def _facing(vertices: Vertices, faces: Int[np.ndarray, "triangles 3"]) -> Float[np.ndarray, " triangles"]:

@@ -192,7 +192,8 @@ def _measured(
             assert source.body is not None  # fitted by the same estimator
             with stages.timed(SOURCE_STAGE):
                 photo = fit_photo(source.picture, source.body)
-            views = PhotoTruth(OwnScene.of_clip(photo, PhotoSize.of(source.picture), motion, body, model))
+            frame = PhotoSize.of(source.picture, source.body.motion)
+            views = PhotoTruth(OwnScene.of_clip(photo, frame, motion, body, model))
         else:
             driving = encode_driving(plan, models.pose_backend, Path(work) / "iuv", stages)
             body = judge.fit(read_frames(plan.info, *plan.options.grid, on_event=_ignore), LARGEST, masks)

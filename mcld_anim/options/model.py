@@ -189,6 +189,9 @@ class ModelOptions:
     pose_guider: PoseGuiderOptions = field(default_factory=PoseGuiderOptions)
     detail: DetailOptions | None = None
     """The detail decoder after the autoencoder; needs `pose_guider.warped_source`. The published model has none."""
+    photo_pixels: bool = False
+    """Whether frames in the source's photo are its own pixels, moved and lit (`source.photo_warp`), without a network:
+    what small networks make of them is worse."""
     image_encoder: ImageEncoderOptions = field(default_factory=ImageEncoderOptions)
     face: FaceTokenOptions = field(default_factory=FaceTokenOptions)
     schedule: ScheduleOptions = field(default_factory=ScheduleOptions)

@@ -6,7 +6,7 @@ become these classes, see `mcld_anim.options.resolve`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Literal
 
@@ -25,6 +25,9 @@ AudioCodec = Literal["auto", "copy", "aac"]
 """auto: copy what browsers play from MP4, re-encode other sound as AAC; copy: copy whatever MP4 holds; aac: always
 re-encode."""
 RetargetName = Literal["auto", "body", "off", "scale", "limbs"]
+
+SYNTHESIS_OPTIONS = ("seed", "steps", "guidance", "preset", "noise", "blend", "min_face_similarity")
+"""Options that change nothing but what networks make."""
 
 MODEL_NAMES = ("auto", "tiny", "mcld-sd15")
 """Values of `--model`; anything else is a folder of weights."""
@@ -65,6 +68,13 @@ class SynthesisOptions(EstimatorOptions):
     def inputs(self) -> tuple[Path, ...]:
         """Every file or folder that is read."""
         return (self.source, *([self.precomputed] if self.precomputed else []))
+
+    @property
+    def synthesis_flags(self) -> list[str]:
+        """The flags that are not at their defaults and change nothing but what networks make."""
+        usual = {field.name: field.default for field in fields(self)}
+        names = [name for name in SYNTHESIS_OPTIONS if getattr(self, name, None) != usual.get(name)]
+        return [f"--{name.replace('_', '-')}" for name in names]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -60,10 +60,11 @@ class Board:
 class Thumbnails:
     """Collects thumbnails while a video is made, at most `KEPT` of each kind."""
 
-    def __init__(self, frames: int, source: Picture, source_face: Face | None) -> None:
+    def __init__(self, frames: int, source: Picture, face: Face | None, seen: AnySizePicture | None = None) -> None:
+        """`source`: the photo; `face`: the face found in the picture `seen`, None: in the photo itself."""
         gap = max(1, frames // (8 * KEPT))
         self.source = to_jpeg(fit(source, 640))
-        self.source_face = None if source_face is None else to_jpeg(face_picture(source, source_face.box))
+        self.source_face = None if face is None else to_jpeg(face_picture(source if seen is None else seen, face.box))
         self._best, self._worst, self._changes = Board(gap), Board(gap), Board(gap)
 
     def add(self, row: FrameRow, picture: Picture, face: Face | None) -> None:
@@ -89,7 +90,7 @@ class Thumbnails:
         return self._changes.thumbnails()
 
 
-def face_picture(picture: Picture, box: Box) -> UInt8[np.ndarray, "128 128 3"]:
+def face_picture(picture: AnySizePicture, box: Box) -> UInt8[np.ndarray, "128 128 3"]:
     """A square around a face, (128, 128, 3)."""
     x0, y0, x1, y1 = box
     side = max(2.0, (1 + 2 * FACE_MARGIN) * max(x1 - x0, y1 - y0))

@@ -35,7 +35,7 @@ def write_files(
 ) -> dict[str, Any]:
     """Write the files of a run into `folder`, under the names of `outputs`; returns the summary of the report."""
     made, stages = outputs.inside(folder), clip.stages
-    thumbnails = Thumbnails(len(clip.driving), clip.scene.picture, clip.source.face)
+    thumbnails = Thumbnails(len(clip.driving), clip.scene.picture, clip.source.face, clip.source.picture)
     with FrameReport(made.report_json, made.report_csv) as report:
         with open_result(made.result, clip, sound) as video, closing(frames):
             for frame in frames:

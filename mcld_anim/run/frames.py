@@ -26,7 +26,7 @@ from mcld_anim.run.checks import RunPlan
 from mcld_anim.run.compositor import Compositor, compositor
 from mcld_anim.run.driving import DrivingClip
 from mcld_anim.run.identity_guard import IdentityGuard
-from mcld_anim.run.scene import CropScene, PhotoScene, check_no_body
+from mcld_anim.run.scene import CropScene, PhotoScene, check_no_body, tell_unused
 from mcld_anim.sampling.frame_maker import FrameMaker, SamplingSettings, sampling_settings
 from mcld_anim.source.face import Face
 
@@ -86,6 +86,7 @@ def open_clip(plan: RunPlan, cache: RunCache, stages: Stages) -> Clip:
         check_no_body(options.retarget, backend.name, options.framing)
         poses = cache.driving(plan, models, stages)
         scene = CropScene(plan, source.appearance, poses, models.mcld.options.frame_size)
+    tell_unused(options, scene.views, stages)
     stages.readers["driving poses"] = scene.driving.reader
     return Clip(plan, models, source.appearance, scene, settings, stages)
 

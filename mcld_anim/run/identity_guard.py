@@ -57,7 +57,9 @@ class IdentityGuard:
         """The best attempt at the frame at `place` of the last batch, whose picture is the first attempt."""
         assert frame.picture is not None
         first, pose = frame.picture, frame.iuv
-        if self._least is None or self._maker.source.face is None or face_box(pose) is None:
+        if self._least is None or not self._maker.uses_networks or self._maker.source.face is None:
+            return Kept(first, (None,))
+        if face_box(pose) is None:
             return Kept(first, (None,))
         pictures, found = [first], [self._meter.measure(first, pose)[1]]
         if self._rank(found[0]) >= self._least:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import cv2
@@ -13,7 +14,7 @@ from mcld_anim.background.matte import foreground, photo_alpha
 from mcld_anim.body.draw import BodyPainter
 from mcld_anim.body.fit import BodyMotion
 from mcld_anim.body.outline import outline_offsets
-from mcld_anim.core.arrays import AnySizePicture, Picture
+from mcld_anim.core.arrays import AnySizePicture, Mask, Picture
 from mcld_anim.pose.backends import EstimatedBody
 from mcld_anim.pose.matte_alignment import Matte
 from mcld_anim.source.background import filled_background, widened
@@ -22,8 +23,10 @@ from mcld_anim.source.front import in_front
 from mcld_anim.source.photo_warp import PhotoWarp
 from mcld_anim.video.framing import SteadyCrop, resize_picture
 
-LONG_SIDE = 512
-"""Longer side of the result, in pixels."""
+LONG_SIDE, LARGEST_SIDE = 512, 1024
+"""Longer side of the result, in pixels: usually, and at most where the photo shows somebody small."""
+LEAST_HEIGHT = 240
+"""Height of a standing person in pixels up to which the result is larger, as far as the photo is."""
 CELL = 8
 """Both sides are multiples of it, as encoders and networks want."""
 WINDOW_MARGIN = 0.15
@@ -34,6 +37,9 @@ TRACE, HOLE_MARGIN = 0.02, 0.025
 """Matte, 0..1, from which a pixel of the photo is not background, and how much further the hole behind the person
 reaches, as a fraction of its longer side."""
 
+Filling = Callable[[Picture, Mask], Picture]
+"""Fills a hole in a picture."""
+
 
 @dataclass(frozen=True)
 class PhotoSize:
@@ -43,9 +49,11 @@ class PhotoSize:
     size: tuple[int, int]  # height and width of the frame
 
     @classmethod
-    def of(cls, picture: AnySizePicture) -> PhotoSize:
-        """For the frames of a photo."""
-        scale = LONG_SIDE / max(picture.shape[:2])
+    def of(cls, picture: AnySizePicture, person: BodyMotion) -> PhotoSize:
+        """For the frames of a photo, in which this body was fitted to its person."""
+        side, height = max(picture.shape[:2]), float(person.heights[0])
+        larger = min(LEAST_HEIGHT / height, LARGEST_SIDE / side, 1.0)
+        scale = max(LONG_SIDE / side, larger)
         height, width = (max(CELL, round(side * scale) // CELL * CELL) for side in picture.shape[:2])
         return cls(scale, (height, width))
 
@@ -71,16 +79,16 @@ class PhotoSize:
         return round(planes.shape[0] * self.scale), round(planes.shape[1] * self.scale)
 
 
-def fit_photo(picture: AnySizePicture, body: EstimatedBody) -> FittedPhoto:
+def fit_photo(picture: AnySizePicture, body: EstimatedBody, fill: Filling = filled_background) -> FittedPhoto:
     """The photo at the result's size, its person bent to their outline, and the background without them."""
-    frame = PhotoSize.of(picture)
+    frame = PhotoSize.of(picture, body.motion)
     photo, motion = frame.picture(picture), frame.motion(body.motion)
     alpha = photo_alpha(photo, frame.matte(body.matte), float(motion.heights[0]))
     naked = BodyPainter(motion.shape)
     painter = naked.bent(outline_offsets(naked, motion, alpha > 0.5, body.hidden))
     drawn = painter.drawn(motion, 0, body.hidden)
     warp = PhotoWarp(foreground(photo, alpha), alpha, drawn)
-    background = filled_background(photo, widened(alpha > TRACE, HOLE_MARGIN))
+    background = fill(photo, widened(alpha > TRACE, HOLE_MARGIN))
     front = in_front(drawn.person, alpha, float(motion.heights[0]))
     return FittedPhoto(photo, background, front, painter, motion, warp)
 

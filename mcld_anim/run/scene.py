@@ -12,9 +12,11 @@ from mcld_anim.body.fit import BodyMotion
 from mcld_anim.body.place import placed
 from mcld_anim.core.arrays import Iuv, Picture
 from mcld_anim.core.errors import UsageError
+from mcld_anim.core.events import Event
 from mcld_anim.core.stages import Stages
 from mcld_anim.model.appearance import SourceAppearance
 from mcld_anim.options.model import ModelOptions
+from mcld_anim.options.run import SynthesisOptions
 from mcld_anim.pose.cleanup import RawPose, cleaned
 from mcld_anim.pose.driving_change import driving_change
 from mcld_anim.pose.iuv_file import IuvWriter, iuv_writer, read_iuv_sequence
@@ -141,9 +143,19 @@ def check_no_body(retarget: str, estimator: str, framing: str = "auto") -> None:
 
 
 def photo_views(photo: FittedPhoto, motion: BodyMotion, model: ModelOptions) -> PhotoViews:
-    """What a model's networks see of a motion in the photo. With the warped source, the photo's pixels are kept."""
-    keeps_seen = model.pose_guider.warped_source != "none"
-    return PhotoViews(photo, window_around(motion, max(model.frame_size)), keeps_seen)
+    """What a model's networks see of a motion in the photo."""
+    return PhotoViews(photo, window_around(motion, max(model.frame_size)), not model.photo_pixels)
+
+
+def tell_unused(options: SynthesisOptions, views: FrameViews | None, stages: Stages) -> None:
+    """An event that names the options which change nothing, because no network makes the frames."""
+    if views is None or views.need_networks or not options.synthesis_flags:
+        return
+    message = (
+        f"{', '.join(options.synthesis_flags)} without effect: in the photo the person is the photo's own pixels, no "
+        "network makes them; --retarget off or a larger --model lets networks make the frames"
+    )
+    stages.emit(Event("options_without_effect", message))
 
 
 def _written(poses: Iterator[RawPose], writer: IuvWriter) -> Iterator[Iuv]:

@@ -30,7 +30,7 @@ from mcld_anim.run.checks import check_outputs, check_pose, is_sequence
 from mcld_anim.run.frames import FRAMES_STAGE
 from mcld_anim.run.record import describe_run, describe_summary
 from mcld_anim.run.result import Result
-from mcld_anim.run.scene import check_no_body, pose_in_photo
+from mcld_anim.run.scene import check_no_body, pose_in_photo, tell_unused
 from mcld_anim.run.source import person_crop
 from mcld_anim.sampling.frame_maker import FrameMaker, sampling_settings
 from mcld_anim.video.framing import apply_iuv
@@ -88,6 +88,7 @@ def make_picture(
         check_no_body(options.retarget, models.pose_backend.name)
         pose, views, shown = _framed(estimate, source, options, models, stages), None, source.picture
         retarget = "off" if options.retarget == "auto" else options.retarget
+    tell_unused(options, views, stages)
     with stages.timed("synthesis"):
         (picture,) = FrameMaker(models.mcld, source, settings, views).make(
             [ClipFrame(0, pose)], on_step=lambda done, steps: stages.progress(FRAMES_STAGE, done, steps)

@@ -82,12 +82,19 @@ class FrameMaker:
         self._views = views or CropViews(source, mcld.options.pose_guider.warped_source != "none")
         self._scheduler = make_scheduler(mcld.options.schedule)
         self._noise = parse_noise_mode(settings.noise)
-        self._blending = _blending(settings, mcld.options.latent_size)
+        self._blending = _blending(settings, mcld.options.latent_size) if self.uses_networks else None
         self._weights = next(mcld.denoiser.parameters())  # gives the networks' dtype and device
+
+    @property
+    def uses_networks(self) -> bool:
+        """Whether networks make the frames; else another attempt at one is the same."""
+        return self._views.need_networks
 
     def make(self, frames: Sequence[ClipFrame], on_step: Callable[[int, int], None] | None = None) -> list[Picture]:
         """The pictures of the clip's next frames, uint8 (H, W, 3) RGB; `on_step(done, steps)` reports progress."""
         views = [self._views.view(frame) for frame in frames]
+        if not self.uses_networks:
+            return [self._views.finished(view, None) for view in views]
         blending = None if self._blending is None else self._blending.batch([view.frame for view in views])
         made = self._synthesised(views, FIRST_ATTEMPT, blending, on_step)
         return [self._views.finished(view, picture) for view, picture in zip(views, made, strict=True)]

@@ -7,15 +7,17 @@ the source's photo, the networks see a square window of it; what they make of th
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
 import cv2
 import numpy as np
+from jaxtyping import Float
 from torch import Tensor
 
 from mcld_anim.body.clip import ClipFrame, FrameLink, FramePose
 from mcld_anim.body.correspondence import Correspondence
+from mcld_anim.body.draw import DrawnBody
 from mcld_anim.core.arrays import AnySizePicture, Picture
 from mcld_anim.model.appearance import SourceAppearance
 from mcld_anim.model.warped_source import WarpedSources
@@ -61,11 +63,15 @@ def stacked(views: Sequence[FrameView], like: Tensor) -> WarpedSources | None:
 class FrameViews(Protocol):
     """The views of one clip's frames."""
 
+    @property
+    def need_networks(self) -> bool:
+        """Whether networks make the frames; else `finished` needs nothing but the view."""
+
     def view(self, frame: ClipFrame) -> FrameView:
         """What the networks see of a frame."""
 
-    def finished(self, view: FrameView, made: AnySizePicture) -> Picture:
-        """The frame's picture from what the networks made of its view, at the view's size."""
+    def finished(self, view: FrameView, made: AnySizePicture | None) -> Picture:
+        """The frame's picture from what the networks, if any, made of its view, at the view's size."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,6 +80,7 @@ class CropViews:
 
     source: SourceAppearance
     with_warp: bool  # whether the model takes the warped source
+    need_networks: bool = field(default=True, init=False)
 
     def view(self, frame: ClipFrame) -> FrameView:
         """The frame itself."""
@@ -82,8 +89,9 @@ class CropViews:
             return FrameView(frame, None, None)
         return FrameView(frame, *warped_source(source.atlas, source.valid, frame.iuv, source.background))
 
-    def finished(self, view: FrameView, made: AnySizePicture) -> Picture:
+    def finished(self, view: FrameView, made: AnySizePicture | None) -> Picture:
         """The networks' picture."""
+        assert made is not None
         return made
 
 
@@ -93,34 +101,37 @@ class PhotoViews:
 
     photo: FittedPhoto
     window: SteadyCrop  # square, its side a multiple of the networks' frames' or of their cells'
-    keeps_seen: bool = False  # whether pixels that the photo shows stay its own, and networks make the others
+    need_networks: bool = True  # False: the person is the photo's own pixels, in the light of their pose
 
     def view(self, frame: ClipFrame) -> FrameView:
         """The window."""
         drawn = frame.pose.drawn
         assert drawn is not None  # frames of the photo are drawn from the fitted body
         layer, size = self.photo.warp.layer(drawn), (self.window.h, self.window.w)
+        if not self.need_networks:
+            return FrameView(frame, None, None, layer)
         warped = apply_picture(layer.before(self.photo.background), self.window, size)
         validity = 1 - cut_out(drawn.whole(1 - layer.validity), self.window)
         link = None if frame.link is None else _cut_link(frame.link, self.window)
         pose = FramePose(cut_out(frame.iuv, self.window), cut=frame.pose.cut)
         return FrameView(ClipFrame(frame.index, pose, link), warped, validity, layer)
 
-    def finished(self, view: FrameView, made: AnySizePicture) -> Picture:
-        """The photo with the person that the networks made."""
+    def finished(self, view: FrameView, made: AnySizePicture | None) -> Picture:
+        """The photo with the person that the networks made, or with the photo's own pixels moved."""
         layer = view.layer
         assert layer is not None
-        behind, person = self.photo.background, layer.drawn.person.astype(np.float32)
-        if self.keeps_seen:
-            behind, person = layer.before(behind), layer.drawn.whole(1 - layer.validity)
-        near = cv2.dilate(person, np.ones((2 * REACH + 1, 2 * REACH + 1)))
+        shown = layer.lit().before(self.photo.background) if made is None else self._put_in(made, layer.drawn)
+        front = self.photo.front[..., None]
+        return np.rint(self.photo.picture * front + shown * (1 - front)).clip(0, 255).astype(np.uint8)
+
+    def _put_in(self, made: AnySizePicture, drawn: DrawnBody) -> Float[np.ndarray, "height width 3"]:
+        """The networks' picture around a body in the frame, before the photo's background."""
+        near = cv2.dilate(drawn.person.astype(np.float32), np.ones((2 * REACH + 1, 2 * REACH + 1)))
         height, width = self.photo.size
         window = SteadyCrop(-self.window.x, -self.window.y, width, height)
         covered = cut_out(np.ones(made.shape[:2], np.float32), window)
         share = (cv2.GaussianBlur(near, (0, 0), REACH / 2) * covered)[..., None]
-        shown = cut_out(made, window) * share + behind * (1 - share)
-        front = self.photo.front[..., None]
-        return np.rint(self.photo.picture * front + shown * (1 - front)).clip(0, 255).astype(np.uint8)
+        return np.asarray(cut_out(made, window) * share + self.photo.background * (1 - share))
 
 
 def _cut_link(link: FrameLink, window: SteadyCrop) -> FrameLink:

@@ -6,7 +6,7 @@ there. Surface that the photo does not show comes from the completed atlas (`sou
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 import cv2
@@ -49,6 +49,9 @@ BEHIND_EARS, NAPE = 0.01, 0.06
 """Where the back of the head begins: metres before the ears' middle, and down from it."""
 EAR = 0.3
 """Weight of the ear, 0..1, from which a place on the head is the ear's."""
+LIGHT_FROM_ABOVE, ROUNDNESS = 0.12, 0.3
+"""How much brighter, as natural logarithms, a surface is that faces up than one that faces sideways, and one that faces
+the camera than one seen edge-on. `mcld-anim eval light` measures both on rendered people."""
 FACING, LEAST_PIXELS = 0.25, 20
 """Cosine between normal and line of sight, and pixels of a surface, from which it gives a colour."""
 
@@ -60,6 +63,21 @@ class PersonLayer:
     drawn: DrawnBody
     colours: Float[np.ndarray, "h w 3"]  # RGB in 0..255, continued beyond the soft edge
     validity: Float[np.ndarray, "h w"]  # 1 where the photo shows the colour, 0 where it is a guess; 1 outside
+    painted: Bool[np.ndarray, "h w"]  # where the guess is one colour, without the photo's light
+    photo: DrawnBody  # the same body in the photo's pose
+
+    @property
+    def normals(self) -> Float[np.ndarray, "h w 6"]:
+        """The surface's normals in this pose and in the photo's, see `DrawnBody.normals`; 0 outside."""
+        return self.drawn.over(np.concatenate([self.drawn.normals, self.photo.normals], 1))
+
+    def lit(self) -> PersonLayer:
+        """The layer in this pose's light, which comes from above. What is painted gets its roundness from it."""
+        normals = self.normals
+        up = normals[..., 2] - self.validity * normals[..., 5]
+        brighter = LIGHT_FROM_ABOVE * up - ROUNDNESS * self.painted * (1 + normals[..., 1])
+        factor = _continued(np.exp(brighter)[..., None], self.drawn.inside)
+        return replace(self, colours=self.colours * factor)
 
     def before(self, background: Picture) -> Picture:
         """The layer in front of a background of the picture's size."""
@@ -81,6 +99,7 @@ class PhotoWarp:
         self._own = alpha * drawn.whole(~doubtful, True)
         seen = np.where((self._own > 0.5)[..., None], drawn.iuv, np.uint8(0))
         self._atlas = _whole_atlas(colours, alpha, seen, drawn, skin)
+        self._painted = [part for part in range(1, PART_COUNT + 1) if not (seen[..., 0] == part).any()]
 
     def layer(self, drawn: DrawnBody) -> PersonLayer:
         """The person in the pose of a drawing of the same mesh."""
@@ -101,10 +120,18 @@ class PhotoWarp:
         weight = cv2.GaussianBlur(body, (0, 0), GUESS_BLUR)[..., None]
         guessed = cv2.GaussianBlur(guessed, (0, 0), GUESS_BLUR) / np.maximum(weight, 1e-3)
         colours = sampled * share + guessed * (1 - share)
-        near = cv2.blur(body, (SEAM, SEAM))[..., None]
-        beyond = cv2.blur(colours * body[..., None], (SEAM, SEAM)) / np.maximum(near, 1e-3)
-        continued = np.where(inside[..., None], colours, beyond).astype(np.float32)
-        return PersonLayer(drawn, continued, np.where(inside, share[..., 0], 1).astype(np.float32))
+        validity = np.where(inside, share[..., 0], 1).astype(np.float32)
+        painted = np.isin(drawn.iuv[drawn.box][..., 0], self._painted)
+        return PersonLayer(drawn, _continued(colours, inside), validity, painted, self.drawn)
+
+
+def _continued(
+    planes: Float[np.ndarray, "h w channels"], inside: Bool[np.ndarray, "h w"]
+) -> Float[np.ndarray, "h w channels"]:
+    """Planes of the body continued a few pixels beyond its edge."""
+    body = inside.astype(np.float32)[..., None]
+    near, beyond = (cv2.blur(one, (SEAM, SEAM)).reshape(one.shape) for one in (body, planes * body))
+    return np.where(body > 0, planes, beyond / np.maximum(near, 1e-3)).astype(np.float32)
 
 
 def _whole_atlas(colours: Picture, alpha: Alpha, seen: Iuv, drawn: DrawnBody, skin: np.ndarray | None) -> Atlas:

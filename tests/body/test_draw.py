@@ -75,6 +75,19 @@ def test_fingers_bend_as_the_motion_says_and_nothing_else_moves(standing: BodyMo
     )
 
 
+def test_normals_point_outwards_and_are_drawn_where_the_surface_is(standing: BodyMotion) -> None:
+    drawn = BodyPainter(standing.shape).drawn(standing, 0)
+    shown, inside = drawn.over(drawn.normals), drawn.inside
+    assert not shown[~inside].any()
+    assert np.linalg.norm(shown[inside], axis=1).mean() == pytest.approx(1, abs=0.03)
+    assert (shown[inside][:, 1] < 0.2).mean() > 0.98  # what is seen faces the camera
+    rows, columns = np.nonzero(drawn.whole(inside))
+    x, z = shown[inside][:, 0], shown[inside][:, 2]
+    head = rows < rows.min() + 0.1 * np.ptp(rows)
+    assert np.corrcoef(x[head], columns[head])[0, 1] > 0.8  # round
+    assert z[rows < rows.min() + 4].mean() > 0.5
+
+
 def test_a_larger_person_nearer_by_is_larger(standing: BodyMotion) -> None:
     area = np.count_nonzero(BodyPainter(standing.shape).iuv(standing, 0)[..., 0])
     large = BodyShape(standing.shape.coefficients, 1.1)

@@ -10,6 +10,7 @@ from fractions import Fraction
 from pathlib import Path
 from urllib.parse import unquote
 
+import cv2
 import numpy as np
 import pytest
 
@@ -85,6 +86,15 @@ def test_thumbnails_are_few_apart_and_the_right_ones() -> None:
         assert min(np.diff(places)) > 5
     assert thumbnails.changes()[0].index == 500
     assert thumbnails.source_face is not None
+
+
+def test_the_source_face_is_cut_out_of_the_picture_it_was_found_in() -> None:
+    photo, crop = np.zeros((80, 60, 3), np.uint8), np.full((40, 40, 3), 200, np.uint8)
+    face = Face(np.ones(3, np.float32), (2.0, 2.0, 12.0, 12.0))
+    shown = cv2.imdecode(np.frombuffer(Thumbnails(1, photo, face, crop).source_face, np.uint8), cv2.IMREAD_COLOR)
+    assert shown.min() > 150
+    own = cv2.imdecode(np.frombuffer(Thumbnails(1, photo, face).source_face, np.uint8), cv2.IMREAD_COLOR)
+    assert own.max() < 50
 
 
 def test_a_report_on_any_video(page: Path) -> None:

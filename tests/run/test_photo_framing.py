@@ -13,9 +13,11 @@ import pytest
 from PIL import Image
 
 from mcld_anim import Animator
+from mcld_anim.body.fit import FOCAL, STATURE, BodyMotion, BodyShape
+from mcld_anim.body.skeleton import CONTROLS, SHAPES
 from mcld_anim.core.errors import UsageError
 from mcld_anim.core.pictures import write_picture
-from mcld_anim.run.photo import CELL, LONG_SIDE, PhotoSize
+from mcld_anim.run.photo import CELL, LARGEST_SIDE, LONG_SIDE, PhotoSize
 from mcld_anim.synthetic.dance import dance_pose
 from mcld_anim.synthetic.person import Person, Rendering, render
 from mcld_anim.synthetic.scene import Light, View, draw_background
@@ -90,6 +92,16 @@ def test_other_backgrounds_take_the_drawn_person(animator: Animator, place: Path
     assert np.array_equal(opaque, green.iuv[..., 0] > 0) or (opaque ^ (green.iuv[..., 0] > 0)).mean() < 0.01
 
 
+def test_options_of_networks_that_do_not_run_are_named(animator: Animator, place: Path) -> None:
+    given: dict[str, Any] = {"steps": 3, "min_face_similarity": 0.99, "max_frames": 1}
+    with pytest.warns(UserWarning, match="--steps, --min-face-similarity without effect") as told:
+        frame = next(animator.frames(place / "me.png", place / "dance.mp4", **given))
+    assert frame.row.tries == 1
+    assert sum("without effect" in str(one.message) for one in told) == 1
+    with pytest.warns(UserWarning, match="--seed without effect"):
+        animator.transfer(place / "me.png", place / "pose.png", seed=4)
+
+
 def test_one_pose_in_the_photo(animator: Animator, place: Path) -> None:
     picture = animator.transfer(place / "me.png", place / "pose.png")
     assert picture.shape == (512, 384, 3)
@@ -128,9 +140,32 @@ def test_without_a_body_it_says_how_to_get_one(place: Path, given: dict[str, Any
         next(tiny.frames(place / "me.png", place / "dance.mp4", **given))
 
 
+def somebody(height: float, size: tuple[int, int]) -> BodyMotion:
+    """A standing person of this height in pixels."""
+    focal, shape = FOCAL * max(size), BodyShape(np.zeros(SHAPES), 1.0)
+    camera = np.array([[0, focal * STATURE / height, 0]], np.float32)
+    return BodyMotion(shape, np.tile(np.eye(3, dtype=np.float32), (1, len(CONTROLS), 1, 1)), camera, focal, size)
+
+
+@pytest.mark.parametrize(
+    ("height", "size", "longer"),
+    [
+        (1000, (1080, 1920), LONG_SIDE),
+        (320, (1080, 1920), LARGEST_SIDE),
+        (900, (3000, 4000), LARGEST_SIDE),
+        (1200, (3000, 4000), 800),
+        (100, (450, 600), 600),  # no larger than the photo
+        (100, (225, 300), LONG_SIDE),
+    ],
+)
+def test_somebody_small_gets_a_larger_result(height: float, size: tuple[int, int], longer: int) -> None:
+    frame = PhotoSize.of(np.zeros((*size, 3), np.uint8), somebody(height, size))
+    assert max(frame.size) == pytest.approx(longer, abs=CELL)
+
+
 @pytest.mark.parametrize("size", [(1137, 910), (600, 900), (512, 512), (300, 200), (4000, 1500)])
 def test_a_frame_has_the_photos_aspect(size: tuple[int, int]) -> None:
-    frame = PhotoSize.of(np.zeros((*size, 3), np.uint8))
+    frame = PhotoSize.of(np.zeros((*size, 3), np.uint8), somebody(0.8 * size[0], size))
     height, width = frame.size
     assert max(height, width) == LONG_SIDE
     assert height % CELL == width % CELL == 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import cv2
 import numpy as np
 import pytest
 
@@ -80,16 +81,20 @@ def test_around_the_person_the_photo_stays(photo: FittedPhoto, motion: BodyMotio
     assert (made[far] == photo.background[far]).all(-1).mean() > 0.85
 
 
-def test_pixels_that_the_photo_shows_are_kept(photo: FittedPhoto, motion: BodyMotion) -> None:
-    views, frame = PhotoViews(photo, WINDOW, keeps_seen=True), frames(photo, motion)[0]
-    view = views.view(frame)
-    made = views.finished(view, np.full((256, 256, 3), RED, np.uint8))
+def test_without_networks_the_person_is_the_photos_own_pixels(photo: FittedPhoto, motion: BodyMotion) -> None:
+    views, (same, moved) = PhotoViews(photo, WINDOW, need_networks=False), frames(photo, motion)
+    view = views.view(same)
     assert view.layer is not None
+    assert (view.warped, view.validity) == (None, None)
+    made = views.finished(view, None)
     seen = view.layer.drawn.whole(view.layer.validity) > 0.99
     kept = seen & drawn_at(photo, motion, 0).person & (np.abs(made.astype(int) - photo.picture).max(-1) < 12)
     assert kept.sum() > 0.2 * drawn_at(photo, motion, 0).person.sum()
-    guessed = view.layer.drawn.whole(1 - view.layer.validity) > 0.99
-    assert (np.abs(made[guessed].astype(int) - RED).max(-1) < 12).mean() > 0.9
+    other = views.finished(views.view(moved), None)
+    apart = np.abs(other.astype(int) - photo.background).max(-1) > 3
+    near = cv2.dilate(drawn_at(photo, motion, 1).person.astype(np.uint8), np.ones((9, 9))) > 0
+    assert apart[drawn_at(photo, motion, 1).person].mean() > 0.9
+    assert not apart[~near].any()
 
 
 def test_what_stands_before_the_person_stays(photo: FittedPhoto, motion: BodyMotion) -> None:

@@ -11,7 +11,7 @@ from scipy.spatial.transform import Rotation
 from mcld_anim.body.draw import BodyPainter
 from mcld_anim.body.fit import FOCAL, BodyMotion, BodyShape
 from mcld_anim.body.skeleton import CONTROLS, SHAPES
-from mcld_anim.source.photo_warp import PhotoWarp
+from mcld_anim.source.photo_warp import LIGHT_FROM_ABOVE, ROUNDNESS, PhotoWarp
 
 SIZE = (240, 180)
 SKIN, HAIR = (200, 150, 120), (90, 60, 20)
@@ -131,3 +131,33 @@ def test_a_hand_before_the_chest_leaves_neither_fingers_on_it_nor_cloth_on_itsel
     assert not (torso & known & skin_like).any()
     hand = shown == 4
     assert np.abs(layer.colours[hand] - SKIN).max(-1).mean() < 40  # 117 if its photo is taken as it is
+
+
+def test_light_comes_from_above(painter: BodyPainter) -> None:
+    grey = np.full((*SIZE, 3), 120, np.uint8)
+    drawn = painter.drawn(standing(), 0)
+    warp = PhotoWarp(grey, drawn.person.astype(np.float32), drawn)
+    same = warp.layer(drawn)
+    known = same.validity * drawn.inside > 0.99
+    assert np.abs(same.lit().colours[known] - 120).max() < 1  # in its own pose nothing changes
+    bent = warp.layer(painter.drawn(standing(root=(-1.0, 0, 0)), 0))  # the chest turns down
+    known, turned = bent.validity * bent.drawn.inside > 0.99, bent.normals[..., 2] - bent.normals[..., 5]
+    assert known.any()
+    assert np.allclose(np.log(bent.lit().colours[known][:, 0] / 120), LIGHT_FROM_ABOVE * turned[known], atol=0.02)
+    outside = bent.lit().colours[~bent.drawn.inside]
+    assert (outside[bent.colours[~bent.drawn.inside] > 0] > 80).all()  # no dark rim
+
+
+def test_what_is_painted_gets_its_roundness_from_light(painter: BodyPainter) -> None:
+    grey = np.full((*SIZE, 3), 120, np.uint8)
+    drawn = painter.drawn(standing(), 0)
+    alpha = drawn.person.astype(np.float32)
+    alpha[np.isin(drawn.iuv[..., 0], (8, 10, 12, 14))] = 0  # something stands before the left leg
+    layer = PhotoWarp(grey, alpha, drawn).layer(drawn)
+    leg = np.isin(drawn.iuv[drawn.box][..., 0], (10, 14)) & layer.painted
+    assert leg.sum() > 100
+    assert not layer.painted[np.isin(drawn.iuv[drawn.box][..., 0], (2, 9, 13))].any()
+    edge_on = 1 + layer.normals[..., 1]
+    factor = layer.lit().colours[leg][:, 0] / layer.colours[leg][:, 0]
+    dark, bright = factor[edge_on[leg] > 0.5], factor[edge_on[leg] < 0.1]
+    assert dark.mean() < bright.mean() * np.exp(-0.3 * ROUNDNESS)
