@@ -110,6 +110,10 @@ def main() -> None:
         app()
     except SystemExit as end:
         code = end.code
+    except OSError as error:  # of a help or a version, which no verb prints
+        streams.drop_stdout()
+        typer.echo(f"mcld-anim: standard output cannot be written: {error.strerror}", err=True)
+        code = 1
     SIGNALS.ignore()
     whole = streams.end_stdout()
     sys.exit(code if whole or code else 1)

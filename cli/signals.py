@@ -12,6 +12,7 @@ import contextlib
 import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Iterator
 
@@ -21,6 +22,9 @@ WORDS = {getattr(signal, name): word for name, word in NAMES.items() if hasattr(
 
 PATIENCE = 5.0
 """Seconds after the first signal from which another one ends the process without tidying."""
+
+SOON = 0.02
+"""Seconds until a signal whose exception was lost is raised again."""
 
 
 class Signals:
@@ -43,10 +47,10 @@ class Signals:
         shown = sys.unraisablehook
 
         def notice(unraisable: sys.UnraisableHookArgs) -> None:
-            """An exception in a callback is only printed: raise the signal's again."""
+            """An exception in a callback is only printed: raise the signal's again, after this function."""
             if self.received is not None and unraisable.exc_type in (KeyboardInterrupt, SystemExit):
                 self._swallowed = True
-                _thread.interrupt_main(self.received)
+                threading.Timer(SOON, _thread.interrupt_main, [self.received]).start()
             else:
                 shown(unraisable)
 

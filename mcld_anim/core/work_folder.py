@@ -92,7 +92,7 @@ def recover(outputs: OutputFiles) -> str | None:
     Returns the `request` of that publishing; None if there was nothing to finish.
     """
     work = Work(outputs)
-    if not work.folder.is_dir():
+    if not (work.folder / JOURNAL_NAME).exists():
         return None
     lock = FolderLock(work.folder)
     if lock.take() is not None:
@@ -111,9 +111,10 @@ def abandoned_work(folder: Path) -> list[Path]:
     found = []
     for path in sorted(folder.glob(f".*{ENDING}")):
         lock = FolderLock(path)
-        if path.is_dir() and lock.take() is None:
-            lock.release()
-            found.append(path)
+        with suppress(OSError):  # a file of this name, or a folder of somebody else
+            if lock.take() is None:
+                lock.release()
+                found.append(path)
     return [path for path in found if path.exists()]
 
 

@@ -55,7 +55,7 @@ class KeptFrames:
         if not clip.options.resume:
             shutil.rmtree(work.kept, ignore_errors=True)
         self._log = FrameLog(work.kept, identity_of(clip, checksums))
-        stages, total, name = clip.stages, len(clip.driving), clip.options.output or work.outputs.result
+        stages, total, name = clip.stages, len(clip.driving), work.outputs.result
         if self._log.differences:
             why = "; ".join(self._log.differences)
             stages.emit(Event("started_anew", f"{name}: the frames kept of an earlier run are not used: {why}"))

@@ -103,8 +103,8 @@ def _child(
             os.close(descriptor)
         else:
             os.dup2(source, descriptor)
-    sys.stdout = None if streams[0] == -1 else io.TextIOWrapper(io.FileIO(1, "w"), write_through=False)  # type: ignore[assignment]
-    sys.stderr = None if streams[1] == -1 else io.TextIOWrapper(io.FileIO(2, "w"), write_through=True)  # type: ignore[assignment]
+    sys.stdout = None if streams[0] == -1 else io.TextIOWrapper(io.FileIO(1, "w", closefd=False), write_through=False)  # type: ignore[assignment]
+    sys.stderr = None if streams[1] == -1 else io.TextIOWrapper(io.FileIO(2, "w", closefd=False), write_through=True)  # type: ignore[assignment]
     real = Stages.progress
 
     def progress(self: Stages, stage: str, done: int, total: int | None) -> None:
@@ -191,7 +191,7 @@ def _catches(process: int, number: signal.Signals) -> bool:
 
 
 SWALLOWED = """
-import os, signal, sys
+import os, signal, time
 from mcld_anim.cli.signals import SIGNALS
 class Callback:
     def __del__(self):
@@ -201,7 +201,7 @@ SIGNALS.install()
 with SIGNALS.raised():
     try:
         Callback()
-        sum(range(10))
+        time.sleep(60)
     except KeyboardInterrupt:
         print("raised")
 """
