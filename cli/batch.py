@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from mcld_anim.cli import streams
 from mcld_anim.cli.progress import StageBars
 
 Manifest = Annotated[Path, typer.Argument(help="JSONL, CSV or YAML file, one row per result.")]
@@ -22,6 +23,6 @@ def command(manifest: Manifest, output_dir: OutputDir, overwrite: Overwrite = Fa
     with StageBars() as bars:
         result = run_batch(manifest, output_dir, overwrite, bars.update, bars.show, offline)
     typer.echo(f"{result.done} done, {result.skipped} skipped, {result.failed} failed", err=True)
-    typer.echo(result.record)
+    streams.tell(result.record)
     if result.failed:
         raise typer.Exit(1)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from mcld_anim.cli import flags
+from mcld_anim.cli import flags, streams
 from mcld_anim.cli.progress import StageBars
 from mcld_anim.options.extract import DensePoseOptions
 from mcld_anim.options.resolve import resolve_options
@@ -42,4 +42,4 @@ def command(
     with StageBars() as bars, Animator() as animator:
         result = animator.run(options, bars.update, bars.show)
     typer.echo(f"densepose {result.densepose}", err=True)
-    typer.echo(result.output)
+    streams.tell(result.output)

@@ -133,6 +133,15 @@ Output = Annotated[Path | None, flag(OUTPUT, "Result; named after the inputs if 
 SideBySide = Annotated[bool | None, flag(OUTPUT, "Show source and driving pose beside the result.", "--side-by-side")]
 Crf = Annotated[int | None, flag(OUTPUT, "H.264 quality, from 0 (best) to 51.", default=RunOptions.crf)]
 Overwrite = Annotated[bool | None, flag(OUTPUT, "Replace outputs that exist.", "--overwrite")]
+Resume = Annotated[
+    bool | None,
+    flag(
+        OUTPUT,
+        "Go on from the frames that an interrupted run of the same command has kept, or make all of them anew.",
+        "--resume/--no-resume",
+        default="resume",
+    ),
+]
 
 Model = Annotated[
     str | None,

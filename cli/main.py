@@ -1,13 +1,17 @@
 """`mcld-anim`: the verbs, and the one place where errors become a line on stderr and an exit code.
 
-Exit codes: 0 done, 1 failed, 2 wrong usage, 3 input refused (nothing was written), 130 interrupted, 143 terminated.
+Exit codes: 0 done, 1 failed, 2 wrong usage, 3 input refused (nothing was written), 129 hung up, 130 interrupted, 143
+terminated.
 No module imported here may import a heavy package: `mcld-anim --help` answers in a fraction of a second.
 """
 
 from __future__ import annotations
 
-import codecs
-import io
+from mcld_anim.cli.signals import SIGNALS, WORDS
+
+if __name__ == "__main__":
+    SIGNALS.install()  # before the imports, which take most of a second
+
 import signal
 import sys
 from typing import Annotated, Any
@@ -15,26 +19,34 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from mcld_anim.cli import batch, densepose, doctor, eval, models, pose, report, run, synth, texture, train
+from mcld_anim.cli import batch, densepose, doctor, eval, models, pose, report, run, streams, synth, texture, train
 from mcld_anim.core.errors import McldAnimError
 from mcld_anim.core.names import printable
 from mcld_anim.core.version import __version__
 
 
 class OneLineErrors(TyperGroup):
-    """Turns deliberate errors and Ctrl-C into one line on stderr and an exit code."""
+    """Turns deliberate errors and signals into one line on stderr and an exit code."""
 
     def invoke(self, ctx: Any) -> Any:
         """Run the verb."""
+        try:
+            with SIGNALS.raised():
+                return self._invoke(ctx)
+        except (KeyboardInterrupt, SystemExit, Exception) as error:  # libraries turn a signal's exception into others
+            number = SIGNALS.received or (signal.SIGINT if isinstance(error, KeyboardInterrupt) else None)
+            if number is None:
+                raise
+            typer.echo(f"mcld-anim: {WORDS[signal.Signals(number)]}", err=True)
+            raise typer.Exit(128 + number) from None
+
+    def _invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)
         except McldAnimError as error:
             for line in str(error).split("\n"):  # a manifest has one line per wrong row
                 typer.echo(f"mcld-anim: {printable(line)}", err=True)
             raise typer.Exit(error.exit_code) from None
-        except KeyboardInterrupt:
-            typer.echo("mcld-anim: interrupted", err=True)
-            raise typer.Exit(130) from None
         except ImportError as error:  # a package that is broken or incompatible
             reason = " ".join(str(error).split())
             typer.echo(f"mcld-anim: {reason}: run `mcld-anim doctor` for the remedy", err=True)
@@ -89,26 +101,22 @@ def options(
     """Animate one photo of a person with the motion of a driving video, by MCLD (CVPR 2025)."""
 
 
-def _terminate(number: int, _frame: object) -> None:
-    raise SystemExit(128 + number)  # an exception, so that unfinished files are removed
-
-
-def _accept_every_name() -> None:
-    """Let stdout take every file name: in UTF-8 byte by byte, so that a pipe gets the very name; else with "?" for
-    what the encoding lacks. Python's stderr escapes such characters by itself."""
-    if isinstance(sys.stdout, io.TextIOWrapper):  # not None, as without a console
-        utf8 = codecs.lookup(sys.stdout.encoding).name == "utf-8"
-        sys.stdout.reconfigure(errors="surrogateescape" if utf8 else "replace")
-
-
 def main() -> None:
-    """The console script."""
-    signal.signal(signal.SIGTERM, _terminate)
-    _accept_every_name()
+    """The command line, from signals and streams to the exit code."""
+    SIGNALS.install()
+    streams.prepare()
+    code: object = 0
     try:
         app()
-    except KeyboardInterrupt:  # before the verb began
-        sys.exit(130)
+    except SystemExit as end:
+        code = end.code
+    except OSError as error:  # of a help or a version, which no verb prints
+        streams.drop_stdout()
+        typer.echo(f"mcld-anim: standard output cannot be written: {error.strerror}", err=True)
+        code = 1
+    SIGNALS.ignore()
+    whole = streams.end_stdout()
+    sys.exit(code if whole or code else 1)
 
 
 if __name__ == "__main__":

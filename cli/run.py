@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from mcld_anim.cli import flags
+from mcld_anim.cli import flags, streams
 from mcld_anim.cli.progress import StageBars
 from mcld_anim.options.resolve import resolve_options
 from mcld_anim.options.run import RunOptions
@@ -40,6 +40,7 @@ def command(
     crf: flags.Crf = None,
     audio_codec: flags.AudioCodec = None,
     overwrite: flags.Overwrite = None,
+    resume: flags.Resume = None,
     model: flags.Model = None,
     face: flags.Face = None,
     offline: flags.Offline = None,
@@ -54,4 +55,4 @@ def command(
     with StageBars() as bars, Animator() as animator:
         result = animator.run(options, bars.update, bars.show)
     typer.echo(flags.ran_with(result.summary), err=True)
-    typer.echo(result.output)
+    streams.tell(result.output)

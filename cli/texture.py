@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from mcld_anim.cli import flags
+from mcld_anim.cli import flags, streams
 from mcld_anim.cli.progress import StageBars
 from mcld_anim.options.extract import TextureOptions
 from mcld_anim.options.resolve import resolve_options
@@ -30,4 +30,4 @@ def command(
         result = animator.run(options, on_event=bars.show)
     if result.densepose is not None:
         typer.echo(f"densepose {result.densepose}", err=True)
-    typer.echo(result.output)
+    streams.tell(result.output)

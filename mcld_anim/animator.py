@@ -52,7 +52,8 @@ class Animator:
 
     Each method takes two callbacks: `progress(stage, done, total)`, where `total` is None while it is unknown, and
     `on_event(event)` for anything that was lost, replaced or changed (by default an event is a Python warning). An
-    exception raised in a callback cancels the work, as does closing the generator of `frames`; no file is left behind.
+    exception raised in a callback cancels the work, as does closing the generator of `frames`. Then only `animate`
+    leaves something: finished frames, which the same call goes on from (`resume=False`: makes anew).
     Errors are `McldAnimError`s: `UsageError` for a wrong request, `InputError` for an input that is refused.
     """
 

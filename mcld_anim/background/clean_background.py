@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from itertools import islice
 
 import cv2
 import numpy as np
@@ -57,9 +58,9 @@ class CleanBackground:
             message = f"{share:.1f} % of the driving background is never visible and was filled in from around it"
             on_event(Event("background_guessed", message))
 
-    def frames(self) -> Iterator[Picture]:
-        """Every frame, without its person."""
-        for picture, iuv in self._frames(1):
+    def frames(self, first: int = 0) -> Iterator[Picture]:
+        """Every frame from `first` on, without its person."""
+        for picture, iuv in islice(self._frames(1), first, None):
             yield self._filled(picture, iuv)
 
     def _filled(self, picture: Picture, iuv: Iuv) -> Picture:

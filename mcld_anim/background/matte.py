@@ -7,6 +7,8 @@ edge, the alpha of a pixel C between person F and background B follows from C = 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import cv2
 import numpy as np
 from jaxtyping import UInt8
@@ -98,6 +100,15 @@ class SteadyMatte:
 
     def __init__(self) -> None:
         self._before: tuple[Picture, Alpha] | None = None
+
+    def carried(self) -> dict[str, np.ndarray]:
+        """What the next frame needs of the last one: its picture and its matte."""
+        return {} if self._before is None else dict(zip(("picture", "alpha"), self._before, strict=True))
+
+    def carry(self, arrays: Mapping[str, np.ndarray]) -> None:
+        """Go on from what another instance has `carried`."""
+        if arrays:
+            self._before = arrays["picture"], arrays["alpha"]
 
     def add(self, frame: ClipFrame) -> Alpha:
         """The matte of the next frame, which shows a picture; the first frame after a cut starts anew."""

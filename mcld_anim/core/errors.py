@@ -18,7 +18,7 @@ class UsageError(McldAnimError):
 
 
 class UnfinishedError(McldAnimError):
-    """The work failed at its end; the frames that were made are kept, and the message says where and how to go on."""
+    """The work failed after frames were finished: they are kept, and the message says how to go on."""
 
 
 class InputError(McldAnimError):

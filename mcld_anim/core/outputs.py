@@ -1,20 +1,12 @@
-"""A run's output files: named, checked early, written in a working folder beside the result, moved at the end.
-
-Before `publish` no final name exists; a refused, failed or interrupted run leaves nothing behind.
-"""
+"""A run's output files: named, and checked early."""
 
 from __future__ import annotations
 
-import os
-import shutil
-import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from mcld_anim.core.durable import check_output, make_folders, sync
-from mcld_anim.core.errors import OutputError, UsageError
+from mcld_anim.core.durable import check_output
+from mcld_anim.core.errors import UsageError
 from mcld_anim.core.home import expanded
 
 
@@ -71,42 +63,3 @@ def check_writable(outputs: OutputFiles, overwrite: bool) -> None:
     """Refuse outputs that cannot be written, and existing ones unless `overwrite`."""
     for path in reversed(outputs.all):
         check_output(path, overwrite)
-
-
-@contextmanager
-def working_folder(outputs: OutputFiles) -> Iterator[Path]:
-    """A folder for unfinished files beside the outputs, on the same disk; always removed at the end.
-
-    The outputs' folder is created if missing, and removed again if the run fails.
-    """
-    parent = outputs.result.absolute().parent
-    made = make_folders(parent)
-    try:
-        try:
-            work = Path(tempfile.mkdtemp(prefix=".mcld-anim-", suffix=".work", dir=parent))
-        except OSError as error:
-            raise OutputError(f"cannot write into {parent} ({error.strerror}): choose another --output") from error
-        try:
-            yield work
-        finally:
-            shutil.rmtree(work, ignore_errors=True)
-    except BaseException:
-        for folder in reversed(made):
-            with suppress(OSError):  # not empty: someone else uses it meanwhile
-                folder.rmdir()
-        raise
-
-
-def publish(work: OutputFiles, outputs: OutputFiles, overwrite: bool) -> None:
-    """Move the finished files to their final names, the result last; on return they are flushed to disk."""
-    publish_files(list(zip(work.all, outputs.all, strict=True)), overwrite)
-
-
-def publish_files(pairs: Sequence[tuple[Path, Path]], overwrite: bool) -> None:
-    """Move each finished file to its final name, in this order."""
-    for _, final in reversed(pairs):
-        check_output(final, overwrite)
-    for finished, final in pairs:
-        sync(finished)
-        os.replace(finished, final)
-    sync(pairs[-1][1].absolute().parent)

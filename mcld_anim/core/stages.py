@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 from mcld_anim.core.events import Event, EventSink, warn
@@ -25,6 +25,7 @@ class Stages:
         self.readers: dict[str, str] = {}
         """Which library decoded the driving video, by purpose."""
         self._began = time.perf_counter()
+        self._before = 0.0  # seconds of earlier runs
         self._progress = progress
         self._on_event = on_event
 
@@ -36,6 +37,14 @@ class Stages:
             yield
         finally:
             self.seconds[stage] = self.seconds.get(stage, 0.0) + time.perf_counter() - began
+
+    def add(self, seconds: Mapping[str, float]) -> None:
+        """Add what an earlier run has spent, as its `rounded_seconds`."""
+        for stage, spent in seconds.items():
+            if stage == "total":
+                self._before += spent
+            else:
+                self.seconds[stage] = self.seconds.get(stage, 0.0) + spent
 
     def progress(self, stage: str, done: int, total: int | None) -> None:
         """Report the progress of a stage."""
@@ -50,5 +59,5 @@ class Stages:
     def rounded_seconds(self) -> dict[str, float]:
         """Seconds per stage and in total, to the millisecond."""
         return {stage: round(seconds, 3) for stage, seconds in self.seconds.items()} | {
-            "total": round(time.perf_counter() - self._began, 3)
+            "total": round(time.perf_counter() - self._began + self._before, 3)
         }

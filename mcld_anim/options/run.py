@@ -88,6 +88,7 @@ class RunOptions(SynthesisOptions, ClipOptions, VideoOptions):
     blend: float = 0.5  # strength of the blending with the frame before at each step, 0 = off .. below 1
     batch_size: int = 4  # frames per network call; the frames do not depend on it
     crf: int = 18  # H.264 constant rate factor, 0 (best) .. 51
+    resume: bool = True  # go on from the frames that an interrupted run of the same output has kept
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -67,13 +67,13 @@ class Thumbnails:
         self.source_face = None if face is None else to_jpeg(face_picture(source if seen is None else seen, face.box))
         self._best, self._worst, self._changes = Board(gap), Board(gap), Board(gap)
 
-    def add(self, row: FrameRow, picture: Picture, face: Face | None) -> None:
-        """Add the next frame with its row of the report and its face."""
+    def add(self, row: FrameRow, picture: Picture, box: Box | None) -> None:
+        """Add the next frame with its row of the report and its face's box."""
         similarity, change = row.face_similarity, row.stability
-        if similarity is not None and face is not None:
+        if similarity is not None and box is not None:
             for board, rank in ((self._best, similarity), (self._worst, -similarity)):
                 if board.wants(row.index, rank):
-                    board.add(rank, Thumbnail(row.index, similarity, to_jpeg(face_picture(picture, face.box))))
+                    board.add(rank, Thumbnail(row.index, similarity, to_jpeg(face_picture(picture, box))))
         if change is not None and self._changes.wants(row.index, change):
             self._changes.add(change, Thumbnail(row.index, change, to_jpeg(fit(picture, FRAME_SIDE))))
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from mcld_anim.core.events import EventSink, warn
-from mcld_anim.core.outputs import publish, working_folder
+from mcld_anim.core.publishing import publish
 from mcld_anim.core.stages import Progress, Stages, ignore_progress
+from mcld_anim.core.work_folder import working_folder
 from mcld_anim.options.run import RunOptions
 from mcld_anim.run.cache import RunCache
 from mcld_anim.run.checks import check_outputs, check_run
+from mcld_anim.run.finished import published_before
+from mcld_anim.run.request import request_of
 from mcld_anim.run.result import Result
 from mcld_anim.run.sound import chosen_sound
 
@@ -17,22 +20,27 @@ def animate(
 ) -> Result:
     """Animate `options.source` with the motion of `options.driving`.
 
-    Whatever may fail at the end is tried before the first frame is made; a failure until then leaves nothing behind. If
-    the end fails nevertheless, the frames are kept: UnfinishedError. Models, source and driving poses used before come
-    from `cache`.
+    Whatever may fail at the end is tried before the first frame is made; a failure until then leaves nothing behind.
+    After that finished frames are kept beside the output, and the same call goes on from them, whatever ended the run.
+    A failure is then an UnfinishedError. Models, source and driving poses used before come from `cache`.
     """
+    stages = Stages(progress, on_event)
+    if (done := published_before(options, cache.checksums, stages)) is not None:
+        return done
     outputs, plan = check_outputs(options), check_run(options)
-    sound, stages = chosen_sound(plan), Stages(progress, on_event)
+    sound = chosen_sound(plan)
     with working_folder(outputs) as work:
         cache.check_driving(plan, stages)
         # After the check: they import the diffusion model, which takes seconds.
         from mcld_anim.run.files import rehearse, write_files
-        from mcld_anim.run.frames import make_frames, open_clip
-        from mcld_anim.run.kept_frames import frames_kept
+        from mcld_anim.run.frames import open_clip
+        from mcld_anim.run.resume import KeptFrames
 
         clip = open_clip(plan, cache, stages)
-        rehearse(clip, sound, outputs, work, cache.checksums)
-        with frames_kept(clip, outputs, work):
-            summary = write_files(clip, sound, make_frames(clip, work), outputs, work, cache.checksums)
-            publish(outputs.inside(work), outputs, options.overwrite)
+        rehearse(clip, sound, work, cache.checksums)
+        kept = KeptFrames(clip, work, cache.checksums)
+        with kept.told():
+            summary = write_files(clip, sound, kept.frames(), work, cache.checksums, kept.resumed_from)
+            request = request_of(options, cache.checksums)
+            publish(work.folder, outputs.all, options.overwrite, request, ends_run=True)
     return Result(outputs, summary)

@@ -62,12 +62,16 @@ def check_pose(options: PoseOptions) -> None:
         check_picture(options.pose, "--pose")
 
 
+def named_outputs(options: RunOptions | PoseOptions) -> OutputFiles:
+    """The files to be written, unchecked."""
+    if isinstance(options, RunOptions):
+        return name_output(options.output, options.source, options.driving, *options.suffixes)
+    return name_output(options.output, options.source, options.pose, ".png")
+
+
 def check_outputs(options: RunOptions | PoseOptions) -> OutputFiles:
     """The files to be written. Raises an error if one cannot be written or would replace an input."""
-    if isinstance(options, RunOptions):
-        outputs = name_output(options.output, options.source, options.driving, *options.suffixes)
-    else:
-        outputs = name_output(options.output, options.source, options.pose, ".png")
+    outputs = named_outputs(options)
     check_writable(outputs, options.overwrite)
     for path in outputs.all:
         for given in options.inputs:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from itertools import tee
+from itertools import islice, tee
 
 import numpy as np
 
@@ -48,6 +48,14 @@ class Compositor:
         self._around = around
         self._matte = SteadyMatte()
 
+    def carried(self) -> dict[str, np.ndarray]:
+        """What the next frame needs of the last one; empty where no matte is cut out of pictures."""
+        return self._matte.carried()
+
+    def carry(self, arrays: Mapping[str, np.ndarray]) -> None:
+        """Go on from what another compositor of the same clip has `carried`."""
+        self._matte.carry(arrays)
+
     def finish(self, frame: ClipFrame) -> Finished:
         """Finish the next frame, which holds its generated picture."""
         assert frame.picture is not None
@@ -66,8 +74,8 @@ class Compositor:
         return Finished(np.concatenate([foreground(picture, alpha), opacity], -1), shown)
 
 
-def compositor(options: RunOptions, scene: CropScene | PhotoScene, stages: Stages) -> Compositor:
-    """The compositor for `--background`, at the size of the generated frames."""
+def compositor(options: RunOptions, scene: CropScene | PhotoScene, stages: Stages, first: int = 0) -> Compositor:
+    """The compositor for `--background`, at the size of the generated frames, which begin with frame `first`."""
     size = scene.picture.shape[0], scene.picture.shape[1]
     if options.background == "generated":
         return Compositor(None)
@@ -77,11 +85,12 @@ def compositor(options: RunOptions, scene: CropScene | PhotoScene, stages: Stage
         return Compositor(one_picture(scene.background, size))
     if options.background == "driving":
         assert isinstance(scene, CropScene)  # guaranteed by RunOptions
-        return _before_driving(_driving(scene, stages), size, options.paste_back)
+        return _before_driving(_driving(scene, stages, first), size, options.paste_back)
     if options.background_colour is not None:
         return Compositor(one_colour(options.background_colour, size))
     assert options.background_file is not None
-    return Compositor(from_file(options.background_file, size, scene.driving.fps, stages.emit))
+    behind = from_file(options.background_file, size, scene.driving.fps, stages.emit)
+    return Compositor(islice(behind, first, None))
 
 
 def _before_driving(frames: Iterator[tuple[Picture, SteadyCrop]], size: tuple[int, int], paste: bool) -> Compositor:
@@ -91,8 +100,8 @@ def _before_driving(frames: Iterator[tuple[Picture, SteadyCrop]], size: tuple[in
     return Compositor((apply_picture(frame, crop, size) for frame, crop in frames), around=whole)
 
 
-def _driving(scene: CropScene, stages: Stages) -> Iterator[tuple[Picture, SteadyCrop]]:
-    """The frames of the driving video without its person, and the crop of each."""
+def _driving(scene: CropScene, stages: Stages, first: int) -> Iterator[tuple[Picture, SteadyCrop]]:
+    """The frames of the driving video from `first` on without its person, and the crop of each."""
     driving, total = scene.driving, len(scene.driving)
 
     def frames(every: int) -> Iterator[tuple[Picture, Iuv]]:
@@ -103,4 +112,4 @@ def _driving(scene: CropScene, stages: Stages) -> Iterator[tuple[Picture, Steady
         stages.progress(BACKGROUND_STAGE, 0, total)
         clean = CleanBackground(frames, total, stages.emit)
         stages.progress(BACKGROUND_STAGE, total, total)
-    yield from zip(clean.frames(), scene.crops(), strict=True)
+    yield from zip(clean.frames(first), scene.crops()[first:], strict=True)

@@ -74,9 +74,10 @@ class DrivingPoses(DrivingClip):
     poses: PoseSequence | PrecomputedPoses
     boxes: tuple[Box | None, ...]  # of the person in each frame, None where nobody was found
 
-    def framed(self, size: tuple[int, int], framing: str = "fixed") -> Iterator[RawPose]:
-        """Each frame's IUV cropped to `size` (height, width), whether the person was found, and whether it is a cut."""
-        for index, crop in enumerate(self.crops(size, framing)):
+    def framed(self, size: tuple[int, int], framing: str = "fixed", first: int = 0) -> Iterator[RawPose]:
+        """Of each frame from `first` on the IUV cropped to `size` (height, width), whether the person was found, and
+        whether it is a cut."""
+        for index, crop in enumerate(self.crops(size, framing)[first:], first):
             yield apply_iuv(self.poses[index], crop, size), bool(self.person_found[index]), self.cuts[index]
 
     def crops(self, size: tuple[int, int], framing: str = "fixed") -> list[SteadyCrop]:

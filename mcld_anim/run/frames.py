@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from mcld_anim.body.clip import ClipFrame, clip_frames
-from mcld_anim.core.arrays import Iuv, Picture
+from mcld_anim.core.arrays import Box, Iuv, Picture
 from mcld_anim.core.events import Event
 from mcld_anim.core.stages import Stages
 from mcld_anim.metrics.stability import StabilityMeter
@@ -21,6 +21,7 @@ from mcld_anim.pose.body_backend import BodyBackend
 from mcld_anim.report.faces import FaceMeter
 from mcld_anim.report.frames import FrameRow, frame_row
 from mcld_anim.report.side_by_side import side_by_side
+from mcld_anim.run.border import BEGINNING, Border
 from mcld_anim.run.cache import RunCache
 from mcld_anim.run.checks import RunPlan
 from mcld_anim.run.compositor import Compositor, compositor
@@ -47,6 +48,11 @@ class Frame:
     """The person's crop for display, with transparency as a checkerboard."""
     face: Face | None
     """The face in `shown`; None if none was found or looked for."""
+
+    @property
+    def box(self) -> Box | None:
+        """The face's box in `shown`."""
+        return None if self.face is None else self.face.box
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,47 +97,100 @@ def open_clip(plan: RunPlan, cache: RunCache, stages: Stages) -> Clip:
     return Clip(plan, models, source.appearance, scene, settings, stages)
 
 
-def make_frames(clip: Clip, folder: Path) -> Generator[Frame]:
-    """Every frame in order; a batch is synthesised when its first frame is requested. `folder` is for working files."""
-    options, stages, total, repaired = clip.options, clip.stages, len(clip.driving), 0
-    maker = FrameMaker(clip.models.mcld, clip.source, clip.settings, clip.scene.views)
-    finishing = _Finishing(clip, maker)
-    frames = clip_frames(clip.scene.poses(folder, stages))
-    stages.progress(FRAMES_STAGE, 0, total)
-    while batch := list(islice(frames, options.batch_size)):
+def make_frames(
+    clip: Clip,
+    folder: Path,
+    start: Border = BEGINNING,
+    end: int | None = None,
+    on_border: Callable[[Callable[[], Border]], None] | None = None,
+) -> Generator[Frame]:
+    """The frames from `start` on in order, up to before `end` (None: all); a batch is synthesised when its first frame
+    is requested. `folder` is for working files.
+
+    After each batch `on_border(border)` is called; `border()` is what another call, in another process too, needs as
+    its `start` to make exactly the frames that this one would make from there. So ranges that meet at borders are one
+    clip, frame by frame, as long as `end` is a multiple of the batch size. Without a border, see `first_needed`.
+    """
+    options, stages, total, first = clip.options, clip.stages, len(clip.driving), start.index
+    end, before = total if end is None else min(end, total), min(first, 1)
+    finishing = _Finishing(clip, start)
+    frames = clip_frames(clip.scene.poses(folder, stages, first - before), first - before)
+    for last in islice(frames, before):
+        finishing.look_back(last)
+    stages.progress(FRAMES_STAGE, first, total)
+    while batch := list(islice(frames, min(options.batch_size, end - finishing.index))):
         with stages.timed("synthesis"):
-            made = maker.make(batch)
+            made = finishing.maker.make(batch)
         for place, (frame, picture) in enumerate(zip(batch, made, strict=True)):
-            repaired += frame.pose.status in ("replaced", "filled")
             yield finishing.finish(place, frame.showing(picture))
-        stages.progress(FRAMES_STAGE, batch[-1].index + 1, total)
-    finishing.guard.emit(stages)
-    if repaired:
-        message = f"the poses of {repaired} of {total} frames were repaired from their neighbours"
-        stages.emit(Event("poses_repaired", message))
+        if on_border is not None:
+            on_border(finishing.border)
+        stages.progress(FRAMES_STAGE, finishing.index, total)
+    finishing.emit()
+
+
+def first_needed(clip: Clip, index: int) -> int:
+    """The frame from which `make_frames(clip, folder, Border(first_needed(clip, index)))` makes frame `index` and those
+    after it exactly; the frames before it are not exact, and are to be dropped.
+
+    Without blending and without a matte that is one batch earlier; else the last cut, over which nothing is carried, or
+    the beginning. It is a multiple of the batch size.
+    """
+    options, size = clip.options, clip.options.batch_size
+    has_matte = isinstance(clip.scene, CropScene) and options.background != "generated"
+    if options.blend == 0 and not has_matte:
+        return max(0, (index - 1) // size * size)
+    cuts = [place for place, cut in enumerate(clip.driving.cuts[: index + 1]) if cut]
+    return max(cuts, default=0) // size * size
 
 
 class _Finishing:
     """From a synthesised picture to a finished frame, in order, each batch right after its synthesis."""
 
-    def __init__(self, clip: Clip, maker: FrameMaker) -> None:
+    def __init__(self, clip: Clip, start: Border) -> None:
         options = clip.options
         self._clip, self._meter = clip, FaceMeter(clip.models.face_backend, clip.source.face)
-        self.guard = IdentityGuard(maker, self._meter, options.min_face_similarity, options.retries)
-        self._compositor: Compositor = compositor(clip.options, clip.scene, clip.stages)
+        self.maker = FrameMaker(clip.models.mcld, clip.source, clip.settings, clip.scene.views)
+        self.maker.carry(start.blending)
+        self._guard = IdentityGuard(self.maker, self._meter, options.min_face_similarity, options.retries)
+        self._guard.below, self._guard.helped = start.below, start.helped
+        self._compositor: Compositor = compositor(clip.options, clip.scene, clip.stages, start.index)
+        self._compositor.carry(start.matte)
         self._stability = StabilityMeter()
+        self._repaired, self._shown, self.index = start.repaired, start.shown, start.index
+
+    def look_back(self, last: ClipFrame) -> None:
+        """Measure the next frame against the last one before the start."""
+        if self._shown is not None:
+            self._stability.add(last.showing(self._shown))
+
+    def border(self) -> Border:
+        """The border after the last frame."""
+        guard, blending, matte = self._guard, self.maker.carried(), self._compositor.carried()
+        return Border(self.index, self._shown, blending, matte, guard.below, guard.helped, self._repaired)
+
+    def emit(self) -> None:
+        """Report, at the end, the frames that were made again and the poses that were repaired."""
+        stages = self._clip.stages
+        self._guard.emit(stages)
+        if self._repaired:
+            total = len(self._clip.driving)
+            message = f"the poses of {self._repaired} of {total} frames were repaired from their neighbours"
+            stages.emit(Event("poses_repaired", message))
 
     def finish(self, place: int, frame: ClipFrame) -> Frame:
         """The frame at `place` of the last batch."""
         clip, stages, pose = self._clip, self._clip.stages, frame.pose
         with stages.timed("identity guard"):
-            kept = self.guard.keep(place, frame)
+            kept = self._guard.keep(place, frame)
         with stages.timed("background"):
             made = self._compositor.finish(frame.showing(kept.picture))
         with stages.timed("face similarity"):
             face, similarity = self._meter.measure(made.shown, frame.iuv)
         with stages.timed("stability"):
             change = self._stability.add(frame.showing(made.shown))
+        self._repaired += pose.status in ("replaced", "filled")
+        self._shown, self.index = made.shown, frame.index + 1
         time = clip.driving.time(frame.index)
         row = replace(
             frame_row(frame.index, time, pose.person_found, face, similarity, change),

@@ -51,7 +51,8 @@ class IdentityGuard:
 
     def __init__(self, maker: FrameMaker, meter: FaceMeter, least: float | None, retries: int) -> None:
         self._maker, self._meter, self._least, self._retries = maker, meter, least, retries
-        self._below = self._helped = 0
+        self.below = self.helped = 0
+        """Frames whose first attempt was not similar enough, and those of them that another attempt mended."""
 
     def keep(self, place: int, frame: ClipFrame) -> Kept:
         """The best attempt at the frame at `place` of the last batch, whose picture is the first attempt."""
@@ -64,19 +65,19 @@ class IdentityGuard:
         pictures, found = [first], [self._meter.measure(first, pose)[1]]
         if self._rank(found[0]) >= self._least:
             return Kept(first, tuple(found))
-        self._below += 1
+        self.below += 1
         while len(found) <= self._retries and self._rank(found[-1]) < self._least:
             pictures.append(self._maker.again(place, frame, attempt(len(found))))
             found.append(self._meter.measure(pictures[-1], pose)[1])
         best = max(range(len(found)), key=lambda number: self._rank(found[number]))  # ties go to the earliest
-        self._helped += self._rank(found[best]) >= self._least
+        self.helped += self._rank(found[best]) >= self._least
         return Kept(pictures[best], tuple(found))
 
     def emit(self, stages: Stages) -> None:
         """Report, at the end, the frames that were made again."""
-        if self._below:
-            message = f"{self._below} frames had a face similarity below {self._least:g} and were made again up to "
-            message += f"{self._retries} times: {self._helped} reached it, and the best try of the others was kept"
+        if self.below:
+            message = f"{self.below} frames had a face similarity below {self._least:g} and were made again up to "
+            message += f"{self._retries} times: {self.helped} reached it, and the best try of the others was kept"
             stages.emit(Event("frames_tried_again", message))
 
     @staticmethod

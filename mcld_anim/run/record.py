@@ -17,6 +17,7 @@ from mcld_anim.model.load import LoadedModels
 from mcld_anim.options.load import to_mapping
 from mcld_anim.options.preset import load_preset
 from mcld_anim.options.run import SynthesisOptions
+from mcld_anim.run.request import request_of
 from mcld_anim.sampling.frame_maker import SamplingSettings
 
 RECORDED_PACKAGES = (
@@ -40,18 +41,11 @@ def versions() -> dict[str, str]:
     return found
 
 
-def describe_run(
-    options: SynthesisOptions,
-    output: Path | None,
-    models: LoadedModels,
-    settings: SamplingSettings,
-    checksums: Checksums,
-    stages: Stages,
-    chosen: Mapping[str, str],
+def resolved_options(
+    options: SynthesisOptions, models: LoadedModels, settings: SamplingSettings, chosen: Mapping[str, str]
 ) -> dict[str, Any]:
-    """The content of OUT.run.json, with all open `options` resolved; `chosen`: those that depend on the inputs."""
-    resolved = to_mapping(options) | {
-        "output": None if output is None else str(output),
+    """All options, the open ones resolved; `chosen`: those that depend on the inputs."""
+    return to_mapping(options) | {
         "model": models.name,
         "densepose": options.densepose if options.precomputed else models.pose_backend.name,
         "face": "none" if models.face_backend is None else models.face_backend.name,
@@ -62,8 +56,22 @@ def describe_run(
         "guidance": settings.guidance,
         **chosen,
     }
+
+
+def describe_run(
+    options: SynthesisOptions,
+    output: Path | None,
+    models: LoadedModels,
+    settings: SamplingSettings,
+    checksums: Checksums,
+    stages: Stages,
+    chosen: Mapping[str, str],
+) -> dict[str, Any]:
+    """The content of OUT.run.json; `chosen` as in `resolved_options`."""
+    resolved = resolved_options(options, models, settings, chosen)
     return {
-        "options": resolved,
+        "options": resolved | {"output": None if output is None else str(output)},
+        "request": request_of(options, checksums),
         "versions": versions(),
         "weights": dict(models.checksums),
         "reader": dict(stages.readers),

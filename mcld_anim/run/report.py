@@ -14,9 +14,11 @@ from mcld_anim.core.device import choose_device
 from mcld_anim.core.durable import check_output
 from mcld_anim.core.errors import PoseError
 from mcld_anim.core.events import Event, EventSink, warn
-from mcld_anim.core.outputs import OutputFiles, publish_files, working_folder
+from mcld_anim.core.outputs import OutputFiles
 from mcld_anim.core.pictures import check_picture, read_picture
+from mcld_anim.core.publishing import publish
 from mcld_anim.core.stages import Progress, Stages, ignore_progress
+from mcld_anim.core.work_folder import recover, working_folder
 from mcld_anim.metrics.stability import StabilityMeter
 from mcld_anim.model.choose import choose_standalone_face
 from mcld_anim.options.estimators import DENSEPOSE_BACKENDS
@@ -72,7 +74,10 @@ def report(
     on_event: EventSink = warn,
 ) -> ReportResult:
     """Write the page, the JSON and the CSV of a video."""
-    files, info, stages = report_files(options), probe(options.video), Stages(progress, on_event)
+    files, stages = report_files(options), Stages(progress, on_event)
+    for looked_at in (OutputFiles(options.video), files):
+        recover(looked_at)
+    info = probe(options.video)
     check_picture(options.source, "--source")
     if options.precomputed is not None and not options.precomputed.exists():
         raise PoseError(
@@ -88,13 +93,12 @@ def report(
     picture, face = _source(options, estimators, stages)
     thumbnails = Thumbnails(frame_count(info), picture, face)
     with working_folder(files) as work:
-        made = files.inside(work)
+        made = work.made
         with FrameReport(made.report_json, made.report_csv) as rows:
             _measure(options, info, estimators, FaceMeter(estimators.face, face), rows, thumbnails, stages)
             summary = rows.finish(_summary(estimators, face, stages))
         write_page(made.report_html, made.report_csv, _page(options, info, thumbnails, summary))
-        finished = (made.report_json, made.report_csv, made.report_html)
-        publish_files(list(zip(finished, wanted, strict=True)), options.overwrite)
+        publish(work.folder, wanted, options.overwrite)
     return ReportResult(files, summary)
 
 
@@ -140,7 +144,7 @@ def _measure(
         row = frame_row(frame.index, frame.time, one.person is not None, found, similarity, change)
         row = replace(row, cut=one.cut)
         rows.add(row)
-        thumbnails.add(row, frame.picture, found)
+        thumbnails.add(row, frame.picture, None if found is None else found.box)
         stages.progress(FRAMES_STAGE, frame.index + 1, total)
     lost = rows.totals.without_person
     if lost:

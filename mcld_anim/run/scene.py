@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 
 from mcld_anim.body.clip import FramePose
@@ -66,20 +67,26 @@ class CropScene:
         """Each frame's crop of the driving video."""
         return self.driving.crops(self.size, self.framing)
 
-    def poses(self, folder: Path, stages: Stages) -> Iterator[FramePose]:
-        """Each frame's pose: framed, cleaned up, and with the source's proportions. `folder` is for working files."""
-        options = self.plan.options
-        framed = self.driving.framed(self.size, self.framing)
+    def poses(self, folder: Path, stages: Stages, first: int = 0) -> Iterator[FramePose]:
+        """The pose of each frame from `first` on: framed, cleaned up, and with the source's proportions.
+
+        `folder` is for working files.
+        """
+        options, before = self.plan.options, min(first, 1)  # the clean-up looks one raw pose back
         if options.retarget not in ("scale", "limbs"):
-            yield from cleaned(framed, options.pose_cleanup)
+            framed = self.driving.framed(self.size, self.framing, first - before)
+            yield from islice(cleaned(framed, options.pose_cleanup), before, None)
             return
         kept = folder / "framed"  # the whole clip is measured first; this avoids decoding and cropping it again
         with iuv_writer(kept) as writer:
-            seen = _written(framed, writer)
+            seen = _written(self.driving.framed(self.size, self.framing), writer)
             change = driving_change(options.retarget, self.source.iuv, seen, options.background == "driving", stages)
         sequence = read_iuv_sequence(kept)
-        raw = zip(sequence, map(bool, sequence.person_found), map(bool, sequence.cuts), strict=True)
-        for pose in cleaned(raw, options.pose_cleanup):
+        raw = (
+            (sequence[index], bool(sequence.person_found[index]), bool(sequence.cuts[index]))
+            for index in range(first - before, len(sequence))
+        )
+        for pose in islice(cleaned(raw, options.pose_cleanup), before, None):
             yield pose if change is None else replace(pose, iuv=retargeted(pose.iuv, change))
 
 
@@ -117,9 +124,9 @@ class PhotoScene:
         """The body in a frame."""
         return self.photo.painter.drawn(self.motion, index)
 
-    def poses(self, _folder: Path, _stages: Stages) -> Iterator[FramePose]:
-        """Each frame's pose, drawn when it is asked for."""
-        for index, cut in enumerate(self.driving.cuts):
+    def poses(self, _folder: Path, _stages: Stages, first: int = 0) -> Iterator[FramePose]:
+        """The pose of each frame from `first` on, drawn when it is asked for."""
+        for index, cut in enumerate(self.driving.cuts[first:], first):
             drawn = self.drawn(index)
             found = bool(self.driving.person_found[index])
             yield FramePose(drawn.iuv, found, "seen" if found else "held", cut, drawn)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +11,10 @@ from mcld_anim.core.arrays import Iuv, Picture
 from mcld_anim.core.errors import PoseError
 from mcld_anim.core.events import EventSink, warn
 from mcld_anim.core.names import write_json
-from mcld_anim.core.outputs import publish, working_folder
 from mcld_anim.core.pictures import read_picture, write_picture
+from mcld_anim.core.publishing import publish
 from mcld_anim.core.stages import Progress, Stages, ignore_progress
+from mcld_anim.core.work_folder import working_folder
 from mcld_anim.model.appearance import SourceAppearance
 from mcld_anim.model.load import LoadedModels
 from mcld_anim.options.run import PoseOptions
@@ -27,8 +28,10 @@ from mcld_anim.report.frames import FrameReport, FrameRow
 from mcld_anim.report.side_by_side import side_by_side
 from mcld_anim.run.cache import RunCache
 from mcld_anim.run.checks import check_outputs, check_pose, is_sequence
+from mcld_anim.run.finished import published_before
 from mcld_anim.run.frames import FRAMES_STAGE
 from mcld_anim.run.record import describe_run, describe_summary
+from mcld_anim.run.request import request_of
 from mcld_anim.run.result import Result
 from mcld_anim.run.scene import check_no_body, pose_in_photo, tell_unused
 from mcld_anim.run.source import person_crop
@@ -52,16 +55,18 @@ def transfer(
     options: PoseOptions, cache: RunCache, progress: Progress = ignore_progress, on_event: EventSink = warn
 ) -> Result:
     """Show the person of `options.source` in the pose of `options.pose`; a failure leaves nothing behind."""
+    if (before := published_before(options, cache.checksums, Stages(progress, on_event))) is not None:
+        return replace(before, picture=read_picture(before.output))
     outputs = check_outputs(options)
     check_pose(options)
     with working_folder(outputs) as work:
-        done, made = make_picture(options, cache, progress, on_event, outputs.result), outputs.inside(work)
+        done, made = make_picture(options, cache, progress, on_event, outputs.result), work.made
         write_picture(made.result, done.picture)
         with FrameReport(made.report_json, made.report_csv) as report:
             report.add(done.row)
             summary = report.finish(done.summary)
         write_json(made.run_json, done.record)
-        publish(made, outputs, options.overwrite)
+        publish(work.folder, outputs.all, options.overwrite, request_of(options, cache.checksums))
     return Result(outputs, summary, done.picture)
 
 

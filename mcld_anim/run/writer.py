@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from mcld_anim.run.frame_log import KeptFrame
 from mcld_anim.run.frames import Clip, Frame
 from mcld_anim.video.audio import AudioSource
 from mcld_anim.video.write import VideoWriter
@@ -21,7 +22,7 @@ class ResultWriter:
     def __init__(self, sink: FrameSink, preview: FrameSink | None = None) -> None:
         self._sink, self._preview = sink, preview
 
-    def write(self, frame: Frame) -> None:
+    def write(self, frame: Frame | KeptFrame) -> None:
         """Add the next frame."""
         if self._preview is not None:
             self._preview.write(frame.shown)
@@ -30,16 +31,15 @@ class ResultWriter:
 
 @contextmanager
 def open_result(path: Path, clip: Clip, sound: AudioSource | None) -> Iterator[ResultWriter]:
-    """The writer for the kind of result. If the block fails, its pictures until then are in `pictures_of(path)`."""
-    options, fps, emit = clip.options, clip.driving.fps, clip.stages.emit
-    size, pictures = result_size(clip), pictures_of(path)
+    """The writer for the kind of result."""
+    options, fps, emit, size = clip.options, clip.driving.fps, clip.stages.emit, result_size(clip)
     with ExitStack() as stack:
         if options.background == "transparent":
-            sink = stack.enter_context(open_transparent(path, size, fps, sound, emit, pictures))
+            sink = stack.enter_context(open_transparent(path, size, fps, sound, emit))
             preview = VideoWriter(path.with_name(PREVIEW_NAME), size, fps, audio=None, on_event=emit)
             yield ResultWriter(sink, stack.enter_context(preview))
             return
-        video = VideoWriter(path, size, fps, options.crf, audio=sound, on_event=emit, pictures=pictures)
+        video = VideoWriter(path, size, fps, options.crf, audio=sound, on_event=emit)
         yield ResultWriter(stack.enter_context(video))
 
 
@@ -49,11 +49,6 @@ def result_size(clip: Clip) -> tuple[int, int]:
         return clip.plan.info.height, clip.plan.info.width
     height, width = clip.scene.picture.shape[:2]
     return height, width * (3 if clip.options.side_by_side else 1)
-
-
-def pictures_of(result: Path) -> Path:
-    """The file of an unfinished result's pictures, without sound."""
-    return result.with_name(f"pictures{result.suffix.lower()}")
 
 
 def playable(result: Path) -> Path:

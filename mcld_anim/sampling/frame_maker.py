@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +12,7 @@ from torch.nn.functional import interpolate
 
 from mcld_anim.body.clip import ClipFrame
 from mcld_anim.core.arrays import Latents, Picture
+from mcld_anim.core.errors import McldAnimError
 from mcld_anim.core.pixels import to_levels
 from mcld_anim.model.appearance import SourceAppearance
 from mcld_anim.model.build import Mcld
@@ -90,6 +91,15 @@ class FrameMaker:
         """Whether networks make the frames; else another attempt at one is the same."""
         return self._views.need_networks
 
+    def carried(self) -> dict[str, np.ndarray]:
+        """What the next batch needs of the last one; empty without blending."""
+        return {} if self._blending is None else self._blending.carried()
+
+    def carry(self, arrays: Mapping[str, np.ndarray]) -> None:
+        """Go on from what another maker of the same clip has `carried`."""
+        if self._blending is not None:
+            self._blending.carry(arrays)
+
     def make(self, frames: Sequence[ClipFrame], on_step: Callable[[int, int], None] | None = None) -> list[Picture]:
         """The pictures of the clip's next frames, uint8 (H, W, 3) RGB; `on_step(done, steps)` reports progress."""
         views = [self._views.view(frame) for frame in frames]
@@ -128,6 +138,7 @@ class FrameMaker:
             blending,
             on_step,
         )
+        self._check_numbers(latents, views)
         return self._decoded(latents, views)
 
     def _pose_features(self, views: Sequence[FrameView]) -> Tensor:
@@ -149,8 +160,18 @@ class FrameMaker:
         size = views[0].frame.iuv.shape[:2]
         if decoded.shape[2:] != size:
             decoded = interpolate(decoded, size=size, mode="bicubic", align_corners=False)
+        self._check_numbers(decoded, views)
         levels = to_levels(decoded)
         return list(np.ascontiguousarray(levels.permute(0, 2, 3, 1).cpu().numpy()))
+
+    def _check_numbers(self, made: Tensor, views: Sequence[FrameView]) -> None:
+        """Refuse frames that hold NaN or infinity, which would become black or white without a word."""
+        good = torch.isfinite(made).flatten(1).all(1).tolist()
+        if not all(good):
+            dtype = str(self._weights.dtype).removeprefix("torch.")
+            advice = "the weights or an input are damaged" if dtype == "float32" else "--dtype float32 avoids overflow"
+            index = views[good.index(False)].frame.index
+            raise McldAnimError(f"the model made NaN or infinity of frame {index} (dtype {dtype}): {advice}")
 
     def _predictor(self, pose_features: Tensor, face_weight: float) -> Callable[[Tensor, int], Prediction]:
         """The prediction of v in the networks' dtype, for latents in float32."""

@@ -8,7 +8,7 @@ limbs are not smeared. Because frame i only reads frame i-1, the result does not
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -109,6 +109,20 @@ class NeighbourBlending:
     def __init__(self, strength: float, latent_size: tuple[int, int]) -> None:
         self.strength, self.latent_size = strength, latent_size
         self.state = BlendState()
+
+    def carried(self) -> dict[str, np.ndarray]:
+        """What the next batch needs of the last one: each step's latents of the last frame, (steps, C, h, w), and the
+        frame's cell codes, (3, h, w)."""
+        if not self.state.last:
+            return {}
+        latents = [self.state.last[step][0].cpu().numpy() for step in sorted(self.state.last)]
+        return {"latents": np.stack(latents), "codes": next(iter(self.state.last.values()))[1].cpu().numpy()}
+
+    def carry(self, arrays: Mapping[str, np.ndarray]) -> None:
+        """Go on from what another instance has `carried`."""
+        if arrays:
+            latents, codes = torch.tensor(arrays["latents"]), torch.tensor(arrays["codes"])
+            self.state = BlendState({step: (one, codes) for step, one in enumerate(latents)})
 
     def batch(self, frames: Sequence[ClipFrame]) -> StepBlending:
         """For the next consecutive frames of the clip."""

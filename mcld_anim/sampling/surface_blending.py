@@ -16,7 +16,7 @@ Frame i reads frame i-1 only, which `SurfaceBlending` carries across batches.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -98,6 +98,16 @@ class SurfaceBlending:
         self._last: dict[int, Tensor] = {}  # the last frame's blended estimate (C, h, w) of each step
         self._links: list[CellLink | None] = []  # of the last batch's frames
         self._before: dict[int, list[Tensor | None]] = {}  # the frame before each of them, at each step
+
+    def carried(self) -> dict[str, np.ndarray]:
+        """What the next batch needs of the last one: each step's estimate of the last frame, (steps, C, h, w)."""
+        if not self._last:
+            return {}
+        return {"clean": np.stack([self._last[step].cpu().numpy() for step in range(self.steps)])}
+
+    def carry(self, arrays: Mapping[str, np.ndarray]) -> None:
+        """Go on from what another instance has `carried`."""
+        self._last = {step: torch.tensor(clean) for step, clean in enumerate(arrays.get("clean", ()))}
 
     def batch(self, frames: Sequence[ClipFrame]) -> StepBlending:
         """For the next consecutive frames of the clip."""

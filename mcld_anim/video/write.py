@@ -41,8 +41,8 @@ LOSSLESS_BELOW = 1
 FINEST_QP = 1
 """x264's lowest quantiser in the profile High, which plays everywhere; it stands for constant rate factors below 1."""
 
-PLAYABLE_PARTS = {"movflags": "+empty_moov+default_base_moof", "frag_duration": "1000000"}
-"""FFmpeg's options for a file that can be played up to where its writing stopped: parts of 1 s, in microseconds."""
+SHORT_PARTS = {"movflags": "+empty_moov+default_base_moof", "frag_duration": "1000000"}
+"""FFmpeg's options for a file in parts of 1 s, in microseconds, whose index does not grow in memory with its length."""
 
 BT709 = 1
 """ITU-T H.273: the code of BT.709 as primaries, transfer characteristics and matrix alike."""
@@ -71,7 +71,7 @@ class VideoWriter:
     """Writes pictures of one size as frames of an MP4. Use it in a `with` block.
 
     The file appears at the end of the block; an exception in it, Ctrl-C included, leaves nothing behind. Until then the
-    pictures are in a file of their own, which can be played at any time and is joined with the sound at the end.
+    pictures are in a file of their own, which is joined with the sound at the end.
     """
 
     suffixes: ClassVar[tuple[str, ...]] = (".mp4", ".m4v")
@@ -88,12 +88,8 @@ class VideoWriter:
         audio: AudioSource | None = None,
         overwrite: bool = False,
         on_event: EventSink = warn,
-        pictures: Path | None = None,
     ) -> None:
-        """Check the arguments; `size` is (height, width). Nothing is written before the block is entered.
-
-        `pictures`: the file of the pictures, which remains if the block fails; None: one that never remains.
-        """
+        """Check the arguments; `size` is (height, width). Nothing is written before the block is entered."""
         self.path = Path(path)
         if self.path.suffix.lower() not in self.suffixes:
             raise OutputError(f"output {self.path} does not end in {self.suffixes[0]}, the format that is written")
@@ -111,16 +107,14 @@ class VideoWriter:
         self._audio = audio
         self._overwrite = overwrite
         self._on_event = on_event
-        self._pictures = pictures
         check_output(self.path, overwrite)
 
     def __enter__(self) -> VideoWriter:
         with ExitStack() as stack:
             # Callbacks run last to first: the container is closed before its file is renamed or removed
             self._partial = stack.enter_context(durable_file(self.path, self._overwrite))
-            self._made = self._pictures or _temporary_file(self._partial)
-            if self._pictures is None:
-                stack.callback(self._made.unlink, missing_ok=True)
+            self._made = _temporary_file(self._partial)
+            stack.callback(self._made.unlink, missing_ok=True)
             self._open(stack)
             self._stack = stack.pop_all()
         return self
@@ -170,7 +164,7 @@ class VideoWriter:
             self._on_event(Event("video_padded", f"{message}: {width}x{height}"))
         try:
             self._out: OutputContainer = pyav().open(
-                f"file:{self._made.absolute()}", "w", format=self.container, options=PLAYABLE_PARTS
+                f"file:{self._made.absolute()}", "w", format=self.container, options=SHORT_PARTS
             )
             stack.callback(self._discard)
             self._video: VideoStream = self._add_video()

@@ -81,23 +81,16 @@ def open_transparent(
     fps: Fraction,
     audio: AudioSource | None = None,
     on_event: EventSink = warn,
-    pictures: Path | None = None,
 ) -> Iterator[FrameSink]:
-    """The writer for `path`, a `.mov` or a `.zip`; the complete file appears at the end of the block.
-
-    `pictures`: the file of the pictures, which remains if the block fails; None: one that never remains.
-    """
+    """The writer for `path`, a `.mov` or a `.zip`; the complete file appears at the end of the block."""
     if path.suffix.lower() == ".mov":
-        with ProResWriter(path, size, fps, audio=audio, on_event=on_event, pictures=pictures) as video:
+        with ProResWriter(path, size, fps, audio=audio, on_event=on_event) as video:
             yield video
         return
     if audio is not None:
         on_event(Event("audio_dropped", f"sound of {audio.path} was dropped: a .zip holds pictures only; choose .mov"))
-    with durable_file(path) as partial:
-        made = partial if pictures is None else pictures
-        with zipfile.ZipFile(made, "w", zipfile.ZIP_STORED) as archive:
-            yield PngSequenceWriter(archive)
-        made.replace(partial)
+    with durable_file(path) as partial, zipfile.ZipFile(partial, "w", zipfile.ZIP_STORED) as archive:
+        yield PngSequenceWriter(archive)
 
 
 def to_yuva444(picture: Rgba) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:

@@ -108,7 +108,7 @@ def test_every_flag_of_run_is_taken(call: Call, media: Path, tmp_path: Path) -> 
     flags += " --guidance 1.5 --noise mixed:0.5 --blend 0.3 --blending neighbour --framing track --pose-cleanup 0.2"
     flags += " --min-face-similarity 0.2 --retries 1 --batch-size 2 --device cpu --dtype float32 --densepose tiny"
     flags += " --offline --face tiny --retarget limbs --crf 20 --side-by-side --background source"
-    flags += " --overwrite --config more.yaml -o x.mp4"
+    flags += " --overwrite --no-resume --config more.yaml -o x.mp4"
     code, out, err = call("run", "-s", media / "person.png", "-d", media / "dance.mp4", *flags.split())
     assert (code, out) == (0, "x.mp4\n"), err
     options = json.loads((tmp_path / "x.run.json").read_text())["options"]
@@ -201,7 +201,7 @@ def test_a_signal_during_synthesis_stops_cleanly(
     )
     try:
         deadline = time.monotonic() + 400  # loading takes seconds, on a busy machine a minute
-        while not list(tmp_path.glob("new/.*.work/pictures.mp4")):  # opened when the first frame is about to be made
+        while not list(tmp_path.glob("new/.*/kept/frames.log")):  # opened when the first frame is about to be made
             assert process.poll() is None, process.communicate()[1]
             assert time.monotonic() < deadline
             time.sleep(0.05)

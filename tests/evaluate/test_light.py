@@ -1,4 +1,4 @@
-"""`eval light`: the renderer's lamp stands before and above the person, and so it is measured."""
+"""`eval light`: the renderer's lamp stands before the person, and so it is measured."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import pytest
 
 from mcld_anim.evaluate.light import LightOptions, light
 from mcld_anim.pose.body_backend import BodyBackend
-from mcld_anim.source.photo_warp import LIGHT_FROM_ABOVE, ROUNDNESS
+from mcld_anim.source.photo_warp import ROUNDNESS
 
 
-def test_light_from_before_and_above_is_measured(body_backend: BodyBackend) -> None:
+def test_a_lamp_before_the_person_is_measured(body_backend: BodyBackend) -> None:
     done: list[tuple[int, int]] = []
     found = light(LightOptions(people=1, poses=2), body_backend, lambda *count: done.append(count))
     assert done == [(1, 1)]
     assert found["pixels"] > 10_000
-    assert found["up"] == pytest.approx(LIGHT_FROM_ABOVE, abs=0.15)
-    assert found["edge_on"] == pytest.approx(-ROUNDNESS, abs=0.25)
-    assert abs(found["sideways"]) < 0.25
+    assert found["edge_on"] == pytest.approx(-ROUNDNESS, abs=0.25)  # one person's lamp may stand anywhere else
+    assert abs(found["up"]) < 0.4
+    assert abs(found["sideways"]) < 0.4

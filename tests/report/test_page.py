@@ -78,7 +78,7 @@ def test_thumbnails_are_few_apart_and_the_right_ones() -> None:
     thumbnails = Thumbnails(frames, picture, face)
     for index, value in enumerate(values):
         row = FrameRow(index, index / 25, True, True, float(value), 3.0 if index == 500 else 1.0, 0.0)
-        thumbnails.add(row, picture, face)
+        thumbnails.add(row, picture, face.box)
     for kept, best in ((thumbnails.best(), values.max()), (thumbnails.worst(), values.min())):
         assert len(kept) == KEPT
         assert kept[0].value == pytest.approx(best)

@@ -1,0 +1,43 @@
+"""Results that an earlier run has finished already: what makes a command that was killed at its end go on."""
+
+from __future__ import annotations
+
+import json
+
+from mcld_anim.core.checksums import Checksums
+from mcld_anim.core.errors import McldAnimError
+from mcld_anim.core.events import Event
+from mcld_anim.core.stages import Stages
+from mcld_anim.core.work_folder import recover
+from mcld_anim.options.run import PoseOptions, RunOptions
+from mcld_anim.run.checks import named_outputs
+from mcld_anim.run.request import request_of
+from mcld_anim.run.result import Result
+
+
+def published_before(options: RunOptions | PoseOptions, checksums: Checksums, stages: Stages) -> Result | None:
+    """Finish an earlier run's publishing that was interrupted; its result if it was asked for the same, else None."""
+    outputs = named_outputs(options)
+    request = recover(outputs)
+    if request is None or request != request_of(options, checksums):
+        return None
+    message = f"{outputs.result}: an earlier run had made every file; they have their names now"
+    stages.emit(Event("published", message))
+    return finished_result(options, checksums)
+
+
+def finished_result(options: RunOptions | PoseOptions, checksums: Checksums) -> Result | None:
+    """The result of `options` if its set of files is there, was asked for exactly the same and made by this version of
+    the program; None otherwise. A publishing that was interrupted is finished first."""
+    outputs = named_outputs(options)
+    recover(outputs)
+    if not all(path.is_file() for path in outputs.all):
+        return None
+    try:
+        record = json.loads(outputs.run_json.read_text(encoding="utf-8"))
+        if record.get("request") != request_of(options, checksums):
+            return None
+        summary = json.loads(outputs.report_json.read_text(encoding="utf-8"))["summary"]
+    except (OSError, ValueError, KeyError, AttributeError, McldAnimError):
+        return None
+    return Result(outputs, summary)
