@@ -40,7 +40,7 @@ def from_mapping(cls: type[Options], mapping: object, where: str) -> Options:
     missing = [name for name in required if name not in mapping]
     if missing:
         raise UsageError(f"{where}: missing key {', '.join(missing)}; add it (keys: {', '.join(fields)})")
-    hints = _hints(cls)
+    hints = _hints(cls)  # type: ignore[arg-type]
     values = {name: _convert(hints[name], value, f"{where}: {name}") for name, value in mapping.items()}
     try:
         return cls(**values)

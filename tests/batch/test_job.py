@@ -12,6 +12,7 @@ import pytest
 from mcld_anim.batch.job import BatchResult, run_batch
 from mcld_anim.core.errors import ManifestError, OutputError
 from mcld_anim.model.load import LoadedModels
+from mcld_anim.options.batch import BatchOptions
 
 Batch = Callable[..., BatchResult]
 
@@ -30,7 +31,8 @@ def batch(tmp_path: Path, media: Path, small_models: LoadedModels, monkeypatch: 
         paths = ("source", "driving", "pose")
         full = [short | {k: str(media / v) if k in paths else v for k, v in given.items()} for given in rows]
         manifest.write_text("".join(json.dumps(row) + "\n" for row in full))
-        return run_batch(manifest, tmp_path / "out", on_event=lambda _: None, **options)
+        given = BatchOptions(manifest=manifest, output_dir=tmp_path / "out", **options)
+        return run_batch(given, on_event=lambda _: None)
 
     monkeypatch.setattr("mcld_anim.run.cache.load_models", load)
     run_rows.loads = 0  # type: ignore[attr-defined]
