@@ -11,8 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from mcld_anim.batch.executor import LOST, Executor, InProcess, Listener, Outcome
-from mcld_anim.batch.index import write_index
+from mcld_anim.batch.executor import LOST, Executor, Listener, Outcome
 from mcld_anim.batch.manifest import read_manifest
 from mcld_anim.batch.progress import BatchProgress
 from mcld_anim.batch.record import BatchRecord
@@ -63,6 +62,8 @@ def run_batch(options: BatchOptions, progress: Progress = ignore_progress, on_ev
     page = record.path.with_name(record.path.name.replace("batch", "index", 1)).with_suffix(".html")
     if options.check:
         return BatchResult(record.path, page, 0, len(rows) - len(todo), 0, len(todo))
+    from mcld_anim.batch.index import write_index  # not for a check, which is quick
+
     batch = _Batch(options, rows, todo, record, progress, on_event)
     batch.run()
     write_index(page, rows, record)
@@ -163,6 +164,7 @@ def _executor(options: BatchOptions, rows: int, make_folder: Callable[[], Path],
         from mcld_anim.batch.ray_executor import RayWorkers
 
         return RayWorkers(options.address, options.workers, make_folder(), listen)
+    from mcld_anim.batch.in_process import InProcess
     from mcld_anim.batch.processes import Processes, places_for
 
     places = places_for(options.workers)[:rows]

@@ -15,7 +15,8 @@ from types import TracebackType
 
 import torch
 
-from mcld_anim.batch.executor import LOST, Listener, Outcome, Quieted, RowRunner, threads_each
+from mcld_anim.batch.executor import LOST, Listener, Outcome, Quieted, threads_each
+from mcld_anim.batch.in_process import RowRunner
 from mcld_anim.batch.rows import Row
 from mcld_anim.core.errors import McldAnimError, UsageError
 

@@ -13,7 +13,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from mcld_anim.batch.executor import LOST, Listener, Outcome, Quieted, RowRunner, threads_each
+from mcld_anim.batch.executor import LOST, Listener, Outcome, Quieted, threads_each
+from mcld_anim.batch.in_process import RowRunner
 from mcld_anim.batch.rows import Row
 from mcld_anim.core.errors import McldAnimError, MissingDependencyError, UsageError
 from mcld_anim.core.events import Event
