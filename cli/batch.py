@@ -64,6 +64,15 @@ Address = Annotated[
         rich_help_panel=WHO,
     ),
 ]
+Ranges = Annotated[
+    int,
+    typer.Option(
+        "--ranges",
+        help="Split each clip into at most so many parts, made by several workers at once, with the same frames. Parts "
+        "begin at cuts; with --blend 0 and a generated background anywhere.",
+        rich_help_panel=WHO,
+    ),
+]
 Check = Annotated[bool, typer.Option("--check", help="Check all rows, and run none.", rich_help_panel=ORDER)]
 Overwrite = Annotated[
     bool,
@@ -92,6 +101,7 @@ def command(
     executor: ExecutorName = "local",
     workers: Workers = None,
     address: Address = None,
+    ranges: Ranges = 1,
     check: Check = False,
     overwrite: Overwrite = False,
     retries: Retries = 0,

@@ -5,22 +5,22 @@ Rows that share a source follow one another, so that a worker keeps it encoded.
 
 from __future__ import annotations
 
-import os
-from collections import deque
-from collections.abc import Callable, Sequence
+from collections import Counter, deque
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from mcld_anim.batch.executor import LOST, Executor, Listener, Outcome
 from mcld_anim.batch.manifest import read_manifest
+from mcld_anim.batch.outputs import OutputNames
 from mcld_anim.batch.progress import BatchProgress
 from mcld_anim.batch.record import BatchRecord
 from mcld_anim.batch.rows import Row, product_rows
+from mcld_anim.batch.tasks import SplitRows, Task, first_task
 from mcld_anim.core.checksums import Checksums
-from mcld_anim.core.durable import MAX_NAME_BYTES, make_folders
-from mcld_anim.core.errors import ManifestError, OutputError
+from mcld_anim.core.durable import make_folders
 from mcld_anim.core.events import Event, EventSink, warn
-from mcld_anim.core.outputs import check_writable
 from mcld_anim.core.stages import Progress, ignore_progress
 from mcld_anim.options.batch import BatchOptions
 
@@ -56,9 +56,9 @@ def run_batch(options: BatchOptions, progress: Progress = ignore_progress, on_ev
     part = options.part
     if part is not None:
         rows = [row for place, row in enumerate(rows) if part.has(place)]
-    record, checksums = BatchRecord.open(options.output_dir, part), Checksums()
-    todo = [row for row in rows if not record.is_finished(row, checksums)]
-    _check_outputs(todo)
+    record, names, checksums = BatchRecord.open(options.output_dir, part), OutputNames(), Checksums()
+    todo = [row for row in rows if not record.is_finished(row, names, checksums)]
+    OutputNames().check_writable(todo)  # listed again: publishing that was cut off is finished by now
     page = record.path.with_name(record.path.name.replace("batch", "index", 1)).with_suffix(".html")
     if options.check:
         return BatchResult(record.path, page, 0, len(rows) - len(todo), 0, len(todo))
@@ -84,12 +84,20 @@ class _Batch:
         on_event: EventSink,
     ) -> None:
         self._options, self._rows, self._record, self._on_event = options, rows, record, on_event
-        self._queue = deque(_grouped(todo))
+        self._todo = _grouped(todo)
+        self._queue = deque(first_task(row, options.ranges) for row in self._todo)
+        self._split = SplitRows()
         self._progress = BatchProgress(len(todo), progress)
-        self._tries: dict[str, int] = {}
-        self._lost: dict[str, int] = {}
+        self._tries: Counter[str] = Counter()  # repetitions of each row's tasks
+        self._lost: Counter[str] = Counter()  # those of them whose worker died
+        self._failed: set[str] = set()
         self._running = 0
-        self.done = self.failed = 0
+        self.done = 0
+
+    @property
+    def failed(self) -> int:
+        """How many rows failed."""
+        return len(self._failed)
 
     def run(self) -> None:
         """Run the queue to its end, with the record always up to date."""
@@ -97,9 +105,10 @@ class _Batch:
             self._make_folder()
             self._record.save(self._rows)
             return
-        with _executor(self._options, len(self._queue), self._make_folder, self._listen) as executor:
-            for row in self._queue:
-                self._record.wait(row)
+        most = len(self._queue) * self._options.ranges
+        with _executor(self._options, most, self._make_folder, self._listen) as executor:
+            for row in self._todo:
+                self._record.put(row, "waiting")
             self._record.save(self._rows)
             self._progress.start(shows_stages=executor.workers == 1)
             try:
@@ -114,60 +123,76 @@ class _Batch:
             self._running += 1
         for outcome in executor.outcomes():
             self._running -= 1
-            self._take(outcome)
-            self._record.save_if_due(self._rows)
+            if outcome.task.row.output not in self._failed:  # by another of its tasks
+                self._take(outcome)
+                self._record.save_if_due(self._rows)
 
     def _take(self, outcome: Outcome) -> None:
-        row, details = outcome.row, outcome.details
-        tries = self._tries[row.output] = self._tries.get(row.output, 0) + 1
-        if tries > 1:
-            details = {**details, "tries": tries}
+        task, details = outcome.task, outcome.details
         if outcome.status == "done":
-            self.done += 1
-            self._record.put(row, "done", **details)
+            self._go_on(task, details)
         elif self._runs_again(outcome):
-            self._listen(row, Event("row_repeated", f"{details['error']}; it runs again"))
-            self._queue.append(row)
-            self._progress.restart(row)
-            return
+            self._listen(task, Event("row_repeated", f"{details['error']}; it runs again"))
+            self._queue.append(task)
+            self._progress.restart(task)
         else:
-            self.failed += 1
-            self._record.put(row, "failed", **{"exit_code": 1, **details})
-            self._listen(row, Event("row_failed", details["error"]))
-            if self._options.fail_fast:
-                self._queue.clear()
+            self._fail(task, details)
+
+    def _go_on(self, task: Task, details: Mapping[str, Any]) -> None:
+        following = self._split.next_tasks(task, details)
+        if following is not None:
+            self._queue.extendleft(reversed(following))
+            return
+        self.done += 1
+        self._record.put(task.row, "done", **details, **self._repeated(task))
+        self._progress.end(task.row)
+
+    def _fail(self, task: Task, details: Mapping[str, Any]) -> None:
+        row = task.row
+        self._failed.add(row.output)
+        self._record.put(row, "failed", **{"exit_code": 1, **details}, **self._repeated(task))
+        self._listen(task, Event("row_failed", details["error"]))
+        self._queue = deque(other for other in self._queue if other.row is not row and not self._options.fail_fast)
         self._progress.end(row)
 
+    def _repeated(self, task: Task) -> dict[str, Any]:
+        tries = self._tries[task.row.output]
+        return {"tries": tries + 1} if tries else {}
+
     def _runs_again(self, outcome: Outcome) -> bool:
-        name = outcome.row.output
-        if outcome.status == LOST:
-            self._lost[name] = self._lost.get(name, 0) + 1
-            return self._lost[name] < MOST_LOST
-        own_tries = self._tries[name] - self._lost.get(name, 0)
-        return outcome.details["exit_code"] == 1 and own_tries <= self._options.retries
+        """Whether the task is done again; counts it."""
+        name, lost = outcome.task.row.output, outcome.status == LOST
+        if lost:
+            again = self._lost[name] < MOST_LOST - 1
+        else:
+            again = outcome.details["exit_code"] == 1 and self._tries[name] - self._lost[name] < self._options.retries
+        self._tries[name] += again
+        self._lost[name] += again and lost
+        return again
 
     def _make_folder(self) -> Path:
         folder = self._options.output_dir.absolute()
         make_folders(folder)
         return folder
 
-    def _listen(self, row: Row, heard: Event | tuple[str, int, int | None]) -> None:
+    def _listen(self, task: Task, heard: Event | tuple[str, int, int | None]) -> None:
         if isinstance(heard, Event):
-            self._on_event(Event(heard.kind, f"{row.title}: {heard.message}"))
+            self._on_event(Event(heard.kind, f"{task.row.title}: {heard.message}"))
         else:
-            self._progress.hear(row, *heard)
+            self._progress.hear(task, *heard)
 
 
-def _executor(options: BatchOptions, rows: int, make_folder: Callable[[], Path], listen: Listener) -> Executor:
-    """The executor that the options ask for; `make_folder` is called once they can be met."""
+def _executor(options: BatchOptions, most: int, make_folder: Callable[[], Path], listen: Listener) -> Executor:
+    """The executor that the options ask for, with no more workers than `most`; `make_folder` is called once they can be
+    met."""
     if options.executor == "ray":
         from mcld_anim.batch.ray_executor import RayWorkers
 
-        return RayWorkers(options.address, options.workers, make_folder(), listen)
+        return RayWorkers(options.address, options.workers, most, make_folder(), listen)
     from mcld_anim.batch.in_process import InProcess
     from mcld_anim.batch.processes import Processes, places_for
 
-    places = places_for(options.workers)[:rows]
+    places = places_for(options.workers)[:most]
     folder = make_folder()
     return InProcess(folder, listen) if len(places) == 1 else Processes(places, folder, listen)
 
@@ -183,24 +208,3 @@ def _grouped(rows: Sequence[Row]) -> list[Row]:
     for place, row in enumerate(rows):
         first_seen.setdefault(shared(row), place)
     return sorted(rows, key=lambda row: first_seen[shared(row)])
-
-
-def _check_outputs(rows: Sequence[Row]) -> None:
-    """Refuse outputs that cannot be written; folders are listed and tried once, whatever the number of rows."""
-    errors: list[str] = []
-    names: dict[Path, set[str]] = {}
-    for row in rows:
-        folder = row.files.result.parent
-        new = folder not in names
-        if new:
-            names[folder] = set(os.listdir(folder)) if folder.is_dir() else set()
-        doubtful = any(
-            path.name in names[folder] or len(os.fsencode(path.name)) > MAX_NAME_BYTES for path in row.files.all
-        )
-        try:
-            if new or doubtful:
-                check_writable(row.files, row.options.overwrite)
-        except OutputError as error:
-            errors.append(f"{row.title}: {error}")
-    if errors:
-        raise ManifestError("\n".join(errors))

@@ -16,8 +16,8 @@ from types import TracebackType
 import torch
 
 from mcld_anim.batch.executor import LOST, Listener, Outcome, Quieted, threads_each
-from mcld_anim.batch.in_process import RowRunner
-from mcld_anim.batch.rows import Row
+from mcld_anim.batch.in_process import TaskRunner
+from mcld_anim.batch.tasks import Task
 from mcld_anim.core.errors import McldAnimError, UsageError
 
 GPUS_VARIABLE = "CUDA_VISIBLE_DEVICES"
@@ -31,8 +31,8 @@ PATIENCE = 10.0
 class _Worker:
     process: BaseProcess
     gpu: str | None
-    row: Row | None = None  # that it runs
-    proved: bool = False  # it has ended a row
+    task: Task | None = None  # that it does
+    proved: bool = False  # it has ended a task
 
 
 def gpus_here() -> list[str]:
@@ -60,7 +60,7 @@ def places_for(workers: int | None) -> list[str | None]:
 
 
 class Processes:
-    """Workers in processes of their own; one that dies is replaced, and its row is told as lost."""
+    """Workers in processes of their own; one that dies is replaced, and its task is told as lost."""
 
     def __init__(self, places: list[str | None], output_dir: Path, listen: Listener) -> None:
         self._output_dir, self._listen = output_dir, listen
@@ -72,19 +72,19 @@ class Processes:
 
     @property
     def workers(self) -> int:
-        """How many rows may run at once."""
+        """How many tasks may run at once."""
         return len(self._workers)
 
     def has_free(self) -> bool:
-        """Whether a worker has no row."""
-        return any(worker.row is None for worker in self._workers.values())
+        """Whether a worker has no task."""
+        return any(worker.task is None for worker in self._workers.values())
 
-    def submit(self, row: Row) -> None:
-        """Give a row to a worker that has none."""
-        connection = next(link for link, worker in self._workers.items() if worker.row is None)
-        self._workers[connection].row = row
+    def submit(self, task: Task) -> None:
+        """Give a task to a worker that has none."""
+        connection = next(link for link, worker in self._workers.items() if worker.task is None)
+        self._workers[connection].task = task
         with suppress(OSError):  # it died: `outcomes` tells
-            connection.send(row)
+            connection.send(task)
 
     def outcomes(self) -> list[Outcome]:
         """Wait for a second at most for what the workers say."""
@@ -98,21 +98,21 @@ class Processes:
                 ended += self._replace(connection)
                 continue
             if isinstance(heard, Outcome):
-                worker.row, worker.proved = None, True
+                worker.task, worker.proved = None, True
                 ended.append(heard)
             else:
                 self._listen(*heard)
         return ended
 
     def _replace(self, connection: Connection) -> list[Outcome]:
-        """Start another worker in place of a dead one; the outcome of its row, if it had one."""
+        """Start another worker in place of a dead one; the outcome of its task, if it had one."""
         worker = self._workers.pop(connection)
         worker.process.join()
         ending = _ending(worker.process.exitcode)
-        if worker.row is None and not worker.proved:
-            raise McldAnimError(f"a worker ended before its first row ({ending}): run `mcld-anim doctor`")
+        if worker.task is None and not worker.proved:
+            raise McldAnimError(f"a worker ended before its first task ({ending}): run `mcld-anim doctor`")
         self._start(worker.gpu)
-        return [] if worker.row is None else [Outcome(worker.row, LOST, {"error": f"its process ended ({ending})"})]
+        return [] if worker.task is None else [Outcome(worker.task, LOST, {"error": f"its process ended ({ending})"})]
 
     def _start(self, gpu: str | None) -> None:
         ours, theirs = self._context.Pipe()
@@ -142,14 +142,14 @@ def _ending(code: int | None) -> str:
 
 
 def _serve(connection: Connection, gpu: str | None, threads: int, output_dir: Path) -> None:
-    """A worker's life: run the rows that arrive, one at a time."""
+    """A worker's life: do the tasks that arrive, one at a time."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all; the first process decides
     signal.signal(signal.SIGTERM, _end)
     if gpu is not None:
         os.environ[GPUS_VARIABLE] = gpu
     torch.set_num_threads(threads)
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    runner = RowRunner(output_dir)
+    runner = TaskRunner(output_dir)
     listen = Quieted(lambda *heard: connection.send(heard))
     try:
         while True:
@@ -165,7 +165,7 @@ def _end(number: int, _frame: object) -> None:
 
 
 def _end_with_parent() -> None:
-    """End this worker when the process that started it is killed, so that its row may run again."""
+    """End this worker when the process that started it is killed, so that its task may run again."""
     parent = parent_process()
     assert parent is not None
     parent.join()

@@ -14,8 +14,8 @@ from types import TracebackType
 from typing import Any
 
 from mcld_anim.batch.executor import LOST, Listener, Outcome, Quieted, threads_each
-from mcld_anim.batch.in_process import RowRunner
-from mcld_anim.batch.rows import Row
+from mcld_anim.batch.in_process import TaskRunner
+from mcld_anim.batch.tasks import Task
 from mcld_anim.core.errors import McldAnimError, MissingDependencyError, UsageError
 from mcld_anim.core.events import Event
 
@@ -26,24 +26,26 @@ PATIENCE = 10.0
 """Seconds that workers have to remove their working files."""
 
 OBJECT_STORE_BYTES = 80_000_000
-"""Size of the object store of a cluster of our own, nearly the least that Ray takes: only rows and outcomes pass."""
+"""Size of the object store of a cluster of our own, nearly the least that Ray takes: only tasks and outcomes pass."""
 
 
 class RayWorkers:
-    """Workers on a Ray cluster. A dead one's row is told as lost, and a new worker joins when a machine has room.
+    """Workers on a Ray cluster. A dead one's task is told as lost, and a new worker joins when a machine has room.
 
-    Ray could restart an actor and repeat its call by itself (`max_restarts`); the row would wait for the lost worker's
+    Ray could restart an actor and repeat its call by itself (`max_restarts`); the task would wait for the lost worker's
     GPU to come back, while others are free.
     """
 
-    def __init__(self, address: str | None, workers: int | None, output_dir: Path, listen: Listener) -> None:
+    def __init__(self, address: str | None, workers: int | None, most: int, output_dir: Path, listen: Listener) -> None:
+        """`most`: the number of tasks; more workers are not started."""
         self._ray = ray = _imported_ray()
         self._listen, self._began = listen, not ray.is_initialized()
         address = address or os.environ.get("RAY_ADDRESS")
         if self._began:
             _connect(ray, address)
         try:
-            self.workers, resources, threads = _resources(ray, workers)
+            there, resources, threads = _resources(ray, workers)
+            self.workers = min(there, most)
             from ray.util.queue import Queue
 
             self._heard = Queue(actor_options={"num_cpus": 0, "max_restarts": -1})
@@ -53,7 +55,7 @@ class RayWorkers:
             )
             self._given = (Path.cwd(), output_dir, threads, self._heard)
             self._free: list[Any] = []
-            self._rows: dict[Any, tuple[Row, Any]] = {}  # by the reference to the outcome; with its actor
+            self._tasks: dict[Any, tuple[Task, Any]] = {}  # by the reference to the outcome; with its actor
             self._starting: dict[Any, Any] = {}  # by the reference to its readiness
             for _ in range(self.workers):
                 self._start()
@@ -62,17 +64,17 @@ class RayWorkers:
             raise
 
     def has_free(self) -> bool:
-        """Whether a worker is ready and has no row."""
+        """Whether a worker is ready and has no task."""
         return bool(self._free)
 
-    def submit(self, row: Row) -> None:
-        """Give a row to a free worker."""
+    def submit(self, task: Task) -> None:
+        """Give a task to a free worker."""
         actor = self._free.pop()
-        self._rows[actor.run.remote(row)] = (row, actor)
+        self._tasks[actor.run.remote(task)] = (task, actor)
 
     def outcomes(self) -> list[Outcome]:
-        """Wait for a second at most for a worker to end its row or to become ready."""
-        ready, _ = self._ray.wait([*self._rows, *self._starting], num_returns=1, timeout=1)
+        """Wait for a second at most for a worker to end its task or to become ready."""
+        ready, _ = self._ray.wait([*self._tasks, *self._starting], num_returns=1, timeout=1)
         self._pass_on()
         return [outcome for reference in ready for outcome in self._ended(reference)]
 
@@ -84,20 +86,20 @@ class RayWorkers:
             except self._ray.exceptions.RayTaskError as error:
                 raise McldAnimError(f"a Ray worker cannot start: {error.cause}") from error
             except self._ray.exceptions.RayError as error:
-                if not (self._free or self._rows or self._starting):
+                if not (self._free or self._tasks or self._starting):
                     raise McldAnimError(f"no Ray worker is left ({_first_line(error)}): look at the cluster") from error
             else:
                 self._free.append(actor)
             return []
-        row, actor = self._rows.pop(reference)
+        task, actor = self._tasks.pop(reference)
         try:
             outcome = self._ray.get(reference)
-        except self._ray.exceptions.RayTaskError as error:  # a defect: a row's own errors are its outcome
+        except self._ray.exceptions.RayTaskError as error:  # a defect: a task's own errors are its outcome
             raise error.as_instanceof_cause() from error
         except self._ray.exceptions.RayError as error:
             self._ray.kill(actor)
             self._start()
-            return [Outcome(row, LOST, {"error": f"its Ray worker was lost ({_first_line(error)})"})]
+            return [Outcome(task, LOST, {"error": f"its Ray worker was lost ({_first_line(error)})"})]
         self._free.append(actor)
         return [outcome]
 
@@ -108,8 +110,8 @@ class RayWorkers:
     def _pass_on(self) -> None:
         """Tell the listener what workers said."""
         with suppress(self._ray.exceptions.RayError):  # the queue's machine was lost with what was in it
-            for row, heard in self._heard.get_nowait_batch(self._heard.qsize()):
-                self._listen(row, heard)
+            for task, heard in self._heard.get_nowait_batch(self._heard.qsize()):
+                self._listen(task, heard)
 
     def _disconnect(self) -> None:
         if self._began:
@@ -124,7 +126,7 @@ class RayWorkers:
         if self._free:
             closing = [actor.close.remote() for actor in self._free]
             self._ray.wait(closing, num_returns=len(closing), timeout=PATIENCE)
-        for actor in (*self._free, *self._starting.values(), *(actor for _, actor in self._rows.values())):
+        for actor in (*self._free, *self._starting.values(), *(actor for _, actor in self._tasks.values())):
             self._ray.kill(actor)
         self._heard.shutdown(force=True)
         self._disconnect()
@@ -141,24 +143,24 @@ class _RayWorker:
                 raise McldAnimError(f"{place} is no folder there: share it with every machine of the cluster")
         os.chdir(folder)  # which input paths are relative to
         torch.set_num_threads(threads)
-        self._runner, self._heard = RowRunner(output_dir), heard
+        self._runner, self._heard = TaskRunner(output_dir), heard
 
     def ready(self) -> None:
         """Return when the actor runs."""
 
-    def run(self, row: Row) -> Outcome:
-        """Run one row."""
-        return self._runner.run(row, Quieted(self._tell))
+    def run(self, task: Task) -> Outcome:
+        """Do one task."""
+        return self._runner.run(task, Quieted(self._tell))
 
     def close(self) -> None:
         """Delete working files."""
         self._runner.close()
 
-    def _tell(self, row: Row, heard: Event | tuple[str, int, int | None]) -> None:
+    def _tell(self, task: Task, heard: Event | tuple[str, int, int | None]) -> None:
         from ray.exceptions import RayError
 
         with suppress(RayError):
-            self._heard.put((row, heard))
+            self._heard.put((task, heard))
 
 
 def _imported_ray() -> Any:

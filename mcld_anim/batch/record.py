@@ -4,7 +4,7 @@ Each shard writes its own, `batch.2-of-4.json`, so that none overwrites another'
 `--shard` merges them into `batch.json`.
 
 A record may be behind: the process can be killed after a row's files were published, before the record was. Such a row
-is recognised by its files, see `made_since`.
+is recognised by its files.
 """
 
 from __future__ import annotations
@@ -16,12 +16,14 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from mcld_anim.batch.outputs import OutputNames
 from mcld_anim.batch.rows import Row
 from mcld_anim.core.checksums import Checksums
 from mcld_anim.core.durable import durable_file
 from mcld_anim.core.errors import InputError, OutputError
 from mcld_anim.core.names import write_json
 from mcld_anim.core.version import __version__
+from mcld_anim.core.work_folder import Work
 from mcld_anim.options.batch import Shard
 from mcld_anim.options.load import to_mapping
 
@@ -32,11 +34,8 @@ SAVING_SHARE = 0.05
 
 STATUSES = ("done", "failed", "waiting")
 
-NOT_THE_RESULT = ("overwrite", "offline", "output")
+NOT_THE_RESULT = ("overwrite", "offline", "output", "resume")
 """Options on which the result does not depend."""
-
-RESOLVED = ("model", "densepose", "face", "device", "dtype", "steps", "step_scale", "guidance")
-"""Options for which OUT.run.json may have another name or value than the row."""
 
 
 def row_options(row: Row) -> dict[str, Any]:
@@ -65,25 +64,33 @@ class BatchRecord:
         name = "batch.json" if shard is None else f"batch.{shard.index}-of-{shard.count}.json"
         return cls(output_dir / name, rows)
 
-    def is_finished(self, row: Row, checksums: Checksums) -> bool:
-        """Whether this row is done with the same options and inputs, and its result still exists.
+    def is_finished(self, row: Row, names: OutputNames, checksums: Checksums) -> bool:
+        """Whether this row's result exists, with the same options and inputs.
 
-        A row whose result was made, but not recorded, is recorded by this.
+        A result that was made and not recorded is recorded by this; a publishing that was cut off is finished.
         """
-        known = self.rows.get(row.output, {})
-        if known.get("fingerprint", {}).get("options") != row_options(row) or not row.files.result.is_file():
+        if self._has_done(row, names, checksums):
+            return True
+        if not (names.has(row.files.result) or names.has(Work(row.files).folder)):
             return False
-        if known["status"] == "waiting":
-            made = made_since(known, row)
-            if made is None:
-                return False
-            self.put(row, "done", **made)
-        return self.rows[row.output]["status"] == "done" and self._has_inputs(row, checksums)
+        from mcld_anim.run.finished import finished_result  # not for a check of new rows, which is quick
 
-    def _has_inputs(self, row: Row, checksums: Checksums) -> bool:
-        known = self.rows[row.output]["fingerprint"].get("inputs")
+        found = finished_result(row.options, checksums)
+        if found is None:
+            return False
+        inputs = {str(path): checksums.of(path) for path in row.options.inputs}
+        self.put(row, "done", inputs, summary=found.summary)
+        return True
+
+    def _has_done(self, row: Row, names: OutputNames, checksums: Checksums) -> bool:
+        known = self.rows.get(row.output, {})
+        if known.get("status") != "done" or not names.has(row.files.result):
+            return False
+        made_from = known.get("fingerprint", {})
+        if made_from.get("options") != row_options(row):
+            return False
         try:
-            return known == {str(path): checksums.of(path) for path in row.options.inputs}
+            return bool(made_from.get("inputs") == {str(path): checksums.of(path) for path in row.options.inputs})
         except InputError:
             return False
 
@@ -94,14 +101,6 @@ class BatchRecord:
         if status != "waiting":
             entry["ended"] = round(time.time(), 3)
         self.rows[row.output] = {**entry, "fingerprint": fingerprint}
-
-    def wait(self, row: Row) -> None:
-        """Enter a row that is to be run, with the time of the result that it replaces."""
-        result = row.files.result
-        if result.exists():
-            self.put(row, "waiting", replaces=result.stat().st_mtime_ns)
-        else:
-            self.put(row, "waiting")
 
     def save(self, order: Iterable[Row]) -> None:
         """Write the rows of `order`, and without shards those of earlier batches; the file is durable on return."""
@@ -125,26 +124,6 @@ def counts(rows: Iterable[dict[str, Any]]) -> dict[str, int]:
     """How many rows have each status."""
     found = [row["status"] for row in rows]
     return {status: found.count(status) for status in STATUSES}
-
-
-def made_since(known: dict[str, Any], row: Row) -> dict[str, Any] | None:
-    """The details of a result that was published after its row was entered as waiting in `known`; None for another.
-
-    The result is the last of its files to be published, so the others belong to it.
-    """
-    files = row.files
-    if files.result.stat().st_mtime_ns == known.get("replaces"):
-        return None
-    try:
-        run = json.loads(files.run_json.read_text(encoding="utf-8"))
-        summary = json.loads(files.report_json.read_text(encoding="utf-8"))["summary"]
-        given, used, inputs = row_options(row), run["options"], run["inputs"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-    told = {name: value for name, value in given.items() if value not in (None, "auto") and name not in RESOLVED}
-    if any(used.get(name) != value for name, value in told.items()):
-        return None
-    return {"summary": summary, "inputs": inputs}
 
 
 def _read(path: Path) -> dict[str, dict[str, Any]]:

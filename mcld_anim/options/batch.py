@@ -49,6 +49,7 @@ class BatchOptions:
     address: str | None = None  # of a Ray cluster; None: $RAY_ADDRESS, else a cluster on this machine for this batch
     workers: int | None = None  # processes; None: one per GPU, or one on a CPU (one per machine of a Ray cluster)
     shard: str | None = None  # "I/N": only every N-th row, from the I-th
+    ranges: int = 1  # at most so many parts of each clip, made side by side; see `mcld_anim.run.ranges`
     retries: int = 0  # new attempts at a row that failed otherwise than by a refused input
     fail_fast: bool = False  # begin no row after one has failed
     check: bool = False  # check all rows, run none
@@ -60,6 +61,7 @@ class BatchOptions:
             )
         check_choice("--executor", self.executor, EXECUTORS)
         check_range("--workers", self.workers, 1, None)
+        check_range("--ranges", self.ranges, 1, 10_000)
         check_range("--retries", self.retries, 0, 100)
         if self.address is not None and self.executor != "ray":
             raise UsageError(f"--address {self.address} is of a Ray cluster: give --executor ray as well")
