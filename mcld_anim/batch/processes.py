@@ -143,7 +143,9 @@ def _ending(code: int | None) -> str:
 
 def _serve(connection: Connection, gpu: str | None, threads: int, output_dir: Path) -> None:
     """A worker's life: do the tasks that arrive, one at a time."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all; the first process decides
+    for name in ("SIGINT", "SIGHUP"):  # which reach every process of a terminal; the first one decides
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
     signal.signal(signal.SIGTERM, _end)
     if gpu is not None:
         os.environ[GPUS_VARIABLE] = gpu

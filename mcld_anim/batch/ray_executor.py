@@ -7,6 +7,7 @@ store.
 
 from __future__ import annotations
 
+import logging
 import os
 from contextlib import suppress
 from pathlib import Path
@@ -136,24 +137,28 @@ class _RayWorker:
     """The actor."""
 
     def __init__(self, folder: Path, output_dir: Path, threads: int, heard: Any) -> None:
-        import torch
-
-        for place in (folder, output_dir):
-            if not place.is_dir():
-                raise McldAnimError(f"{place} is no folder there: share it with every machine of the cluster")
-        os.chdir(folder)  # which input paths are relative to
-        torch.set_num_threads(threads)
-        self._runner, self._heard = TaskRunner(output_dir), heard
+        self._folder, self._output_dir, self._threads, self._heard = folder, output_dir, threads, heard
+        self._runner: TaskRunner | None = None
 
     def ready(self) -> None:
-        """Return when the actor runs."""
+        """Prepare for tasks: the first call. An error here is told to the driver, one of the constructor is not."""
+        import torch
+
+        for place in (self._folder, self._output_dir):
+            if not place.is_dir():
+                raise McldAnimError(f"{place} is no folder there: share it with every machine of the cluster")
+        os.chdir(self._folder)  # which input paths are relative to
+        torch.set_num_threads(self._threads)
+        self._runner = TaskRunner(self._output_dir)
 
     def run(self, task: Task) -> Outcome:
         """Do one task."""
+        assert self._runner is not None
         return self._runner.run(task, Quieted(self._tell))
 
     def close(self) -> None:
         """Delete working files."""
+        assert self._runner is not None
         self._runner.close()
 
     def _tell(self, task: Task, heard: Event | tuple[str, int, int | None]) -> None:
@@ -174,7 +179,7 @@ def _imported_ray() -> Any:
 
 
 def _connect(ray: Any, address: str | None) -> None:
-    quiet: dict[str, Any] = {"logging_level": "ERROR", "log_to_driver": False}
+    quiet: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False}
     try:
         if address:
             ray.init(address=address, **quiet)

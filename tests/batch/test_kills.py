@@ -26,7 +26,7 @@ def batch(tmp_path: Path, media: Path, small_models: LoadedModels, monkeypatch: 
     """Runs two clips and a picture into a folder of `tmp_path`, with small networks."""
     monkeypatch.setattr("mcld_anim.run.cache.load_models", lambda *_: small_models)
     usual = {"source": str(media / "person.png"), "steps": 1, "guidance": 1.0}
-    clip = {**usual, "driving": str(media / "dance.mp4"), "batch_size": 1, "max_frames": 4, "crf": 0}
+    clip = {**usual, "driving": str(media / "dance.mp4"), "batch_size": 1, "max_frames": 3, "crf": 0}
     rows = [
         {**clip, "output": "a.mp4"},
         {**usual, "pose": str(media / "other.png"), "output": "still.png"},
@@ -101,11 +101,11 @@ def test_a_killed_batch_goes_on(batch: Batch, tmp_path: Path) -> None:
     assert len(expected) == 5 + 4 + 5 + 2
     moments: dict[str, Callable[[], object]] = {
         "in the first row": lambda: batch("out", die_at("frames", 2)),
-        "in the second clip": lambda: batch("out", die_at("frames", 3, times=2)),
+        "in the second clip": lambda: batch("out", die_at("frames", 2, times=2)),
         "between rows": lambda: batch("out", die_at("rows", 1)),
         "at the end": lambda: batch("out", die_at("rows", 3)),
     }
-    for number in range(2, 16):
+    for number in (2, 4, 6, 9, 14):
         moments[f"before rename {number}"] = lambda number=number: (die_while_publishing(number), batch("out"))
     for name, moment in moments.items():
         killed(moment)
