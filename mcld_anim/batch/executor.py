@@ -9,6 +9,7 @@ import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Protocol, runtime_checkable
 
@@ -20,6 +21,13 @@ LOST: Literal["lost"] = "lost"
 
 Listener = Callable[[Task, Event | tuple[str, int, int | None]], None]
 """Called with a task and its event, or its progress (stage, done, total)."""
+
+
+@dataclass(frozen=True)
+class Workplace:
+    """What every worker of a batch is told when it starts."""
+
+    output_dir: Path  # absolute
 
 
 @dataclass(frozen=True)

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from mcld_anim.animator import Animator
-from mcld_anim.batch.executor import Listener, Outcome
+from mcld_anim.batch.executor import Listener, Outcome, Workplace
 from mcld_anim.batch.tasks import Split, Task
 from mcld_anim.batch.thumbnail import write_thumbnail
 from mcld_anim.core.errors import McldAnimError
@@ -21,9 +20,9 @@ from mcld_anim.run.frame_range import FrameRange
 class TaskRunner:
     """What every worker has: an animator whose models stay loaded from task to task."""
 
-    def __init__(self, output_dir: Path) -> None:
-        self._output_dir = output_dir
-        self._animator = Animator(folder=output_dir)
+    def __init__(self, place: Workplace) -> None:
+        self._output_dir = place.output_dir
+        self._animator = Animator(folder=place.output_dir)
 
     def run(self, task: Task, listen: Listener) -> Outcome:
         """Do one task; whatever goes wrong with it is its outcome."""
@@ -72,8 +71,8 @@ class InProcess:
 
     workers = 1
 
-    def __init__(self, output_dir: Path, listen: Listener) -> None:
-        self._runner, self._listen = TaskRunner(output_dir), listen
+    def __init__(self, place: Workplace, listen: Listener) -> None:
+        self._runner, self._listen = TaskRunner(place), listen
         self._task: Task | None = None
 
     def has_free(self) -> bool:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mcld_anim.batch.executor import LOST, Executor, Listener, Outcome
+from mcld_anim.batch.executor import LOST, Executor, Listener, Outcome, Workplace
 from mcld_anim.batch.manifest import read_manifest
 from mcld_anim.batch.outputs import OutputNames
 from mcld_anim.batch.progress import BatchProgress
@@ -102,11 +102,11 @@ class _Batch:
     def run(self) -> None:
         """Run the queue to its end, with the record always up to date."""
         if not self._queue:
-            self._make_folder()
+            self._workplace()
             self._record.save(self._rows)
             return
         most = len(self._queue) * self._options.ranges
-        with _executor(self._options, most, self._make_folder, self._listen) as executor:
+        with _executor(self._options, most, self._workplace, self._listen) as executor:
             for row in self._todo:
                 self._record.put(row, "waiting")
             self._record.save(self._rows)
@@ -170,10 +170,11 @@ class _Batch:
         self._lost[name] += again and lost
         return again
 
-    def _make_folder(self) -> Path:
+    def _workplace(self) -> Workplace:
+        """Make the output folder."""
         folder = self._options.output_dir.absolute()
         make_folders(folder)
-        return folder
+        return Workplace(folder)
 
     def _listen(self, task: Task, heard: Event | tuple[str, int, int | None]) -> None:
         if isinstance(heard, Event):
@@ -182,19 +183,17 @@ class _Batch:
             self._progress.hear(task, *heard)
 
 
-def _executor(options: BatchOptions, most: int, make_folder: Callable[[], Path], listen: Listener) -> Executor:
-    """The executor that the options ask for, with no more workers than `most`; `make_folder` is called once they can be
-    met."""
+def _executor(options: BatchOptions, most: int, place: Callable[[], Workplace], listen: Listener) -> Executor:
+    """The executor that the options ask for, of at most `most` workers; `place` is called once they can be met."""
     if options.executor == "ray":
         from mcld_anim.batch.ray_executor import RayWorkers
 
-        return RayWorkers(options.address, options.workers, most, make_folder(), listen)
+        return RayWorkers(options.address, options.workers, most, place(), listen)
     from mcld_anim.batch.in_process import InProcess
-    from mcld_anim.batch.processes import Processes, places_for
+    from mcld_anim.batch.processes import Processes, gpus_for
 
-    places = places_for(options.workers)[:most]
-    folder = make_folder()
-    return InProcess(folder, listen) if len(places) == 1 else Processes(places, folder, listen)
+    gpus = gpus_for(options.workers)[:most]
+    return InProcess(place(), listen) if len(gpus) == 1 else Processes(gpus, place(), listen)
 
 
 def _grouped(rows: Sequence[Row]) -> list[Row]:

@@ -10,12 +10,11 @@ from dataclasses import dataclass
 from multiprocessing import get_context, parent_process
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
-from pathlib import Path
 from types import TracebackType
 
 import torch
 
-from mcld_anim.batch.executor import LOST, Listener, Outcome, Quieted, threads_each
+from mcld_anim.batch.executor import LOST, Listener, Outcome, Quieted, Workplace, threads_each
 from mcld_anim.batch.in_process import TaskRunner
 from mcld_anim.batch.tasks import Task
 from mcld_anim.core.errors import McldAnimError, UsageError
@@ -47,7 +46,7 @@ def cores_here() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def places_for(workers: int | None) -> list[str | None]:
+def gpus_for(workers: int | None) -> list[str | None]:
     """The GPU of each worker, None for the CPU; None workers: one per GPU, or one. Raises UsageError for too many."""
     gpus = gpus_here()
     if not gpus:
@@ -62,12 +61,12 @@ def places_for(workers: int | None) -> list[str | None]:
 class Processes:
     """Workers in processes of their own; one that dies is replaced, and its task is told as lost."""
 
-    def __init__(self, places: list[str | None], output_dir: Path, listen: Listener) -> None:
-        self._output_dir, self._listen = output_dir, listen
+    def __init__(self, gpus: list[str | None], place: Workplace, listen: Listener) -> None:
+        self._place, self._listen = place, listen
         self._context = get_context("spawn")  # a fork would share CUDA's and other libraries' state
-        self._threads = threads_each(cores_here(), len(places))
+        self._threads = threads_each(cores_here(), len(gpus))
         self._workers: dict[Connection, _Worker] = {}
-        for gpu in places:
+        for gpu in gpus:
             self._start(gpu)
 
     @property
@@ -116,7 +115,7 @@ class Processes:
 
     def _start(self, gpu: str | None) -> None:
         ours, theirs = self._context.Pipe()
-        given = (theirs, gpu, self._threads, self._output_dir)
+        given = (theirs, gpu, self._threads, self._place)
         process = self._context.Process(target=_serve, args=given, name="mcld-anim worker", daemon=True)
         process.start()
         theirs.close()  # so that its end is seen when the worker dies
@@ -141,7 +140,7 @@ def _ending(code: int | None) -> str:
     return f"exit code {code}"
 
 
-def _serve(connection: Connection, gpu: str | None, threads: int, output_dir: Path) -> None:
+def _serve(connection: Connection, gpu: str | None, threads: int, place: Workplace) -> None:
     """A worker's life: do the tasks that arrive, one at a time."""
     for name in ("SIGINT", "SIGHUP"):  # which reach every process of a terminal; the first one decides
         if hasattr(signal, name):
@@ -151,7 +150,7 @@ def _serve(connection: Connection, gpu: str | None, threads: int, output_dir: Pa
         os.environ[GPUS_VARIABLE] = gpu
     torch.set_num_threads(threads)
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    runner = TaskRunner(output_dir)
+    runner = TaskRunner(place)
     listen = Quieted(lambda *heard: connection.send(heard))
     try:
         while True:

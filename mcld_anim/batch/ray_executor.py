@@ -14,7 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from mcld_anim.batch.executor import LOST, Listener, Outcome, Quieted, threads_each
+from mcld_anim.batch.executor import LOST, Listener, Outcome, Quieted, Workplace, threads_each
 from mcld_anim.batch.in_process import TaskRunner
 from mcld_anim.batch.tasks import Task
 from mcld_anim.core.errors import McldAnimError, MissingDependencyError, UsageError
@@ -37,7 +37,7 @@ class RayWorkers:
     GPU to come back, while others are free.
     """
 
-    def __init__(self, address: str | None, workers: int | None, most: int, output_dir: Path, listen: Listener) -> None:
+    def __init__(self, address: str | None, workers: int | None, most: int, place: Workplace, listen: Listener) -> None:
         """`most`: the number of tasks; more workers are not started."""
         self._ray = ray = _imported_ray()
         self._listen, self._began = listen, not ray.is_initialized()
@@ -54,7 +54,7 @@ class RayWorkers:
             self._actor = ray.remote(_RayWorker).options(
                 **resources, max_restarts=0, runtime_env={"env_vars": env} if address else None
             )
-            self._given = (Path.cwd(), output_dir, threads, self._heard)
+            self._given = (Path.cwd(), place, threads, self._heard)
             self._free: list[Any] = []
             self._tasks: dict[Any, tuple[Task, Any]] = {}  # by the reference to the outcome; with its actor
             self._starting: dict[Any, Any] = {}  # by the reference to its readiness
@@ -136,20 +136,20 @@ class RayWorkers:
 class _RayWorker:
     """The actor."""
 
-    def __init__(self, folder: Path, output_dir: Path, threads: int, heard: Any) -> None:
-        self._folder, self._output_dir, self._threads, self._heard = folder, output_dir, threads, heard
+    def __init__(self, folder: Path, place: Workplace, threads: int, heard: Any) -> None:
+        self._folder, self._place, self._threads, self._heard = folder, place, threads, heard
         self._runner: TaskRunner | None = None
 
     def ready(self) -> None:
         """Prepare for tasks: the first call. An error here is told to the driver, one of the constructor is not."""
         import torch
 
-        for place in (self._folder, self._output_dir):
-            if not place.is_dir():
-                raise McldAnimError(f"{place} is no folder there: share it with every machine of the cluster")
+        for needed in (self._folder, self._place.output_dir):
+            if not needed.is_dir():
+                raise McldAnimError(f"{needed} is no folder there: share it with every machine of the cluster")
         os.chdir(self._folder)  # which input paths are relative to
         torch.set_num_threads(self._threads)
-        self._runner = TaskRunner(self._output_dir)
+        self._runner = TaskRunner(self._place)
 
     def run(self, task: Task) -> Outcome:
         """Do one task."""

@@ -21,7 +21,7 @@ import torch
 from PIL import Image
 
 from mcld_anim.batch.job import BatchResult, run_batch
-from mcld_anim.batch.processes import places_for
+from mcld_anim.batch.processes import gpus_for
 from mcld_anim.core.errors import MissingDependencyError, UsageError
 from mcld_anim.core.events import Event
 from mcld_anim.core.stages import Progress, ignore_progress
@@ -170,11 +170,11 @@ def test_more_workers_than_there_is_room_for_are_refused(
         run(workers=9999)
     assert not (tmp_path / "out").exists()
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)  # as on a machine with two GPUs
-    assert places_for(None) == ["0", "1"]
+    assert gpus_for(None) == ["0", "1"]
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-b,GPU-c")
-    assert places_for(1) == ["GPU-b"]
+    assert gpus_for(1) == ["GPU-b"]
     with pytest.raises(UsageError, match="--workers 3: 2 GPUs are visible"):
-        places_for(3)
+        gpus_for(3)
 
 
 @pytest.fixture(scope="module")
