@@ -64,10 +64,14 @@ def split(
 
 
 def possible_borders(clip: Clip) -> list[int]:
-    """The frames at which a range may begin: multiples of the batch size from which the frames are made exactly after
-    at most two batches that are dropped."""
-    size = clip.options.batch_size
-    return [index for index in range(size, len(clip.driving), size) if index - first_needed(clip, index) <= 2 * size]
+    """The frames at which a range may begin: multiples of the batch size from which frames are made exactly, if need be
+    after the batch before, which is dropped."""
+    size, found = clip.options.batch_size, []
+    for index in range(size, len(clip.driving), size):
+        needed = first_needed(clip, index)
+        if needed and needed >= index - size:
+            found.append(index)
+    return found
 
 
 def make_range(
