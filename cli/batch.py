@@ -10,19 +10,122 @@ import typer
 from mcld_anim.cli import streams
 from mcld_anim.cli.progress import StageBars
 
-Manifest = Annotated[Path, typer.Argument(help="JSONL, CSV or YAML file, one row per result.")]
+ROWS, WHO, ORDER = "Rows", "Who runs them", "What happens"
+
+Manifest = Annotated[
+    Path | None,
+    typer.Argument(
+        help="JSONL, CSV or YAML, a row per result; - is standard input. Paths in it are relative to it.",
+        show_default=False,
+    ),
+]
 OutputDir = Annotated[Path, typer.Option("--output-dir", help="Folder that every output lies in.")]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace outputs that exist and are not finished rows.")]
-Offline = Annotated[bool, typer.Option("--offline", help="Fetch nothing, in rows that do not say.")]
+Glob = Annotated[
+    str | None,
+    typer.Option(
+        "--glob", help="Instead of a manifest: each photo of this pattern, 'people/*.png' ...", rich_help_panel=ROWS
+    ),
+]
+Driving = Annotated[
+    str | None,
+    typer.Option("--driving", "-d", help="... with each video of this pattern, 'dances/*.mp4'.", rich_help_panel=ROWS),
+]
+Config = Annotated[
+    Path | None, typer.Option("--config", help="YAML file of options for rows that name none.", rich_help_panel=ROWS)
+]
+Offline = Annotated[
+    bool, typer.Option("--offline", help="Fetch nothing, in rows that do not say.", rich_help_panel=ROWS)
+]
+ShardOption = Annotated[
+    str | None,
+    typer.Option(
+        "--shard",
+        help="I/N: only every N-th row from the I-th, with a record of its own, for schedulers that start N processes.",
+        rich_help_panel=ROWS,
+    ),
+]
+ExecutorName = Annotated[
+    str,
+    typer.Option("--executor", help="local (processes of this machine) or ray (a cluster).", rich_help_panel=WHO),
+]
+Workers = Annotated[
+    int | None,
+    typer.Option(
+        "--workers",
+        help="Rows at a time, each with its own models; as many as there are GPUs if absent, or one per machine.",
+        rich_help_panel=WHO,
+    ),
+]
+Address = Annotated[
+    str | None,
+    typer.Option(
+        "--address",
+        help="Ray cluster: HOST:PORT, or auto for the one of this machine. Absent: $RAY_ADDRESS, or one of its own.",
+        rich_help_panel=WHO,
+    ),
+]
+Ranges = Annotated[
+    int,
+    typer.Option(
+        "--ranges",
+        help="Split each clip into at most so many parts, made by several workers at once, with the same frames. Parts "
+        "begin at cuts; with --blend 0 and a generated background anywhere.",
+        rich_help_panel=WHO,
+    ),
+]
+Check = Annotated[bool, typer.Option("--check", help="Check all rows, and run none.", rich_help_panel=ORDER)]
+Overwrite = Annotated[
+    bool,
+    typer.Option("--overwrite", help="Replace outputs that exist and are not finished rows.", rich_help_panel=ORDER),
+]
+Retries = Annotated[
+    int,
+    typer.Option(
+        "--retries", help="New attempts at a row that failed, unless its input was refused.", rich_help_panel=ORDER
+    ),
+]
+FailFast = Annotated[
+    bool,
+    typer.Option("--fail-fast", help="Begin no row after one has failed.", rich_help_panel=ORDER),
+]
 
 
-def command(manifest: Manifest, output_dir: OutputDir, overwrite: Overwrite = False, offline: Offline = False) -> None:
-    """Run every row of a manifest; finished rows are skipped, failed ones recorded."""
+def command(
+    output_dir: OutputDir,
+    manifest: Manifest = None,
+    sources: Glob = None,
+    drivings: Driving = None,
+    config: Config = None,
+    offline: Offline = False,
+    shard: ShardOption = None,
+    executor: ExecutorName = "local",
+    workers: Workers = None,
+    address: Address = None,
+    ranges: Ranges = 1,
+    check: Check = False,
+    overwrite: Overwrite = False,
+    retries: Retries = 0,
+    fail_fast: FailFast = False,
+) -> None:
+    """Run every row of a manifest; finished rows are skipped, failed ones recorded.
+
+    Leaves batch.json and a page, index.html, in the output folder. After any interruption the same command goes on.
+    """
+    from mcld_anim.options.batch import BatchOptions
+    from mcld_anim.options.load import from_mapping
+
+    given = {name: value for name, value in locals().items() if name not in ("BatchOptions", "from_mapping")}
+    options = from_mapping(BatchOptions, given, "command line")
+
     from mcld_anim.batch.job import run_batch
 
     with StageBars() as bars:
-        result = run_batch(manifest, output_dir, overwrite, bars.update, bars.show, offline)
-    typer.echo(f"{result.done} done, {result.skipped} skipped, {result.failed} failed", err=True)
+        result = run_batch(options, bars.update, bars.show)
+    if check:
+        typer.echo(f"{result.waiting} to run, {result.skipped} finished", err=True)
+        return
+    left = f", {result.waiting} not begun" if result.waiting else ""
+    typer.echo(f"{result.done} done, {result.skipped} skipped, {result.failed} failed{left}", err=True)
     streams.tell(result.record)
     if result.failed:
         raise typer.Exit(1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -12,6 +12,9 @@ from mcld_anim.cli import flags
 from mcld_anim.cli.progress import StageBars
 from mcld_anim.core.durable import check_output
 from mcld_anim.core.names import write_json
+
+if TYPE_CHECKING:
+    from mcld_anim.batch.simulation import Usage
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -45,6 +48,12 @@ FILL_COLUMNS = {
 }
 FILL_LEGEND = (
     "PSNR (dB), SSIM: inside the hole. texture: distance from the truth's, 0 for equal, 1 where all of it is lost."
+)
+
+CLUSTER_LEGEND = (
+    "GPUs, storage, driver: share of the time in which they are busy; the fullest breaks first. TB: moved to and from "
+    "storage. last start: until the last worker has its models. What is not a flag is assumed, see "
+    "mcld_anim/batch/simulation.py."
 )
 
 
@@ -119,6 +128,39 @@ def light_command(
         typer.echo(f"{name:10} {value:.3f}" if isinstance(value, float) else f"{name:10} {value}")
     if json_path is not None:
         write_json(json_path, figures)
+
+
+@app.command("cluster")
+def cluster_command(
+    jobs: Annotated[int, typer.Option("--jobs", help="Rows of the batch.")] = 10_000,
+    gpus: Annotated[int, typer.Option("--gpus", help="GPUs, each with one worker.")] = 100,
+    frames: Annotated[int, typer.Option("--frames", help="Frames of each row's video.")] = 300,
+    frame_seconds: Annotated[float, typer.Option("--frame-seconds", help="Seconds of a GPU for one frame.")] = 2.0,
+    storage: Annotated[float, typer.Option("--storage", help="GB/s of the storage that all share.")] = 1.0,
+) -> None:
+    """Simulate a batch on a cluster: what it asks of storage, loading and scheduling, and what breaks first."""
+    from mcld_anim.batch.simulation import Cluster, cases, simulate
+
+    cluster = Cluster(jobs=jobs, gpus=gpus, frames=frames, frame_seconds=frame_seconds, storage_gb=storage)
+    _print_usage({name: simulate(case) for name, case in cases(cluster).items()})
+
+
+def _print_usage(found: Mapping[str, Usage]) -> None:
+    """A row per case."""
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("case", "hours", "GPUs", "storage", "driver", "TB", "last start", "fullest", box=SIMPLE_HEAD)
+    for name, usage in found.items():
+        shares = (f"{100 * share:.0f} %" for share in (usage.gpu, usage.storage, usage.driver))
+        start = f"{usage.last_start / 60:.0f} min"
+        table.add_row(name, f"{usage.hours:.1f}", *shares, f"{usage.terabytes:.1f}", start, usage.fullest)
+    console = Console()
+    if not console.is_terminal:
+        console.width = 120
+    console.print(table)
+    console.print(CLUSTER_LEGEND, highlight=False)
 
 
 def _print_fills(metrics: Mapping[str, Any]) -> None:

@@ -26,6 +26,7 @@ from mcld_anim.run.array_inputs import picture_file, video_file
 from mcld_anim.run.cache import RunCache
 from mcld_anim.run.checks import RunPlan, check_run
 from mcld_anim.run.densepose import densepose
+from mcld_anim.run.frame_range import FrameRange
 from mcld_anim.run.result import DensePoseResult, ReportResult, Result, TextureResult
 from mcld_anim.run.texture import texture
 
@@ -217,6 +218,39 @@ class Animator:
 
                 return report(options, progress=progress, on_event=on_event)
         raise UsageError(f"{type(options).__name__} is not a class of command options: give RunOptions or the like")
+
+    def split(
+        self, options: RunOptions, count: int, progress: Progress = ignore_progress, on_event: EventSink = warn
+    ) -> tuple[FrameRange, ...]:
+        """At most `count` ranges of a clip's frames, for animators in several processes: each makes some of them by
+        `make_range`, then one publishes the result by `join`. See `mcld_anim.run.ranges`."""
+        from mcld_anim.run.ranges import split
+
+        return split(options, self._cache, count, progress, on_event)
+
+    def make_range(
+        self,
+        options: RunOptions,
+        frames: FrameRange,
+        progress: Progress = ignore_progress,
+        on_event: EventSink = warn,
+    ) -> None:
+        """Make the frames of a range, and keep them beside the output."""
+        from mcld_anim.run.ranges import make_range
+
+        make_range(options, self._cache, frames, progress, on_event)
+
+    def join(
+        self,
+        options: RunOptions,
+        ranges: tuple[FrameRange, ...],
+        progress: Progress = ignore_progress,
+        on_event: EventSink = warn,
+    ) -> Result:
+        """Write the files of a run whose ranges are all made."""
+        from mcld_anim.run.ranges import join
+
+        return join(options, self._cache, ranges, progress, on_event)
 
     @property
     def checksums(self) -> Checksums:

@@ -1,139 +1,209 @@
-"""Running the rows of a manifest in turn, with `batch.json` always up to date.
+"""The story of a batch: rows are checked, queued, run by an executor and recorded.
 
-Models are loaded once. Rows that share a source run one after another, so only one encoded source is in memory.
-DensePose sequences are kept on disk until the batch ends.
+Rows that share a source follow one another, so that a worker keeps it encoded.
 """
 
 from __future__ import annotations
 
-import time
+from collections import Counter, deque
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mcld_anim.animator import Animator
-from mcld_anim.batch.manifest import Row, read_manifest
+from mcld_anim.batch.executor import LOST, Executor, Listener, Outcome, Workplace
+from mcld_anim.batch.manifest import read_manifest
+from mcld_anim.batch.outputs import OutputNames
+from mcld_anim.batch.progress import BatchProgress
 from mcld_anim.batch.record import BatchRecord
+from mcld_anim.batch.rows import Row, product_rows
+from mcld_anim.batch.tasks import SplitRows, Task, first_task
 from mcld_anim.core.checksums import Checksums
 from mcld_anim.core.durable import make_folders
-from mcld_anim.core.errors import ManifestError, McldAnimError, OutputError
 from mcld_anim.core.events import Event, EventSink, warn
-from mcld_anim.core.outputs import OutputFiles, check_writable
 from mcld_anim.core.stages import Progress, ignore_progress
-from mcld_anim.options.load import to_mapping
+from mcld_anim.options.batch import BatchOptions
 
-ROWS_STAGE = "rows"
+MOST_LOST = 3
+"""Workers that one row may cost: whatever kills them is in the row."""
 
 
 @dataclass(frozen=True)
 class BatchResult:
     """The outcome of a batch."""
 
-    record: Path  # DIR/batch.json
+    record: Path  # DIR/batch.json, or that of the shard
+    index: Path  # the page
     done: int
-    skipped: int
+    skipped: int  # finished earlier
     failed: int
+    waiting: int  # to be run: with `check`, or after a failure with `fail_fast`
 
 
-def run_batch(
-    manifest: Path,
-    output_dir: Path,
-    overwrite: bool = False,
-    progress: Progress = ignore_progress,
-    on_event: EventSink = warn,
-    offline: bool = False,
-) -> BatchResult:
-    """Run every row of `manifest` that is not finished yet; results and `batch.json` go to `output_dir`.
+def run_batch(options: BatchOptions, progress: Progress = ignore_progress, on_event: EventSink = warn) -> BatchResult:
+    """Run every row that is not finished yet; results, `batch.json` and `index.html` go to `output_dir`.
 
     All rows are checked before the first one runs (ManifestError). A row that fails later is recorded, and the others
-    still run. After an interruption `batch.json` is correct, and the same command continues from there.
+    still run. After an interruption, even by SIGKILL, the same command continues from there.
     """
-    rows = read_manifest(manifest, output_dir, overwrite, offline)
-    record = BatchRecord.open(output_dir)
-    with Animator(folder=output_dir) as animator:
-        return _run_rows(rows, manifest, record, animator, progress, on_event)
+    given = (options.output_dir, options.overwrite, options.offline, options.config)
+    if options.manifest is not None:
+        rows = read_manifest(options.manifest, *given)
+    else:
+        assert options.sources is not None
+        assert options.drivings is not None
+        rows = product_rows(options.sources, options.drivings, *given)
+    part = options.part
+    if part is not None:
+        rows = [row for place, row in enumerate(rows) if part.has(place)]
+    record, names, checksums = BatchRecord.open(options.output_dir, part), OutputNames(), Checksums()
+    todo = [row for row in rows if not record.is_finished(row, names, checksums)]
+    OutputNames().check_writable(todo)  # listed again: publishing that was cut off is finished by now
+    page = record.path.with_name(record.path.name.replace("batch", "index", 1)).with_suffix(".html")
+    if options.check:
+        return BatchResult(record.path, page, 0, len(rows) - len(todo), 0, len(todo))
+    from mcld_anim.batch.index import write_index  # not for a check, which is quick
+
+    batch = _Batch(options, rows, todo, record, progress, on_event)
+    batch.run()
+    write_index(page, rows, record)
+    left = len(todo) - batch.done - batch.failed
+    return BatchResult(record.path, page, batch.done, len(rows) - len(todo), batch.failed, left)
 
 
-def _run_rows(
-    rows: list[Row],
-    manifest: Path,
-    record: BatchRecord,
-    animator: Animator,
-    progress: Progress,
-    on_event: EventSink,
-) -> BatchResult:
-    prints = {row.output: _fingerprint(row, animator.checksums) for row in rows}
-    waiting = [row for row in rows if not record.is_finished(row, prints[row.output], _result(row))]
-    _check_outputs(waiting, manifest)
-    make_folders(record.path.absolute().parent)
-    for row in waiting:
-        record.put(row, "waiting", prints[row.output])
-    record.save(rows)
-    failed = 0
-    for number, row in enumerate(_grouped(waiting, prints)):
-        progress(ROWS_STAGE, number, len(waiting))
-        status, details = _run_row(row, animator, progress, on_event)
-        failed += status == "failed"
-        record.put(row, status, prints[row.output], **details)
-        record.save(rows)
-    if waiting:
-        progress(ROWS_STAGE, len(waiting), len(waiting))
-    return BatchResult(record.path, len(waiting) - failed, len(rows) - len(waiting), failed)
+class _Batch:
+    """The queue of one batch, and its record."""
+
+    def __init__(
+        self,
+        options: BatchOptions,
+        rows: Sequence[Row],
+        todo: Sequence[Row],
+        record: BatchRecord,
+        progress: Progress,
+        on_event: EventSink,
+    ) -> None:
+        self._options, self._rows, self._record, self._on_event = options, rows, record, on_event
+        self._todo = _grouped(todo)
+        self._queue = deque(first_task(row, options.ranges) for row in self._todo)
+        self._split = SplitRows()
+        self._progress = BatchProgress(len(todo), progress)
+        self._tries: Counter[str] = Counter()  # repetitions of each row's tasks
+        self._lost: Counter[str] = Counter()  # those of them whose worker died
+        self._failed: set[str] = set()
+        self._running = 0
+        self.done = 0
+
+    @property
+    def failed(self) -> int:
+        """How many rows failed."""
+        return len(self._failed)
+
+    def run(self) -> None:
+        """Run the queue to its end, with the record always up to date."""
+        if not self._queue:
+            self._workplace()
+            self._record.save(self._rows)
+            return
+        most = len(self._queue) * self._options.ranges
+        with _executor(self._options, most, self._workplace, self._listen) as executor:
+            for row in self._todo:
+                self._record.put(row, "waiting")
+            self._record.save(self._rows)
+            self._progress.start(shows_stages=executor.workers == 1)
+            try:
+                while self._queue or self._running:
+                    self._step(executor)
+            finally:
+                self._record.save(self._rows)
+
+    def _step(self, executor: Executor) -> None:
+        while self._queue and executor.has_free():
+            executor.submit(self._queue.popleft())
+            self._running += 1
+        for outcome in executor.outcomes():
+            self._running -= 1
+            if outcome.task.row.output not in self._failed:  # by another of its tasks
+                self._take(outcome)
+                self._record.save_if_due(self._rows)
+
+    def _take(self, outcome: Outcome) -> None:
+        task, details = outcome.task, outcome.details
+        if outcome.status == "done":
+            self._go_on(task, details)
+        elif self._runs_again(outcome):
+            self._listen(task, Event("row_repeated", f"{details['error']}; it runs again"))
+            self._queue.append(task)
+            self._progress.restart(task)
+        else:
+            self._fail(task, details)
+
+    def _go_on(self, task: Task, details: Mapping[str, Any]) -> None:
+        following = self._split.next_tasks(task, details)
+        if following is not None:
+            self._queue.extendleft(reversed(following))
+            return
+        self.done += 1
+        self._record.put(task.row, "done", **details, **self._repeated(task))
+        self._progress.end(task.row)
+
+    def _fail(self, task: Task, details: Mapping[str, Any]) -> None:
+        row = task.row
+        self._failed.add(row.output)
+        self._record.put(row, "failed", **{"exit_code": 1, **details}, **self._repeated(task))
+        self._listen(task, Event("row_failed", details["error"]))
+        self._queue = deque(other for other in self._queue if other.row is not row and not self._options.fail_fast)
+        self._progress.end(row)
+
+    def _repeated(self, task: Task) -> dict[str, Any]:
+        tries = self._tries[task.row.output]
+        return {"tries": tries + 1} if tries else {}
+
+    def _runs_again(self, outcome: Outcome) -> bool:
+        """Whether the task is done again; counts it."""
+        name, lost = outcome.task.row.output, outcome.status == LOST
+        if lost:
+            again = self._lost[name] < MOST_LOST - 1
+        else:
+            again = outcome.details["exit_code"] == 1 and self._tries[name] - self._lost[name] < self._options.retries
+        self._tries[name] += again
+        self._lost[name] += again and lost
+        return again
+
+    def _workplace(self) -> Workplace:
+        """Make the output folder."""
+        folder = self._options.output_dir.absolute()
+        make_folders(folder)
+        return Workplace(folder)
+
+    def _listen(self, task: Task, heard: Event | tuple[str, int, int | None]) -> None:
+        if isinstance(heard, Event):
+            self._on_event(Event(heard.kind, f"{task.row.title}: {heard.message}"))
+        else:
+            self._progress.hear(task, *heard)
 
 
-def _run_row(row: Row, animator: Animator, progress: Progress, on_event: EventSink) -> tuple[str, dict[str, Any]]:
-    """Run one row; returns its status and its details for batch.json."""
-    began = time.perf_counter()
+def _executor(options: BatchOptions, most: int, place: Callable[[], Workplace], listen: Listener) -> Executor:
+    """The executor that the options ask for, of at most `most` workers; `place` is called once they can be met."""
+    if options.executor == "ray":
+        from mcld_anim.batch.ray_executor import RayWorkers
 
-    def name_row(event: Event) -> None:
-        on_event(Event(event.kind, f"line {row.line}: {event.message}"))
+        return RayWorkers(options.address, options.workers, most, place(), listen)
+    from mcld_anim.batch.in_process import InProcess
+    from mcld_anim.batch.processes import Processes, gpus_for
 
-    try:
-        result = animator.run(row.options, progress, name_row)
-    except Exception as error:  # a failing row must not stop the others
-        text = str(error) if isinstance(error, McldAnimError) else f"{type(error).__name__}: {error}"
-        name_row(Event("row_failed", text))
-        exit_code = error.exit_code if isinstance(error, McldAnimError) else 1
-        return "failed", {
-            "error": text,
-            "exit_code": exit_code,
-            "seconds": round(time.perf_counter() - began, 3),
-        }
-    return "done", {"summary": result.summary, "seconds": round(time.perf_counter() - began, 3)}
+    gpus = gpus_for(options.workers)[:most]
+    return InProcess(place(), listen) if len(gpus) == 1 else Processes(gpus, place(), listen)
 
 
-def _fingerprint(row: Row, checksums: Checksums) -> dict[str, Any]:
-    """Everything that the result depends on: the options but `overwrite` and `offline`, the content of the inputs."""
-    options = to_mapping(row.options)
-    del options["overwrite"], options["offline"], options["output"]
-    return {"options": options, "inputs": {str(path): checksums.of(path) for path in row.options.inputs}}
-
-
-def _grouped(rows: list[Row], prints: dict[str, dict[str, Any]]) -> list[Row]:
+def _grouped(rows: Sequence[Row]) -> list[Row]:
     """The rows in order, except that rows sharing models and source follow the first of them."""
 
-    def shared(row: Row) -> tuple[str, ...]:
+    def shared(row: Row) -> tuple[object, ...]:
         options = row.options
-        source = prints[row.output]["inputs"][str(options.source)]
-        return (source, options.model, options.device, options.dtype, options.densepose, options.face)
+        return (options.source, options.model, options.device, options.dtype, options.densepose, options.face)
 
-    first_seen: dict[tuple[str, ...], int] = {}
+    first_seen: dict[tuple[object, ...], int] = {}
     for place, row in enumerate(rows):
         first_seen.setdefault(shared(row), place)
     return sorted(rows, key=lambda row: first_seen[shared(row)])
-
-
-def _result(row: Row) -> Path:
-    assert row.options.output is not None
-    return row.options.output
-
-
-def _check_outputs(rows: list[Row], manifest: Path) -> None:
-    errors = []
-    for row in rows:
-        try:
-            check_writable(OutputFiles(_result(row)), row.options.overwrite)
-        except OutputError as error:
-            errors.append(f"{manifest.name} line {row.line}: {error}")
-    if errors:
-        raise ManifestError("\n".join(errors))

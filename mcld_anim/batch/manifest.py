@@ -1,7 +1,4 @@
-"""Reading a batch manifest, whose content shows its format, and checking every row before the first one runs.
-
-A manifest is untrusted data: its rows can name any input, but outputs stay inside the output folder.
-"""
+"""Reading a batch manifest, whose content shows its format."""
 
 from __future__ import annotations
 
@@ -9,26 +6,26 @@ import csv
 import dataclasses
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from mcld_anim.batch.rows import Row, RowChecks
 from mcld_anim.core.errors import ManifestError, McldAnimError, UsageError
-from mcld_anim.core.outputs import OutputFiles, name_output
-from mcld_anim.core.tables import read_text, separator_of, table_rows
-from mcld_anim.options.estimators import DENSEPOSE_BACKENDS
-from mcld_anim.options.resolve import resolve_options
-from mcld_anim.options.run import PoseOptions, RunOptions, SynthesisOptions
-from mcld_anim.options.video import BACKGROUND_NAMES
+from mcld_anim.core.tables import decoded, read_text, separator_of, table_rows
+from mcld_anim.options.run import PoseOptions, RunOptions
 
-PATH_KEYS = ("source", "driving", "pose", "config")
-"""Keys whose value is a path relative to the manifest; values of `audio`, `densepose` and `background` may be one."""
+STANDARD_INPUT = Path("-")
+"""The manifest that is read from standard input; its paths are relative to the current folder."""
 
 OPTION_KINDS = {field.name: str(field.type) for cls in (RunOptions, PoseOptions) for field in dataclasses.fields(cls)}
 """The type of each option of a row, as it is annotated."""
+
+YAML_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+"""libyaml's is ten times as quick, where PyYAML was built with it."""
 
 FORMATS = "give JSONL, CSV or YAML"
 YAML_BEGINNING = re.compile(r"[-\[#%]|\w+\s*:(\s|$)")
@@ -37,37 +34,23 @@ DECIMAL_COMMA = re.compile(r"[-+]?\d*,\d+")
 """A number of a spreadsheet in a language with decimal commas, which separates cells by something else."""
 
 
-@dataclass(frozen=True)
-class Row:
-    """A valid row: its position in the manifest and its complete options."""
+def read_manifest(
+    path: Path, output_dir: Path, overwrite: bool = False, offline: bool = False, config: Path | None = None
+) -> list[Row]:
+    """The rows of a JSONL, CSV or YAML manifest, `-` for standard input; raises ManifestError with one line per error.
 
-    line: int  # in the manifest, from 1
-    options: RunOptions | PoseOptions  # input paths are relative to the current folder; `output` is absolute
-    output: str  # relative to the output folder, with forward slashes; identifies the row in batch.json
-
-
-def read_manifest(path: Path, output_dir: Path, overwrite: bool = False, offline: bool = False) -> list[Row]:
-    """The rows of a JSONL, CSV or YAML manifest; raises ManifestError with one line per error.
-
-    `overwrite` and `offline` are the batch's options, for rows without their own.
+    `overwrite`, `offline` and `config` are the batch's options, for rows without their own.
     """
+    checks = RowChecks(path.parent, output_dir, {"overwrite": overwrite, "offline": offline, "config": config})
     rows: list[Row] = []
     errors: list[str] = []
-    taken: dict[Path, int] = {}
     for line, content in _read_rows(path):
         try:
             if isinstance(content, str):
                 raise UsageError(content)
-            given = {"overwrite": overwrite, "offline": offline, **content}
-            row = _check_row(line, given, path.parent, output_dir)
-            files = OutputFiles(_inside(output_dir, row.output)).all
-            earlier = next((taken[file] for file in files if file in taken), None)
-            if earlier is not None:
-                raise UsageError(f"output {row.output} is already written by line {earlier}; name another file")
-            taken.update(dict.fromkeys(files, line))
-            rows.append(row)
+            rows.append(checks.row(content, line))
         except McldAnimError as error:
-            errors.append(f"{path.name} line {line}: {error}")
+            errors.append(f"{named(path)} line {line}: {error}")
     if errors:
         raise ManifestError("\n".join(errors))
     if not rows:
@@ -75,10 +58,15 @@ def read_manifest(path: Path, output_dir: Path, overwrite: bool = False, offline
     return rows
 
 
+def named(path: Path) -> str:
+    """The manifest's name in messages."""
+    return "standard input" if path == STANDARD_INPUT else path.name
+
+
 def _read_rows(path: Path) -> Iterator[tuple[int, dict[str, Any] | str]]:
     """(line, row) of every row; an unreadable row is represented by its error message."""
     try:
-        text = read_text(path)
+        text = decoded(sys.stdin.buffer.read()) if path == STANDARD_INPUT else read_text(path)
     except FileNotFoundError:
         raise ManifestError(f"manifest {path} does not exist: check the path") from None
     except OSError as error:
@@ -153,7 +141,7 @@ def _cell(name: str, text: str, separator: str) -> Any:
 
 def _yaml(text: str, path: Path) -> Iterator[tuple[int, dict[str, Any] | str]]:
     try:
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
+        root = yaml.compose(text, Loader=YAML_LOADER)
     except yaml.YAMLError as error:
         raise ManifestError(f"{path}: not readable as YAML ({' '.join(str(error).split())})") from error
     if root is None:
@@ -167,7 +155,7 @@ def _yaml(text: str, path: Path) -> Iterator[tuple[int, dict[str, Any] | str]]:
             continue
         try:
             _unique([(key.value, None) for key, _ in node.value])
-            yield line, yaml.safe_load(yaml.serialize(node, Dumper=yaml.SafeDumper))
+            yield line, yaml.SafeLoader("").construct_document(node)
         except (ValueError, yaml.YAMLError) as error:
             yield line, " ".join(str(error).split())
 
@@ -179,56 +167,3 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
             raise ValueError(f"key {key} appears twice")
         found[key] = value
     return found
-
-
-def _check_row(line: int, given: Mapping[str, Any], base: Path, output_dir: Path) -> Row:
-    if ("driving" in given) == ("pose" in given):
-        raise UsageError("give either driving (a video) or pose (a picture or IUV)")
-    cls: type[SynthesisOptions] = RunOptions if "driving" in given else PoseOptions
-    values = dict(given)
-    for key in PATH_KEYS:
-        if isinstance(values.get(key), str):
-            values[key] = str(base / values[key])
-    for key, names in (
-        ("audio", ("driving", "none")),
-        ("densepose", DENSEPOSE_BACKENDS),
-        ("background", BACKGROUND_NAMES),
-    ):
-        if isinstance(values.get(key), str) and values[key] not in names and not values[key].startswith("#"):
-            values[key] = str(base / values[key])
-    written = values.pop("output", None)
-    if not (written is None or (isinstance(written, str) and written)):
-        raise UsageError(f"output is {written!r}, expected a path inside the output folder")
-    options = resolve_options(cls, values, "this row")
-    assert isinstance(options, RunOptions | PoseOptions)
-    second = options.driving if isinstance(options, RunOptions) else options.pose
-    suffixes = options.suffixes if isinstance(options, RunOptions) else (".png",)
-    name = name_output(Path(written) if written else None, options.source, second, *suffixes).result
-    output = _inside(output_dir, str(name))
-    _check_inputs_exist(options, second)
-    placed = dataclasses.replace(options, output=output)
-    return Row(line, placed, output.relative_to(output_dir.resolve()).as_posix())
-
-
-def _inside(output_dir: Path, name: str) -> Path:
-    """The absolute path of an output. Raises UsageError if it leaves the output folder, even through a link."""
-    root = output_dir.resolve()
-    if Path(name).is_absolute() or ".." in Path(name).parts:
-        raise UsageError(f"output {name} leaves the output folder; give a path inside it, without ..")
-    place = (root / name).resolve()
-    if not place.is_relative_to(root):
-        raise UsageError(f"output {name} leaves the output folder through a link; remove the link or name another")
-    return place
-
-
-def _check_inputs_exist(options: RunOptions | PoseOptions, second: Path) -> None:
-    files = {"source": options.source, "pose" if isinstance(options, PoseOptions) else "driving": second}
-    if options.precomputed is not None:
-        files["densepose"] = options.precomputed
-    if isinstance(options, RunOptions) and options.audio not in ("driving", "none"):
-        files["audio"] = Path(options.audio)
-    if isinstance(options, RunOptions) and options.background_file is not None:
-        files["background"] = options.background_file
-    for key, file in files.items():
-        if not file.exists():
-            raise UsageError(f"{key} {file} does not exist; paths are relative to the manifest")

@@ -18,7 +18,11 @@ _STATED = re.compile(r"sep=(.)\r?\n?", re.IGNORECASE)  # a first line of Excel's
 
 def read_text(path: Path) -> str:
     """The text of a file: UTF-8, or UTF-16 with a byte order mark. Raises UnicodeDecodeError for any other."""
-    content = path.read_bytes()
+    return decoded(path.read_bytes())
+
+
+def decoded(content: bytes) -> str:
+    """As `read_text`, for the bytes of a file."""
     encoding = next((name for mark, name in _MARKS if content.startswith(mark)), "utf-8")
     return content.decode(encoding)
 

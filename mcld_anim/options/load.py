@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import types
 from collections.abc import Mapping
+from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
@@ -39,12 +40,18 @@ def from_mapping(cls: type[Options], mapping: object, where: str) -> Options:
     missing = [name for name in required if name not in mapping]
     if missing:
         raise UsageError(f"{where}: missing key {', '.join(missing)}; add it (keys: {', '.join(fields)})")
-    hints = get_type_hints(cls)
+    hints = _hints(cls)  # type: ignore[arg-type]
     values = {name: _convert(hints[name], value, f"{where}: {name}") for name, value in mapping.items()}
     try:
         return cls(**values)
     except ValueError as error:
         raise UsageError(f"{where}: {error}") from error
+
+
+@cache
+def _hints(cls: type) -> dict[str, Any]:
+    """The types of a class's fields: to evaluate them takes a millisecond, and a manifest has thousands of rows."""
+    return get_type_hints(cls)
 
 
 def to_mapping(options: Any) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -28,6 +28,15 @@ class Border:
     below: int = 0  # see `IdentityGuard`
     helped: int = 0
     repaired: int = 0  # frames whose pose was repaired
+
+    def without_counts(self, before: Border) -> Border:
+        """The same border, without the frames that were counted until `before`."""
+        return replace(
+            self,
+            below=self.below - before.below,
+            helped=self.helped - before.helped,
+            repaired=self.repaired - before.repaired,
+        )
 
     def to_bytes(self) -> bytes:
         """As a NumPy archive."""

@@ -25,7 +25,7 @@ from mcld_anim.core.durable import durable_file, sync
 from mcld_anim.core.errors import McldAnimError
 from mcld_anim.core.names import write_json
 from mcld_anim.report.frames import FrameRow
-from mcld_anim.run.border import BEGINNING, Border
+from mcld_anim.run.border import Border
 from mcld_anim.run.frames import Frame
 from mcld_anim.video.lossless_pictures import LosslessPictures, read_pictures
 
@@ -50,10 +50,14 @@ class KeptFrame:
 class FrameLog:
     """The log in a folder, opened for going on after its last border."""
 
-    def __init__(self, folder: Path, identity: Mapping[str, str]) -> None:
-        """Go on in `folder` if its frames have this identity; else `differences` says why not, and the log is empty."""
+    def __init__(self, folder: Path, identity: Mapping[str, str], first: int = 0) -> None:
+        """Go on in `folder` if its frames have this identity; else `differences` says why not, and the log is empty.
+
+        `first`: the index of the log's first frame.
+        """
+        self._first = first
         self._path, self._slots = folder / "frames.log", (folder / "border.0", folder / "border.1")
-        self.start, self.seconds = BEGINNING, dict[str, float]()
+        self.start, self.seconds = Border(first), dict[str, float]()
         """The border to go on from, and the seconds per stage that the kept frames took."""
         self.differences: list[str] = []
         self._size, self._next = 0, 0  # bytes of the records before `start`; the slot of the next border
@@ -66,7 +70,7 @@ class FrameLog:
             self._find_start()
         elif known is not None:
             self.differences = differences(known, identity)
-        if not self.start.index:
+        if self.start.index == first:
             for path in (self._path, *self._slots):
                 path.unlink(missing_ok=True)
             with durable_file(written, overwrite=True) as partial:
@@ -75,7 +79,7 @@ class FrameLog:
         self._stream.truncate(self._size)
         sync(folder)
         self.count = self.start.index
-        """How many frames are durable."""
+        """How many frames of the clip are durable, up to the end of this log."""
 
     def frames(self) -> Iterator[KeptFrame]:
         """The frames before `start`, with one batch of them in memory at a time."""
@@ -119,7 +123,7 @@ class FrameLog:
 
     def _find_start(self) -> None:
         """The later border whose records are all whole."""
-        ends, count, size = {}, 0, 0
+        ends, count, size = {}, self._first, 0
         for record in _blocks(self._path):
             content = json.loads(_parts(record)[0])
             count, size = count + len(content["frames"]), size + HEAD.size + len(record)
@@ -129,7 +133,7 @@ class FrameLog:
             if border is not None and border.index in ends and border.index > self.start.index:
                 self.start, self._next = border, 1 - slot
                 self._size, self.seconds = ends[border.index]
-        if not self.start.index and any(borders):
+        if self.start.index == self._first and any(borders):
             self.differences = [f"{self._path} is damaged"]
 
 

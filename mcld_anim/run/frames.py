@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -26,7 +26,7 @@ from mcld_anim.run.cache import RunCache
 from mcld_anim.run.checks import RunPlan
 from mcld_anim.run.compositor import Compositor, compositor
 from mcld_anim.run.driving import DrivingClip
-from mcld_anim.run.identity_guard import IdentityGuard
+from mcld_anim.run.identity_guard import IdentityGuard, tried_again
 from mcld_anim.run.scene import CropScene, PhotoScene, check_no_body, tell_unused
 from mcld_anim.sampling.frame_maker import FrameMaker, SamplingSettings, sampling_settings
 from mcld_anim.source.face import Face
@@ -103,6 +103,7 @@ def make_frames(
     start: Border = BEGINNING,
     end: int | None = None,
     on_border: Callable[[Callable[[], Border]], None] | None = None,
+    tells_counts: bool = True,
 ) -> Generator[Frame]:
     """The frames from `start` on in order, up to before `end` (None: all); a batch is synthesised when its first frame
     is requested. `folder` is for working files.
@@ -110,6 +111,7 @@ def make_frames(
     After each batch `on_border(border)` is called; `border()` is what another call, in another process too, needs as
     its `start` to make exactly the frames that this one would make from there. So ranges that meet at borders are one
     clip, frame by frame, as long as `end` is a multiple of the batch size. Without a border, see `first_needed`.
+    `tells_counts`: emit the events of `emit_counts` at the end.
     """
     options, stages, total, first = clip.options, clip.stages, len(clip.driving), start.index
     end, before = total if end is None else min(end, total), min(first, 1)
@@ -126,7 +128,20 @@ def make_frames(
         if on_border is not None:
             on_border(finishing.border)
         stages.progress(FRAMES_STAGE, finishing.index, total)
-    finishing.emit()
+    if tells_counts:
+        emit_counts(clip, [finishing.border()])
+
+
+def emit_counts(clip: Clip, ends: Sequence[Border]) -> None:
+    """Report, at the end of a clip, the frames that were made again and the poses that were repaired, as counted at the
+    ends of its ranges."""
+    options, stages, total = clip.options, clip.stages, len(clip.driving)
+    below, helped, repaired = (sum(getattr(end, count) for end in ends) for count in ("below", "helped", "repaired"))
+    if below:
+        stages.emit(tried_again(below, helped, options.min_face_similarity or 0.0, options.retries))
+    if repaired:
+        message = f"the poses of {repaired} of {total} frames were repaired from their neighbours"
+        stages.emit(Event("poses_repaired", message))
 
 
 def first_needed(clip: Clip, index: int) -> int:
@@ -168,15 +183,6 @@ class _Finishing:
         """The border after the last frame."""
         guard, blending, matte = self._guard, self.maker.carried(), self._compositor.carried()
         return Border(self.index, self._shown, blending, matte, guard.below, guard.helped, self._repaired)
-
-    def emit(self) -> None:
-        """Report, at the end, the frames that were made again and the poses that were repaired."""
-        stages = self._clip.stages
-        self._guard.emit(stages)
-        if self._repaired:
-            total = len(self._clip.driving)
-            message = f"the poses of {self._repaired} of {total} frames were repaired from their neighbours"
-            stages.emit(Event("poses_repaired", message))
 
     def finish(self, place: int, frame: ClipFrame) -> Frame:
         """The frame at `place` of the last batch."""

@@ -76,10 +76,14 @@ class IdentityGuard:
     def emit(self, stages: Stages) -> None:
         """Report, at the end, the frames that were made again."""
         if self.below:
-            message = f"{self.below} frames had a face similarity below {self._least:g} and were made again up to "
-            message += f"{self._retries} times: {self.helped} reached it, and the best try of the others was kept"
-            stages.emit(Event("frames_tried_again", message))
+            stages.emit(tried_again(self.below, self.helped, self._least or 0.0, self._retries))
 
     @staticmethod
     def _rank(similarity: float | None) -> float:
         return NO_FACE if similarity is None else similarity
+
+
+def tried_again(below: int, helped: int, least: float, retries: int) -> Event:
+    """That `below` frames were less similar than `least` at first, of which new attempts mended `helped`."""
+    message = f"{below} frames had a face similarity below {least:g} and were made again up to {retries} times: "
+    return Event("frames_tried_again", f"{message}{helped} reached it, and the best try of the others was kept")

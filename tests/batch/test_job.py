@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from mcld_anim.batch.job import BatchResult, run_batch
 from mcld_anim.core.errors import ManifestError, OutputError
+from mcld_anim.core.stages import ignore_progress
 from mcld_anim.model.load import LoadedModels
+from mcld_anim.options.batch import BatchOptions
 
 Batch = Callable[..., BatchResult]
 
@@ -30,7 +36,9 @@ def batch(tmp_path: Path, media: Path, small_models: LoadedModels, monkeypatch: 
         paths = ("source", "driving", "pose")
         full = [short | {k: str(media / v) if k in paths else v for k, v in given.items()} for given in rows]
         manifest.write_text("".join(json.dumps(row) + "\n" for row in full))
-        return run_batch(manifest, tmp_path / "out", on_event=lambda _: None, **options)
+        progress = options.pop("progress", ignore_progress)
+        given = BatchOptions(manifest=manifest, output_dir=tmp_path / "out", **options)
+        return run_batch(given, progress, on_event=lambda _: None)
 
     monkeypatch.setattr("mcld_anim.run.cache.load_models", load)
     run_rows.loads = 0  # type: ignore[attr-defined]
@@ -158,3 +166,115 @@ def test_a_foreign_batch_json_is_not_replaced(batch: Batch, tmp_path: Path) -> N
     (tmp_path / "out" / "batch.json").write_text("[]")
     with pytest.raises(OutputError, match="not a batch record"):
         batch(row("person.png", "a.mp4"))
+
+
+def test_a_result_that_was_made_but_not_recorded_is_not_made_again(batch: Batch, tmp_path: Path) -> None:
+    rows = [row("person.png", "a.mp4", max_frames=2), row("person.png", "b.mp4", max_frames=2, seed=1)]
+    batch(*rows)
+    path = tmp_path / "out" / "batch.json"
+    known = record(tmp_path)
+    known["rows"][0] = {**known["rows"][0], "status": "waiting", "summary": None}
+    path.write_text(json.dumps(known))
+    made = (tmp_path / "out" / "a.mp4").stat().st_mtime_ns
+    again = batch(*rows)
+    assert (again.done, again.skipped) == (0, 2)
+    assert (tmp_path / "out" / "a.mp4").stat().st_mtime_ns == made
+    assert record(tmp_path)["rows"][0]["summary"]["frames"] == 2
+    path.unlink()
+    with pytest.raises(ManifestError, match=r"line 1.*a\.mp4 exists already"):
+        batch(row("person.png", "a.mp4", max_frames=2, seed=5), rows[1])
+
+
+def test_a_failure_is_tried_again_and_a_refusal_is_not(
+    batch: Batch, tmp_path: Path, small_models: LoadedModels
+) -> None:
+    calls = []
+
+    def fail_twice(*_: object) -> None:
+        calls.append(1)
+        if len(calls) <= 2:
+            raise RuntimeError("out of something")
+
+    small_models.mcld.reference_net.register_forward_hook(fail_twice)
+    rows = [row("room.png", "nobody.mp4", max_frames=2), row("person.png", "a.mp4", max_frames=2)]
+    result = batch(*rows, retries=2)
+    assert (result.done, result.failed) == (1, 1)
+    nobody, made = record(tmp_path)["rows"]
+    assert (nobody["status"], nobody.get("tries"), made["status"], made["tries"]) == ("failed", None, "done", 3)
+
+
+def test_after_a_failure_no_row_begins_if_asked(batch: Batch, tmp_path: Path) -> None:
+    rows = [row("room.png", "nobody.mp4"), row("person.png", "a.mp4", max_frames=2)]
+    result = batch(*rows, fail_fast=True)
+    assert (result.done, result.failed, result.waiting) == (0, 1, 1)
+    assert [known["status"] for known in record(tmp_path)["rows"]] == ["failed", "waiting"]
+
+
+def test_a_check_runs_and_writes_nothing(batch: Batch, tmp_path: Path) -> None:
+    result = batch(row("person.png", "a.mp4"), row("other.png", "b.mp4"), check=True)
+    assert (result.done, result.skipped, result.waiting) == (0, 0, 2)
+    assert not (tmp_path / "out").exists()
+    assert batch.loads == 0  # type: ignore[attr-defined]
+
+
+def test_shards_keep_their_own_records_and_the_whole_merges_them(batch: Batch, tmp_path: Path) -> None:
+    rows = [row("person.png", f"{name}.mp4", max_frames=1) for name in "abc"]
+    first, second = batch(*rows, shard="1/2"), batch(*rows, shard="2/2")
+    assert (first.record.name, first.done, second.record.name, second.done) == (
+        *("batch.1-of-2.json", 2),
+        *("batch.2-of-2.json", 1),
+    )
+    names = [
+        [known["output"] for known in json.loads(path.read_text())["rows"]] for path in (first.record, second.record)
+    ]
+    assert names == [["a.mp4", "c.mp4"], ["b.mp4"]]
+    assert not (tmp_path / "out" / "batch.json").exists()
+    whole = batch(*rows)
+    assert (whole.done, whole.skipped) == (0, 3)
+    assert record(tmp_path)["summary"] == {"done": 3, "failed": 0, "waiting": 0}
+    assert (batch(*rows, shard="2/2").skipped, batch(*rows, shard="3/3").skipped) == (1, 1)
+
+
+def test_each_photo_is_combined_with_each_video(media: Path, tmp_path: Path, batch: Batch) -> None:
+    del batch  # which puts small networks in place
+    (tmp_path / "quick.yaml").write_text("steps: 1\nguidance: 1.0\nmax_frames: 1\n")
+    options = BatchOptions(
+        sources=str(media / "[po]*r*.png"),
+        drivings=str(media / "dance.*"),
+        output_dir=tmp_path / "out",
+        config=tmp_path / "quick.yaml",
+    )
+    result = run_batch(options, on_event=lambda _: None)
+    known = record(tmp_path)["rows"]
+    assert [one["output"] for one in known] == ["other_dance.mp4", "person_dance.mp4"], result
+    assert [one["line"] for one in known] == [None, None]
+    assert known[0]["summary"]["frames"] == 1
+
+
+def test_the_page_shows_every_row(batch: Batch, tmp_path: Path) -> None:
+    said: list[tuple[str, int, int | None]] = []
+    rows = [
+        row("person.png", "sub/a: b.mp4", max_frames=2),
+        {"source": "person.png", "pose": "other.png", "output": "still.png"},
+        row("person.png", "c.zip", max_frames=2, background="transparent"),
+        row("room.png", "<i>.mp4"),
+    ]
+    result = batch(*rows, progress=lambda *done: said.append(done))
+    page = result.index.read_text(encoding="utf-8")
+    assert "3 done, 1 failed, 0 waiting" in page
+    assert "Failed: no person was found" in page
+    assert "&lt;i&gt;.mp4" in page
+    assert "<i>" not in page
+    folder = tmp_path / "out"
+    linked = [unquote(link) for link in re.findall(r'(?:src|href)="\./([^"]+)"', page)]
+    assert len(linked) == 3 * 5  # picture, its link, result, report, record
+    assert all((folder / link).is_file() for link in linked)
+    for thumbnail in sorted((folder / "thumbnails").rglob("*.jpg")):
+        picture = np.asarray(Image.open(thumbnail).convert("RGB"))
+        assert picture.std() > 5, thumbnail
+    summary = record(tmp_path)["rows"][0]["summary"]
+    assert f"Face similarity {summary['face_similarity_mean']:.3f}" in page
+    assert said[-2:] == [("rows", 4, 4), ("batch, %", 100, 100)]
+    assert [done for stage, done, _ in said if stage == "batch, %"] == sorted(
+        done for stage, done, _ in said if stage == "batch, %"
+    )
