@@ -15,7 +15,8 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from mcld_anim.cli import batch, densepose, doctor, eval, models, pose, report, run, synth, texture, train
+from mcld_anim.cli import batch, cache, densepose, doctor, eval, models, pose, report, run, synth, texture, train
+from mcld_anim.cli.progress import json_lines, report_error, wants_json
 from mcld_anim.core.errors import McldAnimError
 from mcld_anim.core.names import printable
 from mcld_anim.core.version import __version__
@@ -26,30 +27,38 @@ class OneLineErrors(TyperGroup):
 
     def invoke(self, ctx: Any) -> Any:
         """Run the verb."""
-        try:
-            return super().invoke(ctx)
-        except McldAnimError as error:
-            for line in str(error).split("\n"):  # a manifest has one line per wrong row
-                typer.echo(f"mcld-anim: {printable(line)}", err=True)
-            raise typer.Exit(error.exit_code) from None
-        except KeyboardInterrupt:
-            typer.echo("mcld-anim: interrupted", err=True)
-            raise typer.Exit(130) from None
-        except ImportError as error:  # a package that is broken or incompatible
-            reason = " ".join(str(error).split())
-            typer.echo(f"mcld-anim: {reason}: run `mcld-anim doctor` for the remedy", err=True)
-            raise typer.Exit(1) from None
-        except BrokenPipeError:
-            raise  # typer exits quietly if stdout is closed
-        except OSError as error:
-            place = printable(error.filename or "while working")
-            typer.echo(f"mcld-anim: {error.strerror or error}: {place}", err=True)
-            raise typer.Exit(1) from None
-        except RuntimeError as error:
-            if type(error).__name__ != "OutOfMemoryError":  # torch's; not to be imported here
-                raise
-            typer.echo("mcld-anim: out of memory: lower --batch-size, or choose --device cpu", err=True)
-            raise typer.Exit(1) from None
+        as_json = wants_json(ctx.args)
+        with json_lines(as_json):
+            try:
+                return super().invoke(ctx)
+            except (typer.Exit, typer.Abort, BrokenPipeError):
+                raise  # typer exits quietly if stdout is closed
+            except (Exception, KeyboardInterrupt) as error:
+                reported = _described(error, as_json)
+                if reported is None:
+                    raise
+                report_error(*reported)
+                raise typer.Exit(reported[1]) from None
+
+
+def _described(error: BaseException, as_json: bool) -> tuple[str, int] | None:
+    """What is told of an error, and the exit code; None for a defect, whose traceback is shown unless `as_json`."""
+    if isinstance(error, McldAnimError):
+        return str(error), error.exit_code
+    if isinstance(error, KeyboardInterrupt):
+        return "interrupted", 130
+    if isinstance(error, ImportError):  # a package that is broken or incompatible
+        return f"{' '.join(str(error).split())}: run `mcld-anim doctor` for the remedy", 1
+    if isinstance(error, OSError):
+        return f"{error.strerror or error}: {printable(error.filename or 'while working')}", 1
+    if type(error).__name__ == "OutOfMemoryError":  # torch's; not to be imported here
+        return "out of memory: lower --batch-size, or choose --device cpu", 1
+    if not as_json:
+        return None
+    wrong_usage = getattr(error, "format_message", None)  # typer's own, which it shows in a box
+    if wrong_usage is not None:
+        return wrong_usage(), int(getattr(error, "exit_code", 2))
+    return f"{type(error).__name__}: {error}", 1
 
 
 app = typer.Typer(
@@ -67,6 +76,7 @@ app.command("report")(report.command)
 app.command("texture")(texture.command)
 app.command("doctor")(doctor.command)
 app.add_typer(models.app, name="models")
+app.add_typer(cache.app, name="cache")
 app.add_typer(train.app, name="train")
 app.add_typer(synth.app, name="synth")
 app.add_typer(eval.app, name="eval")

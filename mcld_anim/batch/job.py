@@ -42,15 +42,17 @@ def run_batch(
     progress: Progress = ignore_progress,
     on_event: EventSink = warn,
     offline: bool = False,
+    cache: bool = True,
 ) -> BatchResult:
     """Run every row of `manifest` that is not finished yet; results and `batch.json` go to `output_dir`.
 
     All rows are checked before the first one runs (ManifestError). A row that fails later is recorded, and the others
-    still run. After an interruption `batch.json` is correct, and the same command continues from there.
+    still run. After an interruption `batch.json` is correct, and the same command continues from there. `cache`: see
+    `Animator`.
     """
     rows = read_manifest(manifest, output_dir, overwrite, offline)
     record = BatchRecord.open(output_dir)
-    with Animator(folder=output_dir) as animator:
+    with Animator(folder=output_dir, cache=cache) as animator:
         return _run_rows(rows, manifest, record, animator, progress, on_event)
 
 
