@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import itertools
 import json
 import os
@@ -12,7 +13,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextvars import ContextVar
 from types import TracebackType
-from typing import Any, Protocol, TextIO
+from typing import Any
 
 import typer
 from rich.console import Console
@@ -27,26 +28,12 @@ from rich.progress import (
 )
 
 from mcld_anim.core.events import Event
-from mcld_anim.core.names import JSON_ERRORS, printable
+from mcld_anim.core.names import printable
 
 FLAG, STYLES = "--progress", ("bars", "json")
 
 
-class Display(Protocol):
-    """Shows the progress of one command; a context manager. `update` and `show` are the library's callbacks."""
-
-    def __enter__(self) -> Display: ...
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None: ...
-    def update(self, stage: str, done: int, total: int | None) -> None:
-        """The progress of a stage; `total` is None while it is unknown."""
-
-    def show(self, event: Event) -> None:
-        """Something that was lost, replaced or changed."""
-
-
-def stage_display() -> Display:
+def stage_display() -> StageBars | JsonLines:
     """Bars, or JSON lines under `--progress json`."""
     return _JSON.get() or StageBars()
 
@@ -94,10 +81,10 @@ def json_lines(wanted: bool) -> Iterator[None]:
 
 
 class StageBars:
-    """Shows one bar per stage.
+    """Shows one bar per stage while a command runs; a context manager.
 
-    If stderr is not a terminal, the bars are printed once after a success, so a log holds no fragments of bars and,
-    after a failure, only its message.
+    `update` and `show` are the callbacks. If stderr is not a terminal, the bars are printed once after a success, so a
+    log holds no fragments of bars and, after a failure, only its message.
     """
 
     def __init__(self) -> None:
@@ -176,50 +163,54 @@ class JsonLines:
 
     def _put(self, event: str, **fields: Any) -> None:
         content = {"event": event, "seconds": round(time.perf_counter() - self._began, 3), **fields}
-        self._stderr.write(json.dumps(content, ensure_ascii=False).encode("utf-8", JSON_ERRORS) + b"\n")
+        self._stderr.write(json.dumps(content) + "\n")
 
 
 class _Stderr:
-    """The process's stderr, whose file descriptor leads to an unnamed file meanwhile; a pipe would stop a writer who
-    holds Python's lock."""
+    """The process's stderr. Meanwhile both Python's stream and file descriptor 2 lead to an unnamed file; a pipe would
+    stop a writer who holds Python's lock."""
 
     def __enter__(self) -> _Stderr:
-        sys.stderr.flush()
-        self._others, self._read = tempfile.TemporaryFile(), 0
-        self._python: TextIO | None = None
-        try:
-            self._number = sys.stderr.fileno()
-        except (OSError, ValueError):  # a stream of Python's own, as in tests
-            self._number, self._python = -1, sys.stderr
-            return self
-        self._own = os.dup(self._number)
-        os.dup2(self._others.fileno(), self._number)
+        self._others, self._read, self._stream = tempfile.TemporaryFile(), 0, sys.stderr
+        self._own: int | None = None
+        with contextlib.suppress(OSError):  # a process without stderr
+            self._own = os.dup(2)
+            os.dup2(self._others.fileno(), 2)
+        others = os.fdopen(os.dup(self._others.fileno()), "wb", buffering=0)
+        sys.stderr = io.TextIOWrapper(others, "utf-8", "backslashreplace", write_through=True)
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._python is None:
-            sys.stderr.flush()
-            os.dup2(self._own, self._number)
+        sys.stderr.close()
+        sys.stderr = self._stream
+        if self._own is not None:
+            os.dup2(self._own, 2)
             os.close(self._own)
         self._others.close()
 
-    def write(self, content: bytes) -> None:
-        """Write to the real stderr."""
-        if self._python is not None:
-            self._python.write(content.decode())
-            self._python.flush()
-            return
-        while content:
-            content = content[os.write(self._own, content) :]
+    def write(self, text: str) -> None:
+        """Write to the real stderr; nobody may read it any more, and the work goes on."""
+        with contextlib.suppress(OSError):
+            if self._own is None or not self._is_descriptor_2:
+                print(text, end="", file=self._stream, flush=True)
+                return
+            content = text.encode()
+            while content:
+                content = content[os.write(self._own, content) :]
 
     def taken(self) -> list[str]:
-        """The lines that were written since the last call."""
-        if self._python is None:
-            sys.stderr.flush()
+        """The lines that others have written since the last call."""
         size = os.fstat(self._others.fileno()).st_size
         content = os.pread(self._others.fileno(), size - self._read, self._read)
         self._read = size
         return [line for line in content.decode(errors="backslashreplace").splitlines() if line.strip()]
+
+    @property
+    def _is_descriptor_2(self) -> bool:
+        try:
+            return self._stream.fileno() == 2
+        except (OSError, ValueError, AttributeError):  # a stream of Python's own, or none
+            return False
 
 
 _JSON: ContextVar[JsonLines | None] = ContextVar("_JSON", default=None)

@@ -58,18 +58,31 @@ class Entry:
     files: Mapping[str, tuple[int, str]]  # name -> bytes, SHA-256
 
     def read(self, name: str) -> bytes:
-        """The content of a file. Raises DamagedEntry."""
-        content = (self.folder / name).read_bytes()
-        if hashlib.sha256(content).hexdigest() != self.files[name][1]:
-            raise DamagedEntry(f"the checksum of {name} differs")
+        """The content of a file. Raises DamagedEntry, or FileNotFoundError if the entry was removed meanwhile."""
+        with self._still_here(name):
+            content = (self.folder / name).read_bytes()
+        self._check(name, hashlib.sha256(content).hexdigest())
         return content
 
     def path(self, name: str) -> Path:
-        """The path of a file whose content is right now. Raises DamagedEntry."""
-        path = self.folder / name
-        if file_sha256(path) != self.files[name][1]:
+        """The path of a file whose content is intact. Raises as `read` does."""
+        with self._still_here(name):
+            self._check(name, file_sha256(self.folder / name))
+        return self.folder / name
+
+    def _check(self, name: str, digest: str) -> None:
+        if digest != self.files[name][1]:
             raise DamagedEntry(f"the checksum of {name} differs")
-        return path
+
+    @contextmanager
+    def _still_here(self, name: str) -> Iterator[None]:
+        """Entries vanish as a whole: a file that is missing alone is damage."""
+        try:
+            yield
+        except FileNotFoundError:
+            if self.folder.is_dir():
+                raise DamagedEntry(f"{name} is missing") from None
+            raise
 
 
 @dataclass(frozen=True)

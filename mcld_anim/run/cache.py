@@ -16,7 +16,7 @@ from mcld_anim.core.checksums import Checksums
 from mcld_anim.core.device import choose_device, choose_dtype
 from mcld_anim.core.pictures import read_picture
 from mcld_anim.core.stages import Stages
-from mcld_anim.core.work_folder import WorkFolder
+from mcld_anim.core.temporary_folder import TemporaryFolder
 from mcld_anim.model.choose import choose_model, estimator_checksums, find_model
 from mcld_anim.options.load import to_mapping
 from mcld_anim.options.run import SynthesisOptions
@@ -61,7 +61,7 @@ class RunCache:
         of earlier runs; None: none are read or kept."""
         self.checksums, self._kept = Checksums(), kept or KeptResults(None)
         self._place, self._load = folder, load or load_models
-        self._work: WorkFolder | None = None
+        self._work: TemporaryFolder | None = None
         self._models: dict[Key, Made[LoadedModels]] = {}
         self._sources: dict[Key, Made[EncodedPhoto]] = {}
         self._stages: dict[Key, Made[FittedPhoto]] = {}  # one, like the sources
@@ -72,7 +72,7 @@ class RunCache:
     def folder(self) -> Path:
         """A folder for working files, which `close` deletes."""
         if self._work is None:
-            self._work = WorkFolder(self._place)
+            self._work = TemporaryFolder(self._place)
         return self._work.path
 
     def close(self) -> None:

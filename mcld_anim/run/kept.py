@@ -24,8 +24,8 @@ from mcld_anim.core.disk_cache import CacheKey, DamagedEntry, DiskCache, Entry, 
 from mcld_anim.core.errors import OutputError, PoseError, UsageError, WeightsError
 from mcld_anim.core.events import Event
 from mcld_anim.core.stages import Stages
+from mcld_anim.core.temporary_folder import remove_abandoned
 from mcld_anim.core.version import __version__
-from mcld_anim.core.work_folder import remove_abandoned
 from mcld_anim.weights.store import models_folder
 
 SIZE_VARIABLE = "MCLD_ANIM_CACHE_GB"

@@ -19,7 +19,7 @@ DAY = 86_400.0
 """Seconds since its last change up to which a folder without a lock file may be in use."""
 
 
-class WorkFolder:
+class TemporaryFolder:
     """A new folder inside `parent` (None: the system's for temporary files), with whatever is put into it."""
 
     def __init__(self, parent: Path | None = None) -> None:
