@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from mcld_anim.cli import streams
-from mcld_anim.cli.progress import StageBars
+from mcld_anim.cli import flags, streams
+from mcld_anim.cli.progress import say, stage_display
 
 ROWS, WHO, ORDER = "Rows", "Who runs them", "What happens"
 
@@ -106,6 +106,8 @@ def command(
     overwrite: Overwrite = False,
     retries: Retries = 0,
     fail_fast: FailFast = False,
+    no_cache: flags.NoCache = False,
+    progress: flags.ProgressStyle = "bars",
 ) -> None:
     """Run every row of a manifest; finished rows are skipped, failed ones recorded.
 
@@ -115,17 +117,21 @@ def command(
     from mcld_anim.options.load import from_mapping
 
     given = {name: value for name, value in locals().items() if name not in ("BatchOptions", "from_mapping")}
+    given["cache"] = not given.pop("no_cache")
+    del given["progress"]
     options = from_mapping(BatchOptions, given, "command line")
 
     from mcld_anim.batch.job import run_batch
 
-    with StageBars() as bars:
-        result = run_batch(options, bars.update, bars.show)
+    with stage_display() as shown:
+        result = run_batch(options, shown.update, shown.show)
+    counts = {name: getattr(result, name) for name in ("done", "skipped", "failed", "waiting")}
     if check:
-        typer.echo(f"{result.waiting} to run, {result.skipped} finished", err=True)
+        say(f"{result.waiting} to run, {result.skipped} finished", rows=counts)
         return
     left = f", {result.waiting} not begun" if result.waiting else ""
-    typer.echo(f"{result.done} done, {result.skipped} skipped, {result.failed} failed{left}", err=True)
+    outcome = f"{result.done} done, {result.skipped} skipped, {result.failed} failed{left}"
+    say(outcome, rows=counts, record=str(result.record), index=str(result.index))
     streams.tell(result.record)
     if result.failed:
         raise typer.Exit(1)

@@ -8,9 +8,8 @@ from typing import Annotated
 import typer
 
 from mcld_anim.cli import flags, streams
-from mcld_anim.cli.progress import StageBars
+from mcld_anim.cli.progress import say, stage_display
 from mcld_anim.options.extract import DensePoseOptions
-from mcld_anim.options.resolve import resolve_options
 
 Output = Annotated[
     Path | None,
@@ -34,12 +33,13 @@ def command(
     weights: Weights = None,
     offline: flags.Offline = None,
     device: flags.Device = None,
+    progress: flags.ProgressStyle = "bars",
 ) -> None:
     """Write the DensePose IUV of every frame of a video, or of a photo."""
-    options = resolve_options(DensePoseOptions, locals())
+    options = flags.resolved(DensePoseOptions, locals())
     from mcld_anim import Animator
 
-    with StageBars() as bars, Animator() as animator:
-        result = animator.run(options, bars.update, bars.show)
-    typer.echo(f"densepose {result.densepose}", err=True)
+    with stage_display() as shown, Animator(cache=False) as animator:
+        result = animator.run(options, shown.update, shown.show)
+    say(f"densepose {result.densepose}", output=str(result.output))
     streams.tell(result.output)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mcld_anim.cli import flags
-from mcld_anim.cli.progress import StageBars
+from mcld_anim.cli.progress import stage_display
 from mcld_anim.core.durable import check_output
 from mcld_anim.core.names import write_json
 
@@ -75,6 +75,7 @@ def reenact_command(
     model: flags.Model = None,
     device: flags.Device = None,
     json_path: Annotated[Path | None, typer.Option("--json", help="Also write the metrics to this JSON file.")] = None,
+    progress: flags.ProgressStyle = "bars",
 ) -> None:
     """Animate one frame of each clip with the clip itself, and compare the result with the clip."""
     if json_path is not None:
@@ -84,8 +85,8 @@ def reenact_command(
     maybe: dict[str, Any] = {"start": start, "end": end, "max_frames": max_frames, "model": model, "device": device}
     given = {name: value for name, value in maybe.items() if value is not None}
     options = ReenactOptions(videos=tuple(videos), source_frame=source_frame, densepose=densepose, **given)
-    with StageBars() as bars:
-        metrics = reenact(options, bars.update, bars.show)
+    with stage_display() as shown:
+        metrics = reenact(options, shown.update, shown.show)
     _print_table(metrics)
     if json_path is not None:
         write_json(json_path, metrics)
@@ -95,14 +96,15 @@ def reenact_command(
 def fill_command(
     pictures: Annotated[list[Path], typer.Argument(metavar="PICTURE...", help="Pictures without people.")],
     json_path: Annotated[Path | None, typer.Option("--json", help="Also write the metrics to this JSON file.")] = None,
+    progress: flags.ProgressStyle = "bars",
 ) -> None:
     """Cut rendered people's silhouettes out of each picture, and compare ways to fill the hole with the picture."""
     if json_path is not None:
         check_output(json_path, overwrite=True)
     from mcld_anim.evaluate.fill import FillOptions, compare_fills
 
-    with StageBars() as bars:
-        metrics = compare_fills(FillOptions(tuple(pictures)), bars.update)
+    with stage_display() as shown:
+        metrics = compare_fills(FillOptions(tuple(pictures)), shown.update)
     _print_fills(metrics)
     if json_path is not None:
         write_json(json_path, metrics)
@@ -120,9 +122,9 @@ def light_command(
     from mcld_anim.evaluate.light import LightOptions, light
     from mcld_anim.pose.body_backend import load_body_backend
 
-    with StageBars() as bars:
+    with stage_display() as shown:
         figures = light(
-            LightOptions(people, poses), load_body_backend(), lambda done, total: bars.update("people", done, total)
+            LightOptions(people, poses), load_body_backend(), lambda done, total: shown.update("people", done, total)
         )
     for name, value in figures.items():
         typer.echo(f"{name:10} {value:.3f}" if isinstance(value, float) else f"{name:10} {value}")

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import typer
 
+from mcld_anim.cli.progress import FLAG, STYLES
+from mcld_anim.options.checks import check_choice
+from mcld_anim.options.estimators import EstimatorOptions
+from mcld_anim.options.resolve import resolve_options
 from mcld_anim.options.run import RunOptions
+
+Options = TypeVar("Options", bound=EstimatorOptions)
 
 INPUT, MOTION, LOOK, OUTPUT, SPEED = "Input", "Motion", "Look", "Output", "Models and speed"
 
@@ -157,6 +163,34 @@ Offline = Annotated[
 Device = Annotated[str | None, flag(SPEED, "auto, cuda, mps or cpu.", default=RunOptions.device)]
 Dtype = Annotated[str | None, flag(SPEED, "auto, float32, bfloat16 or float16.", default=RunOptions.dtype)]
 BatchSize = Annotated[int | None, flag(SPEED, "Frames per network call.", default=RunOptions.batch_size)]
+NoCache = Annotated[
+    bool,
+    flag(SPEED, "Neither use nor keep driving poses and the encoded source on disk (see `cache`).", "--no-cache"),
+]
+
+
+def _checked_style(given: str) -> str:
+    check_choice(FLAG, given, STYLES)
+    return given
+
+
+ProgressStyle = Annotated[
+    str,
+    typer.Option(
+        FLAG,
+        help="On stderr: bars, or json, an object a line: progress (stage, done, total, seconds), notice, done, error.",
+        rich_help_panel=SPEED,
+        callback=_checked_style,
+    ),
+]
+
+NOT_OPTIONS = ("progress", "no_cache")
+"""Parameters of commands that are no options of the work."""
+
+
+def resolved(cls: type[Options], given: Mapping[str, Any]) -> Options:
+    """Complete options from a command's parameters."""
+    return resolve_options(cls, {name: value for name, value in given.items() if name not in NOT_OPTIONS})
 
 
 def ran_with(summary: Mapping[str, Any]) -> str:

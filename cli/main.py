@@ -19,7 +19,22 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from mcld_anim.cli import batch, densepose, doctor, eval, models, pose, report, run, streams, synth, texture, train
+from mcld_anim.cli import (
+    batch,
+    cache,
+    densepose,
+    doctor,
+    eval,
+    models,
+    pose,
+    report,
+    run,
+    streams,
+    synth,
+    texture,
+    train,
+)
+from mcld_anim.cli.progress import json_lines, report_error, wants_json
 from mcld_anim.core.errors import McldAnimError
 from mcld_anim.core.names import printable
 from mcld_anim.core.version import __version__
@@ -30,38 +45,47 @@ class OneLineErrors(TyperGroup):
 
     def invoke(self, ctx: Any) -> Any:
         """Run the verb."""
-        try:
-            with SIGNALS.raised():
-                return self._invoke(ctx)
-        except (KeyboardInterrupt, SystemExit, Exception) as error:  # libraries turn a signal's exception into others
-            number = SIGNALS.received or (signal.SIGINT if isinstance(error, KeyboardInterrupt) else None)
-            if number is None:
-                raise
-            typer.echo(f"mcld-anim: {WORDS[signal.Signals(number)]}", err=True)
-            raise typer.Exit(128 + number) from None
+        as_json = wants_json(ctx.args)
+        with json_lines(as_json):
+            try:
+                with SIGNALS.raised():
+                    return self._invoke(ctx, as_json)
+            except (KeyboardInterrupt, SystemExit, Exception) as error:  # libraries turn a signal's into others
+                number = SIGNALS.received or (signal.SIGINT if isinstance(error, KeyboardInterrupt) else None)
+                if number is None:
+                    raise
+                report_error(WORDS[signal.Signals(number)], 128 + number)
+                raise typer.Exit(128 + number) from None
 
-    def _invoke(self, ctx: Any) -> Any:
+    def _invoke(self, ctx: Any, as_json: bool) -> Any:
         try:
             return super().invoke(ctx)
-        except McldAnimError as error:
-            for line in str(error).split("\n"):  # a manifest has one line per wrong row
-                typer.echo(f"mcld-anim: {printable(line)}", err=True)
-            raise typer.Exit(error.exit_code) from None
-        except ImportError as error:  # a package that is broken or incompatible
-            reason = " ".join(str(error).split())
-            typer.echo(f"mcld-anim: {reason}: run `mcld-anim doctor` for the remedy", err=True)
-            raise typer.Exit(1) from None
-        except BrokenPipeError:
+        except (typer.Exit, typer.Abort, BrokenPipeError):
             raise  # typer exits quietly if stdout is closed
-        except OSError as error:
-            place = printable(error.filename or "while working")
-            typer.echo(f"mcld-anim: {error.strerror or error}: {place}", err=True)
-            raise typer.Exit(1) from None
-        except RuntimeError as error:
-            if type(error).__name__ != "OutOfMemoryError":  # torch's; not to be imported here
+        except Exception as error:
+            reported = None if SIGNALS.received else _described(error, as_json)
+            if reported is None:
                 raise
-            typer.echo("mcld-anim: out of memory: lower --batch-size, or choose --device cpu", err=True)
-            raise typer.Exit(1) from None
+            report_error(*reported)
+            raise typer.Exit(reported[1]) from None
+
+
+def _described(error: Exception, as_json: bool) -> tuple[str, int] | None:
+    """What is told of an error, and the exit code; None for a defect, whose traceback is shown unless `as_json`."""
+    if isinstance(error, McldAnimError):
+        return str(error), error.exit_code
+    if isinstance(error, ImportError):  # a package that is broken or incompatible
+        return f"{' '.join(str(error).split())}: run `mcld-anim doctor` for the remedy", 1
+    if isinstance(error, OSError):
+        return f"{error.strerror or error}: {printable(error.filename or 'while working')}", 1
+    if type(error).__name__ == "OutOfMemoryError":  # torch's; not to be imported here
+        return "out of memory: lower --batch-size, or choose --device cpu", 1
+    if not as_json:
+        return None
+    wrong_usage = getattr(error, "format_message", None)  # typer's own, which it shows in a box
+    if wrong_usage is not None:
+        return wrong_usage(), int(getattr(error, "exit_code", 2))
+    return f"{type(error).__name__}: {error}", 1
 
 
 app = typer.Typer(
@@ -79,6 +103,7 @@ app.command("report")(report.command)
 app.command("texture")(texture.command)
 app.command("doctor")(doctor.command)
 app.add_typer(models.app, name="models")
+app.add_typer(cache.app, name="cache")
 app.add_typer(train.app, name="train")
 app.add_typer(synth.app, name="synth")
 app.add_typer(eval.app, name="eval")

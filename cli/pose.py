@@ -5,11 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
 from mcld_anim.cli import flags, streams
-from mcld_anim.cli.progress import StageBars
-from mcld_anim.options.resolve import resolve_options
+from mcld_anim.cli.progress import say, stage_display
 from mcld_anim.options.run import PoseOptions
 
 Pose = Annotated[
@@ -36,12 +33,14 @@ def command(
     offline: flags.Offline = None,
     device: flags.Device = None,
     dtype: flags.Dtype = None,
+    no_cache: flags.NoCache = False,
+    progress: flags.ProgressStyle = "bars",
 ) -> None:
     """Show the person of a photo in the pose of another picture or of an IUV file."""
-    options = resolve_options(PoseOptions, locals())
+    options = flags.resolved(PoseOptions, locals())
     from mcld_anim import Animator
 
-    with StageBars() as bars, Animator() as animator:
-        result = animator.run(options, bars.update, bars.show)
-    typer.echo(flags.ran_with(result.summary), err=True)
+    with stage_display() as shown, Animator(cache=not no_cache) as animator:
+        result = animator.run(options, shown.update, shown.show)
+    say(flags.ran_with(result.summary), output=str(result.output))
     streams.tell(result.output)

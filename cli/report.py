@@ -8,9 +8,8 @@ from typing import Annotated
 import typer
 
 from mcld_anim.cli import flags, streams
-from mcld_anim.cli.progress import StageBars
+from mcld_anim.cli.progress import stage_display
 from mcld_anim.options.extract import ReportOptions
-from mcld_anim.options.resolve import resolve_options
 
 
 def command(
@@ -24,11 +23,12 @@ def command(
     face: flags.Face = None,
     offline: flags.Offline = None,
     device: flags.Device = None,
+    progress: flags.ProgressStyle = "bars",
 ) -> None:
     """Report face similarity and stability of every frame of an existing video, as HTML, JSON and CSV."""
-    options = resolve_options(ReportOptions, locals())
+    options = flags.resolved(ReportOptions, locals())
     from mcld_anim import Animator
 
-    with StageBars() as bars, Animator() as animator:
-        result = animator.run(options, bars.update, bars.show)
+    with stage_display() as shown, Animator(cache=False) as animator:
+        result = animator.run(options, shown.update, shown.show)
     streams.tell(result.output)

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import typer
-
 from mcld_anim.cli import flags, streams
-from mcld_anim.cli.progress import StageBars
-from mcld_anim.options.resolve import resolve_options
+from mcld_anim.cli.progress import say, stage_display
 from mcld_anim.options.run import RunOptions
 
 
@@ -47,12 +44,14 @@ def command(
     device: flags.Device = None,
     dtype: flags.Dtype = None,
     batch_size: flags.BatchSize = None,
+    no_cache: flags.NoCache = False,
+    progress: flags.ProgressStyle = "bars",
 ) -> None:
     """Animate the person of a photo with the motion of a driving video."""
-    options = resolve_options(RunOptions, locals())
+    options = flags.resolved(RunOptions, locals())
     from mcld_anim import Animator
 
-    with StageBars() as bars, Animator() as animator:
-        result = animator.run(options, bars.update, bars.show)
-    typer.echo(flags.ran_with(result.summary), err=True)
+    with stage_display() as shown, Animator(cache=not no_cache) as animator:
+        result = animator.run(options, shown.update, shown.show)
+    say(flags.ran_with(result.summary), output=str(result.output))
     streams.tell(result.output)

@@ -8,9 +8,8 @@ from typing import Annotated
 import typer
 
 from mcld_anim.cli import flags, streams
-from mcld_anim.cli.progress import StageBars
+from mcld_anim.cli.progress import say, stage_display
 from mcld_anim.options.extract import TextureOptions
-from mcld_anim.options.resolve import resolve_options
 
 
 def command(
@@ -21,13 +20,14 @@ def command(
     overwrite: flags.Overwrite = None,
     offline: flags.Offline = None,
     device: flags.Device = None,
+    progress: flags.ProgressStyle = "bars",
 ) -> None:
     """Write the UV texture of the person in a photo, in the SMPL layout."""
-    options = resolve_options(TextureOptions, locals())
+    options = flags.resolved(TextureOptions, locals())
     from mcld_anim import Animator
 
-    with StageBars() as bars, Animator() as animator:
-        result = animator.run(options, on_event=bars.show)
+    with stage_display() as shown, Animator(cache=False) as animator:
+        result = animator.run(options, on_event=shown.show)
     if result.densepose is not None:
-        typer.echo(f"densepose {result.densepose}", err=True)
+        say(f"densepose {result.densepose}", output=str(result.output))
     streams.tell(result.output)

@@ -27,6 +27,7 @@ from mcld_anim.run.cache import RunCache
 from mcld_anim.run.checks import RunPlan, check_run
 from mcld_anim.run.densepose import densepose
 from mcld_anim.run.frame_range import FrameRange
+from mcld_anim.run.kept import open_kept
 from mcld_anim.run.result import DensePoseResult, ReportResult, Result, TextureResult
 from mcld_anim.run.texture import texture
 
@@ -49,7 +50,8 @@ class Animator:
     `background="#00ff00"`); `mcld-anim COMMAND --help` explains them. Paths may be `str` or `Path`.
 
     Loaded models, the last encoded source and the poses of driving videos are kept and reused; files are identified by
-    their content. Poses stay on disk until `close` (or the end of the process); an animator is a context manager.
+    their content. Poses and the encoded source are kept on disk for later processes as well, see `cache`. Working files
+    stay until `close` (or the end of the process); an animator is a context manager.
 
     Each method takes two callbacks: `progress(stage, done, total)`, where `total` is None while it is unknown, and
     `on_event(event)` for anything that was lost, replaced or changed (by default an event is a Python warning). An
@@ -68,16 +70,19 @@ class Animator:
         face: str = "auto",
         offline: bool = False,
         folder: PathLike | None = None,
+        cache: bool = True,
     ) -> None:
         """Set the defaults of the options of these names, see `load`; nothing is loaded yet.
 
         folder: parent of the working files (poses, frames given as arrays); None: the system's temporary folder.
+        cache: keep driving poses and the encoded source on disk for later runs, and use those that are there. Raises
+        UsageError if $MCLD_ANIM_CACHE_GB is no size.
         """
         names = {"model": model, "device": device, "dtype": dtype, "densepose": densepose, "face": face}
         self._defaults: dict[str, Any] = {name: value for name, value in names.items() if value != "auto"}
         if offline:
             self._defaults["offline"] = True
-        self._cache = RunCache(None if folder is None else Path(folder))
+        self._cache = RunCache(None if folder is None else Path(folder), kept=open_kept(cache))
 
     @classmethod
     def load(
@@ -89,6 +94,7 @@ class Animator:
         densepose: str = "auto",
         face: str = "auto",
         offline: bool = False,
+        cache: bool = True,
         on_event: EventSink = warn,
     ) -> Animator:
         """An animator with its models loaded.
@@ -96,10 +102,10 @@ class Animator:
         model: "tiny" (embedded), "mcld-sd15" (pulled), a folder of weights, or "auto": the published model if it is
         pulled and an accelerator is present. device: "cuda", "mps" or "cpu". dtype: "float32", "bfloat16" or "float16".
         densepose: "body", "tiny", "torchscript" or "detectron2". face: "tiny", "insightface", "dlib" or "none".
-        offline: fetch nothing; otherwise the networks of "body" are fetched where they are missing. Raises
-        WeightsError, MissingDependencyError or UsageError if one of them is not available.
+        offline: fetch nothing; otherwise the networks of "body" are fetched where they are missing. cache: as for
+        `Animator`. Raises WeightsError, MissingDependencyError or UsageError if one of them is not available.
         """
-        animator = cls(model, device=device, dtype=dtype, densepose=densepose, face=face, offline=offline)
+        animator = cls(model, device=device, dtype=dtype, densepose=densepose, face=face, offline=offline, cache=cache)
         animator._cache.load(model, device, dtype, densepose, face, Stages(on_event=on_event), offline)
         return animator
 

@@ -69,8 +69,10 @@ SMALL_MODEL = ModelOptions(
 
 @pytest.fixture(autouse=True)
 def _offline(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
-    """No test fetches networks by accident or finds those pulled on this machine; the tests of fetching lift this."""
+    """No test fetches networks by accident, or finds those pulled or results kept on this machine; the tests of both
+    lift this."""
     monkeypatch.setenv("MCLD_ANIM_HOME", str(tmp_path_factory.getbasetemp() / "nothing pulled"))
+    monkeypatch.setenv("MCLD_ANIM_CACHE_GB", "0")
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
 

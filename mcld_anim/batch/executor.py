@@ -28,6 +28,7 @@ class Workplace:
     """What every worker of a batch is told when it starts."""
 
     output_dir: Path  # absolute
+    cache: bool  # see `Animator`
 
 
 @dataclass(frozen=True)

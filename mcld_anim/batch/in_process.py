@@ -22,7 +22,7 @@ class TaskRunner:
 
     def __init__(self, place: Workplace) -> None:
         self._output_dir = place.output_dir
-        self._animator = Animator(folder=place.output_dir)
+        self._animator = Animator(folder=place.output_dir, cache=place.cache)
 
     def run(self, task: Task, listen: Listener) -> Outcome:
         """Do one task; whatever goes wrong with it is its outcome."""

@@ -174,7 +174,7 @@ class _Batch:
         """Make the output folder."""
         folder = self._options.output_dir.absolute()
         make_folders(folder)
-        return Workplace(folder)
+        return Workplace(folder, self._options.cache)
 
     def _listen(self, task: Task, heard: Event | tuple[str, int, int | None]) -> None:
         if isinstance(heard, Event):

@@ -157,8 +157,12 @@ class BodyPainter:
 
     def bent(self, offsets: Vertices) -> BodyPainter:
         """The same person with these offsets, in metres, instead of the present ones."""
+        return self.dressed(self._naked + offsets)
+
+    def dressed(self, rest: Vertices) -> BodyPainter:
+        """The same person with these vertices at rest, in metres."""
         other = copy(self)
-        other.rest = self._naked + offsets
+        other.rest = rest
         return other
 
     def transforms(

@@ -24,6 +24,8 @@ class Stages:
         self.events: list[Event] = []
         self.readers: dict[str, str] = {}
         """Which library decoded the driving video, by purpose."""
+        self.reused: list[str] = []
+        """Names of the kinds of results that were not made in this run."""
         self._began = time.perf_counter()
         self._before = 0.0  # seconds of earlier runs
         self._progress = progress

@@ -189,6 +189,7 @@ def _measured(
         views: CropTruth | PhotoTruth
         if fitted:
             motion, body = encode_motion(plan, judge, masks, stages)
+            assert source.picture is not None
             assert source.body is not None  # fitted by the same estimator
             with stages.timed(SOURCE_STAGE):
                 photo = fit_photo(source.picture, source.body)

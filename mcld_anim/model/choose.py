@@ -13,7 +13,7 @@ from mcld_anim.options.model import ModelOptions, load_model_options
 from mcld_anim.options.run import MODEL_NAMES
 from mcld_anim.weights.inventory import EMBEDDED_MODEL
 from mcld_anim.weights.published import MODELS, published_model
-from mcld_anim.weights.store import first_pulled, is_pulled, model_folder
+from mcld_anim.weights.store import first_pulled, is_pulled, model_folder, read_record
 from mcld_anim.weights.table import EMBEDDED_FOLDER
 
 if TYPE_CHECKING:
@@ -139,6 +139,17 @@ def choose_standalone_face(name: str) -> str:
 def choose_face(name: str, model: ChosenModel) -> str:
     """Resolve `--face`: "auto" is the embedder the model was trained with."""
     return model.embedder if name == "auto" else name
+
+
+def estimator_checksums(densepose: str, face: str) -> dict[str, str]:
+    """The recorded checksums of the pulled files that these estimators read, by file name."""
+    uses = {"detectron2": "densepose", "torchscript": "torchscript", "insightface": "faces", "body": "body"}
+    found: dict[str, str] = {}
+    for use in (uses[name] for name in (densepose, face) if name in uses):
+        model = first_pulled(use)
+        for pulled in read_record(model_folder(model.name)).values() if model is not None else ():
+            found |= {pulled.file: pulled.sha256, **pulled.more}
+    return found
 
 
 def has_packages(*names: str) -> bool:

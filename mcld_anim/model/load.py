@@ -14,10 +14,17 @@ from mcld_anim.core.checksums import file_sha256
 from mcld_anim.core.errors import MissingDependencyError, WeightsError
 from mcld_anim.core.events import Event, EventSink, warn
 from mcld_anim.model.build import Mcld, build_mcld
-from mcld_anim.model.choose import MCLD_PARTS, ChosenModel, choose_densepose, choose_face, find_model
+from mcld_anim.model.choose import (
+    MCLD_PARTS,
+    ChosenModel,
+    choose_densepose,
+    choose_face,
+    estimator_checksums,
+    find_model,
+)
 from mcld_anim.pose.backends import PoseBackend, load_pose_backend
 from mcld_anim.source.face import FaceBackend, load_face_backend
-from mcld_anim.weights.store import first_pulled, model_folder, read_record, recorded_checksum
+from mcld_anim.weights.store import recorded_checksum
 from mcld_anim.weights.strict import assign_strictly
 from mcld_anim.weights.table import EMBEDDED_FOLDER
 
@@ -67,17 +74,6 @@ def load_models(
     checksums = {path.name: recorded_checksum(path) or file_sha256(path) for path in used}
     checksums |= estimator_checksums(pose_name, face_name)
     return LoadedModels(mcld, pose_backend, face_backend, checksums, chosen.name, measures_only, embedder)
-
-
-def estimator_checksums(densepose: str, face: str) -> dict[str, str]:
-    """The recorded checksums of the pulled files that these estimators read, by file name."""
-    uses = {"detectron2": "densepose", "torchscript": "torchscript", "insightface": "faces", "body": "body"}
-    found: dict[str, str] = {}
-    for use in (uses[name] for name in (densepose, face) if name in uses):
-        model = first_pulled(use)
-        for pulled in read_record(model_folder(model.name)).values() if model is not None else ():
-            found |= {pulled.file: pulled.sha256, **pulled.more}
-    return found
 
 
 def load_embedder(chosen: ChosenModel, device: torch.device, on_event: EventSink) -> FaceBackend | None:

@@ -53,6 +53,7 @@ class BatchOptions:
     retries: int = 0  # new attempts at a row that failed otherwise than by a refused input
     fail_fast: bool = False  # begin no row after one has failed
     check: bool = False  # check all rows, run none
+    cache: bool = True  # keep driving poses and encoded sources on disk, see `Animator`
 
     def __post_init__(self) -> None:
         if (self.manifest is None) == (self.sources is None) or (self.sources is None) != (self.drivings is None):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from importlib.util import find_spec
 from typing import BinaryIO
 
 from mcld_anim.body.draw import BodyPainter
@@ -83,9 +84,6 @@ def load_body_backend() -> BodyBackend:
     """The estimator with the pulled networks."""
     if not is_pulled(published_model(MODEL)):
         raise WeightsError(f"--densepose body needs BlazePose's networks: run `mcld-anim models pull {MODEL}` (43 MB)")
-    try:
-        return BodyBackend(BlazePose(model_folder(MODEL)))
-    except ImportError as error:
-        raise MissingDependencyError(
-            f"--densepose body needs ai-edge-litert ({error}): install mcld-anim again"
-        ) from error
+    if find_spec("ai_edge_litert") is None:  # imported when the networks are first called
+        raise MissingDependencyError("--densepose body needs ai-edge-litert: install mcld-anim again")
+    return BodyBackend(BlazePose(model_folder(MODEL)))

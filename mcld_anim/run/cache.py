@@ -1,4 +1,4 @@
-"""Shared state of runs: loaded models, the encoded source, and DensePose sequences.
+"""Shared state of runs: loaded models, the encoded source, and DensePose sequences; the latter two on disk as well.
 
 The diffusion model is imported when it is loaded, which takes seconds: a driving video of nobody is refused before.
 """
@@ -7,20 +7,25 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import torch
 
 from mcld_anim.core.checksums import Checksums
 from mcld_anim.core.device import choose_device, choose_dtype
-from mcld_anim.core.events import Event
+from mcld_anim.core.pictures import read_picture
 from mcld_anim.core.stages import Stages
-from mcld_anim.model.choose import choose_model, find_model
+from mcld_anim.core.temporary_folder import TemporaryFolder
+from mcld_anim.model.choose import choose_model, estimator_checksums, find_model
+from mcld_anim.options.load import to_mapping
 from mcld_anim.options.run import SynthesisOptions
 from mcld_anim.pose.body_backend import BodyBackend
 from mcld_anim.run.checks import RunPlan
 from mcld_anim.run.first_look import check_shows_person
+from mcld_anim.run.kept import MOTION, POSES, SOURCE, STAGE, Form, KeptResults, Kind, Made, Wanted
 from mcld_anim.setup.first_need import ready_densepose
+from mcld_anim.weights.table import embedded_table
 
 if TYPE_CHECKING:
     from mcld_anim.model.load import LoadedModels
@@ -37,12 +42,6 @@ Key = tuple[object, ...]
 Item = TypeVar("Item")
 
 
-@dataclass(frozen=True)
-class _Made(Generic[Item]):
-    item: Item
-    events: tuple[Event, ...]  # emitted during its making
-
-
 def load_models(*arguments: Any) -> LoadedModels:
     """As `mcld_anim.model.load.load_models`."""
     from mcld_anim.model.load import load_models as load
@@ -54,33 +53,34 @@ class RunCache:
     """Keeps what later runs may reuse, identified by the content of files, not by their names.
 
     Models: all that were loaded. Source: the last one (sources are large, and a batch runs the rows of one source
-    together). Driving poses: all of them, on disk until `close`.
+    together). Driving poses: all of them, on disk until `close`. What `kept` has of these is not made again.
     """
 
-    def __init__(self, folder: Path | None = None, load: Loader | None = None) -> None:
-        """`folder`: parent of the folder for working files, created on first use; None: the system's."""
-        self.checksums = Checksums()
+    def __init__(self, folder: Path | None = None, load: Loader | None = None, kept: KeptResults | None = None) -> None:
+        """`folder`: parent of the folder for working files, created on first use; None: the system's. `kept`: results
+        of earlier runs; None: none are read or kept."""
+        self.checksums, self._kept = Checksums(), kept or KeptResults(None)
         self._place, self._load = folder, load or load_models
-        self._work: tempfile.TemporaryDirectory[str] | None = None
-        self._models: dict[Key, _Made[LoadedModels]] = {}
-        self._sources: dict[Key, _Made[EncodedPhoto]] = {}
-        self._stages: dict[Key, _Made[FittedPhoto]] = {}  # one, like the sources
-        self._driving: dict[Key, _Made[DrivingPoses]] = {}
-        self._motions: dict[Key, _Made[DrivingMotion]] = {}
+        self._work: TemporaryFolder | None = None
+        self._models: dict[Key, Made[LoadedModels]] = {}
+        self._sources: dict[Key, Made[EncodedPhoto]] = {}
+        self._stages: dict[Key, Made[FittedPhoto]] = {}  # one, like the sources
+        self._driving: dict[Key, Made[DrivingPoses]] = {}
+        self._motions: dict[Key, Made[DrivingMotion]] = {}
 
     @property
     def folder(self) -> Path:
         """A folder for working files, which `close` deletes."""
         if self._work is None:
-            self._work = tempfile.TemporaryDirectory(prefix=".mcld-anim-", suffix=".work", dir=self._place)
-        return Path(self._work.name)
+            self._work = TemporaryFolder(self._place)
+        return self._work.path
 
     def close(self) -> None:
         """Delete the working files and forget everything."""
         for known in (self._models, self._sources, self._stages, self._driving, self._motions):
             known.clear()
         if self._work is not None:
-            self._work.cleanup()
+            self._work.remove()
             self._work = None
 
     def models(self, options: SynthesisOptions, stages: Stages) -> LoadedModels:
@@ -111,7 +111,11 @@ class RunCache:
             with stages.timed(MODELS_STAGE):
                 return self._load(name, place, number_format, estimator, face, stages.emit)
 
-        return _once(self._models, (name, str(place), str(number_format), estimator, face), load, stages)
+        key = (name, str(place), str(number_format), estimator, face)
+        if key in self._models:
+            return self._models[key].told(stages)
+        self._models[key] = _made(load, stages)
+        return self._models[key].item
 
     def check_driving(self, plan: RunPlan, stages: Stages) -> None:
         """Refuse a driving video in which `--densepose body` sees nobody, before the other models are loaded."""
@@ -123,69 +127,135 @@ class RunCache:
             chosen = find_model(choose_model(options.model, place))
             estimator = ready_densepose(options.densepose, place, options.offline, stages.emit, chosen)
         key = self._driving_key(plan, estimator)
-        if estimator == "body" and key not in self._driving and key not in self._motions:
+        if estimator != "body" or key in self._driving or key in self._motions:
+            return
+        if not any(self._kept.holds(self._driving_wanted(kind, plan, estimator, place)) for kind in (MOTION, POSES)):
             check_shows_person(plan, stages)
 
     def source(self, path: Path, models: LoadedModels, stages: Stages) -> EncodedPhoto:
         """The encoded source photo."""
+        from mcld_anim.run.kept_forms import SOURCE_FORM
         from mcld_anim.run.source import encode_photo
 
         key = (self.checksums.of(path), id(models))
         if key not in self._sources:
             self._sources.clear()  # free memory first
             self._stages.clear()
-        return _once(self._sources, key, lambda: encode_photo(path, models, stages), stages)
+        backends = (models.pose_backend, models.face_backend, models.native_embedder)
+        depends = {
+            "content": key[0],
+            "model": to_mapping(models.mcld.options),
+            "weights": dict(models.checksums),
+            "backends": [None if backend is None else backend.name for backend in backends],
+            "measures_only": models.measures_only,
+            "dtype": str(models.dtype),
+        }
+        wanted = Wanted(SOURCE, path, depends, models.device)
+        return self._once(self._sources, key, wanted, SOURCE_FORM, lambda: encode_photo(path, models, stages), stages)
 
     def stage(self, path: Path, source: EncodedPhoto, models: LoadedModels, stages: Stages) -> FittedPhoto:
         """The stage of the source photo, to which a body was fitted."""
+        from mcld_anim.run.kept_forms import STAGE_FORM
         from mcld_anim.run.photo import fit_photo
         from mcld_anim.run.source import SOURCE_STAGE
 
         key = (self.checksums.of(path), id(models))
+        estimator = models.pose_backend.name
 
         def fit() -> FittedPhoto:
             assert source.body is not None
             with stages.timed(SOURCE_STAGE):
-                return fit_photo(source.picture, source.body)
+                picture = read_picture(path, "--source") if source.picture is None else source.picture
+                return fit_photo(picture, source.body)
 
-        return _once(self._stages, key, fit, stages)
+        depends = {"content": key[0], "estimator": estimator, "weights": _weights_of(estimator)}
+        wanted = Wanted(STAGE, path, depends, _place_of(estimator, models.device))
+        return self._once(self._stages, key, wanted, STAGE_FORM, fit, stages)
 
     def motion(self, plan: RunPlan, backend: BodyBackend, stages: Stages) -> DrivingMotion:
         """The body fitted to the driving video's person."""
         from mcld_anim.run.driving import encode_motion
-
-        key = self._driving_key(plan, backend.name)
+        from mcld_anim.run.kept_forms import MOTION_FORM
 
         def encode() -> DrivingMotion:
             with tempfile.TemporaryFile(dir=self.folder) as masks:
                 return encode_motion(plan, backend, masks, stages)[0]
 
-        return _once(self._motions, key, encode, stages)
+        key, place = self._driving_key(plan, backend.name), choose_device(plan.options.device)
+        wanted = self._driving_wanted(MOTION, plan, backend.name, place)
+        return self._once(self._motions, key, wanted, MOTION_FORM, encode, stages)
 
     def driving(self, plan: RunPlan, models: LoadedModels, stages: Stages) -> DrivingPoses:
         """The poses of the chosen frames of the driving video."""
         from mcld_anim.run.driving import encode_driving
-
-        given = plan.options.precomputed
-        key = self._driving_key(plan, models.pose_backend.name if given is None else self.checksums.of(given))
+        from mcld_anim.run.kept_forms import POSES_FORM
 
         def encode() -> DrivingPoses:
             place = Path(tempfile.mkdtemp(prefix="poses-", dir=self.folder))
-            return encode_driving(plan, models.pose_backend, place / "iuv", stages)
+            return encode_driving(plan, models.pose_backend, place / "iuv.zip", stages)
 
-        return _once(self._driving, key, encode, stages)
+        given, estimator = plan.options.precomputed, models.pose_backend.name
+        key = self._driving_key(plan, estimator if given is None else self.checksums.of(given))
+        # Given poses are on disk already.
+        wanted = self._driving_wanted(POSES, plan, estimator, models.device) if given is None else None
+        return self._once(self._driving, key, wanted, POSES_FORM, encode, stages)
 
     def _driving_key(self, plan: RunPlan, origin: str) -> Key:
         options = plan.options
         return (self.checksums.of(options.driving), origin, options.person_choice, *options.grid)
 
+    def _driving_wanted(self, kind: Kind, plan: RunPlan, estimator: str, device: torch.device) -> Wanted:
+        """What the poses of the driving video depend on, for the results on disk."""
+        options = plan.options
+        depends = {
+            "content": self.checksums.of(options.driving),
+            "estimator": estimator,
+            "weights": _weights_of(estimator),
+            "person": str(options.person_choice),
+            "grid": list(options.grid),
+        }
+        return Wanted(kind, options.driving, depends, _place_of(estimator, device))
 
-def _once(known: dict[Key, _Made[Item]], key: Key, make: Callable[[], Item], stages: Stages) -> Item:
-    """The item of `key`, made on first use; the events of its making are emitted every time."""
-    if key not in known:
-        before = len(stages.events)
-        item = make()
-        known[key] = _Made(item, tuple(stages.events[before:]))
-    for event in known[key].events:
-        stages.emit(event)
-    return known[key].item
+    def _once(
+        self,
+        known: dict[Key, Made[Item]],
+        key: Key,
+        wanted: Wanted | None,
+        form: Form[Item],
+        make: Callable[[], Item],
+        stages: Stages,
+    ) -> Item:
+        """The item of `key`, made on first use unless it is kept on disk as `wanted`; the events of its making are
+        emitted every time."""
+        if key in known:
+            if wanted is not None:
+                stages.reused.append(wanted.kind.name)
+            return known[key].told(stages)
+        made = None if wanted is None else self._kept.recall(wanted, form, stages)
+        if made is None:
+            known[key] = _made(make, stages)
+            if wanted is not None:
+                self._kept.keep(wanted, form, known[key], stages)
+            return known[key].item
+        assert wanted is not None
+        stages.reused.append(wanted.kind.name)
+        known[key] = made
+        return made.told(stages)
+
+
+def _made(make: Callable[[], Item], stages: Stages) -> Made[Item]:
+    """A new item with the events of its making."""
+    before = len(stages.events)
+    item = make()
+    return Made(item, tuple(stages.events[before:]))
+
+
+def _weights_of(estimator: str) -> dict[str, str]:
+    """SHA-256 of the weights of a pose estimator, by file name."""
+    embedded = {row.file: row.sha256 for row in embedded_table() if row.part == "densepose"}
+    return embedded if estimator == "tiny" else estimator_checksums(estimator, "none")
+
+
+def _place_of(estimator: str, device: torch.device) -> torch.device:
+    """The device of a pose estimator; the fitted body is the CPU's."""
+    return torch.device("cpu") if estimator == "body" else device

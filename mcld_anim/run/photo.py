@@ -87,7 +87,7 @@ def fit_photo(picture: AnySizePicture, body: EstimatedBody, fill: Filling = fill
     naked = BodyPainter(motion.shape)
     painter = naked.bent(outline_offsets(naked, motion, alpha > 0.5, body.hidden))
     drawn = painter.drawn(motion, 0, body.hidden)
-    warp = PhotoWarp(foreground(photo, alpha), alpha, drawn)
+    warp = PhotoWarp.of(foreground(photo, alpha), alpha, drawn)
     background = fill(photo, widened(alpha > TRACE, HOLE_MARGIN))
     front = in_front(drawn.person, alpha, float(motion.heights[0]))
     return FittedPhoto(photo, background, front, painter, motion, warp)

@@ -76,6 +76,7 @@ def describe_run(
         "weights": dict(models.checksums),
         "reader": dict(stages.readers),
         "inputs": {str(path): checksums.of(path) for path in options.inputs},
+        "reused": list(stages.reused),
         "seconds": stages.rounded_seconds(),
         "peak_memory_bytes": peak_memory_bytes(models.device),
         "events": describe_events(stages),

@@ -29,7 +29,7 @@ class EncodedPhoto:
     """The source photo of a run."""
 
     appearance: SourceAppearance  # of the person's crop
-    picture: Picture  # the photo itself
+    picture: Picture | None  # the photo itself; None if an earlier run encoded it
     body: EstimatedBody | None  # by estimators that fit one
 
 

@@ -72,6 +72,11 @@ def pull(
             missing = _missing(missing, folder)  # another process may have fetched them meanwhile
             try:
                 _pull(model, missing, folder, options, confirm, on_file, progress)
+            except OSError as error:
+                raise WeightsError(
+                    f"{model.name} is not complete in {folder} ({error.strerror or error}): make room there, or set "
+                    "MCLD_ANIM_HOME to another folder; the same command fetches what is missing"
+                ) from error
             finally:
                 _drop_archives(folder)
     if not missing:

@@ -87,19 +87,25 @@ class PersonLayer:
         return picture
 
 
+@dataclass(frozen=True, eq=False)
 class PhotoWarp:
     """One photo's person."""
 
-    def __init__(self, colours: Picture, alpha: Alpha, drawn: DrawnBody) -> None:
-        """`colours`: the photo, with the person's colours continued across their edge; `alpha`: its matte; `drawn`: the
-        body in the photo's pose."""
-        self._colours, self.drawn = colours, drawn
+    colours: Picture  # the photo, with the person's colours continued across their edge
+    own: Alpha  # the photo's matte, 0 where the colours may not be the person's
+    atlas: Atlas  # complete
+    painted: Bool[np.ndarray, 24]  # parts of which nothing is seen: their atlas is one colour
+    drawn: DrawnBody  # the body in the photo's pose
+
+    @classmethod
+    def of(cls, colours: Picture, alpha: Alpha, drawn: DrawnBody) -> PhotoWarp:
+        """From the colours, the photo's matte and the body in the photo's pose."""
         skin = _skin(colours, alpha, drawn)
         doubtful = _beside_arm(drawn) | _mistaken_hands(colours, skin, drawn)
-        self._own = alpha * drawn.whole(~doubtful, True)
-        seen = np.where((self._own > 0.5)[..., None], drawn.iuv, np.uint8(0))
-        self._atlas = _whole_atlas(colours, alpha, seen, drawn, skin)
-        self._painted = [part for part in range(1, PART_COUNT + 1) if not (seen[..., 0] == part).any()]
+        own = alpha * drawn.whole(~doubtful, True)
+        seen = np.where((own > 0.5)[..., None], drawn.iuv, np.uint8(0))
+        painted = np.array([not (seen[..., 0] == part).any() for part in range(1, PART_COUNT + 1)])
+        return cls(colours, own, _whole_atlas(colours, alpha, seen, drawn, skin), painted, drawn)
 
     def layer(self, drawn: DrawnBody) -> PersonLayer:
         """The person in the pose of a drawing of the same mesh."""
@@ -108,20 +114,20 @@ class PhotoWarp:
         maps = np.full((*inside.shape, 2), -1, np.float32)
         maps[inside] = places - 0.5
         x, y = maps[..., 0], maps[..., 1]
-        sampled = cv2.remap(self._colours, x, y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
-        own = cv2.remap(self._own, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        sampled = cv2.remap(self.colours, x, y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+        own = cv2.remap(self.own, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         known = np.zeros(inside.shape, np.float32)
         known[inside] = seen * (own[inside] > OWN)
         safe = cv2.erode(np.where(inside, known, 1), np.ones((3, 3), np.uint8))
         share = (cv2.blur(safe, (SEAM, SEAM)) * (known > 0))[..., None]
         guessed = np.zeros((*inside.shape, 3), np.float32)
-        guessed[inside] = self._atlas.reshape(-1, 3)[texel_index(drawn.iuv[drawn.box])]
+        guessed[inside] = self.atlas.reshape(-1, 3)[texel_index(drawn.iuv[drawn.box])]
         body = inside.astype(np.float32)
         weight = cv2.GaussianBlur(body, (0, 0), GUESS_BLUR)[..., None]
         guessed = cv2.GaussianBlur(guessed, (0, 0), GUESS_BLUR) / np.maximum(weight, 1e-3)
         colours = sampled * share + guessed * (1 - share)
         validity = np.where(inside, share[..., 0], 1).astype(np.float32)
-        painted = np.isin(drawn.iuv[drawn.box][..., 0], self._painted)
+        painted = np.append(False, self.painted)[drawn.iuv[drawn.box][..., 0]]
         return PersonLayer(drawn, _continued(colours, inside), validity, painted, self.drawn)
 
 

@@ -133,6 +133,11 @@ def check_free_space(folder: Path, needed: int, what: str) -> None:
     free = shutil.disk_usage(existing).free
     if free < needed:
         raise WeightsError(
-            f"{what} needs {needed / 1e9:.1f} GB on the disk of {existing}, which has {free / 1e9:.1f} GB left: "
+            f"{what} needs {_size(needed)} on the disk of {existing}, which has {_size(free)} left: "
             "make room, or set MCLD_ANIM_HOME to a folder on another disk"
         )
+
+
+def _size(count: int) -> str:
+    """Bytes for people."""
+    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.0f} MB"

@@ -177,19 +177,19 @@ def test_a_folder_is_no_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 def test_the_estimators_checksums_come_from_the_record(
     present: set[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert load.estimator_checksums("detectron2", "insightface") == {}
+    assert choose.estimator_checksums("detectron2", "insightface") == {}
     present |= {"torchscript", "faces"}
-    monkeypatch.setattr(load, "first_pulled", lambda use: next(m for m in MODELS if m.use == use))
+    monkeypatch.setattr(choose, "first_pulled", lambda use: next(m for m in MODELS if m.use == use))
     for name, file in (("densepose-torchscript-r101", "densepose.torchscript"), ("antelopev2", "glintr100.onnx")):
         (tmp_path / "home" / name).mkdir(parents=True)
         more = {"scrfd.onnx": "c"} if name == "antelopev2" else {}
         add_to_record(tmp_path / "home" / name, "part", PulledFile(file, 5, "a", 5, "b", "x", more))
-    assert load.estimator_checksums("torchscript", "insightface") == {
+    assert choose.estimator_checksums("torchscript", "insightface") == {
         "densepose.torchscript": "a",
         "glintr100.onnx": "a",
         "scrfd.onnx": "c",
     }
-    assert load.estimator_checksums("tiny", "dlib") == {}
+    assert choose.estimator_checksums("tiny", "dlib") == {}
 
 
 def test_a_folder_that_convert_wrote_is_a_model(published_files: Path, small: ModelOptions, tmp_path: Path) -> None:

@@ -40,7 +40,7 @@ def photo(motion: BodyMotion) -> FittedPhoto:
     striped = np.stack([x * 0 + 40, 40 * (y // 8 % 5), x], -1).astype(np.uint8)
     picture = np.where(drawn.person[..., None], striped, wall)
     alone = replace(motion, controls=motion.controls[:1], camera=motion.camera[:1])
-    warp = PhotoWarp(picture, drawn.person.astype(np.float32), drawn)
+    warp = PhotoWarp.of(picture, drawn.person.astype(np.float32), drawn)
     return FittedPhoto(picture, wall, np.zeros(SIZE, np.float32), painter, alone, warp)
 
 

@@ -42,7 +42,7 @@ def picture() -> np.ndarray:
 @pytest.fixture(scope="module")
 def warp(painter: BodyPainter, picture: np.ndarray) -> PhotoWarp:
     drawn = painter.drawn(standing(), 0)
-    return PhotoWarp(picture, drawn.person.astype(np.float32), drawn)
+    return PhotoWarp.of(picture, drawn.person.astype(np.float32), drawn)
 
 
 def test_in_its_own_pose_the_photo_comes_back(warp: PhotoWarp, painter: BodyPainter, picture: np.ndarray) -> None:
@@ -76,7 +76,7 @@ def test_what_is_not_the_persons_is_not_sampled(painter: BodyPainter, picture: n
     drawn = painter.drawn(standing(), 0)
     alpha = drawn.person.astype(np.float32)
     alpha[:, : SIZE[1] // 2] = 0  # something stands before the body's right half
-    layer = PhotoWarp(picture, alpha, drawn).layer(drawn)
+    layer = PhotoWarp.of(picture, alpha, drawn).layer(drawn)
     right, left = (layer.validity * layer.drawn.inside)[:, :60], (layer.validity * layer.drawn.inside)[:, 80:]
     assert right.max() == 0
     assert left.max() == 1
@@ -87,7 +87,7 @@ def test_hands_that_are_not_seen_have_the_colour_of_the_face(painter: BodyPainte
     picture = np.full((*SIZE, 3), 30, np.uint8)
     head = np.isin(drawn.iuv[..., 0], [23, 24])
     picture[head] = SKIN
-    layer = PhotoWarp(picture, drawn.person.astype(np.float32), drawn).layer(painter.drawn(standing(), 0))
+    layer = PhotoWarp.of(picture, drawn.person.astype(np.float32), drawn).layer(painter.drawn(standing(), 0))
     hands = np.isin(layer.drawn.iuv[layer.drawn.box][..., 0], [3, 4])
     assert hands.sum() > 20
     assert np.abs(layer.colours[hands] - SKIN).mean() < 25
@@ -102,7 +102,7 @@ def test_the_back_of_the_head_has_the_colour_of_its_top(painter: BodyPainter) ->
     picture[head] = SKIN
     top = head & (np.arange(SIZE[0])[:, None] < rows.min() + 0.35 * np.ptp(rows))
     picture[top] = HAIR
-    warp = PhotoWarp(picture, drawn.person.astype(np.float32), drawn)
+    warp = PhotoWarp.of(picture, drawn.person.astype(np.float32), drawn)
     layer = warp.layer(painter.drawn(replace(standing(root=(0, 0, np.pi)), camera=near), 0))
     back = np.isin(layer.drawn.iuv[layer.drawn.box][..., 0], [23, 24])
     rows = np.nonzero(back)[0]
@@ -123,7 +123,7 @@ def test_a_hand_before_the_chest_leaves_neither_fingers_on_it_nor_cloth_on_itsel
     assert len(rows) > 500
     shift = 10  # the photo shows the hand beside the place where the fit has it
     picture[rows + shift, columns + shift] = SKIN
-    layer = PhotoWarp(picture, drawn.person.astype(np.float32), drawn).layer(drawn)
+    layer = PhotoWarp.of(picture, drawn.person.astype(np.float32), drawn).layer(drawn)
     shown = layer.drawn.iuv[layer.drawn.box][..., 0]
     known = layer.validity > 0.9
     skin_like = np.abs(layer.colours - SKIN).max(-1) < 30
@@ -136,7 +136,7 @@ def test_a_hand_before_the_chest_leaves_neither_fingers_on_it_nor_cloth_on_itsel
 def test_light_comes_from_above(painter: BodyPainter) -> None:
     grey = np.full((*SIZE, 3), 120, np.uint8)
     drawn = painter.drawn(standing(), 0)
-    warp = PhotoWarp(grey, drawn.person.astype(np.float32), drawn)
+    warp = PhotoWarp.of(grey, drawn.person.astype(np.float32), drawn)
     same = warp.layer(drawn)
     known = same.validity * drawn.inside > 0.99
     assert np.abs(same.lit().colours[known] - 120).max() < 1  # in its own pose nothing changes
@@ -153,7 +153,7 @@ def test_what_is_painted_gets_its_roundness_from_light(painter: BodyPainter) -> 
     drawn = painter.drawn(standing(), 0)
     alpha = drawn.person.astype(np.float32)
     alpha[np.isin(drawn.iuv[..., 0], (8, 10, 12, 14))] = 0  # something stands before the left leg
-    layer = PhotoWarp(grey, alpha, drawn).layer(drawn)
+    layer = PhotoWarp.of(grey, alpha, drawn).layer(drawn)
     leg = np.isin(drawn.iuv[drawn.box][..., 0], (10, 14)) & layer.painted
     assert leg.sum() > 100
     assert not layer.painted[np.isin(drawn.iuv[drawn.box][..., 0], (2, 9, 13))].any()
