@@ -52,6 +52,8 @@ EAR = 0.3
 LIGHT_FROM_ABOVE, ROUNDNESS = 0.12, 0.3
 """How much brighter, as natural logarithms, a surface is that faces up than one that faces sideways, and one that faces
 the camera than one seen edge-on. `mcld-anim eval light` measures both on rendered people."""
+PLAIN = 4.0
+"""Standard deviation, in levels, up to which the guessed colours of a part are one colour."""
 FACING, LEAST_PIXELS = 0.25, 20
 """Cosine between normal and line of sight, and pixels of a surface, from which it gives a colour."""
 
@@ -104,8 +106,9 @@ class PhotoWarp:
         doubtful = _beside_arm(drawn) | _mistaken_hands(colours, skin, drawn)
         own = alpha * drawn.whole(~doubtful, True)
         seen = np.where((own > 0.5)[..., None], drawn.iuv, np.uint8(0))
-        painted = np.array([not (seen[..., 0] == part).any() for part in range(1, PART_COUNT + 1)])
-        return cls(colours, own, _whole_atlas(colours, alpha, seen, drawn, skin), painted, drawn)
+        atlas = _whole_atlas(colours, alpha, seen, drawn, skin)
+        hidden = ~np.isin(np.arange(1, PART_COUNT + 1), seen[..., 0])
+        return cls(colours, own, atlas, hidden & (atlas.std((1, 2)) < PLAIN).all(-1), drawn)
 
     def layer(self, drawn: DrawnBody) -> PersonLayer:
         """The person in the pose of a drawing of the same mesh."""
