@@ -87,6 +87,13 @@ def holder(folder: Path) -> int:
     return int(json.loads((folder / f".{Path(CLIP).stem}.mcld-anim" / "holder.json").read_text())["pid"])
 
 
+def wait_for_frames(folder: Path) -> None:
+    """Return when the first frames of the long clip are kept."""
+    log = folder / f".{Path(CLIP).stem}.mcld-anim" / "kept" / "frames.log"
+    while not (log.exists() and log.stat().st_size):
+        time.sleep(0.01)
+
+
 class KillOne:
     """A callback that kills the process of the long clip when another row has ended."""
 
@@ -96,6 +103,7 @@ class KillOne:
 
     def __call__(self, stage: str, done: int, _total: int | None) -> None:
         if (stage, done) == ("rows", 1) and self.killed is None:
+            wait_for_frames(self._folder)
             self.killed = holder(self._folder)
             assert self.killed != os.getpid()
             os.kill(self.killed, signal.SIGKILL)
@@ -149,10 +157,7 @@ def test_workers_end_with_a_killed_batch_which_goes_on(
     out = tmp_path / "out"
     command = [sys.executable, "-m", "mcld_anim.cli.main", "batch", str(manifest), "--output-dir", str(out)]
     first = subprocess.Popen([*command, "--workers", str(WORKERS)], stderr=subprocess.DEVNULL)
-    workers: list[psutil.Process] = []
-    while not (out / f".{Path(CLIP).stem}.mcld-anim" / "kept" / "frames.log").exists():
-        assert first.poll() is None
-        time.sleep(0.05)
+    wait_for_frames(out)
     workers = psutil.Process(first.pid).children()
     assert holder(out) in [worker.pid for worker in workers]
     first.kill()
@@ -166,6 +171,8 @@ def test_workers_end_with_a_killed_batch_which_goes_on(
 def test_more_workers_than_there_is_room_for_are_refused(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
     with pytest.raises(UsageError, match=r"--workers 9999: this machine has \d+ CPU cores and no GPU"):
         run(workers=9999)
     assert not (tmp_path / "out").exists()
