@@ -96,7 +96,7 @@ class PhotoWarp:
     colours: Picture  # the photo, with the person's colours continued across their edge
     own: Alpha  # the photo's matte, 0 where the colours may not be the person's
     atlas: Atlas  # complete
-    painted: Bool[np.ndarray, 24]  # parts of which nothing is seen: their atlas is one colour
+    painted: Bool[np.ndarray, 24]  # parts of which nothing is seen, and whose atlas is one colour
     drawn: DrawnBody  # the body in the photo's pose
 
     @classmethod
