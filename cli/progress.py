@@ -80,6 +80,10 @@ def json_lines(wanted: bool) -> Iterator[None]:
             lines.forward()
 
 
+SPEED_SECONDS = 3600.0
+"""Seconds over which speed is measured for the time left: rows of a batch take minutes."""
+
+
 class StageBars:
     """Shows one bar per stage while a command runs; a context manager.
 
@@ -96,6 +100,7 @@ class StageBars:
             TimeElapsedColumn(),
             TimeRemainingColumn(),
             console=self._console,
+            speed_estimate_period=SPEED_SECONDS,
         )
         self._tasks: dict[str, TaskID] = {}
 
