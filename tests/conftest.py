@@ -39,6 +39,10 @@ from mcld_anim.synthetic.person import Person, Rendering, render
 from mcld_anim.synthetic.scene import Light, View, draw_background
 from mcld_anim.weights.published import published_model
 
+# Some tests fork this process to kill it, and a forked process must not use its parent's pools of threads.
+torch.set_num_threads(1)
+cv2.setNumThreads(1)
+
 CLIP_FPS = 10
 CLIP_FRAMES = 11  # not a multiple of the batch sizes that tests use
 CLIP_SIZE = 128
