@@ -7,18 +7,17 @@ from __future__ import annotations
 
 import csv
 import dataclasses
-import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from mcld_anim.core.errors import ManifestError, McldAnimError, UsageError
 from mcld_anim.core.outputs import OutputFiles, name_output
+from mcld_anim.core.plain_data import PlainDataError, parse_json, parse_yaml, shown, yaml_items
 from mcld_anim.core.tables import read_text, separator_of, table_rows
+from mcld_anim.options.checks import check_file_name
 from mcld_anim.options.estimators import DENSEPOSE_BACKENDS
 from mcld_anim.options.resolve import resolve_options
 from mcld_anim.options.run import PoseOptions, RunOptions, SynthesisOptions
@@ -85,6 +84,8 @@ def _read_rows(path: Path) -> Iterator[tuple[int, dict[str, Any] | str]]:
         raise ManifestError(f"manifest {path} cannot be read ({error.strerror}): check the path") from error
     except UnicodeDecodeError:
         text = "\0"
+    except ValueError as error:
+        raise ManifestError(f"manifest {path} cannot be read ({error}): give a JSONL, CSV or YAML file") from error
     if "\0" in text:
         raise ManifestError(f"manifest {path} is not UTF-8 text: {FORMATS}; a spreadsheet is saved as CSV UTF-8")
     return _reader(text)(text, path)
@@ -104,8 +105,8 @@ def _jsonl(text: str, _path: Path) -> Iterator[tuple[int, dict[str, Any] | str]]
         if not content.strip():
             continue
         try:
-            row = json.loads(content, object_pairs_hook=_unique)
-        except ValueError as error:
+            row = parse_json(content, unique_keys=True)
+        except PlainDataError as error:
             yield line, f"not readable as JSON ({error}); each line is one object"
             continue
         yield line, row if isinstance(row, dict) else "expected an object of option names and values"
@@ -146,39 +147,20 @@ def _cell(name: str, text: str, separator: str) -> Any:
     if separator != "," and DECIMAL_COMMA.fullmatch(text):
         text = text.replace(",", ".")
     try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError:
+        return parse_yaml(text)
+    except PlainDataError:
         return text
 
 
 def _yaml(text: str, path: Path) -> Iterator[tuple[int, dict[str, Any] | str]]:
     try:
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
-    except yaml.YAMLError as error:
-        raise ManifestError(f"{path}: not readable as YAML ({' '.join(str(error).split())})") from error
-    if root is None:
-        return
-    if not isinstance(root, yaml.SequenceNode):
-        raise ManifestError(f"{path}: expected a list of rows, each '- source: ...'")
-    for node in root.value:
-        line = node.start_mark.line + 1
-        if not isinstance(node, yaml.MappingNode):
-            yield line, "expected a mapping of option names and values"
-            continue
-        try:
-            _unique([(key.value, None) for key, _ in node.value])
-            yield line, yaml.safe_load(yaml.serialize(node, Dumper=yaml.SafeDumper))
-        except (ValueError, yaml.YAMLError) as error:
-            yield line, " ".join(str(error).split())
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for key, value in pairs:
-        if key in found:
-            raise ValueError(f"key {key} appears twice")
-        found[key] = value
-    return found
+        for line, row in yaml_items(text):
+            if isinstance(row, PlainDataError):
+                yield line, str(row)
+            else:
+                yield line, row if isinstance(row, dict) else "expected a mapping of option names and values"
+    except PlainDataError as error:
+        raise ManifestError(f"{path}: not readable as YAML ({error}); each row is '- source: ...'") from error
 
 
 def _check_row(line: int, given: Mapping[str, Any], base: Path, output_dir: Path) -> Row:
@@ -198,7 +180,9 @@ def _check_row(line: int, given: Mapping[str, Any], base: Path, output_dir: Path
             values[key] = str(base / values[key])
     written = values.pop("output", None)
     if not (written is None or (isinstance(written, str) and written)):
-        raise UsageError(f"output is {written!r}, expected a path inside the output folder")
+        raise UsageError(f"output is {shown(written)}, expected a path inside the output folder")
+    if written:
+        check_file_name("output", written)
     options = resolve_options(cls, values, "this row")
     assert isinstance(options, RunOptions | PoseOptions)
     second = options.driving if isinstance(options, RunOptions) else options.pose
@@ -232,3 +216,5 @@ def _check_inputs_exist(options: RunOptions | PoseOptions, second: Path) -> None
     for key, file in files.items():
         if not file.exists():
             raise UsageError(f"{key} {file} does not exist; paths are relative to the manifest")
+        if not (file.is_file() or file.is_dir()):
+            raise UsageError(f"{key} {file} is a device or a pipe; give a file")
