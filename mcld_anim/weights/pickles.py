@@ -6,6 +6,7 @@ import io
 import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import load_file
@@ -48,11 +49,18 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     return tensors
 
 
-def _read_torch(path: Path) -> dict[str, Tensor]:
-    """Read torch's own format without unpickling code; zip-format files are memory-mapped."""
+def load_torch(path: Path) -> Any:
+    """The content of a file in torch's own format, without running code; zip-format files are memory-mapped.
+
+    Raises an exception of any type.
+    """
     zipped = zipfile.is_zipfile(path)
     _check_zipped(path) if zipped else _check_legacy(path)
-    state = torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
+    return torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
+
+
+def _read_torch(path: Path) -> dict[str, Tensor]:
+    state = load_torch(path)
     for key in ("state_dict", "model"):
         if isinstance(state, dict) and isinstance(state.get(key), dict):
             state = state[key]
