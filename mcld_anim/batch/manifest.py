@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import csv
 import dataclasses
-import json
 import re
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from mcld_anim.batch.rows import Row, RowChecks
 from mcld_anim.core.errors import ManifestError, McldAnimError, UsageError
-from mcld_anim.core.tables import decoded, read_text, separator_of, table_rows
+from mcld_anim.core.plain_data import PlainDataError, parse_json, parse_yaml, yaml_items
+from mcld_anim.core.tables import MOST_TEXT_BYTES, decoded, read_text, separator_of, table_rows
 from mcld_anim.options.run import PoseOptions, RunOptions
 
 STANDARD_INPUT = Path("-")
@@ -23,9 +21,6 @@ STANDARD_INPUT = Path("-")
 
 OPTION_KINDS = {field.name: str(field.type) for cls in (RunOptions, PoseOptions) for field in dataclasses.fields(cls)}
 """The type of each option of a row, as it is annotated."""
-
-YAML_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-"""libyaml's is ten times as quick, where PyYAML was built with it."""
 
 FORMATS = "give JSONL, CSV or YAML"
 YAML_BEGINNING = re.compile(r"[-\[#%]|\w+\s*:(\s|$)")
@@ -66,16 +61,25 @@ def named(path: Path) -> str:
 def _read_rows(path: Path) -> Iterator[tuple[int, dict[str, Any] | str]]:
     """(line, row) of every row; an unreadable row is represented by its error message."""
     try:
-        text = decoded(sys.stdin.buffer.read()) if path == STANDARD_INPUT else read_text(path)
+        text = decoded(_standard_input()) if path == STANDARD_INPUT else read_text(path)
     except FileNotFoundError:
         raise ManifestError(f"manifest {path} does not exist: check the path") from None
     except OSError as error:
         raise ManifestError(f"manifest {path} cannot be read ({error.strerror}): check the path") from error
     except UnicodeDecodeError:
         text = "\0"
+    except ValueError as error:
+        raise ManifestError(f"manifest {path} cannot be read ({error}): give a JSONL, CSV or YAML file") from error
     if "\0" in text:
         raise ManifestError(f"manifest {path} is not UTF-8 text: {FORMATS}; a spreadsheet is saved as CSV UTF-8")
     return _reader(text)(text, path)
+
+
+def _standard_input() -> bytes:
+    content = sys.stdin.buffer.read(MOST_TEXT_BYTES + 1)
+    if len(content) > MOST_TEXT_BYTES:
+        raise ValueError(f"it has more than {MOST_TEXT_BYTES} bytes")
+    return content
 
 
 def _reader(text: str) -> Callable[[str, Path], Iterator[tuple[int, dict[str, Any] | str]]]:
@@ -92,8 +96,8 @@ def _jsonl(text: str, _path: Path) -> Iterator[tuple[int, dict[str, Any] | str]]
         if not content.strip():
             continue
         try:
-            row = json.loads(content, object_pairs_hook=_unique)
-        except ValueError as error:
+            row = parse_json(content, unique_keys=True)
+        except PlainDataError as error:
             yield line, f"not readable as JSON ({error}); each line is one object"
             continue
         yield line, row if isinstance(row, dict) else "expected an object of option names and values"
@@ -134,36 +138,17 @@ def _cell(name: str, text: str, separator: str) -> Any:
     if separator != "," and DECIMAL_COMMA.fullmatch(text):
         text = text.replace(",", ".")
     try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError:
+        return parse_yaml(text)
+    except PlainDataError:
         return text
 
 
 def _yaml(text: str, path: Path) -> Iterator[tuple[int, dict[str, Any] | str]]:
     try:
-        root = yaml.compose(text, Loader=YAML_LOADER)
-    except yaml.YAMLError as error:
-        raise ManifestError(f"{path}: not readable as YAML ({' '.join(str(error).split())})") from error
-    if root is None:
-        return
-    if not isinstance(root, yaml.SequenceNode):
-        raise ManifestError(f"{path}: expected a list of rows, each '- source: ...'")
-    for node in root.value:
-        line = node.start_mark.line + 1
-        if not isinstance(node, yaml.MappingNode):
-            yield line, "expected a mapping of option names and values"
-            continue
-        try:
-            _unique([(key.value, None) for key, _ in node.value])
-            yield line, yaml.SafeLoader("").construct_document(node)
-        except (ValueError, yaml.YAMLError) as error:
-            yield line, " ".join(str(error).split())
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for key, value in pairs:
-        if key in found:
-            raise ValueError(f"key {key} appears twice")
-        found[key] = value
-    return found
+        for line, row in yaml_items(text):
+            if isinstance(row, PlainDataError):
+                yield line, str(row)
+            else:
+                yield line, row if isinstance(row, dict) else "expected a mapping of option names and values"
+    except PlainDataError as error:
+        raise ManifestError(f"{path}: not readable as YAML ({error}); each row is '- source: ...'") from error

@@ -16,6 +16,8 @@ from typing import Any
 
 from mcld_anim.core.errors import ManifestError, McldAnimError, UsageError
 from mcld_anim.core.outputs import OutputFiles, name_output
+from mcld_anim.core.plain_data import shown
+from mcld_anim.options.checks import check_file_name
 from mcld_anim.options.estimators import DENSEPOSE_BACKENDS
 from mcld_anim.options.resolve import resolve_options
 from mcld_anim.options.run import PoseOptions, RunOptions, SynthesisOptions
@@ -79,7 +81,7 @@ class RowChecks:
     def __init__(self, base: Path, output_dir: Path, usual: Mapping[str, Any]) -> None:
         """`base`: the folder that input paths are relative to; `usual`: options for rows that do not say."""
         self._base, self._root, self._usual = base, output_dir.resolve(), usual
-        self._exists: dict[Path, bool] = {}
+        self._kinds: dict[Path, str] = {}  # "ours": a file or folder; "device"; "none"
         self._taken: dict[Path, Row] = {}
 
     def row(self, content: Mapping[str, Any], line: int | None = None) -> Row:
@@ -98,7 +100,9 @@ class RowChecks:
         cls: type[SynthesisOptions] = RunOptions if "driving" in given else PoseOptions
         written = given.pop("output", None)
         if not (written is None or (isinstance(written, str) and written)):
-            raise UsageError(f"output is {written!r}, expected a path inside the output folder")
+            raise UsageError(f"output is {shown(written)}, expected a path inside the output folder")
+        if written:
+            check_file_name("output", written)
         options = resolve_options(cls, self._with_paths(given), "this row")
         assert isinstance(options, RunOptions | PoseOptions)
         second = options.driving if isinstance(options, RunOptions) else options.pose
@@ -141,7 +145,9 @@ class RowChecks:
         if isinstance(options, RunOptions) and options.background_file is not None:
             files["background"] = options.background_file
         for key, file in files.items():
-            if file not in self._exists:
-                self._exists[file] = file.exists()
-            if not self._exists[file]:
+            if file not in self._kinds:
+                self._kinds[file] = "ours" if file.is_file() or file.is_dir() else "device" if file.exists() else "none"
+            if self._kinds[file] == "none":
                 raise UsageError(f"{key} {file} does not exist; paths are relative to the manifest")
+            if self._kinds[file] == "device":
+                raise UsageError(f"{key} {file} is a device or a pipe; give a file")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
+from mcld_anim.core.bounded_files import UnboundedError, check_regular
 from mcld_anim.core.errors import InputError
 
 
@@ -19,11 +20,14 @@ class Checksums:
         try:
             if path.is_dir():
                 return self._of_folder(path)
+            check_regular(path)
             status = path.stat()
             key = (str(path.resolve()), status.st_size, status.st_mtime_ns)
             if key not in self._known:
                 self._known[key] = file_sha256(path)
             return self._known[key]
+        except UnboundedError as error:
+            raise InputError(f"{path} cannot be read ({error}): give a file or a folder") from error
         except OSError as error:
             raise InputError(f"{path} cannot be read ({error.strerror}): check the path and its permissions") from error
 

@@ -19,6 +19,9 @@ MIN_SIDE = 32
 MAX_PIXELS = 120_000_000
 """Largest allowed picture in pixels. Common camera modes are smaller; as RGB it takes 360 MB of memory."""
 
+MOST_ASPECT = 16
+"""Longest over shortest side. Panoramas of phones have 10; a strip shows nobody, and estimators enlarge its width."""
+
 GIVE_A_PICTURE = "give a PNG, JPEG or WebP file"
 
 WORKING_SIDE = 2048
@@ -87,6 +90,8 @@ def _check_size(image: Image.Image, path: Path, what: str) -> None:
         raise PictureError(
             f"{what} {path} has {width}x{height} pixels: at least {MIN_SIDE} on each side are needed to see a person"
         )
+    if max(width, height) > MOST_ASPECT * min(width, height):
+        raise PictureError(f"{what} {path} has {width}x{height} pixels, a strip in which nobody can be seen: crop it")
     if width * height > MAX_PIXELS:
         raise PictureError(
             f"{what} {path} has {width}x{height} pixels, more than the {MAX_PIXELS // 10**6} million "

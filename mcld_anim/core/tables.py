@@ -9,6 +9,11 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from mcld_anim.core.bounded_files import read_bytes
+
+MOST_TEXT_BYTES = 64_000_000
+"""Largest text file that is read, in bytes: a manifest of 300,000 rows."""
+
 SEPARATORS = ",;\t|"
 """What spreadsheets put between cells: semicolons where the comma is the decimal sign, tabs in UTF-16."""
 
@@ -17,12 +22,13 @@ _STATED = re.compile(r"sep=(.)\r?\n?", re.IGNORECASE)  # a first line of Excel's
 
 
 def read_text(path: Path) -> str:
-    """The text of a file: UTF-8, or UTF-16 with a byte order mark. Raises UnicodeDecodeError for any other."""
-    return decoded(path.read_bytes())
+    """The text of a file: UTF-8, or UTF-16 with a byte order mark. Raises UnicodeDecodeError for any other,
+    UnboundedError for what is no file or too large (both are ValueErrors), and OSError."""
+    return decoded(read_bytes(path, MOST_TEXT_BYTES))
 
 
 def decoded(content: bytes) -> str:
-    """As `read_text`, for the bytes of a file."""
+    """The text of a file's content. Raises UnicodeDecodeError."""
     encoding = next((name for mark, name in _MARKS if content.startswith(mark)), "utf-8")
     return content.decode(encoding)
 

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file
 
 from mcld_anim.core.checksums import file_sha256
 from mcld_anim.core.errors import MissingDependencyError, WeightsError
@@ -24,6 +23,7 @@ from mcld_anim.model.choose import (
 )
 from mcld_anim.pose.backends import PoseBackend, load_pose_backend
 from mcld_anim.source.face import FaceBackend, load_face_backend
+from mcld_anim.weights.pickles import read_tensors
 from mcld_anim.weights.store import recorded_checksum
 from mcld_anim.weights.strict import assign_strictly
 from mcld_anim.weights.table import EMBEDDED_FOLDER
@@ -106,7 +106,7 @@ def load_mcld(chosen: ChosenModel, device: torch.device, dtype: torch.dtype) -> 
         path = chosen.folder / f"{part}.safetensors"
         if not path.is_file():
             raise WeightsError(f"the weights {path} are missing: {_remedy(chosen)}")
-        assign_strictly(network, load_file(path), part, _remedy(chosen), device, dtype)
+        assign_strictly(network, read_tensors(path), part, _remedy(chosen), device, dtype)
         used.append(path)
     restore_constants(mcld, device)
     return mcld.requires_grad_(False).eval(), used

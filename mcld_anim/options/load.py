@@ -13,10 +13,10 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
-import yaml
-
 from mcld_anim.core.errors import UsageError
+from mcld_anim.core.plain_data import PlainDataError, listed, parse_yaml, shown
 from mcld_anim.core.tables import read_text
+from mcld_anim.options.checks import check_file_name
 
 Options = TypeVar("Options")
 
@@ -27,11 +27,11 @@ def from_mapping(cls: type[Options], mapping: object, where: str) -> Options:
     Raises UsageError for an unknown or missing key, a wrong type, or a value that the dataclass refuses.
     """
     if not isinstance(mapping, Mapping):
-        raise UsageError(f"{where}: expected a mapping with the keys of {cls.__name__}, got {mapping!r}")
+        raise UsageError(f"{where}: expected a mapping with the keys of {cls.__name__}, got {shown(mapping)}")
     fields = {field.name: field for field in dataclasses.fields(cls) if field.init}  # type: ignore[arg-type]
     unknown = sorted(str(key) for key in mapping if key not in fields)
     if unknown:
-        raise UsageError(f"{where}: unknown key {', '.join(unknown)}; allowed keys: {', '.join(fields)}")
+        raise UsageError(f"{where}: unknown key {listed(unknown)}; allowed keys: {', '.join(fields)}")
     required = [
         name
         for name, field in fields.items()
@@ -87,15 +87,15 @@ def bundled_names(folder: str) -> list[str]:
 def _text(path: Path) -> str:
     try:
         return read_text(path)
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:
         raise UsageError(f"{path}: not readable as text ({' '.join(str(error).split())})") from error
 
 
 def _parse(text: str, where: str) -> Any:
     try:
-        return yaml.safe_load(text) or {}
-    except yaml.YAMLError as error:
-        raise UsageError(f"{where}: not readable as YAML ({' '.join(str(error).split())})") from error
+        return parse_yaml(text) or {}
+    except PlainDataError as error:
+        raise UsageError(f"{where}: not readable as YAML ({error})") from error
 
 
 def _convert(kind: Any, value: Any, where: str) -> Any:
@@ -105,7 +105,7 @@ def _convert(kind: Any, value: Any, where: str) -> Any:
     if origin is Literal:
         if value not in get_args(kind):
             allowed = ", ".join(str(choice) for choice in get_args(kind))
-            raise UsageError(f"{where}: got {value!r}, expected one of {allowed}")
+            raise UsageError(f"{where}: got {shown(value)}, expected one of {allowed}")
         return value
     if origin is tuple:
         return _convert_tuple(get_args(kind), value, where)
@@ -130,12 +130,12 @@ def _convert_union(kind: Any, value: Any, where: str) -> Any:
             failures.append(error)
     if len(failures) == 1:
         raise failures[0]
-    raise UsageError(f"{where}: got {value!r}, expected {_name(kind)}")
+    raise UsageError(f"{where}: got {shown(value)}, expected {_name(kind)}")
 
 
 def _convert_tuple(kinds: tuple[Any, ...], value: Any, where: str) -> tuple[Any, ...]:
     if not isinstance(value, list | tuple):
-        raise UsageError(f"{where}: got {value!r}, expected a list")
+        raise UsageError(f"{where}: got {shown(value)}, expected a list")
     if len(kinds) == 2 and kinds[1] is Ellipsis:
         kinds = (kinds[0],) * len(value)
     if len(kinds) != len(value):
@@ -152,12 +152,23 @@ def _convert_scalar(kind: Any, value: Any, where: str) -> Any:
             except ValueError:
                 pass
         if isinstance(value, int | float):
-            return float(value)
+            return _as_float(value, where)
     elif kind is Path and isinstance(value, str | Path):
+        check_file_name(where, str(value))
         return Path(value)
+    elif kind is str and isinstance(value, str):  # which may be the name of a file
+        check_file_name(where, value)
+        return value
     elif isinstance(value, kind) and (kind is not int or not isinstance(value, bool)):
         return value
-    raise UsageError(f"{where}: got {value!r}, expected {_name(kind)}")
+    raise UsageError(f"{where}: got {shown(value)}, expected {_name(kind)}")
+
+
+def _as_float(value: float, where: str) -> float:
+    try:
+        return float(value)
+    except OverflowError:
+        raise UsageError(f"{where}: got {shown(value)}, which is too large") from None
 
 
 def _name(kind: Any) -> str:

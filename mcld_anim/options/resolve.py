@@ -7,12 +7,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-import yaml
-
 from mcld_anim.core.errors import UsageError
 from mcld_anim.core.home import expanded
+from mcld_anim.core.plain_data import listed, parse_yaml, shown
 from mcld_anim.core.tables import read_text
-from mcld_anim.options.checks import check_choice
+from mcld_anim.options.checks import check_choice, check_file_name
 from mcld_anim.options.estimators import EstimatorOptions
 from mcld_anim.options.load import from_mapping
 from mcld_anim.options.preset import PRESETS
@@ -27,6 +26,8 @@ def resolve_options(cls: type[Options], given: Mapping[str, Any], where: str = "
     """
     flags = {name: value for name, value in given.items() if value is not None}
     config = flags.pop("config", None)
+    if not isinstance(config, str | Path | None):
+        raise UsageError(f"{where}: config: got {shown(config)}, expected the path of a YAML file")
     written = _read_yaml(Path(config)) if config is not None else {}
     if written:
         _refuse_unknown(cls, written, str(config))
@@ -44,15 +45,16 @@ def _refuse_unknown(cls: type[EstimatorOptions], mapping: Mapping[str, Any], whe
     allowed = [field.name for field in dataclasses.fields(cls)]
     unknown = sorted(str(key) for key in mapping if key not in allowed)
     if unknown:
-        raise UsageError(f"{where}: unknown key {', '.join(unknown)}; allowed keys: {', '.join(allowed)}")
+        raise UsageError(f"{where}: unknown key {listed(unknown)}; allowed keys: {', '.join(allowed)}")
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:
+    check_file_name("--config", str(path))
     try:
-        parsed = yaml.safe_load(read_text(expanded(path))) or {}
+        parsed = parse_yaml(read_text(expanded(path))) or {}
     except FileNotFoundError:
         raise UsageError(f"--config {path}: no such file; give the path of a YAML file") from None
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except (OSError, ValueError) as error:
         raise UsageError(f"--config {path}: not readable as YAML ({' '.join(str(error).split())})") from error
     if not isinstance(parsed, dict):
         raise UsageError(f"--config {path}: expected a mapping of option names to values, such as 'steps: 20'")

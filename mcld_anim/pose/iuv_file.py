@@ -7,6 +7,7 @@ blue, green, red). Those load too, one by one or as a folder without a `sequence
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 import shutil
@@ -19,10 +20,13 @@ from typing import Any
 
 import numpy as np
 
+from mcld_anim.core.archives import ArchiveError, open_archive, read_member
 from mcld_anim.core.arrays import Box, Iuv
+from mcld_anim.core.bounded_files import UnboundedError, read_bytes
 from mcld_anim.core.durable import check_output, durable_file, partial_name
 from mcld_anim.core.errors import PoseError
 from mcld_anim.core.events import Event
+from mcld_anim.core.plain_data import parse_json, shown
 from mcld_anim.pose.backends import iuv_box
 from mcld_anim.pose.iuv_picture import decode_iuv, encode_iuv
 
@@ -34,7 +38,13 @@ ZIP_SIGNATURE = b"PK\x03\x04"
 """Beginning of a ZIP archive that holds a file."""
 
 MOST_BYTES = 200_000_000
-"""Largest uncompressed size of one frame or header in an archive, in bytes, which bounds the memory it can claim."""
+"""Largest uncompressed size of one frame, in bytes, which bounds the memory it can claim."""
+MOST_HEADER_BYTES = 32_000_000
+"""Largest header, in bytes: that of 300,000 frames."""
+MOST_SIDE = 100_000
+"""Largest coordinate of a box, in pixels."""
+RATE = re.compile(r"\d{1,9}(/[1-9]\d{0,8})?")
+"""A frame rate as a text: that of `Fraction`, which would also compute 1e999999999."""
 
 
 class IuvSequence:
@@ -84,10 +94,10 @@ class IuvSequence:
     def _read(self, name: str) -> bytes:
         try:
             if self._is_archive:
-                self._archive = self._archive or zipfile.ZipFile(self.path)
-                return _member(self._archive, name)
-            return (self.path / name if self.path.is_dir() else self.path).read_bytes()
-        except (KeyError, OSError, zipfile.BadZipFile, NotImplementedError, EOFError) as error:
+                self._archive = self._archive or open_archive(self.path)
+                return read_member(self._archive, name, MOST_BYTES)
+            return read_bytes(self.path / name if self.path.is_dir() else self.path, MOST_BYTES)
+        except (OSError, ArchiveError, UnboundedError) as error:
             raise PoseError(f"{self.path} lacks frame {name} ({error}): write it again with densepose") from error
 
 
@@ -233,37 +243,39 @@ def _open_folder(folder: Path) -> IuvSequence:
         names = {entry.name for entry in os.scandir(folder) if entry.is_file()}
     except OSError as error:
         raise PoseError(f"{folder} cannot be read ({error.strerror}): check its permissions") from error
-    header = _header((folder / HEADER_NAME).read_bytes(), folder) if HEADER_NAME in names else None
+    header = None
+    if HEADER_NAME in names:
+        try:
+            header = _header(read_bytes(folder / HEADER_NAME, MOST_HEADER_BYTES), folder)
+        except (OSError, UnboundedError) as error:
+            raise PoseError(
+                f"{folder / HEADER_NAME} cannot be read ({error}): write it again with densepose"
+            ) from error
     return IuvSequence(folder, _frame_names(folder, names, header), header or {})
 
 
 def _open_archive(path: Path) -> IuvSequence:
+    header = None
     try:
-        with zipfile.ZipFile(path) as archive:
+        with open_archive(path) as archive:
             names = {name for name in archive.namelist() if "/" not in name}
-            header = _header(_member(archive, HEADER_NAME), path) if HEADER_NAME in names else None
-    except (zipfile.BadZipFile, OSError, NotImplementedError, EOFError) as error:
+            if HEADER_NAME in names:
+                header = _header(read_member(archive, HEADER_NAME, MOST_HEADER_BYTES), path)
+    except (OSError, ArchiveError) as error:
         raise PoseError(
             f"{path} is not an archive that can be read ({error}): write it again with densepose"
         ) from error
     return IuvSequence(path, _frame_names(path, names, header), header or {})
 
 
-def _member(archive: zipfile.ZipFile, name: str) -> bytes:
-    if archive.getinfo(name).file_size > MOST_BYTES:
-        raise PoseError(
-            f"{archive.filename} claims {archive.getinfo(name).file_size} bytes for {name}, more than {MOST_BYTES}: "
-            "write it again with densepose"
-        )
-    return archive.read(name)
-
-
 def _header(content: bytes, path: Path) -> dict[str, Any]:
     try:
-        header = json.loads(content)
+        header = parse_json(content.decode(), MOST_HEADER_BYTES)
         if header["format"] != FORMAT:
-            raise ValueError(f'format is {header["format"]!r}, expected "{FORMAT}"')
-        frames, marks, boxes = int(header["frames"]), header["person_found"], header["boxes"]
+            raise ValueError(f'format is {shown(header["format"])}, expected "{FORMAT}"')
+        frames, marks, boxes = header["frames"], header["person_found"], header["boxes"]
+        if not isinstance(frames, int) or not isinstance(boxes, list):
+            raise ValueError("frames must be a whole number, boxes a list")
         if not isinstance(marks, str) or len(marks) != frames or len(boxes) != frames:
             raise ValueError(f"person_found and boxes need {frames} entries")
         cuts, events = header.get("cuts", marks), header.get("events", [])  # sequences of older versions have neither
@@ -271,19 +283,32 @@ def _header(content: bytes, path: Path) -> dict[str, Any]:
             raise ValueError(f"cuts needs {frames} entries")
         if not all(len(event) == 2 and all(isinstance(text, str) for text in event) for event in events):
             raise ValueError("events must be pairs of texts")
-        if any(box is not None and (len(box) != 4 or not all(_is_number(x) for x in box)) for box in boxes):
-            raise ValueError("boxes must hold four numbers or null")
-        if header["fps"] is not None and Fraction(header["fps"]) <= 0:
-            raise ValueError(f"fps is {header['fps']}")
-        float(header["start"]), dict(header["meta"])
-    except (ValueError, KeyError, TypeError, ZeroDivisionError, RecursionError) as error:
+        if not all(box is None or _is_box(box) for box in boxes):
+            raise ValueError("boxes must hold left, top, right and bottom in pixels, or null")
+        if header["fps"] is not None and not _is_rate(header["fps"]):
+            raise ValueError(f"fps is {shown(header['fps'])}")
+        if not _is_number(header["start"]) or not isinstance(header["meta"], dict):
+            raise ValueError("start must be a number, meta an object")
+    except (ValueError, KeyError, TypeError, OverflowError) as error:
         detail = f"{error} is missing" if isinstance(error, KeyError) else " ".join(str(error).split())
         raise PoseError(f"{path}: {HEADER_NAME} cannot be used ({detail}): write it again with densepose") from error
     return header
 
 
 def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and bool(np.isfinite(value))
+    return isinstance(value, int | float) and math.isfinite(value)
+
+
+def _is_box(box: object) -> bool:
+    if not (isinstance(box, list) and len(box) == 4 and all(_is_number(side) for side in box)):
+        return False
+    return 0 <= box[0] < box[2] <= MOST_SIDE and 0 <= box[1] < box[3] <= MOST_SIDE
+
+
+def _is_rate(value: object) -> bool:
+    if isinstance(value, str):
+        return RATE.fullmatch(value) is not None and Fraction(value) > 0
+    return _is_number(value) and 0 < float(value) < MOST_SIDE  # type: ignore[arg-type]
 
 
 def _frame_names(path: Path, names: set[str], header: Mapping[str, Any] | None) -> list[str]:

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import shutil
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import Literal, get_args
 
 import torch
 import yaml
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 
+from mcld_anim.core.archives import ArchiveError, check_members, copy_member, open_archive
 from mcld_anim.core.durable import durable_file
-from mcld_anim.core.errors import UsageError, WeightsError
+from mcld_anim.core.errors import OutputError, UsageError, WeightsError
 from mcld_anim.model.build import Mcld, build_mcld
 from mcld_anim.model.choose import CONFIGURATION_NAME
 from mcld_anim.model.keys import PUBLISHED_NETWORKS, published_state
@@ -26,8 +29,10 @@ from mcld_anim.weights.published import MODELS, PublishedFile, PublishedModel
 
 SavedDtype = Literal["float32", "float16", "bfloat16"]
 BYTES_PER_NUMBER: Mapping[str, int] = {"float32": 4, "float16": 2, "bfloat16": 2}
-MAX_ONNX_BYTES = 2_000_000_000
-"""Size limit in bytes of one unpacked file; a larger one in an archive of face models is an attack or damage."""
+MOST_FACES_BYTES = 2_000_000_000
+"""Most bytes of all files of an archive of face models; antelopev2 has 0.4 GB."""
+MOST_GROWTH, SMALL = 20, 10_000_000
+"""Most bytes of unpacked networks per byte of their archive, and how many are no harm. Weights hardly shrink."""
 GENERIC_NAMES = ("model", "pytorch_model", "diffusion_pytorch_model")
 """File stems that every hub repository uses; the folder must tell which network it is."""
 
@@ -76,7 +81,7 @@ def convert_model(
         on_file(f"{part} from {path}")
         written.append(target / network_file(part))
         convert_part(path, part, options, written[-1], dtype)
-    with durable_file(target / CONFIGURATION_NAME, overwrite=True) as configuration:
+    with _written(target / CONFIGURATION_NAME) as configuration:
         configuration.write_text(_as_yaml(options), encoding="utf-8")
     return written
 
@@ -128,8 +133,19 @@ def write_tensors(target: Path, tensors: Mapping[str, Tensor], dtype: SavedDtype
     for name, value in packed.items():
         if value.is_floating_point() and not bool(torch.isfinite(value).all()):
             raise WeightsError(f"{name} has values that are not finite in {dtype}: convert with --dtype float32")
-    with durable_file(target, overwrite=True) as path:
+    with _written(target) as path:
         save_file(packed, path)
+
+
+@contextmanager
+def _written(target: Path) -> Iterator[Path]:
+    """`durable_file` that names the file if the disk is full."""
+    try:
+        with durable_file(target, overwrite=True) as path:
+            yield path
+    except (OSError, SafetensorError) as error:
+        reason = getattr(error, "strerror", None) or " ".join(str(error).split())
+        raise OutputError(f"{target} could not be written ({reason}): make room, or choose another folder") from error
 
 
 def _packed(value: Tensor, wanted: torch.dtype) -> Tensor:
@@ -147,15 +163,18 @@ def unpack_faces(source: Path, folder: Path) -> list[Path]:
     if source.is_dir():
         written = [folder / path.name for path in sorted(source.glob("*.onnx"))]
         for target in written:
-            with durable_file(target, overwrite=True) as path:
+            with _written(target) as path:
                 shutil.copyfile(source / target.name, path)
         return written
     try:
-        with zipfile.ZipFile(source) as zipped:
+        with open_archive(source) as zipped:
             entries = [entry for entry in zipped.infolist() if entry.filename.endswith(".onnx")]
+            if len({PurePosixPath(entry.filename).name for entry in entries}) != len(entries):
+                raise ArchiveError("two of its networks have one name")
+            check_members(entries, min(MOST_FACES_BYTES, MOST_GROWTH * source.stat().st_size + SMALL))
             written = [_unpack(zipped, entry, folder) for entry in entries]
-    except zipfile.BadZipFile as error:
-        raise WeightsError(f"{source} is no zip archive ({error}): download it again") from error
+    except ArchiveError as error:
+        raise WeightsError(f"{source} cannot be unpacked ({error}): download it again") from error
     if not written:
         raise WeightsError(f"{source} holds no .onnx file: it is not an archive of insightface models")
     return written
@@ -163,11 +182,9 @@ def unpack_faces(source: Path, folder: Path) -> list[Path]:
 
 def _unpack(zipped: zipfile.ZipFile, entry: zipfile.ZipInfo, folder: Path) -> Path:
     """Unpack one archive entry under its base name only: its path could lead outside the folder."""
-    if entry.file_size > MAX_ONNX_BYTES:
-        raise WeightsError(f"{zipped.filename} holds {entry.filename} of {entry.file_size} bytes: it is not unpacked")
     target = folder / PurePosixPath(entry.filename).name
-    with durable_file(target, overwrite=True) as path, zipped.open(entry) as packed, path.open("wb") as file:
-        shutil.copyfileobj(packed, file)
+    with _written(target) as path, path.open("wb") as file:
+        copy_member(zipped, entry, file)
     return target
 
 

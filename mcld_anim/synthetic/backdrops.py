@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from mcld_anim.core.arrays import AnySizePicture, Picture
 from mcld_anim.core.errors import InputError
 from mcld_anim.core.photo_formats import is_photo
+from mcld_anim.core.pictures import read_picture
 
 Floats = NDArray[np.float32]
 SCENE_SIZE = 384
@@ -35,9 +36,7 @@ def photo_backgrounds(folder: Path, count: int, seed: int) -> list[Picture]:
     for path, share in zip(rng.permutation(np.array(paths, object)), shares, strict=True):
         if not len(share):
             continue
-        picture = cv2.imread(str(path), cv2.IMREAD_COLOR_RGB)
-        if picture is None:
-            raise InputError(f"{path} cannot be read as a picture: remove it from --backgrounds {folder}")
+        picture = read_picture(path, "--backgrounds")
         for _ in share:
             side = max(16, int(min(picture.shape[:2]) * rng.uniform(0.2, 1.0)))
             top, left = (int(rng.integers(0, length - side + 1)) for length in picture.shape[:2])

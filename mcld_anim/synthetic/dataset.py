@@ -13,9 +13,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from mcld_anim.core.array_files import mapped_array
 from mcld_anim.core.durable import sync
 from mcld_anim.core.errors import InputError, OutputError, UsageError
+from mcld_anim.core.plain_data import parse_json
+from mcld_anim.core.tables import read_text
 from mcld_anim.core.version import __version__
+from mcld_anim.options.load import from_mapping
 from mcld_anim.synthetic.faces import render_face_views
 from mcld_anim.synthetic.identity import FIRST_EVALUATION_SEED
 from mcld_anim.synthetic.person import Person
@@ -191,7 +195,12 @@ class SyntheticShards:
         path = self.folder / DESCRIPTION
         if not path.is_file():
             raise InputError(f"{self.folder} has no {DESCRIPTION}: make a data set there with `mcld-anim synth data`.")
-        self.options = DatasetOptions(**json.loads(path.read_text()))
+        try:
+            self.options = from_mapping(DatasetOptions, parse_json(read_text(path)), path.name)
+        except (ValueError, UsageError) as error:
+            raise InputError(
+                f"{path} describes no data set ({error}): make it again with `mcld-anim synth data`."
+            ) from error
         self._arrays: dict[Path, Pictures] = {}
         complete = 0
         while complete < self.options.shards() and all(p.is_file() for p in self.options.paths(self.folder, complete)):
@@ -221,7 +230,7 @@ class SyntheticShards:
     def _array(self, person: int, which: int) -> Pictures:
         path = self.options.paths(self.folder, person // self.options.people_per_shard)[which]
         if path not in self._arrays:
-            array = np.load(path, mmap_mode="r", allow_pickle=False)
+            array = mapped_array(path)
             expected = (self.options.views, self.options.size, self.options.size, 3)
             if array.shape[1:] != expected or array.dtype != np.uint8:
                 raise InputError(f"{path} holds {array.dtype} {array.shape}, expected uint8 (people, {expected}).")

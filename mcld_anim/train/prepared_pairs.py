@@ -18,6 +18,7 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
+from mcld_anim.core.array_files import read_arrays
 from mcld_anim.core.arrays import Iuv, Picture
 from mcld_anim.core.durable import durable_file
 from mcld_anim.core.errors import InputError, PictureError, PoseError
@@ -69,7 +70,7 @@ def read_pairs(path: Path) -> list[tuple[str, str]]:
     try:
         text = read_text(path)
         (_, header), *rows = [*table_rows(text, separator_of(text))] or [(1, [])]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+    except (OSError, ValueError, csv.Error) as error:
         raise InputError(f"{path} cannot be read as a list of pairs: {error}") from error
     columns = next((c for c in COLUMNS if set(c) <= set(header)), None)
     if columns is None:
@@ -134,8 +135,7 @@ class PreparedPicture:
 
     @classmethod
     def read(cls, path: Path) -> PreparedPicture:
-        with np.load(path) as arrays:
-            return cls(arrays["iuv"], arrays["texture"], arrays["face"])
+        return cls(**read_arrays(path, "iuv", "texture", "face"))
 
     def write(self, path: Path) -> None:
         with durable_file(path, overwrite=True) as partial, partial.open("wb") as file:
@@ -240,8 +240,7 @@ class PreparedPairs:
         return resized(read_picture(self.images / name), self.options.frame_size)
 
     def _iuv(self, name: str) -> Iuv:
-        with np.load(example_path(self.folder, name)) as arrays:  # skips the texture, which takes as long to unpack
-            return arrays["iuv"]
+        return read_arrays(example_path(self.folder, name), "iuv")["iuv"]  # the texture takes as long to unpack
 
 
 def _warped_source(picture: Picture, iuv: Iuv, target: Iuv) -> np.ndarray:

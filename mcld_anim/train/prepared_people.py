@@ -23,6 +23,7 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
+from mcld_anim.core.array_files import read_arrays
 from mcld_anim.core.arrays import Iuv, Picture
 from mcld_anim.core.device import choose_device
 from mcld_anim.core.errors import InputError, UsageError
@@ -74,8 +75,8 @@ class PreparedPerson:
     @classmethod
     def read(cls, path: Path) -> PreparedPerson:
         """Read a file written by `write`."""
-        with np.load(path) as arrays:
-            return cls(**{"views" if key == "latents" else key: arrays[key] for key in arrays.files})
+        arrays = read_arrays(path)
+        return cls(**{"views" if key == "latents" else key: array for key, array in arrays.items()})
 
     def write(self, path: Path) -> None:
         """Write a file atomically. Its views must be latents."""

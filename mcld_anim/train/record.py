@@ -19,6 +19,8 @@ from torch import Tensor
 
 from mcld_anim.core.durable import sync
 from mcld_anim.core.errors import UsageError, WeightsError
+from mcld_anim.core.plain_data import parse_json
+from mcld_anim.weights.pickles import load_torch
 from mcld_anim.weights.trained import HEADER_KEY
 
 METRICS_KEY = "figures"
@@ -44,8 +46,8 @@ class Checkpoint:
     def read(cls, path: Path) -> Checkpoint:
         """Load a checkpoint without unpickling code."""
         try:
-            state = torch.load(path, map_location="cpu", weights_only=True)
-            state["description"] = json.loads(state["description"])
+            state = load_torch(path)
+            state["description"] = parse_json(state["description"])
             state["metrics"] = state.pop(METRICS_KEY, {})
             return cls(**{entry.name: state[entry.name] for entry in fields(cls) if entry.name in state})
         except (pickle.UnpicklingError, RuntimeError, KeyError, TypeError, ValueError, EOFError, OSError) as error:

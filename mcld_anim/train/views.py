@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from mcld_anim.core.array_files import mapped_array
 from mcld_anim.core.arrays import Iuv, Picture
 from mcld_anim.core.errors import InputError
 from mcld_anim.evaluate.densepose import is_from_behind
@@ -48,7 +49,7 @@ class PeopleViews:
             match = SHARD_NAME.fullmatch(path.name)
             iuv = path.with_name(path.name.replace("_pictures", "_iuv"))
             if match and int(match[1]) not in self.shards and iuv.exists():
-                self.shards[int(match[1])] = np.load(path, mmap_mode="r"), np.load(iuv, mmap_mode="r")
+                self.shards[int(match[1])] = mapped_array(path), mapped_array(iuv)
         held_out = {p for first, end in self.options.development for p in range(first, end)}
         everyone = [
             shard * self.options.people_per_shard + row

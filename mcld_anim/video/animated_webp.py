@@ -15,10 +15,13 @@ import numpy as np
 
 from mcld_anim.core.arrays import Rgba
 from mcld_anim.core.errors import VideoError
-from mcld_anim.video.container import pyav
+from mcld_anim.video.container import check_size, pyav
 
 ANIMATED = 0b10
 """The bit of an animation in the flags of a WebP file (the WebP container specification, "Extended File Format")."""
+
+MOST_PIXELS = 20_000_000_000
+"""Of all frames: ten minutes of 1,300,000 pixels at 25 frames per second. A frame of one colour takes 20 bytes."""
 
 SHORTEST, REPLACEMENT = 11, 100
 """Frames shorter than this many ms are shown for 100 ms, as in all browsers: 0 stands for "not said"."""
@@ -57,7 +60,10 @@ def _converted(path: Path, _size: int, _modified: int) -> _TemporaryVideo:
     video = _TemporaryVideo()
     try:
         _write(_frames(path), video.path)
-    except (OSError, ValueError, SyntaxError) as error:  # Pillow's for damaged files
+    except VideoError:
+        video.delete()
+        raise
+    except Exception as error:  # Pillow raises many error types on damaged files
         video.delete()
         raise VideoError(f"{path} is a damaged animation ({error}); make it again, or give a video file") from error
     return video
@@ -84,8 +90,12 @@ def _frames(path: Path) -> Iterator[tuple[Rgba, int]]:
     """(RGBA, length in ms) of each frame."""
     from PIL import Image
 
-    with Image.open(path) as image:
-        for index in range(getattr(image, "n_frames", 1)):
+    with Image.open(path, formats=["WEBP"]) as image:
+        frames = getattr(image, "n_frames", 1)
+        check_size(*image.size, f"{path} has frames of")
+        if frames * image.width * image.height > MOST_PIXELS:
+            raise VideoError(f"{path} has {frames} frames of {image.width}x{image.height} pixels: give a video file")
+        for index in range(frames):
             image.seek(index)
             picture = np.asarray(image.convert("RGBA"))
             milliseconds = int(image.info.get("duration") or 0)

@@ -11,6 +11,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 from mcld_anim.core.errors import VideoError
+from mcld_anim.core.photo_formats import is_photo
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -18,10 +19,18 @@ if TYPE_CHECKING:
     from av.video.stream import VideoStream
 
 LONGEST_SIDE = 16384
-"""Longest side of a frame, in pixels, beyond the limits of H.264 and VP9; a square frame of it has 805 MB as RGB."""
+"""Longest side of a frame, in pixels, beyond the limits of H.264 and VP9."""
 
-PLAYLIST_FORMATS = frozenset({"hls", "dash", "concat", "sdp", "rtsp", "imf", "ffmetadata", "tty", "lavfi"})
-"""Formats that refer to other files or addresses, or that render any text as a picture, and so are not videos."""
+MOST_PIXELS = 40_000_000
+"""Of a frame as shown; an 8K frame has 33 million, and one of `LONGEST_SIDE` squared would take 805 MB."""
+
+FORMATS = (
+    *("mov", "matroska", "avi", "mpegts", "mpeg", "mpegvideo", "flv", "asf", "ogg", "gif", "apng", "mxf", "nut", "ivf"),
+    *("h264", "hevc", "obu", "m4v", "h263", "mjpeg", "yuv4mpegpipe", "dv", "wtv", "rm", "gxf", "vc1", "dirac"),
+    *("mp3", "aac", "loas", "ac3", "eac3", "dts", "flac", "wav", "w64", "aiff", "caf", "au", "amr", "ape", "wv"),
+)
+"""FFmpeg's names of the containers and streams that are opened: those that hold pictures or sound themselves. Others
+name further files or addresses (HLS, DASH, concat, SDP, numbered pictures), or draw any text as a picture."""
 
 GIVE_A_VIDEO = "give a video file such as MP4, MOV, MKV or WebM"
 
@@ -84,15 +93,17 @@ def open_input(path: str | os.PathLike[str]) -> Iterator[InputContainer]:
 
     path = check_file(path)
     readable = webp_as_video(path) if is_animated_webp(path) else path
+    limits = {"protocol_whitelist": "file", "format_whitelist": ",".join(FORMATS)}  # before the content is interpreted
     try:
         # "file:" prevents a name with a colon from being read as an address
-        container = pyav().open(f"file:{readable.absolute()}", options={"protocol_whitelist": "file"})
+        container = pyav().open(f"file:{readable.absolute()}", options=limits)
     except ffmpeg_errors() as error:
-        raise VideoError(f"{path} is not a video or is damaged ({reason(error)}); {GIVE_A_VIDEO}") from error
+        if is_photo(path):
+            raise VideoError(f"{path} is a picture, not a video; {GIVE_A_VIDEO}") from error
+        raise VideoError(
+            f"{path} is not a video, or not of a kind that is read, or damaged ({reason(error)}); {GIVE_A_VIDEO}"
+        ) from error
     with container:
-        names = set(container.format.name.split(","))
-        if names & PLAYLIST_FORMATS:
-            raise VideoError(f"{path} is a text or a playlist ({container.format.name}), not a video; {GIVE_A_VIDEO}")
         yield container
 
 
@@ -101,14 +112,16 @@ def open_video(path: str | os.PathLike[str]) -> Iterator[tuple[InputContainer, V
     """Open a video: the container and its main video stream, checked but not yet decoded."""
     with open_input(path) as container:
         stream = _video_stream(container, Path(path))
-        width, height = stream.codec_context.width, stream.codec_context.height
-        if max(width, height) > LONGEST_SIDE:
-            raise VideoError(
-                f"{path} has frames of {width}x{height} pixels, more than {LONGEST_SIDE} on a side; "
-                "scale the video down"
-            )
+        check_size(stream.codec_context.width, stream.codec_context.height, f"{path} has frames of")
         stream.thread_type = "AUTO"
         yield container, stream
+
+
+def check_size(width: int, height: int, what: str) -> None:
+    """Refuse frames that are too large; `what` begins the message."""
+    if max(width, height) > LONGEST_SIDE or width * height > MOST_PIXELS:
+        most = f"more than {LONGEST_SIDE} on a side or {MOST_PIXELS // 10**6} million"
+        raise VideoError(f"{what} {width}x{height} pixels, {most}; scale the video down")
 
 
 def video_streams(container: InputContainer) -> list[VideoStream]:
@@ -118,9 +131,6 @@ def video_streams(container: InputContainer) -> list[VideoStream]:
 
 
 def _video_stream(container: InputContainer, path: Path) -> VideoStream:
-    name = container.format.name
-    if name.endswith("_pipe") or name == "image2":
-        raise VideoError(f"{path} is a picture ({name.removesuffix('_pipe')}), not a video; {GIVE_A_VIDEO}")
     streams = video_streams(container)
     if not streams:
         found = ", ".join(sorted({stream.type for stream in container.streams})) or "nothing"

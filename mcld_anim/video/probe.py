@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mcld_anim.core.errors import VideoError
+from mcld_anim.core.pictures import MOST_ASPECT
 from mcld_anim.video.clock import Clock, read_clock
 from mcld_anim.video.container import (
     GIVE_A_VIDEO,
-    LONGEST_SIDE,
     check_file,
+    check_size,
     codec_name,
     open_video,
     pyav,
@@ -35,6 +36,9 @@ if TYPE_CHECKING:
 RATE_PACKETS = 500
 """Frames whose times give the frame rate: enough to reduce rounding to 1 ms to 0.01 % on average."""
 
+PAUSE = 60
+"""Seconds between two frames that are a long pause, perhaps by a false time."""
+
 ROUNDING = 1e-3
 """Rounding error of times, in frames: more than that of decimal seconds and of durations rounded to 1 µs."""
 
@@ -48,6 +52,8 @@ class VideoInfo:
     height: int
     fps: Fraction  # nominal frames per second
     variable_rate: bool
+    pauses: tuple[tuple[Fraction, Fraction], ...]
+    """(begin, end) of the longest pauses between the first frames, in seconds since the first: see `PAUSE`."""
     duration: float  # of the video stream, in seconds
     frames: int | None  # stored frames; None if the container does not say
     clock: Clock  # of the container
@@ -92,11 +98,11 @@ def probe(path: str | os.PathLike[str]) -> VideoInfo:
         frame = _first_frame(container, stream, path)
         sample_aspect, aspect = Fraction(stream.sample_aspect_ratio or 1), coded_aspect(stream)
         upright = upright_of(frame, sample_aspect)
-        if max(upright.width, upright.height) > LONGEST_SIDE:
-            raise VideoError(
-                f"{path} is shown at {upright.width}x{upright.height} pixels, more than {LONGEST_SIDE} a side"
-                f" (a stored pixel is {sample_aspect} times as wide as high); scale the video down"
-            )
+        wide = f"{path}, whose pixels are {float(sample_aspect):.3g} times as wide as high, is shown at"
+        check_size(upright.width, upright.height, wide)
+        if max(upright.width, upright.height) > MOST_ASPECT * min(upright.width, upright.height):
+            size = f"{upright.width}x{upright.height}"
+            raise VideoError(f"{path} has frames of {size} pixels, strips in which nobody can be seen; {GIVE_A_VIDEO}")
         unknown = frame.pts is None or times_are_of_decoding(container)
         first_time = Fraction(0) if unknown else seconds(frame.pts or 0, frame.time_base)
         audio = container.streams.best("audio")
@@ -111,6 +117,9 @@ def probe(path: str | os.PathLike[str]) -> VideoInfo:
             height=upright.height,
             fps=fps,
             variable_rate=_is_variable(times, fps),
+            pauses=tuple(
+                (one - times[0], two - times[0]) for one, two in pairwise(times[:RATE_PACKETS]) if two - one > PAUSE
+            ),
             duration=float(length + 1 / fps if duration is None else duration),
             frames=stream.frames or None,
             clock=clock,

@@ -85,4 +85,6 @@ def _rate_of(steps: Sequence[Fraction], usable: list[Fraction]) -> Fraction:
         for rate in candidates:
             if abs(rate - measured) <= tolerance * measured:
                 return rate
+    if measured < 1:
+        return 1 / (1 / measured).limit_denominator(1001)
     return measured.limit_denominator(1001)

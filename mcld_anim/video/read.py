@@ -28,6 +28,10 @@ SPARSE = 30
 """Least distance, in frames, between frames to be read from which a file is examined for decord. Phones and x264 place
 key frames 30 to 250 frames apart, and decord is faster only if they are closer than the frames read (see `access`)."""
 
+LONGEST_STILL, MOST_REPEATS = 600, 100
+"""Time in seconds for which one frame may be shown, and how often it may always be. A time that is wrong by years would
+fill the disk with it."""
+
 LEAST_SEEK = 1
 """Least time from the beginning, in seconds, for which seeking is faster than decoding."""
 
@@ -79,13 +83,16 @@ def frame_grid(
         raise UsageError(f"--max-frames {max_frames} leaves nothing to read; give 1 or more")
     if start >= info.duration:
         raise VideoError(f"{info.path} is {info.duration:.3f} s long; --start {start} must lie before its end")
-    return FrameGrid(
+    grid = FrameGrid(
         fps=rate,
         start=_seconds(start),
         end=None if end is None else _seconds(end),
         max_frames=max_frames,
         tolerance=1 / (2 * max(rate, info.fps)),
     )
+    for begin, until in info.pauses:
+        _check_still(info, grid, begin, until)
+    return grid
 
 
 def read_frames(
@@ -102,7 +109,7 @@ def read_frames(
 
     Each instant shows the last frame that began before it (or less than half a period after it), until the last frame
     ends. A variable rate thus becomes constant, and the frames stay in sync with the sound. Arguments are checked at
-    once; memory is that of a few frames.
+    once; memory is that of a few frames. VideoError for a frame that is shown for longer than `LONGEST_STILL`.
 
     `every` n yields every n-th of these frames only, with its own index. High dynamic range is tone-mapped to BT.709 if
     imageio-ffmpeg is installed (see `tone_map`).
@@ -132,7 +139,8 @@ def stream_frames(
     given = 0
     log = DecodeLog()
     shown: TimedFrame | None = None
-    for index, timed in resample(_stored_frames(info, grid.time(first), log), grid, first, log):
+    stored = _checked(info, grid, _stored_frames(info, grid.time(first), log))
+    for index, timed in resample(stored, grid, first, log):
         if (index - first) % every:
             continue
         if timed is not shown:
@@ -178,6 +186,31 @@ def resample(
         index += 1
     log.shown += index > before
     log.skipped += index == before and grid.wants(index) and held.time >= grid.time(first)
+
+
+def _checked(info: VideoInfo, grid: FrameGrid, stored: Iterable[TimedFrame]) -> Iterator[TimedFrame]:
+    """The same frames; refuses one that is shown for longer than `LONGEST_STILL`."""
+    held: TimedFrame | None = None
+    for timed in stored:
+        if held is not None:
+            _check_still(info, grid, held.time, timed.time)
+        yield timed
+        held = timed
+    if held is not None:
+        _check_still(info, grid, held.time, held.end)
+
+
+def _check_still(info: VideoInfo, grid: FrameGrid, begin: Fraction, until: Fraction) -> None:
+    """Refuse a frame that is shown from `begin` to `until` (seconds), as far as the grid has instants there."""
+    last = until if grid.end is None else min(until, grid.end)
+    if grid.max_frames is not None:
+        last = min(last, grid.time(grid.max_frames))
+    still = last - max(begin, grid.start)
+    if still > LONGEST_STILL and still * grid.fps > MOST_REPEATS:
+        raise VideoError(
+            f"{info.path} shows one frame from {float(begin):.2f} s on, for {float(until - begin) / 3600:.1f} hours: "
+            "choose the part before with --end, or make the video again"
+        )
 
 
 def _stored_frames(info: VideoInfo, from_time: Fraction, log: DecodeLog) -> Iterator[TimedFrame]:

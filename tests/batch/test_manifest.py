@@ -229,7 +229,7 @@ def test_other_tables_are_refused_in_a_sentence(inputs: Path, content: bytes, wo
 def test_a_manifest_that_cannot_be_read(tmp_path: Path) -> None:
     with pytest.raises(ManifestError, match="does not exist"):
         read_manifest(tmp_path / "none.jsonl", tmp_path)
-    with pytest.raises(ManifestError, match="Is a directory"):
+    with pytest.raises(ManifestError, match="it is a folder"):
         read_manifest(tmp_path, tmp_path)
     (tmp_path / "jobs.csv").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(ManifestError, match="UTF-8"):
