@@ -22,6 +22,7 @@ from mcld_anim.core.checksums import Checksums
 from mcld_anim.core.durable import make_folders
 from mcld_anim.core.events import Event, EventSink, warn
 from mcld_anim.core.stages import Progress, ignore_progress
+from mcld_anim.core.temporary_folder import remove_abandoned
 from mcld_anim.options.batch import BatchOptions
 
 MOST_LOST = 3
@@ -171,9 +172,10 @@ class _Batch:
         return again
 
     def _workplace(self) -> Workplace:
-        """Make the output folder."""
+        """Make the output folder, and remove what killed workers left in it."""
         folder = self._options.output_dir.absolute()
         make_folders(folder)
+        remove_abandoned(folder)
         return Workplace(folder, self._options.cache)
 
     def _listen(self, task: Task, heard: Event | tuple[str, int, int | None]) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 MCLD_ANIM = [sys.executable, "-m", "mcld_anim.cli.main", "batch", "--output-dir", "out", "--check"]
-MOST_SECONDS = 10
+MOST_SECONDS = 30
 
 
 @pytest.fixture
