@@ -22,6 +22,7 @@ from mcld_anim.core.checksums import Checksums
 from mcld_anim.core.durable import make_folders
 from mcld_anim.core.events import Event, EventSink, warn
 from mcld_anim.core.stages import Progress, ignore_progress
+from mcld_anim.core.temporary_folder import remove_abandoned
 from mcld_anim.options.batch import BatchOptions
 
 MOST_LOST = 3
@@ -101,10 +102,17 @@ class _Batch:
 
     def run(self) -> None:
         """Run the queue to its end, with the record always up to date."""
-        if not self._queue:
-            self._workplace()
-            self._record.save(self._rows)
-            return
+        try:
+            if self._queue:
+                self._run_queue()
+            else:
+                self._workplace()
+                self._record.save(self._rows)
+        finally:
+            if self._options.shard is None:  # else other shards work here, whose locks not every network drive shows
+                remove_abandoned(self._options.output_dir)  # of killed workers
+
+    def _run_queue(self) -> None:
         most = len(self._queue) * self._options.ranges
         with _executor(self._options, most, self._workplace, self._listen) as executor:
             for row in self._todo:
