@@ -102,10 +102,17 @@ class _Batch:
 
     def run(self) -> None:
         """Run the queue to its end, with the record always up to date."""
-        if not self._queue:
-            self._workplace()
-            self._record.save(self._rows)
-            return
+        try:
+            if self._queue:
+                self._run_queue()
+            else:
+                self._workplace()
+                self._record.save(self._rows)
+        finally:
+            if self._options.shard is None:  # else other shards work here, whose locks not every network drive shows
+                remove_abandoned(self._options.output_dir)  # of killed workers
+
+    def _run_queue(self) -> None:
         most = len(self._queue) * self._options.ranges
         with _executor(self._options, most, self._workplace, self._listen) as executor:
             for row in self._todo:

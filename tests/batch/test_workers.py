@@ -53,7 +53,7 @@ def manifest(tmp_path_factory: pytest.TempPathFactory, media: Path, published_fi
     usual = {"source": str(media / "person.png"), "model": str(folder / "model"), "densepose": "tiny", "face": "none"}
     usual |= {"dtype": "float32", "device": "cpu"}
     short = {**usual, "steps": 1, "guidance": 1.0}
-    clip = {**usual, "driving": str(media / "dance.mp4"), "batch_size": 1, "steps": 40}
+    clip = {**usual, "driving": str(media / "dance.mp4"), "batch_size": 1, "steps": 10}
     rows = [
         {**clip, "output": CLIP},
         {**short, "pose": str(media / "other.png"), "output": "still.png"},
