@@ -179,10 +179,9 @@ class _Batch:
         return again
 
     def _workplace(self) -> Workplace:
-        """Make the output folder, and remove what killed workers left in it."""
+        """Make the output folder."""
         folder = self._options.output_dir.absolute()
         make_folders(folder)
-        remove_abandoned(folder)
         return Workplace(folder, self._options.cache)
 
     def _listen(self, task: Task, heard: Event | tuple[str, int, int | None]) -> None:

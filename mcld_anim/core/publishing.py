@@ -58,7 +58,9 @@ def finish(folder: Path) -> str | None:
         content = json.loads(journal.read_text(encoding="utf-8"))
         names, request, ends_run = content["files"], str(content["request"]), bool(content["ends_run"])
     except FileNotFoundError:
-        shutil.rmtree(folder / OLD, ignore_errors=True)  # killed before the journal was written
+        shutil.rmtree(folder / OLD, ignore_errors=True)  # killed before the journal was written, or while it was
+        for partial in folder.glob(f".{journal.stem}.partial-*"):
+            partial.unlink(missing_ok=True)
         return None
     except (ValueError, KeyError, TypeError) as error:
         raise OutputError(f"{journal} is damaged ({error}): remove the folder {folder} and run it again") from error
