@@ -16,7 +16,7 @@ from mcld_anim.core.photo_formats import is_photo
 from mcld_anim.core.pictures import check_picture, read_picture
 from mcld_anim.video.framing import resize_picture
 from mcld_anim.video.probe import probe
-from mcld_anim.video.read import read_frames
+from mcld_anim.video.read import frame_grid, read_frames
 
 CHECKER = 16
 """Side of a square of the checkerboard, in pixels."""
@@ -47,7 +47,7 @@ def check_file(path: Path) -> None:
     if is_photo(path):
         check_picture(path, "--background")
     else:
-        probe(path)
+        frame_grid(probe(path), "source", 0.0, None, None)
 
 
 def from_file(path: Path, size: tuple[int, int], fps: Fraction, on_event: EventSink) -> Iterator[Picture]:

@@ -17,8 +17,6 @@ replayer without a file, a missing or changed file listed in `SHA256SUMS`, and a
 
 from __future__ import annotations
 
-import hashlib
-import json
 import pkgutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -31,15 +29,18 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
-from safetensors.torch import load_file
 from torch import Tensor
 
 from mcld_anim.core.arrays import Picture
+from mcld_anim.core.checksums import file_sha256
 from mcld_anim.core.errors import InputError, ParityError
+from mcld_anim.core.plain_data import parse_json
+from mcld_anim.core.tables import MOST_TEXT_BYTES, read_text
 from mcld_anim.model.build import Mcld, build_mcld
 from mcld_anim.model.keys import PUBLISHED_PARTS, load_published
 from mcld_anim.options.model import ModelOptions
 from mcld_anim.parity.published_config import model_options
+from mcld_anim.weights.pickles import read_tensors
 
 NOTES = ("float32_noise_floor.json", "sensitivity.json")
 """Case files that describe the published code's own numbers; they are not replayed."""
@@ -120,7 +121,7 @@ class Golden:
     @cached_property
     def config(self) -> dict[str, Any]:
         """The content of `config.json`."""
-        return json.loads((self.folder / "config.json").read_text("utf-8"))
+        return parse_json(read_text(self.folder / "config.json"), MOST_TEXT_BYTES)
 
     @cached_property
     def options(self) -> ModelOptions:
@@ -132,7 +133,7 @@ class Golden:
         path = self.folder / "weights" / f"{part}.safetensors"
         if not path.is_file():
             raise ParityError(f"weights/{path.name} is missing: the folder is not complete")
-        return load_file(path)
+        return read_tensors(path)
 
     def networks(self, *parts: str) -> Mcld:
         """All networks in evaluation mode; at least the given published parts have their weights loaded."""
@@ -157,15 +158,15 @@ class Golden:
 
     def tensors(self, case: str) -> dict[str, Tensor]:
         """All tensors of `cases/<case>.safetensors`."""
-        return load_file(self.cases / f"{case}.safetensors")
+        return read_tensors(self.cases / f"{case}.safetensors")
 
     def json(self, case: str) -> Any:
         """The content of `cases/<case>.json`."""
-        return json.loads((self.cases / f"{case}.json").read_text("utf-8"))
+        return parse_json(read_text(self.cases / f"{case}.json"), MOST_TEXT_BYTES)
 
     def picture(self, name: str) -> Picture:
         """One PNG of the cases, with its planes in the file's order."""
-        with Image.open(self.cases / f"{name}.png") as picture:
+        with Image.open(self.cases / f"{name}.png", formats=["PNG"]) as picture:
             return np.array(picture.convert("RGB"))  # a copy: torch needs writable memory
 
     def pictures(self, prefix: str) -> list[Picture]:
@@ -236,14 +237,14 @@ def _check_files(golden: Golden, files: list[str], only: str) -> Iterator[CaseRe
     sums = golden.folder / "SHA256SUMS"
     if not sums.is_file():
         return
-    for line in sums.read_text("utf-8").splitlines():
+    for line in read_text(sums).splitlines():
         checksum, _, name = line.partition(" ")
         path = golden.folder / name.strip().lstrip("*")
         if only != "*" and not fnmatchcase(path.stem, only):
             continue
         if not path.is_file():
             yield _failure(path.name, "listed in SHA256SUMS but missing")
-        elif hashlib.sha256(path.read_bytes()).hexdigest() != checksum:
+        elif file_sha256(path) != checksum:
             yield _failure(path.name, "its content is not what SHA256SUMS says")
 
 

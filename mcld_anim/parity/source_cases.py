@@ -60,7 +60,7 @@ def pose_file(golden: Golden, case: str) -> Iterator[Comparison]:
     name = case.rsplit(".", 1)[0]
     iuv, as_rgb = golden.picture(case), golden.picture(f"{name}.pil_rgb")
     written = encode_iuv(iuv)
-    with Image.open(io.BytesIO(written)) as picture:
+    with Image.open(io.BytesIO(written), formats=["PNG"]) as picture:
         yield compare("file as RGB", np.asarray(picture.convert("RGB")), as_rgb, 0)
     yield compare("read again", decode_iuv(written, case), iuv, 0)
     notes = golden.json(name)

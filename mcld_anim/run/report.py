@@ -39,7 +39,7 @@ from mcld_anim.setup.first_need import ready_densepose
 from mcld_anim.source.face import Face, FaceBackend, load_face_backend
 from mcld_anim.video.cuts import with_cuts
 from mcld_anim.video.probe import VideoInfo, frame_count, probe
-from mcld_anim.video.read import read_frames
+from mcld_anim.video.read import frame_grid, read_frames
 
 FRAMES_PER_BATCH = 4
 PHOTO_SIZE = (512, 512)
@@ -78,6 +78,7 @@ def report(
     for looked_at in (OutputFiles(options.video), files):
         recover(looked_at)
     info = probe(options.video)
+    frame_grid(info, "source", 0.0, None, None)  # as all of it is read
     check_picture(options.source, "--source")
     if options.precomputed is not None and not options.precomputed.exists():
         raise PoseError(

@@ -8,6 +8,7 @@ from typing import Any
 
 from mcld_anim.body.clip import ClipFrame, FramePose
 from mcld_anim.core.arrays import Iuv, Picture
+from mcld_anim.core.bounded_files import UnboundedError, read_bytes
 from mcld_anim.core.errors import PoseError
 from mcld_anim.core.events import EventSink, warn
 from mcld_anim.core.names import write_json
@@ -20,7 +21,7 @@ from mcld_anim.model.load import LoadedModels
 from mcld_anim.options.run import PoseOptions
 from mcld_anim.pose.backends import PoseBackend, PoseEstimate, estimate_of
 from mcld_anim.pose.driving_change import driving_change
-from mcld_anim.pose.iuv_file import read_iuv
+from mcld_anim.pose.iuv_file import MOST_BYTES, read_iuv
 from mcld_anim.pose.iuv_picture import decode_iuv
 from mcld_anim.pose.retarget import retargeted
 from mcld_anim.report.faces import FaceMeter
@@ -149,6 +150,6 @@ def _iuv_of(path: Path) -> Iuv | None:
         if stream.read(len(PNG_SIGNATURE)) != PNG_SIGNATURE:
             return None
     try:
-        return decode_iuv(path.read_bytes(), str(path))
-    except PoseError:
+        return decode_iuv(read_bytes(path, MOST_BYTES), str(path))
+    except (PoseError, UnboundedError):
         return None

@@ -124,6 +124,7 @@ def test_in_flags(
     assert flags[0] in error or flags[0][2:].replace("-", "_") in error or "none.mp4" in error
 
 
+@pytest.mark.timeout(120, method="thread")
 @pytest.mark.parametrize("endless", ["/dev/zero", "/dev/full", "/dev/random", "pipe"])
 @pytest.mark.parametrize(
     "flag", ["--source", "--driving", "--config", "--audio", "--background", "--densepose", "--model"]
