@@ -50,7 +50,7 @@ class Signals:
             """An exception in a callback is only printed: raise the signal's again, after this function."""
             if self.received is not None and unraisable.exc_type in (KeyboardInterrupt, SystemExit):
                 self._swallowed = True
-                threading.Timer(SOON, _thread.interrupt_main, [self.received]).start()
+                threading.Timer(SOON, _to_main_thread, [self.received]).start()
             else:
                 shown(unraisable)
 
@@ -80,6 +80,13 @@ class Signals:
             raise KeyboardInterrupt if number == signal.SIGINT else SystemExit(128 + number)
         if time.monotonic() - self._since > PATIENCE:
             os._exit(128 + self.received)
+
+
+def _to_main_thread(number: int) -> None:
+    if hasattr(signal, "pthread_kill"):  # which wakes it from waiting too
+        signal.pthread_kill(threading.main_thread().ident or 0, number)
+    else:
+        _thread.interrupt_main(number)
 
 
 SIGNALS = Signals()
