@@ -188,7 +188,7 @@ def test_more_workers_than_there_is_room_for_are_refused(
 def cluster(_one_thread: None) -> Iterator[str]:
     """The address of a Ray cluster of two CPUs on this machine."""
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"  # read at the import
-    os.environ["RAY_worker_niceness"] = "0"  # by default workers give way to everything else
+    os.environ["RAY_worker_niceness"] = "0"  # noqa: SIM112  # by default workers give way to everything else
     import ray
 
     context = ray.init(address="local", num_cpus=WORKERS, include_dashboard=False, object_store_memory=80_000_000)
