@@ -89,8 +89,7 @@ def holder(folder: Path) -> int:
 
 def wait_for_frames(folder: Path) -> None:
     """Return when the first frames of the long clip are kept."""
-    log = folder / f".{Path(CLIP).stem}.mcld-anim" / "kept" / "frames.log"
-    while not (log.exists() and log.stat().st_size):
+    while not (folder / f".{Path(CLIP).stem}.mcld-anim" / "kept" / "border.1").exists():
         time.sleep(0.01)
 
 
@@ -135,6 +134,7 @@ def check_after_the_kill(folder: Path, told: list[Event], expected: dict[str, np
         "nobody.png": "failed",
     }
     assert (rows[CLIP]["tries"], rows["nobody.png"]["exit_code"]) == (2, 3)
+    assert json.loads((folder / "long.run.json").read_text())["resumed_from_frame"] >= 1
     found = frames(folder)
     assert found.keys() == expected.keys()
     assert len(found[CLIP]) == 11
@@ -188,6 +188,7 @@ def test_more_workers_than_there_is_room_for_are_refused(
 def cluster(_one_thread: None) -> Iterator[str]:
     """The address of a Ray cluster of two CPUs on this machine."""
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"  # read at the import
+    os.environ["RAY_worker_niceness"] = "0"  # noqa: SIM112  # by default workers give way to everything else
     import ray
 
     context = ray.init(address="local", num_cpus=WORKERS, include_dashboard=False, object_store_memory=80_000_000)
