@@ -15,7 +15,10 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 
-OWN = ("mcld_anim/weights/table.py", "mcld_anim/report/page.py", "mcld_anim/options/load.py")
+OWN = (
+    *("mcld_anim/weights/table.py", "mcld_anim/options/load.py"),
+    *("mcld_anim/report/page.py", "mcld_anim/report/index_page.py"),
+)
 """Files that read what is installed with them."""
 
 READERS: dict[str, tuple[str, ...]] = {
@@ -26,16 +29,21 @@ READERS: dict[str, tuple[str, ...]] = {
     "cv2.imread": (),
     "cv2.imreadmulti": (),
     "cv2.VideoCapture": (),
-    # The latter two decode what they packed themselves.
+    # The others decode what they packed themselves.
     "cv2.imdecode": (
         "mcld_anim/pose/iuv_picture.py",
         "mcld_anim/train/body_augment.py",
         "mcld_anim/pose/followed_body.py",
+        "mcld_anim/batch/thumbnail.py",
     ),
-    "np.load": ("mcld_anim/core/array_files.py", "mcld_anim/body/rig.py"),
+    "np.load": ("mcld_anim/core/array_files.py", "mcld_anim/body/rig.py", "mcld_anim/run/border.py"),
     "np.fromfile": (),
     "json.load": (),
-    "json.loads": ("mcld_anim/core/plain_data.py", "mcld_anim/train/record.py"),
+    # The others read what they wrote, of a size or with a checksum that they check.
+    "json.loads": (
+        *("mcld_anim/core/plain_data.py", "mcld_anim/train/record.py", "mcld_anim/batch/record.py"),
+        *("mcld_anim/core/disk_cache.py", "mcld_anim/core/folder_lock.py", "mcld_anim/run/frame_log.py"),
+    ),
     "yaml.load": (),
     "yaml.safe_load": ("mcld_anim/weights/table.py",),
     "yaml.compose": (),
@@ -44,7 +52,7 @@ READERS: dict[str, tuple[str, ...]] = {
     "pickle.loads": (),
     "torch.load": ("mcld_anim/weights/pickles.py",),
     "torch.jit.load": ("mcld_anim/pose/torchscript_backend.py",),
-    "zipfile.ZipFile": ("mcld_anim/core/archives.py",),
+    "zipfile.ZipFile": ("mcld_anim/core/archives.py", "mcld_anim/batch/thumbnail.py"),
     "tarfile.open": ("mcld_anim/setup/package_files.py",),
     "gzip.open": ("mcld_anim/body/build.py",),
     "av.open": (),
@@ -52,7 +60,7 @@ READERS: dict[str, tuple[str, ...]] = {
     "load_file": (),
     "safe_open": ("mcld_anim/weights/trained.py", "mcld_anim/setup/install.py"),
     ".read_text": (*OWN, "mcld_anim/synthetic/dataset.py", "mcld_anim/setup/fetch.py"),
-    ".read_bytes": (),
+    ".read_bytes": ("mcld_anim/core/disk_cache.py",),
 }
 
 

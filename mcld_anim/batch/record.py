@@ -22,8 +22,7 @@ from mcld_anim.core.checksums import Checksums
 from mcld_anim.core.durable import durable_file
 from mcld_anim.core.errors import InputError, OutputError
 from mcld_anim.core.names import write_json
-from mcld_anim.core.plain_data import parse_json
-from mcld_anim.core.tables import MOST_TEXT_BYTES, read_text
+from mcld_anim.core.tables import read_json
 from mcld_anim.core.version import __version__
 from mcld_anim.core.work_folder import Work
 from mcld_anim.options.batch import Shard
@@ -130,7 +129,7 @@ def counts(rows: Iterable[dict[str, Any]]) -> dict[str, int]:
 
 def _read(path: Path) -> dict[str, dict[str, Any]]:
     try:
-        rows = {row["output"]: row for row in parse_json(read_text(path), MOST_TEXT_BYTES)["rows"]}
+        rows = {row["output"]: row for row in read_json(path)["rows"]}
         if not all(row["status"] in STATUSES for row in rows.values()):
             raise ValueError("a status is unknown")
     except (OSError, ValueError, KeyError, TypeError) as error:

@@ -54,6 +54,7 @@ def parse_yaml(text: str) -> Any:
     loader = _loader(text)
     try:
         node = loader.get_single_node()
+        _measure(node, {})
         return None if node is None else _built(loader, node)
     except _REFUSALS as error:
         raise _refusal(error) from None
@@ -127,7 +128,6 @@ def _loader(text: str) -> Any:
 
 
 def _built(loader: Any, node: yaml.Node, unique_keys: bool = False) -> Any:
-    _measure(node, {})
     if unique_keys and isinstance(node, yaml.MappingNode):
         _unique([(key.value, None) for key, _ in node.value if isinstance(key, yaml.ScalarNode)])
     value = loader.construct_document(node)

@@ -7,7 +7,6 @@ says (`finish`): then the set is the new one. If a file cannot be moved, those b
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 from collections.abc import Iterable, Sequence
@@ -17,6 +16,7 @@ from pathlib import Path
 from mcld_anim.core.durable import check_output, durable_file, sync
 from mcld_anim.core.errors import OutputError
 from mcld_anim.core.names import write_json
+from mcld_anim.core.tables import read_json
 
 JOURNAL_NAME = "publishing.json"
 NEW, OLD, KEPT = "new", "replaced", "kept"
@@ -55,7 +55,7 @@ def finish(folder: Path) -> str | None:
     """Finish the publishing that was interrupted in `folder`: its `request`; None if there was none."""
     journal = folder / JOURNAL_NAME
     try:
-        content = json.loads(journal.read_text(encoding="utf-8"))
+        content = read_json(journal)
         names, request, ends_run = content["files"], str(content["request"]), bool(content["ends_run"])
     except FileNotFoundError:
         shutil.rmtree(folder / OLD, ignore_errors=True)  # killed before the journal was written, or while it was

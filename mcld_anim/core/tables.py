@@ -8,8 +8,10 @@ import io
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from mcld_anim.core.bounded_files import read_bytes
+from mcld_anim.core.plain_data import parse_json
 
 MOST_TEXT_BYTES = 64_000_000
 """Largest text file that is read, in bytes: a manifest of 300,000 rows."""
@@ -25,6 +27,11 @@ def read_text(path: Path) -> str:
     """The text of a file: UTF-8, or UTF-16 with a byte order mark. Raises UnicodeDecodeError for any other,
     UnboundedError for what is no file or too large (both are ValueErrors), and OSError."""
     return decoded(read_bytes(path, MOST_TEXT_BYTES))
+
+
+def read_json(path: Path, most: int = MOST_TEXT_BYTES) -> Any:
+    """The value of a JSON file of at most `most` bytes. Raises ValueError for any other, and OSError."""
+    return parse_json(decoded(read_bytes(path, most)), most)
 
 
 def decoded(content: bytes) -> str:

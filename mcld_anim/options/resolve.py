@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -51,7 +52,7 @@ def _refuse_unknown(cls: type[EstimatorOptions], mapping: Mapping[str, Any], whe
 def _read_yaml(path: Path) -> dict[str, Any]:
     check_file_name("--config", str(path))
     try:
-        parsed = parse_yaml(read_text(expanded(path))) or {}
+        parsed = _parsed(read_text(expanded(path))) or {}
     except FileNotFoundError:
         raise UsageError(f"--config {path}: no such file; give the path of a YAML file") from None
     except (OSError, ValueError) as error:
@@ -59,3 +60,7 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     if not isinstance(parsed, dict):
         raise UsageError(f"--config {path}: expected a mapping of option names to values, such as 'steps: 20'")
     return parsed
+
+
+_parsed = lru_cache(maxsize=4)(parse_yaml)
+"""The value of a text, not to be changed: the rows of a batch share their file."""

@@ -34,8 +34,7 @@ from torch import Tensor
 from mcld_anim.core.arrays import Picture
 from mcld_anim.core.checksums import file_sha256
 from mcld_anim.core.errors import InputError, ParityError
-from mcld_anim.core.plain_data import parse_json
-from mcld_anim.core.tables import MOST_TEXT_BYTES, read_text
+from mcld_anim.core.tables import read_json, read_text
 from mcld_anim.model.build import Mcld, build_mcld
 from mcld_anim.model.keys import PUBLISHED_PARTS, load_published
 from mcld_anim.options.model import ModelOptions
@@ -121,7 +120,7 @@ class Golden:
     @cached_property
     def config(self) -> dict[str, Any]:
         """The content of `config.json`."""
-        return parse_json(read_text(self.folder / "config.json"), MOST_TEXT_BYTES)
+        return read_json(self.folder / "config.json")
 
     @cached_property
     def options(self) -> ModelOptions:
@@ -162,7 +161,7 @@ class Golden:
 
     def json(self, case: str) -> Any:
         """The content of `cases/<case>.json`."""
-        return parse_json(read_text(self.cases / f"{case}.json"), MOST_TEXT_BYTES)
+        return read_json(self.cases / f"{case}.json")
 
     def picture(self, name: str) -> Picture:
         """One PNG of the cases, with its planes in the file's order."""

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import json
-
 from mcld_anim.core.checksums import Checksums
 from mcld_anim.core.errors import McldAnimError
 from mcld_anim.core.events import Event
 from mcld_anim.core.stages import Stages
+from mcld_anim.core.tables import read_json
 from mcld_anim.core.work_folder import recover
 from mcld_anim.options.run import PoseOptions, RunOptions
 from mcld_anim.run.checks import named_outputs
 from mcld_anim.run.request import request_of
 from mcld_anim.run.result import Result
+
+MOST_REPORT_BYTES = 500_000_000
+"""Largest report that is read again, in bytes: that of two million frames."""
 
 
 def published_before(options: RunOptions | PoseOptions, checksums: Checksums, stages: Stages) -> Result | None:
@@ -34,10 +36,10 @@ def finished_result(options: RunOptions | PoseOptions, checksums: Checksums) -> 
     if not all(path.is_file() for path in outputs.all):
         return None
     try:
-        record = json.loads(outputs.run_json.read_text(encoding="utf-8"))
+        record = read_json(outputs.run_json)
         if record.get("request") != request_of(options, checksums):
             return None
-        summary = json.loads(outputs.report_json.read_text(encoding="utf-8"))["summary"]
+        summary = read_json(outputs.report_json, MOST_REPORT_BYTES)["summary"]
     except (OSError, ValueError, KeyError, AttributeError, McldAnimError):
         return None
     return Result(outputs, summary)

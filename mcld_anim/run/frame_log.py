@@ -24,6 +24,7 @@ from mcld_anim.core.arrays import AnySizePicture, Box
 from mcld_anim.core.durable import durable_file, sync
 from mcld_anim.core.errors import McldAnimError
 from mcld_anim.core.names import write_json
+from mcld_anim.core.tables import read_json
 from mcld_anim.report.frames import FrameRow
 from mcld_anim.run.border import Border
 from mcld_anim.run.frames import Frame
@@ -150,7 +151,7 @@ def differences(known: Mapping[str, str], identity: Mapping[str, str]) -> list[s
 
 def _read_identity(path: Path) -> dict[str, str] | None:
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = read_json(path)
         return {str(name): str(value) for name, value in content.items()}
     except (OSError, ValueError, AttributeError):
         return None

@@ -6,7 +6,6 @@ begin at cuts, over which nothing is carried, or anywhere if there is neither.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
@@ -19,6 +18,7 @@ from mcld_anim.core.events import Event, EventSink, warn
 from mcld_anim.core.names import write_json
 from mcld_anim.core.publishing import publish
 from mcld_anim.core.stages import Progress, Stages, ignore_progress
+from mcld_anim.core.tables import read_json
 from mcld_anim.core.work_folder import ENDING, Work, remove_work, working_folder
 from mcld_anim.options.run import RunOptions
 from mcld_anim.run.border import Border
@@ -159,8 +159,8 @@ def _opened(clip: Clip, work: Work, frames: FrameRange, checksums: Checksums) ->
 def _take_in(log: FrameLog, work: Work, frames: FrameRange, stages: Stages) -> None:
     """The events and seconds of a range that is made."""
     try:
-        told = json.loads((work.kept / EVENTS).read_text(encoding="utf-8"))
-    except OSError:
+        told = read_json(work.kept / EVENTS)
+    except (OSError, ValueError):
         told = None
     if told is None or log.start.index != frames.end:
         raise UnfinishedError(f"the frames {frames.first} to {frames.end} are not all kept: run the same command again")

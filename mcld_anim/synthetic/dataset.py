@@ -16,8 +16,7 @@ from numpy.typing import NDArray
 from mcld_anim.core.array_files import mapped_array
 from mcld_anim.core.durable import sync
 from mcld_anim.core.errors import InputError, OutputError, UsageError
-from mcld_anim.core.plain_data import parse_json
-from mcld_anim.core.tables import read_text
+from mcld_anim.core.tables import read_json
 from mcld_anim.core.version import __version__
 from mcld_anim.options.load import from_mapping
 from mcld_anim.synthetic.faces import render_face_views
@@ -196,7 +195,7 @@ class SyntheticShards:
         if not path.is_file():
             raise InputError(f"{self.folder} has no {DESCRIPTION}: make a data set there with `mcld-anim synth data`.")
         try:
-            self.options = from_mapping(DatasetOptions, parse_json(read_text(path)), path.name)
+            self.options = from_mapping(DatasetOptions, read_json(path), path.name)
         except (ValueError, UsageError) as error:
             raise InputError(
                 f"{path} describes no data set ({error}): make it again with `mcld-anim synth data`."

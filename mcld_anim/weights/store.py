@@ -13,8 +13,7 @@ from mcld_anim.core.checksums import Checksums
 from mcld_anim.core.durable import durable_file
 from mcld_anim.core.errors import WeightsError
 from mcld_anim.core.home import expanded
-from mcld_anim.core.plain_data import parse_json
-from mcld_anim.core.tables import read_text
+from mcld_anim.core.tables import read_json
 from mcld_anim.weights.published import MODELS, PublishedModel
 
 WEIGHTS_RECORD = "record.json"
@@ -67,7 +66,7 @@ def read_record(folder: Path) -> dict[str, PulledFile]:
     if not path.is_file():
         return {}
     try:
-        rows = parse_json(read_text(path))
+        rows = read_json(path)
         return {part: PulledFile(**row) for part, row in rows.items()}
     except (ValueError, TypeError, AttributeError) as error:
         raise WeightsError(f"{path} is damaged ({error}): remove {folder} and pull the model again") from error
