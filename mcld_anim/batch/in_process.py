@@ -54,7 +54,7 @@ class TaskRunner:
                 animator.make_range(row.options, part, progress, tell)
                 return {}
             result = animator.join(row.options, part.ranges, progress, tell)
-        inputs = {str(path): animator.checksums.of(path) for path in row.options.inputs}
+        inputs = animator.checksums.of_all(row.options.inputs)
         try:
             write_thumbnail(row, self._output_dir)
         except (McldAnimError, OSError) as error:

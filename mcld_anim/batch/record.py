@@ -27,6 +27,7 @@ from mcld_anim.core.version import __version__
 from mcld_anim.core.work_folder import Work
 from mcld_anim.options.batch import Shard
 from mcld_anim.options.load import to_mapping
+from mcld_anim.run.request import NOT_ASKED
 
 RECORD_NAME = re.compile(r"batch(\.\d+-of-\d+)?\.json")
 
@@ -35,13 +36,10 @@ SAVING_SHARE = 0.05
 
 STATUSES = ("done", "failed", "waiting")
 
-NOT_THE_RESULT = ("overwrite", "offline", "output", "resume")
-"""Options on which the result does not depend."""
-
 
 def row_options(row: Row) -> dict[str, Any]:
     """The options that determine a row's result, as JSON gives them back."""
-    options = {name: value for name, value in to_mapping(row.options).items() if name not in NOT_THE_RESULT}
+    options = {name: value for name, value in to_mapping(row.options).items() if name not in NOT_ASKED}
     return json.loads(json.dumps(options))
 
 
@@ -79,8 +77,7 @@ class BatchRecord:
         found = finished_result(row.options, checksums)
         if found is None:
             return False
-        inputs = {str(path): checksums.of(path) for path in row.options.inputs}
-        self.put(row, "done", inputs, summary=found.summary)
+        self.put(row, "done", checksums.of_all(row.options.inputs), summary=found.summary)
         return True
 
     def _has_done(self, row: Row, names: OutputNames, checksums: Checksums) -> bool:
@@ -91,7 +88,7 @@ class BatchRecord:
         if made_from.get("options") != row_options(row):
             return False
         try:
-            return bool(made_from.get("inputs") == {str(path): checksums.of(path) for path in row.options.inputs})
+            return bool(made_from.get("inputs") == checksums.of_all(row.options.inputs))
         except InputError:
             return False
 

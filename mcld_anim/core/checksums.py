@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from pathlib import Path
 
 from mcld_anim.core.bounded_files import UnboundedError, check_regular
@@ -30,6 +31,10 @@ class Checksums:
             raise InputError(f"{path} cannot be read ({error}): give a file or a folder") from error
         except OSError as error:
             raise InputError(f"{path} cannot be read ({error.strerror}): check the path and its permissions") from error
+
+    def of_all(self, paths: Iterable[Path]) -> dict[str, str]:
+        """The same of several files or folders, by their paths as text."""
+        return {str(path): self.of(path) for path in paths}
 
     def _of_folder(self, folder: Path) -> str:
         digest = hashlib.sha256()

@@ -24,6 +24,7 @@ from typing import Any
 from mcld_anim.core.checksums import file_sha256
 from mcld_anim.core.durable import sync
 from mcld_anim.core.names import JSON_ERRORS
+from mcld_anim.core.temporary_folder import bytes_in
 
 HEADER, LOCK, UNFINISHED = "entry.json", "lock", ".unfinished-"
 LOCK_SECONDS = 60.0
@@ -131,7 +132,7 @@ class DiskCache:
             try:
                 write(work)
                 _write_header(work, key, about)
-                if _bytes(work) <= self.limit:
+                if bytes_in(work) <= self.limit:
                     for file in work.iterdir():
                         sync(file)
                     work.rename(final)
@@ -187,7 +188,7 @@ class DiskCache:
         """Remove an entry's folder at once for other processes; returns the bytes freed."""
         if not folder.is_dir():
             return 0
-        size = _bytes(folder)
+        size = bytes_in(folder)
         gone = Path(tempfile.mkdtemp(prefix=UNFINISHED, dir=self.folder))
         with suppress(PermissionError):  # on Windows, where another process has a file of it open
             folder.rename(gone / folder.name)
@@ -209,7 +210,7 @@ def _state(folder: Path) -> EntryState:
         used = (folder / HEADER).stat().st_mtime
     except OSError:
         used = 0.0  # removed first
-    return EntryState(folder.name, _bytes(folder), used, entry)
+    return EntryState(folder.name, bytes_in(folder), used, entry)
 
 
 def _write_header(folder: Path, key: CacheKey, about: Mapping[str, Any]) -> None:
@@ -237,12 +238,3 @@ def _read_header(folder: Path) -> Entry:
 def _canonical(content: Any) -> bytes:
     """JSON of plain data, the same for equal data."""
     return json.dumps(content, sort_keys=True, ensure_ascii=False).encode("utf-8", JSON_ERRORS)
-
-
-def _bytes(folder: Path) -> int:
-    """Bytes of a folder's files; those that vanish meanwhile count nothing."""
-    total = 0
-    for path in folder.iterdir() if folder.is_dir() else ():
-        with suppress(OSError):
-            total += path.stat().st_size
-    return total

@@ -67,7 +67,7 @@ def _in_use(folder: Path) -> bool:
 
 
 def bytes_in(folder: Path) -> int:
-    """The size of all files in a folder and below."""
+    """The size of all files in a folder and below; those that vanish meanwhile count nothing."""
     total = 0
     for path in folder.rglob("*"):
         with suppress(OSError):

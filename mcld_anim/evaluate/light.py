@@ -14,13 +14,11 @@ import numpy as np
 from jaxtyping import Float
 
 from mcld_anim.body.draw import BodyPainter
-from mcld_anim.core.arrays import Mask, Picture
-from mcld_anim.core.push_pull import push_pull
 from mcld_anim.options.person import LARGEST
 from mcld_anim.pose.body_backend import BodyBackend
 from mcld_anim.pose.body_follower import BodyFollower
 from mcld_anim.pose.matte_alignment import aligned_body
-from mcld_anim.run.photo import PhotoSize, fit_photo
+from mcld_anim.run.photo import PhotoSize, fit_person
 from mcld_anim.synthetic.person import Person, render
 from mcld_anim.synthetic.views import draw_shots, person_background
 from mcld_anim.video.read import VideoFrame
@@ -76,22 +74,19 @@ def _compared(
     (found,) = backend.estimate(pictures[:1])
     if not found or found[0].body is None:
         return
-    photo, frame = fit_photo(pictures[0], found[0].body, _smoothly), PhotoSize.of(pictures[0], found[0].body.motion)
+    source = found[0].body
+    frame = PhotoSize.of(pictures[0], source.motion)
+    photo, matte = frame.picture(pictures[0]), frame.matte(source.matte)
+    _, bent, warp = fit_person(photo, frame.motion(source.motion), matte, source.hidden)
     with tempfile.TemporaryFile() as masks:
         follower = BodyFollower(backend.networks, LARGEST, masks)
         for index, picture in enumerate(pictures):
             follower.add(VideoFrame(index, float(index), picture), cut=True)  # poses that do not follow each other
         body = follower.fitted()
-        painter = BodyPainter(body.motion.shape).bent(photo.painter.offsets)
+        painter = BodyPainter(body.motion.shape).bent(bent.offsets)
         for index in np.flatnonzero(body.seen.found)[1:].tolist():
             mesh = painter.drawn(frame.motion(body.motion), index, body.hidden[index])
-            layer = photo.warp.layer(aligned_body(mesh, frame.matte(body.matte(index))))
+            layer = warp.layer(aligned_body(mesh, frame.matte(body.matte(index))))
             seen = layer.drawn.inside & (layer.validity > SEEN)
             before, after = (planes[seen].mean(1) + DARK for planes in (layer.colours, frame.picture(pictures[index])))
             yield layer.normals[seen][:, :3] - layer.normals[seen][:, 3:], np.log(after / before)
-
-
-def _smoothly(picture: Picture, hole: Mask) -> Picture:
-    """A fast filling: the background is not compared."""
-    filled = push_pull(picture.astype(np.float32), (~hole).astype(np.float32))
-    return np.where(hole[..., None], filled, picture).round().clip(0, 255).astype(np.uint8)

@@ -5,14 +5,12 @@ from __future__ import annotations
 from mcld_anim.core.events import EventSink, warn
 from mcld_anim.core.publishing import publish
 from mcld_anim.core.stages import Progress, Stages, ignore_progress
-from mcld_anim.core.work_folder import working_folder
 from mcld_anim.options.run import RunOptions
 from mcld_anim.run.cache import RunCache
-from mcld_anim.run.checks import check_outputs, check_run
 from mcld_anim.run.finished import published_before
+from mcld_anim.run.rehearsed import rehearsed
 from mcld_anim.run.request import request_of
 from mcld_anim.run.result import Result
-from mcld_anim.run.sound import chosen_sound
 
 
 def animate(
@@ -27,20 +25,14 @@ def animate(
     stages = Stages(progress, on_event)
     if (done := published_before(options, cache.checksums, stages)) is not None:
         return done
-    outputs, plan = check_outputs(options), check_run(options)
-    sound = chosen_sound(plan)
-    with working_folder(outputs) as work:
-        cache.check_driving(plan, stages)
-        # After the check: they import the diffusion model, which takes seconds.
-        from mcld_anim.run.files import rehearse, write_files
-        from mcld_anim.run.frames import open_clip
+    with rehearsed(options, cache, stages) as (clip, sound, work):
+        # The diffusion model is imported by now, not before the driving video was looked at.
+        from mcld_anim.run.files import write_files
         from mcld_anim.run.resume import KeptFrames
 
-        clip = open_clip(plan, cache, stages)
-        rehearse(clip, sound, work, cache.checksums)
         kept = KeptFrames(clip, work, cache.checksums)
         with kept.told():
             summary = write_files(clip, sound, kept.frames(), work, cache.checksums, kept.resumed_from)
             request = request_of(options, cache.checksums)
-            publish(work.folder, outputs.all, options.overwrite, request, ends_run=True)
-    return Result(outputs, summary)
+            publish(work.folder, work.outputs.all, options.overwrite, request, ends_run=True)
+    return Result(work.outputs, summary)

@@ -137,8 +137,9 @@ def emit_counts(clip: Clip, ends: Sequence[Border]) -> None:
     ends of its ranges."""
     options, stages, total = clip.options, clip.stages, len(clip.driving)
     below, helped, repaired = (sum(getattr(end, count) for end in ends) for count in ("below", "helped", "repaired"))
-    if below:
-        stages.emit(tried_again(below, helped, options.min_face_similarity or 0.0, options.retries))
+    again = tried_again(below, helped, options.min_face_similarity or 0.0, options.retries)
+    if again is not None:
+        stages.emit(again)
     if repaired:
         message = f"the poses of {repaired} of {total} frames were repaired from their neighbours"
         stages.emit(Event("poses_repaired", message))

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from mcld_anim.body.clip import ClipFrame
 from mcld_anim.core.arrays import Picture
 from mcld_anim.core.events import Event
-from mcld_anim.core.stages import Stages
 from mcld_anim.report.faces import FaceMeter
 from mcld_anim.sampling.frame_maker import Attempt, FrameMaker
 from mcld_anim.source.tiny_face import face_box
@@ -73,17 +72,15 @@ class IdentityGuard:
         self.helped += self._rank(found[best]) >= self._least
         return Kept(pictures[best], tuple(found))
 
-    def emit(self, stages: Stages) -> None:
-        """Report, at the end, the frames that were made again."""
-        if self.below:
-            stages.emit(tried_again(self.below, self.helped, self._least or 0.0, self._retries))
-
     @staticmethod
     def _rank(similarity: float | None) -> float:
         return NO_FACE if similarity is None else similarity
 
 
-def tried_again(below: int, helped: int, least: float, retries: int) -> Event:
-    """That `below` frames were less similar than `least` at first, of which new attempts mended `helped`."""
+def tried_again(below: int, helped: int, least: float, retries: int) -> Event | None:
+    """That `below` frames were less similar than `least` at first, of which new attempts mended `helped`; None of no
+    frame."""
+    if not below:
+        return None
     message = f"{below} frames had a face similarity below {least:g} and were made again up to {retries} times: "
     return Event("frames_tried_again", f"{message}{helped} reached it, and the best try of the others was kept")

@@ -13,7 +13,6 @@ import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -25,7 +24,7 @@ from mcld_anim.core.errors import OutputError, PoseError, UsageError, WeightsErr
 from mcld_anim.core.events import Event
 from mcld_anim.core.stages import Stages
 from mcld_anim.core.temporary_folder import bytes_in, remove_abandoned
-from mcld_anim.core.version import __version__
+from mcld_anim.core.version import __version__, package_versions
 from mcld_anim.core.work_folder import abandoned_work, remove_work
 from mcld_anim.weights.store import models_folder
 
@@ -230,13 +229,7 @@ def cache_limit() -> int:
 @cache
 def _versions() -> dict[str, str]:
     """Versions of this program and of the packages that shape results, as far as they are installed."""
-    found = {"mcld-anim": __version__}
-    for package in PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return found
+    return {"mcld-anim": __version__, **package_versions(PACKAGES)}
 
 
 def _nameless(message: str, path: Path) -> str:

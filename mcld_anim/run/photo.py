@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import cv2
@@ -14,7 +13,7 @@ from mcld_anim.background.matte import foreground, photo_alpha
 from mcld_anim.body.draw import BodyPainter
 from mcld_anim.body.fit import BodyMotion
 from mcld_anim.body.outline import outline_offsets
-from mcld_anim.core.arrays import AnySizePicture, Mask, Picture
+from mcld_anim.core.arrays import Alpha, AnySizePicture, Picture
 from mcld_anim.pose.backends import EstimatedBody
 from mcld_anim.pose.matte_alignment import Matte
 from mcld_anim.source.background import filled_background, widened
@@ -36,9 +35,6 @@ WINDOW_STEP = 64
 TRACE, HOLE_MARGIN = 0.02, 0.025
 """Matte, 0..1, from which a pixel of the photo is not background, and how much further the hole behind the person
 reaches, as a fraction of its longer side."""
-
-Filling = Callable[[Picture, Mask], Picture]
-"""Fills a hole in a picture."""
 
 
 @dataclass(frozen=True)
@@ -79,18 +75,22 @@ class PhotoSize:
         return round(planes.shape[0] * self.scale), round(planes.shape[1] * self.scale)
 
 
-def fit_photo(picture: AnySizePicture, body: EstimatedBody, fill: Filling = filled_background) -> FittedPhoto:
+def fit_photo(picture: AnySizePicture, body: EstimatedBody) -> FittedPhoto:
     """The photo at the result's size, its person bent to their outline, and the background without them."""
     frame = PhotoSize.of(picture, body.motion)
     photo, motion = frame.picture(picture), frame.motion(body.motion)
-    alpha = photo_alpha(photo, frame.matte(body.matte), float(motion.heights[0]))
-    naked = BodyPainter(motion.shape)
-    painter = naked.bent(outline_offsets(naked, motion, alpha > 0.5, body.hidden))
-    drawn = painter.drawn(motion, 0, body.hidden)
-    warp = PhotoWarp.of(foreground(photo, alpha), alpha, drawn)
-    background = fill(photo, widened(alpha > TRACE, HOLE_MARGIN))
-    front = in_front(drawn.person, alpha, float(motion.heights[0]))
+    alpha, painter, warp = fit_person(photo, motion, frame.matte(body.matte), body.hidden)
+    background = filled_background(photo, widened(alpha > TRACE, HOLE_MARGIN))
+    front = in_front(warp.drawn.person, alpha, float(motion.heights[0]))
     return FittedPhoto(photo, background, front, painter, motion, warp)
+
+
+def fit_person(photo: Picture, motion: BodyMotion, matte: Matte, hidden: str) -> tuple[Alpha, BodyPainter, PhotoWarp]:
+    """The photo's person at the result's size: their opacity, their body bent to its outline, and their pixels."""
+    alpha = photo_alpha(photo, matte, float(motion.heights[0]))
+    naked = BodyPainter(motion.shape)
+    painter = naked.bent(outline_offsets(naked, motion, alpha > 0.5, hidden))
+    return alpha, painter, PhotoWarp.of(foreground(photo, alpha), alpha, painter.drawn(motion, 0, hidden))
 
 
 def window_around(motion: BodyMotion, least: int) -> SteadyCrop:

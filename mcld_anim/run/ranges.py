@@ -24,10 +24,12 @@ from mcld_anim.options.run import RunOptions
 from mcld_anim.run.border import Border
 from mcld_anim.run.cache import RunCache
 from mcld_anim.run.checks import check_outputs, check_run, named_outputs
-from mcld_anim.run.files import rehearse, write_files
+from mcld_anim.run.files import write_files
 from mcld_anim.run.frame_log import FrameLog, KeptFrame
 from mcld_anim.run.frame_range import FrameRange
 from mcld_anim.run.frames import Clip, Frame, emit_counts, first_needed, make_frames, open_clip
+from mcld_anim.run.record import describe_events
+from mcld_anim.run.rehearsed import rehearsed
 from mcld_anim.run.request import request_of
 from mcld_anim.run.result import Result
 from mcld_anim.run.resume import identity_of
@@ -47,13 +49,8 @@ def split(
     """At most `count` ranges of about equal length, which are all frames of the clip; a single one, with an event, if
     its frames depend on each other. Inputs and outputs are checked, and the end of the run is rehearsed."""
     stages = Stages(progress, on_event)
-    outputs, plan = check_outputs(options), check_run(options)
-    sound = chosen_sound(plan)
-    with working_folder(outputs) as work:
-        cache.check_driving(plan, stages)
-        clip = open_clip(plan, cache, stages)
-        rehearse(clip, sound, work, cache.checksums)
-    total, borders = len(clip.driving), possible_borders(clip)
+    with rehearsed(options, cache, stages) as (clip, _, _):
+        total, borders = len(clip.driving), possible_borders(clip)
     wanted = (total * number / count for number in range(1, count))
     chosen = {min(borders, key=lambda border: abs(border - ideal)) for ideal in wanted if borders}
     ends = [0, *sorted(chosen), total]
@@ -91,8 +88,7 @@ def make_range(
             if log.start.index == frames.end and (work.kept / EVENTS).exists():
                 return
             _make(clip, work, frames, log)
-            events = [{"kind": event.kind, "message": event.message} for event in stages.events]
-            write_json(work.kept / EVENTS, events)
+            write_json(work.kept / EVENTS, describe_events(stages))
 
 
 def _make(clip: Clip, work: Work, frames: FrameRange, log: FrameLog) -> None:
@@ -138,10 +134,8 @@ def join(
         emit_counts(clip, [log.start for log in logs])
         summary = write_files(clip, sound, _joined(logs), work, cache.checksums)
         publish(work.folder, outputs.all, options.overwrite, request_of(options, cache.checksums), ends_run=True)
-    parts = FrameRange(0, 0).outputs(outputs).result.stem.removesuffix("0-0")
-    for folder in outputs.result.absolute().parent.glob(
-        f".{escape(parts)}*{ENDING}"
-    ):  # other ranges of earlier calls too
+    parts = f".{escape(FrameRange(0, 0).outputs(outputs).result.stem.removesuffix('0-0'))}*{ENDING}"
+    for folder in outputs.result.absolute().parent.glob(parts):  # other ranges of earlier calls too
         remove_work(folder)
     return Result(outputs, summary)
 

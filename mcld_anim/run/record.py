@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Mapping
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from mcld_anim.core.checksums import Checksums
 from mcld_anim.core.device import peak_memory_bytes
 from mcld_anim.core.stages import Stages
-from mcld_anim.core.version import __version__
+from mcld_anim.core.version import __version__, package_versions
 from mcld_anim.model.appearance import SourceAppearance
 from mcld_anim.model.load import LoadedModels
 from mcld_anim.options.load import to_mapping
@@ -28,17 +27,12 @@ RECORDED_PACKAGES = (
 
 def versions() -> dict[str, str]:
     """Versions of this program, Python, the operating system and the packages that shape the result."""
-    found = {
+    return {
         "mcld-anim": __version__,
         "python": platform.python_version(),
         "system": platform.platform(),
+        **package_versions(RECORDED_PACKAGES),
     }
-    for package in RECORDED_PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue  # another build of the same module, such as opencv-python, has another name
-    return found
 
 
 def resolved_options(
@@ -75,7 +69,7 @@ def describe_run(
         "versions": versions(),
         "weights": dict(models.checksums),
         "reader": dict(stages.readers),
-        "inputs": {str(path): checksums.of(path) for path in options.inputs},
+        "inputs": checksums.of_all(options.inputs),
         "reused": list(stages.reused),
         "seconds": stages.rounded_seconds(),
         "peak_memory_bytes": peak_memory_bytes(models.device),

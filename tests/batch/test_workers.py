@@ -36,13 +36,10 @@ CLIP = "long.mp4"
 
 @pytest.fixture(scope="module", autouse=True)
 def _one_thread() -> Iterator[None]:
-    """Sums in float32 depend on the number of threads; workers take $OMP_NUM_THREADS."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
+    """Sums in float32 depend on the number of threads; workers take $OMP_NUM_THREADS, this process has one."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("OMP_NUM_THREADS", "1")
         yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")

@@ -6,13 +6,12 @@ import numpy as np
 import pytest
 
 from mcld_anim.body.clip import ClipFrame, FramePose, clip_frames
-from mcld_anim.core.stages import Stages
 from mcld_anim.model.appearance import encode_source
 from mcld_anim.model.load import LoadedModels
 from mcld_anim.pose.backends import estimate_of
 from mcld_anim.pose.precomputed import resize_iuv
 from mcld_anim.report.faces import FaceMeter
-from mcld_anim.run.identity_guard import IdentityGuard, attempt
+from mcld_anim.run.identity_guard import IdentityGuard, attempt, tried_again
 from mcld_anim.run.source import frame_person
 from mcld_anim.sampling.frame_maker import Attempt, FrameMaker, SamplingSettings
 from mcld_anim.synthetic.person import Rendering
@@ -60,9 +59,8 @@ def test_the_best_try_is_kept(
     assert kept.similarities == verdicts
     assert np.array_equal(kept.picture, pictures[best])
     assert (kept.described == "") == (tries == 1)
-    stages = Stages(on_event=lambda _: None)
-    guard.emit(stages)
-    assert [event.kind for event in stages.events] == (["frames_tried_again"] if tries > 1 else [])
+    event = tried_again(guard.below, guard.helped, 0.6, 3)
+    assert [told.kind for told in (event,) if told] == (["frames_tried_again"] if tries > 1 else [])
 
 
 def test_without_a_limit_nothing_is_measured(maker: FrameMaker, poses: list[ClipFrame]) -> None:

@@ -1,0 +1,34 @@
+"""A run up to its first frame: inputs and outputs checked, the clip opened, and the end of the run tried."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from mcld_anim.core.stages import Stages
+from mcld_anim.core.work_folder import Work, working_folder
+from mcld_anim.options.run import RunOptions
+from mcld_anim.run.cache import RunCache
+from mcld_anim.run.checks import check_outputs, check_run
+from mcld_anim.run.sound import chosen_sound
+
+if TYPE_CHECKING:
+    from mcld_anim.run.frames import Clip
+    from mcld_anim.video.audio import AudioSource
+
+
+@contextmanager
+def rehearsed(options: RunOptions, cache: RunCache, stages: Stages) -> Iterator[tuple[Clip, AudioSource | None, Work]]:
+    """The clip, its sound and the work folder, which is held in the block. Raises what would be raised at the end."""
+    outputs, plan = check_outputs(options), check_run(options)
+    sound = chosen_sound(plan)
+    with working_folder(outputs) as work:
+        cache.check_driving(plan, stages)
+        # After the check: they import the diffusion model, which takes seconds.
+        from mcld_anim.run.files import rehearse
+        from mcld_anim.run.frames import open_clip
+
+        clip = open_clip(plan, cache, stages)
+        rehearse(clip, sound, work, cache.checksums)
+        yield clip, sound, work
