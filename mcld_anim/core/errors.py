@@ -21,6 +21,10 @@ class UnfinishedError(McldAnimError):
     """The work failed after frames were finished: they are kept, and the message says how to go on."""
 
 
+class NotFiniteError(McldAnimError):
+    """A model made NaN or infinity of a frame."""
+
+
 class InputError(McldAnimError):
     """An input was refused before anything was written: missing, unreadable, too large, or without a person."""
 
@@ -57,3 +61,8 @@ class MissingDependencyError(McldAnimError):
 
 class ParityError(McldAnimError):
     """A golden case violates its format."""
+
+
+def reason_of(error: BaseException, most: int = 200) -> str:
+    """A library's message in one line of at most `most` characters, for a message of ours; its type if it has none."""
+    return " ".join(str(error).split())[:most] or type(error).__name__

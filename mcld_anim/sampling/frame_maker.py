@@ -12,7 +12,7 @@ from torch.nn.functional import interpolate
 
 from mcld_anim.body.clip import ClipFrame
 from mcld_anim.core.arrays import Latents, Picture
-from mcld_anim.core.errors import McldAnimError
+from mcld_anim.core.errors import NotFiniteError
 from mcld_anim.core.pixels import to_levels
 from mcld_anim.model.appearance import SourceAppearance
 from mcld_anim.model.build import Mcld
@@ -171,7 +171,7 @@ class FrameMaker:
             dtype = str(self._weights.dtype).removeprefix("torch.")
             advice = "the weights or an input are damaged" if dtype == "float32" else "--dtype float32 avoids overflow"
             index = views[good.index(False)].frame.index
-            raise McldAnimError(f"the model made NaN or infinity of frame {index} (dtype {dtype}): {advice}")
+            raise NotFiniteError(f"the model made NaN or infinity of frame {index} (dtype {dtype}): {advice}")
 
     def _predictor(self, pose_features: Tensor, face_weight: float) -> Callable[[Tensor, int], Prediction]:
         """The prediction of v in the networks' dtype, for latents in float32."""

@@ -17,7 +17,7 @@ from torch import Tensor
 from mcld_anim.body.clip import ClipFrame, FramePose
 from mcld_anim.core.arrays import Iuv, Picture
 from mcld_anim.core.device import cpu_multiplies_bfloat16, peak_memory_bytes
-from mcld_anim.core.errors import UsageError
+from mcld_anim.core.errors import NotFiniteError, UsageError
 from mcld_anim.model.appearance import encode_source
 from mcld_anim.model.build import build_mcld
 from mcld_anim.model.choose import ChosenModel
@@ -183,7 +183,10 @@ def run_once(chosen: ChosenModel, result: Rehearsal, on_stage: Callable[[str], N
     settings = SamplingSettings(steps=1, guidance=chosen.options.sampling.guidance, seed=0, noise="shared", blend=0.0)
     maker = FrameMaker(mcld, source, settings)
     with _timed(result, "one guided step and the VAE's decoder", on_stage):
-        (made,) = maker.make([ClipFrame(0, FramePose(iuv))])
+        try:
+            (made,) = maker.make([ClipFrame(0, FramePose(iuv))])
+        except NotFiniteError:
+            return
     finite = all(bool(value.isfinite().all()) for value in source.reference.values())
     result.finite = finite and len(np.unique(made)) > 1
 
