@@ -10,6 +10,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import BinaryIO
 
+from mcld_anim.core.errors import reason_of
+
 METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 """Compressions that are read. Python unpacks bzip2 and LZMA at once and in full, before it looks at the size."""
 
@@ -29,7 +31,7 @@ def open_archive(path: Path) -> zipfile.ZipFile:
     try:
         return zipfile.ZipFile(path)
     except _DAMAGE as error:
-        raise ArchiveError(_reason(error)) from error
+        raise ArchiveError(reason_of(error)) from error
 
 
 def check_members(members: Iterable[zipfile.ZipInfo], most: int) -> None:
@@ -55,7 +57,7 @@ def read_member(archive: zipfile.ZipFile, name: str, most: int) -> bytes:
     except KeyError:
         raise ArchiveError(f"it has no {name}") from None
     except _DAMAGE as error:
-        raise ArchiveError(_reason(error)) from error
+        raise ArchiveError(reason_of(error)) from error
 
 
 def copy_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, file: BinaryIO) -> None:
@@ -64,8 +66,4 @@ def copy_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, file: BinaryI
         with archive.open(member) as packed:
             shutil.copyfileobj(packed, file)
     except _DAMAGE as error:
-        raise ArchiveError(_reason(error)) from error
-
-
-def _reason(error: BaseException) -> str:
-    return " ".join(str(error).split())[:200] or type(error).__name__
+        raise ArchiveError(reason_of(error)) from error

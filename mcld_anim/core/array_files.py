@@ -8,7 +8,7 @@ import numpy as np
 
 from mcld_anim.core.archives import check_members, open_archive
 from mcld_anim.core.bounded_files import check_regular
-from mcld_anim.core.errors import InputError
+from mcld_anim.core.errors import InputError, reason_of
 
 MOST_BYTES = 2_000_000_000
 """Most bytes of the arrays of a .npz; a prepared person has about 10 MB."""
@@ -36,5 +36,4 @@ def read_arrays(path: Path, *names: str) -> dict[str, np.ndarray]:
 
 
 def _damaged(path: Path, error: Exception) -> InputError:
-    reason = " ".join(str(error).split())[:200] or type(error).__name__
-    return InputError(f"{path} is no file of arrays, or damaged ({reason}): remove it and make it again")
+    return InputError(f"{path} is no file of arrays, or damaged ({reason_of(error)}): remove it and make it again")

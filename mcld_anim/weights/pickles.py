@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from mcld_anim.core.archives import open_archive, read_member
-from mcld_anim.core.errors import WeightsError
+from mcld_anim.core.errors import WeightsError, reason_of
 from mcld_anim.weights.array_pickle import read_array_pickle
 from mcld_anim.weights.pickle_depth import check_depth
 
@@ -44,7 +44,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     except WeightsError:
         raise
     except Exception as error:  # a damaged or hostile file raises almost anything
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        reason = reason_of(error)
         raise WeightsError(f"{path} is not read ({reason}): download it again from where it was published") from error
     return tensors
 
