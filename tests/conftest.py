@@ -217,7 +217,7 @@ def small_models(known_poses: KnownPoses) -> LoadedModels:
     for parameter in mcld.parameters():  # biases and zero-initialised layers too, so that a missing term shows
         if parameter.ndim == 1 or not parameter.any():
             parameter.add_(0.1 * torch.randn_like(parameter))
-    return LoadedModels(mcld, known_poses, HeadColours(), {"random": "0" * 64})
+    return LoadedModels.of(mcld, known_poses, HeadColours(), {"random": "0" * 64})
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,8 @@ from mcld_anim.core.arrays import Picture
 from mcld_anim.metrics.faces import equal_error_rate, pair_similarities
 from mcld_anim.model.appearance import SourceAppearance, with_face
 from mcld_anim.model.build import Mcld
-from mcld_anim.sampling.frame_maker import FrameMaker, SamplingSettings
+from mcld_anim.sampling.frame_maker import FrameMaker
+from mcld_anim.sampling.settings import SamplingSettings
 from mcld_anim.source.face import FaceBackend, similarity
 from mcld_anim.synthetic.faces import render_face_views
 from mcld_anim.synthetic.person import Person, Rendering

@@ -26,7 +26,8 @@ from mcld_anim.model.appearance import SourceAppearance, encode_source
 from mcld_anim.model.build import Mcld
 from mcld_anim.model.load import LoadedModels
 from mcld_anim.pose.condition import warped_source
-from mcld_anim.sampling.frame_maker import FrameMaker, SamplingSettings
+from mcld_anim.sampling.frame_maker import FrameMaker
+from mcld_anim.sampling.settings import SamplingSettings
 from mcld_anim.synthetic.identity import FIRST_EVALUATION_SEED, check_held_out
 from mcld_anim.synthetic.person import Person, Rendering, render
 from mcld_anim.synthetic.views import SOURCE_VIEWS, Shot, draw_shots, person_background
@@ -98,7 +99,8 @@ def evaluate(
     metrics = Metrics()
     done, total = 0, options.people * options.poses
     for number, subject in enumerate(subjects):
-        source = encode_source(subject.photo.picture, subject.photo.iuv, models.mcld, models.face_backend)
+        shown = subject.photo.picture, subject.photo.iuv
+        source = encode_source(*shown, models.mcld, models.face_in(*shown))
         swap.add(number, source, subjects[number - 1].photo, subject.truths)
         others = [other.person for other in subjects if other is not subject]
         for shot, truth, made in generate_frames(models.mcld, source, subject, settings):

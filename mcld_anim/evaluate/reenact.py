@@ -28,6 +28,7 @@ from mcld_anim.core.stages import Progress, Stages, ignore_progress
 from mcld_anim.evaluate.landmarks import jitter_ratio, joint_error, side_jumps
 from mcld_anim.evaluate.truth import CropTruth, OwnScene, PhotoTruth
 from mcld_anim.metrics.pictures import psnr, ssim
+from mcld_anim.model.appearance import SourceAppearance
 from mcld_anim.model.load import LoadedModels
 from mcld_anim.options.checks import check_choice, check_range
 from mcld_anim.options.estimators import DENSEPOSE_BACKENDS, DeviceName
@@ -42,8 +43,8 @@ from mcld_anim.run.driving import DRIVING_STAGE, driving_frames, encode_driving,
 from mcld_anim.run.frames import Clip, make_frames
 from mcld_anim.run.photo import PhotoSize, fit_photo
 from mcld_anim.run.scene import CropScene
-from mcld_anim.run.source import SOURCE_STAGE, encode_photo
-from mcld_anim.sampling.frame_maker import sampling_settings
+from mcld_anim.run.source import SOURCE_STAGE, encode_photo, read_photo
+from mcld_anim.sampling.settings import sampling_settings
 from mcld_anim.source.dlib_backend import load_dlib_backend
 from mcld_anim.source.face import Face, FaceBackend, similarity
 from mcld_anim.video.probe import probe
@@ -181,25 +182,27 @@ def _measured(
     fitted = models.pose_backend is judge
     with tempfile.TemporaryFile() as masks, tempfile.TemporaryDirectory(dir=folder) as work:
         try:
-            source = encode_photo(plan.options.source, models, stages)
+            photo = read_photo(plan.options.source, models, stages)
         except PoseError as error:
             message = f"frame {task.source_frame} of {video} shows no person: choose another --source-frame"
             raise PoseError(message) from error
-        model = models.mcld.options
         views: CropTruth | PhotoTruth
+        source: SourceAppearance | None
         if fitted:
             motion, body = encode_motion(plan, judge, masks, stages)
-            assert source.picture is not None
-            assert source.body is not None  # fitted by the same estimator
+            assert photo.picture is not None
+            assert photo.body is not None  # fitted by the same estimator
             with stages.timed(SOURCE_STAGE):
-                photo = fit_photo(source.picture, source.body)
-            frame = PhotoSize.of(source.picture, source.body.motion)
-            views = PhotoTruth(OwnScene.of_clip(photo, frame, motion, body, model))
+                fitted_photo = fit_photo(photo.picture, photo.body)
+            frame = PhotoSize.of(photo.picture, photo.body.motion)
+            views = PhotoTruth(OwnScene.of_clip(fitted_photo, frame, motion, body))
+            source = None if models.options.photo_pixels else encode_photo(photo, models, stages)
         else:
             driving = encode_driving(plan, models.pose_backend, Path(work) / "iuv", stages)
             body = judge.fit(read_frames(plan.info, *plan.options.grid, on_event=_ignore), LARGEST, masks)
-            views = CropTruth(CropScene(plan, source.appearance, driving, model.frame_size))
-        clip = Clip(plan, models, source.appearance, views.scene, sampling_settings(plan.options, model), stages)
+            source = encode_photo(photo, models, stages)
+            views = CropTruth(CropScene(plan, source, driving, models.options.frame_size))
+        clip = Clip(plan, models, photo, source, views.scene, sampling_settings(plan.options, models.options), stages)
         rows = list(_rows(clip, views, body, task, judge, faces, Path(work)))
         found, count = np.flatnonzero(body.seen.found).tolist(), len(body)
         drawn = body.mesh_iuv if fitted else driving.poses.__getitem__
@@ -228,8 +231,8 @@ def _rows(
 ) -> Iterator[dict[str, Any]]:
     """The metrics of every frame that shows the person, but the source frame."""
     known = None if faces is None else faces.largest(task.still)
-    source = clip.source
-    colour = source.picture[source.iuv[..., 0] > 0].mean(0).round().astype(np.uint8)
+    photo = clip.photo
+    colour = photo.crop[photo.iuv[..., 0] > 0].mean(0).round().astype(np.uint8)
     with closing(make_frames(clip, work)) as frames:
         for frame, picture in zip(frames, driving_frames(task.plan, clip.stages), strict=True):
             index = frame.row.index

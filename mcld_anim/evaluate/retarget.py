@@ -114,7 +114,8 @@ def retarget_metrics(
     measured = {method: MethodMetrics() for method in METHODS}
     for number in range(people):
         pair = draw_pair(first_seed + number, first_seed + (number + 1) % people, options.frames, size)
-        source = encode_source(pair.photo.picture, pair.photo.iuv, models.mcld, models.face_backend)
+        shown = pair.photo.picture, pair.photo.iuv
+        source = encode_source(*shown, models.mcld, models.face_in(*shown))
         for method in METHODS:
             made = retargeted_dance(pair, method)
             for iuv, truth in zip(made, pair.truths, strict=True):

@@ -17,7 +17,8 @@ from mcld_anim.model.appearance import encode_source
 from mcld_anim.model.build import Mcld
 from mcld_anim.model.load import LoadedModels
 from mcld_anim.options.run import RunOptions
-from mcld_anim.sampling.frame_maker import FrameMaker, SamplingSettings
+from mcld_anim.sampling.frame_maker import FrameMaker
+from mcld_anim.sampling.settings import SamplingSettings
 from mcld_anim.synthetic.dance import dance_pose, random_routine
 from mcld_anim.synthetic.identity import FIRST_EVALUATION_SEED, check_held_out
 from mcld_anim.synthetic.person import Person, Rendering, render
@@ -90,7 +91,7 @@ def stability_metrics(
     measured, truth_measured = {name: ClipMetrics() for name in variants}, ClipMetrics()
     for number in range(options.people):
         photo, truths = draw_clip(options.first_seed + number, options.frames, mcld.options.frame_size[0])
-        source = encode_source(photo.picture, photo.iuv, mcld, models.face_backend)
+        source = encode_source(photo.picture, photo.iuv, mcld, models.face_in(photo.picture, photo.iuv))
         for name, settings in variants.items():
             measured[name].add(dance_frames(FrameMaker(mcld, source, settings), truths), truths)
         truth_measured.add((truth.picture for truth in truths), truths)

@@ -10,14 +10,13 @@ from jaxtyping import Bool, UInt8
 
 from mcld_anim.body.draw import BodyPainter, DrawnBody
 from mcld_anim.core.arrays import AnySizePicture, Iuv, Mask, Picture
-from mcld_anim.options.model import ModelOptions
 from mcld_anim.pose.blazepose import Region
 from mcld_anim.pose.condition import uv_warp
 from mcld_anim.pose.followed_body import FollowedBody
 from mcld_anim.pose.matte_alignment import PERSON, aligned_body
 from mcld_anim.run.driving import DrivingMotion
 from mcld_anim.run.photo import PhotoSize
-from mcld_anim.run.scene import CropScene, PhotoScene, photo_views
+from mcld_anim.run.scene import CropScene, PhotoScene
 from mcld_anim.source.fitted_photo import FittedPhoto
 from mcld_anim.video.framing import SteadyCrop, apply_iuv, apply_picture
 
@@ -60,12 +59,9 @@ class OwnScene(PhotoScene):
     frame: PhotoSize
 
     @classmethod
-    def of_clip(
-        cls, photo: FittedPhoto, frame: PhotoSize, driving: DrivingMotion, body: FollowedBody, model: ModelOptions
-    ) -> OwnScene:
+    def of_clip(cls, photo: FittedPhoto, frame: PhotoSize, driving: DrivingMotion, body: FollowedBody) -> OwnScene:
         """The scene of a photo that is a frame of the clip."""
-        motion = frame.motion(driving.motion)
-        return cls(photo, driving, motion, photo_views(photo, motion, model), body, frame)
+        return cls(photo, driving, frame.motion(driving.motion), body, frame)
 
     def drawn(self, index: int) -> DrawnBody:
         """The body in a frame, in the photo's clothes."""

@@ -19,7 +19,7 @@ from mcld_anim.model.focal import FocalTokens, route_tokens
 from mcld_anim.model.reference_net import ReferenceFeatures
 from mcld_anim.source.background import without_person
 from mcld_anim.source.clip import clip_pixels
-from mcld_anim.source.face import Face, FaceBackend
+from mcld_anim.source.face import Face
 from mcld_anim.source.fill import complete_atlas
 from mcld_anim.source.texture import source_texture
 
@@ -40,7 +40,7 @@ class SourceAppearance:
     background: Picture
     """`picture` without the person, at the model's frame size."""
     face: Face | None
-    """None if no face was found; the model then gets the published zero vector."""
+    """The face of the condition; without one the model got the published zero vector."""
     image_embedding: Float[Tensor, "1 1 dim"]
     texture_embedding: Float[Tensor, "1 1 dim"]
     tokens: FocalTokens
@@ -54,13 +54,14 @@ def encode_source(
     picture: Picture,
     iuv: Iuv,
     mcld: Mcld,
-    face_backend: FaceBackend | None = None,
+    face: Face | None = None,
     reference_dtype: torch.dtype | None = None,
 ) -> SourceAppearance:
     """Encode a source photo (H, W, 3) uint8 RGB with its IUV of the same size.
 
     The photo is squashed to the model's frame size, as published, so crop it to that aspect ratio first. Every network
     on the source runs once (CLIP twice, for photo and texture).
+    face: the photo's, for the face condition; None: the published zero vector.
     reference_dtype: see `Denoiser.project_source`.
     """
     if not iuv[..., 0].any():
@@ -69,7 +70,6 @@ def encode_source(
     texture = source_texture(picture, iuv, options.texture_fill)
     atlas, valid = complete_atlas(picture, iuv)
     framed = resized(picture, options.frame_size)
-    face = face_backend.largest(picture, iuv) if face_backend is not None else None
     image_embedding = embed_picture(mcld, framed)
     texture_embedding = embed_picture(mcld, texture)
     face_tokens = encode_face(mcld, face) if "face" in options.conditions else None

@@ -16,6 +16,11 @@ class FaceMeter:
         self._backend = backend
         self._source = source
 
+    @property
+    def knows_face(self) -> bool:
+        """Whether there is a source's face to compare with."""
+        return self._source is not None
+
     def measure(self, picture: Picture, iuv: Iuv) -> tuple[Face | None, float | None]:
         """The face, and its similarity to the source's; None if either is missing."""
         face = self._backend.largest(picture, iuv) if self._backend is not None else None

@@ -14,6 +14,7 @@ import torch
 
 from mcld_anim.core.checksums import Checksums
 from mcld_anim.core.device import choose_device, choose_dtype
+from mcld_anim.core.events import Event
 from mcld_anim.core.pictures import read_picture
 from mcld_anim.core.stages import Stages
 from mcld_anim.core.temporary_folder import TemporaryFolder
@@ -23,14 +24,15 @@ from mcld_anim.options.run import SynthesisOptions
 from mcld_anim.pose.body_backend import BodyBackend
 from mcld_anim.run.checks import RunPlan
 from mcld_anim.run.first_look import check_shows_person
-from mcld_anim.run.kept import MOTION, POSES, SOURCE, STAGE, Form, KeptResults, Kind, Made, Wanted
+from mcld_anim.run.kept import MOTION, PHOTO, POSES, SOURCE, STAGE, Form, KeptResults, Kind, Made, Wanted
 from mcld_anim.setup.first_need import ready_densepose
 from mcld_anim.weights.table import embedded_table
 
 if TYPE_CHECKING:
+    from mcld_anim.model.appearance import SourceAppearance
     from mcld_anim.model.load import LoadedModels
     from mcld_anim.run.driving import DrivingMotion, DrivingPoses
-    from mcld_anim.run.source import EncodedPhoto
+    from mcld_anim.run.source import SourcePhoto
     from mcld_anim.source.fitted_photo import FittedPhoto
 
 FETCH_STAGE, MODELS_STAGE = "fetched networks", "models"
@@ -63,8 +65,9 @@ class RunCache:
         self._place, self._load = folder, load or load_models
         self._work: TemporaryFolder | None = None
         self._models: dict[Key, Made[LoadedModels]] = {}
-        self._sources: dict[Key, Made[EncodedPhoto]] = {}
-        self._stages: dict[Key, Made[FittedPhoto]] = {}  # one, like the sources
+        self._photos: dict[Key, Made[SourcePhoto]] = {}  # of one source, and so are the next two
+        self._sources: dict[Key, Made[SourceAppearance]] = {}
+        self._stages: dict[Key, Made[FittedPhoto]] = {}
         self._driving: dict[Key, Made[DrivingPoses]] = {}
         self._motions: dict[Key, Made[DrivingMotion]] = {}
 
@@ -77,7 +80,7 @@ class RunCache:
 
     def close(self) -> None:
         """Delete the working files and forget everything."""
-        for known in (self._models, self._sources, self._stages, self._driving, self._motions):
+        for known in (self._models, self._photos, self._sources, self._stages, self._driving, self._motions):
             known.clear()
         if self._work is not None:
             self._work.remove()
@@ -132,28 +135,52 @@ class RunCache:
         if not any(self._kept.holds(self._driving_wanted(kind, plan, estimator, place)) for kind in (MOTION, POSES)):
             check_shows_person(plan, stages)
 
-    def source(self, path: Path, models: LoadedModels, stages: Stages) -> EncodedPhoto:
-        """The encoded source photo."""
-        from mcld_anim.run.kept_forms import SOURCE_FORM
+    def photo(self, path: Path, models: LoadedModels, stages: Stages) -> SourcePhoto:
+        """The source photo as the estimators see it."""
+        from mcld_anim.run.kept_forms import PHOTO_FORM
+        from mcld_anim.run.source import read_photo
+
+        key = (self.checksums.of(path), id(models))
+        if key not in self._photos:
+            for known in (self._photos, self._sources, self._stages):  # free memory first
+                known.clear()
+        depends = self._seen_by(models) | {"content": key[0]}
+        wanted = Wanted(PHOTO, path, depends, models.device)
+        return self._once(self._photos, key, wanted, PHOTO_FORM, lambda: read_photo(path, models, stages), stages)
+
+    def source(self, path: Path, photo: SourcePhoto, models: LoadedModels, stages: Stages) -> SourceAppearance:
+        """The source photo, encoded by the model's networks, which are read on first use."""
+        with stages.timed(MODELS_STAGE):
+            mcld = models.mcld
+        from mcld_anim.run.kept_source import SOURCE_FORM
         from mcld_anim.run.source import encode_photo
 
         key = (self.checksums.of(path), id(models))
-        if key not in self._sources:
-            self._sources.clear()  # free memory first
-            self._stages.clear()
-        backends = (models.pose_backend, models.face_backend, models.native_embedder)
-        depends = {
+        depends = self._seen_by(models) | {
             "content": key[0],
-            "model": to_mapping(models.mcld.options),
-            "weights": dict(models.checksums),
-            "backends": [None if backend is None else backend.name for backend in backends],
-            "measures_only": models.measures_only,
+            "model": to_mapping(mcld.options),
+            "weights": dict(models.weights),
             "dtype": str(models.dtype),
         }
         wanted = Wanted(SOURCE, path, depends, models.device)
-        return self._once(self._sources, key, wanted, SOURCE_FORM, lambda: encode_photo(path, models, stages), stages)
+        return self._once(self._sources, key, wanted, SOURCE_FORM, lambda: encode_photo(photo, models, stages), stages)
 
-    def stage(self, path: Path, source: EncodedPhoto, models: LoadedModels, stages: Stages) -> FittedPhoto:
+    def source_in_photo(
+        self, options: SynthesisOptions, photo: SourcePhoto, models: LoadedModels, stages: Stages
+    ) -> SourceAppearance | None:
+        """The same for frames in the photo; None, and an event about options without effect, where the model keeps the
+        photo's own pixels."""
+        if not models.options.photo_pixels:
+            return self.source(options.source, photo, models, stages)
+        if options.synthesis_flags:
+            message = (
+                f"{', '.join(options.synthesis_flags)} without effect: in the photo the person is the photo's own "
+                "pixels, no network makes them; --retarget off or a larger --model lets networks make the frames"
+            )
+            stages.emit(Event("options_without_effect", message))
+        return None
+
+    def stage(self, path: Path, source: SourcePhoto, models: LoadedModels, stages: Stages) -> FittedPhoto:
         """The stage of the source photo, to which a body was fitted."""
         from mcld_anim.run.kept_forms import STAGE_FORM
         from mcld_anim.run.photo import fit_photo
@@ -199,6 +226,16 @@ class RunCache:
         # Given poses are on disk already.
         wanted = self._driving_wanted(POSES, plan, estimator, models.device) if given is None else None
         return self._once(self._driving, key, wanted, POSES_FORM, encode, stages)
+
+    def _seen_by(self, models: LoadedModels) -> dict[str, Any]:
+        """What estimators see in the source photo depends on."""
+        backends = (models.pose_backend, models.face_backend, models.native_embedder)
+        return {
+            "frame_size": list(models.options.frame_size),
+            "backends": [None if backend is None else backend.name for backend in backends],
+            "estimator_weights": dict(models.estimator_weights),
+            "measures_only": models.measures_only,
+        }
 
     def _driving_key(self, plan: RunPlan, origin: str) -> Key:
         options = plan.options

@@ -6,6 +6,7 @@ from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -14,7 +15,6 @@ from mcld_anim.core.arrays import Box, Iuv, Picture
 from mcld_anim.core.events import Event
 from mcld_anim.core.stages import Stages
 from mcld_anim.metrics.stability import StabilityMeter
-from mcld_anim.model.appearance import SourceAppearance
 from mcld_anim.model.load import LoadedModels
 from mcld_anim.options.run import RunOptions
 from mcld_anim.pose.body_backend import BodyBackend
@@ -27,9 +27,16 @@ from mcld_anim.run.checks import RunPlan
 from mcld_anim.run.compositor import Compositor, compositor
 from mcld_anim.run.driving import DrivingClip
 from mcld_anim.run.identity_guard import IdentityGuard, tried_again
-from mcld_anim.run.scene import CropScene, PhotoScene, check_no_body, tell_unused
-from mcld_anim.sampling.frame_maker import FrameMaker, SamplingSettings, sampling_settings
+from mcld_anim.run.makers import maker_in_crops, maker_in_photo
+from mcld_anim.run.scene import CropScene, PhotoScene, check_no_body
+from mcld_anim.run.source import SourcePhoto
+from mcld_anim.sampling.photo_pixels import PhotoPixels
+from mcld_anim.sampling.settings import SamplingSettings, sampling_settings
 from mcld_anim.source.face import Face
+
+if TYPE_CHECKING:
+    from mcld_anim.model.appearance import SourceAppearance
+    from mcld_anim.sampling.frame_maker import FrameMaker
 
 FRAMES_STAGE = "frames"
 
@@ -61,7 +68,8 @@ class Clip:
 
     plan: RunPlan
     models: LoadedModels
-    source: SourceAppearance
+    photo: SourcePhoto
+    source: SourceAppearance | None  # the photo, encoded for networks; None: the frames are made of its own pixels
     scene: CropScene | PhotoScene
     settings: SamplingSettings
     stages: Stages
@@ -76,25 +84,35 @@ class Clip:
         """The chosen frames of the driving video."""
         return self.scene.driving
 
+    @property
+    def weights(self) -> dict[str, str]:
+        """SHA-256 of the weights that the frames depend on, by file name."""
+        return self.models.weights_read(networks=self.source is not None)
+
+    def maker(self) -> FrameMaker | PhotoPixels:
+        """What makes the pictures of the frames."""
+        models, scene, source, settings = self.models, self.scene, self.source, self.settings
+        if isinstance(scene, PhotoScene):
+            return maker_in_photo(scene.photo, scene.motion, models, source, settings)
+        assert source is not None
+        return maker_in_crops(models, source, settings)
+
 
 def open_clip(plan: RunPlan, cache: RunCache, stages: Stages) -> Clip:
     """Load the models, encode the source and estimate the driving poses, or take them from the cache."""
     options, models = plan.options, cache.models(plan.options, stages)
-    source = cache.source(options.source, models, stages)
-    settings = sampling_settings(options, models.mcld.options)
+    photo, backend = cache.photo(options.source, models, stages), models.pose_backend
     scene: CropScene | PhotoScene
-    backend = models.pose_backend
-    if options.may_keep_photo and isinstance(backend, BodyBackend) and source.body is not None:
+    if options.may_keep_photo and isinstance(backend, BodyBackend) and photo.body is not None:
+        source = cache.source_in_photo(options, photo, models, stages)
         motion = cache.motion(plan, backend, stages)
-        photo = cache.stage(options.source, source, models, stages)
-        scene = PhotoScene.of(photo, motion, models.mcld.options)
+        scene = PhotoScene.of(cache.stage(options.source, photo, models, stages), motion)
     else:
         check_no_body(options.retarget, backend.name, options.framing)
-        poses = cache.driving(plan, models, stages)
-        scene = CropScene(plan, source.appearance, poses, models.mcld.options.frame_size)
-    tell_unused(options, scene.views, stages)
+        source = cache.source(options.source, photo, models, stages)
+        scene = CropScene(plan, source, cache.driving(plan, models, stages), models.options.frame_size)
     stages.readers["driving poses"] = scene.driving.reader
-    return Clip(plan, models, source.appearance, scene, settings, stages)
+    return Clip(plan, models, photo, source, scene, sampling_settings(options, models.options), stages)
 
 
 def make_frames(
@@ -165,8 +183,8 @@ class _Finishing:
 
     def __init__(self, clip: Clip, start: Border) -> None:
         options = clip.options
-        self._clip, self._meter = clip, FaceMeter(clip.models.face_backend, clip.source.face)
-        self.maker = FrameMaker(clip.models.mcld, clip.source, clip.settings, clip.scene.views)
+        self._clip, self._meter = clip, FaceMeter(clip.models.face_backend, clip.photo.face)
+        self.maker = clip.maker()
         self.maker.carry(start.blending)
         self._guard = IdentityGuard(self.maker, self._meter, options.min_face_similarity, options.retries)
         self._guard.below, self._guard.helped = start.below, start.helped

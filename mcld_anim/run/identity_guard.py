@@ -7,13 +7,18 @@ twice the steps, each time from new noise. They end when one is good enough.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from mcld_anim.body.clip import ClipFrame
 from mcld_anim.core.arrays import Picture
 from mcld_anim.core.events import Event
 from mcld_anim.report.faces import FaceMeter
-from mcld_anim.sampling.frame_maker import Attempt, FrameMaker
+from mcld_anim.sampling.photo_pixels import PhotoPixels
+from mcld_anim.sampling.settings import Attempt
 from mcld_anim.source.tiny_face import face_box
+
+if TYPE_CHECKING:
+    from mcld_anim.sampling.frame_maker import FrameMaker
 
 RETRY_ATTEMPTS = (Attempt(1.5, 0, 1), Attempt(1.5, 1, 1), Attempt(2.0, 2, 2))
 """The second, third and fourth attempt; later ones repeat the last, each from new noise."""
@@ -48,7 +53,7 @@ class Kept:
 class IdentityGuard:
     """Checks the frames of one clip, each batch right after its synthesis."""
 
-    def __init__(self, maker: FrameMaker, meter: FaceMeter, least: float | None, retries: int) -> None:
+    def __init__(self, maker: FrameMaker | PhotoPixels, meter: FaceMeter, least: float | None, retries: int) -> None:
         self._maker, self._meter, self._least, self._retries = maker, meter, least, retries
         self.below = self.helped = 0
         """Frames whose first attempt was not similar enough, and those of them that another attempt mended."""
@@ -57,7 +62,7 @@ class IdentityGuard:
         """The best attempt at the frame at `place` of the last batch, whose picture is the first attempt."""
         assert frame.picture is not None
         first, pose = frame.picture, frame.iuv
-        if self._least is None or not self._maker.uses_networks or self._maker.source.face is None:
+        if self._least is None or isinstance(self._maker, PhotoPixels) or not self._meter.knows_face:
             return Kept(first, (None,))
         if face_box(pose) is None:
             return Kept(first, (None,))

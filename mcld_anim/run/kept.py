@@ -70,8 +70,10 @@ MOTION = Kind("driving-motion", 1)
 """`DrivingMotion`: the body fitted to a driving video's person."""
 POSES = Kind("driving-poses", 1)
 """`DrivingPoses`: the IUV of a driving video's frames."""
-SOURCE = Kind("source", 1)
-"""`EncodedPhoto`: the source photo, encoded for a model."""
+PHOTO = Kind("source-photo", 1)
+"""`SourcePhoto`: the source photo, as the estimators see it."""
+SOURCE = Kind("source", 2)
+"""`SourceAppearance`: the source photo, encoded by a model's networks."""
 STAGE = Kind("source-stage", 1)
 """`FittedPhoto`: the source photo with its fitted body and its background."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,15 +16,12 @@ from mcld_anim.body.draw import BodyPainter, DrawnBody
 from mcld_anim.body.fit import BodyMotion, BodyShape
 from mcld_anim.core.disk_cache import Entry
 from mcld_anim.core.packing import pack, unpack
-from mcld_anim.model.appearance import SourceAppearance
-from mcld_anim.model.attention import KeyValues, ProjectedAppearance
-from mcld_anim.model.focal import FocalTokens
 from mcld_anim.pose.backends import EstimatedBody
 from mcld_anim.pose.iuv_file import read_iuv_sequence
 from mcld_anim.pose.sequence import PoseSequence
 from mcld_anim.run.driving import DrivingMotion, DrivingPoses
 from mcld_anim.run.kept import Form
-from mcld_anim.run.source import EncodedPhoto
+from mcld_anim.run.source import SourcePhoto
 from mcld_anim.source.face import Face
 from mcld_anim.source.fitted_photo import FittedPhoto
 from mcld_anim.source.photo_warp import PhotoWarp
@@ -81,9 +79,7 @@ def _read_poses(entry: Entry, device: torch.device) -> DrivingPoses:
 
 MOTION_FORM: Form[DrivingMotion] = packed_form((DrivingMotion, *MOTION_CLASSES), lambda motion: motion, lambda it: it)
 POSES_FORM = Form(_write_poses, _read_poses)
-SOURCE_FORM: Form[EncodedPhoto] = packed_form(
-    (SourceAppearance, FocalTokens, ProjectedAppearance, KeyValues, Face, EstimatedBody, *MOTION_CLASSES),
-    lambda photo: {"appearance": photo.appearance, "body": photo.body},
-    lambda plain: EncodedPhoto(picture=None, **plain),
+PHOTO_FORM: Form[SourcePhoto] = packed_form(
+    (SourcePhoto, Face, EstimatedBody, *MOTION_CLASSES), lambda photo: replace(photo, picture=None), lambda it: it
 )
 STAGE_FORM: Form[FittedPhoto] = packed_form((PhotoWarp, DrawnBody, *MOTION_CLASSES), _take_stage, _give_stage)

@@ -11,13 +11,13 @@ from mcld_anim.core.checksums import Checksums
 from mcld_anim.core.device import peak_memory_bytes
 from mcld_anim.core.stages import Stages
 from mcld_anim.core.version import __version__, package_versions
-from mcld_anim.model.appearance import SourceAppearance
 from mcld_anim.model.load import LoadedModels
 from mcld_anim.options.load import to_mapping
 from mcld_anim.options.preset import load_preset
 from mcld_anim.options.run import SynthesisOptions
 from mcld_anim.run.request import request_of
-from mcld_anim.sampling.frame_maker import SamplingSettings
+from mcld_anim.sampling.settings import SamplingSettings
+from mcld_anim.source.face import Face
 
 RECORDED_PACKAGES = (
     *("torch", "diffusers", "transformers", "numpy", "av", "opencv-python-headless", "pillow"),
@@ -56,18 +56,19 @@ def describe_run(
     options: SynthesisOptions,
     output: Path | None,
     models: LoadedModels,
+    weights: Mapping[str, str],
     settings: SamplingSettings,
     checksums: Checksums,
     stages: Stages,
     chosen: Mapping[str, str],
 ) -> dict[str, Any]:
-    """The content of OUT.run.json; `chosen` as in `resolved_options`."""
+    """The content of OUT.run.json. weights: SHA-256 by file name; `chosen` as in `resolved_options`."""
     resolved = resolved_options(options, models, settings, chosen)
     return {
         "options": resolved | {"output": None if output is None else str(output)},
         "request": request_of(options, checksums),
         "versions": versions(),
-        "weights": dict(models.checksums),
+        "weights": dict(weights),
         "reader": dict(stages.readers),
         "inputs": checksums.of_all(options.inputs),
         "reused": list(stages.reused),
@@ -77,11 +78,11 @@ def describe_run(
     }
 
 
-def describe_summary(models: LoadedModels, source: SourceAppearance, stages: Stages) -> dict[str, Any]:
-    """The summary of a report, without the totals of its frames."""
+def describe_summary(models: LoadedModels, face: Face | None, stages: Stages) -> dict[str, Any]:
+    """The summary of a report, without the totals of its frames; `face`: the source's."""
     backend = models.face_backend
     return {
-        "source_face_found": source.face is not None,
+        "source_face_found": face is not None,
         "model": models.name,
         "face_backend": None if backend is None else backend.name,
         "face_scale": None if backend is None else backend.scale,

@@ -41,7 +41,7 @@ def identity_of(clip: Clip, checksums: Checksums) -> dict[str, str]:
     files |= {"densepose": options.precomputed} if options.precomputed is not None else {}
     files |= {"background": options.background_file} if options.background_file is not None else {}
     identity |= {name: checksums.of(path) for name, path in files.items()}
-    identity |= {f"weights {name}": checksum for name, checksum in clip.models.checksums.items()}
+    identity |= {f"weights {name}": checksum for name, checksum in clip.weights.items()}
     identity |= {f"version of {name}": one for name, one in versions().items() if name not in NOT_IN_PIXELS}
     return identity | {"version of pixels": PIXELS}
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mcld_anim.body.clip import FramePose
 from mcld_anim.body.draw import DrawnBody
@@ -13,21 +14,18 @@ from mcld_anim.body.fit import BodyMotion
 from mcld_anim.body.place import placed
 from mcld_anim.core.arrays import Iuv, Picture
 from mcld_anim.core.errors import UsageError
-from mcld_anim.core.events import Event
 from mcld_anim.core.stages import Stages
-from mcld_anim.model.appearance import SourceAppearance
-from mcld_anim.options.model import ModelOptions
-from mcld_anim.options.run import SynthesisOptions
 from mcld_anim.pose.cleanup import RawPose, cleaned
 from mcld_anim.pose.driving_change import driving_change
 from mcld_anim.pose.iuv_file import IuvWriter, iuv_writer, read_iuv_sequence
 from mcld_anim.pose.retarget import retargeted
 from mcld_anim.run.checks import RunPlan
 from mcld_anim.run.driving import DrivingClip, DrivingMotion, DrivingPoses
-from mcld_anim.run.photo import window_around
-from mcld_anim.sampling.frame_views import FrameViews, PhotoViews
 from mcld_anim.source.fitted_photo import FittedPhoto
 from mcld_anim.video.framing import SteadyCrop
+
+if TYPE_CHECKING:
+    from mcld_anim.model.appearance import SourceAppearance
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,8 +36,6 @@ class CropScene:
     source: SourceAppearance
     driving: DrivingPoses
     size: tuple[int, int]  # height and width of the frames
-
-    views: FrameViews | None = None  # frames are as the networks make them
 
     @property
     def framing(self) -> str:
@@ -97,13 +93,11 @@ class PhotoScene:
     photo: FittedPhoto
     driving: DrivingClip
     motion: BodyMotion  # of the source's body, in the photo
-    views: PhotoViews
 
     @classmethod
-    def of(cls, photo: FittedPhoto, driving: DrivingMotion, model: ModelOptions) -> PhotoScene:
-        """The scene of a driving motion for the networks of a model."""
-        motion = placed(driving.motion, driving.scenes, photo.motion, photo.head)
-        return cls(photo, driving, motion, photo_views(photo, motion, model))
+    def of(cls, photo: FittedPhoto, driving: DrivingMotion) -> PhotoScene:
+        """The scene of a driving motion."""
+        return cls(photo, driving, placed(driving.motion, driving.scenes, photo.motion, photo.head))
 
     @property
     def chosen(self) -> dict[str, str]:
@@ -132,11 +126,11 @@ class PhotoScene:
             yield FramePose(drawn.iuv, found, "seen" if found else "held", cut, drawn)
 
 
-def pose_in_photo(photo: FittedPhoto, pose: BodyMotion, model: ModelOptions) -> tuple[FramePose, PhotoViews]:
-    """One pose by the photo's body, in the photo, and what a model's networks see of it."""
+def posed(photo: FittedPhoto, pose: BodyMotion) -> tuple[FramePose, BodyMotion]:
+    """One pose by the photo's body, in the photo."""
     motion = placed(pose, [slice(0, 1)], photo.motion, photo.head)
     drawn = photo.painter.drawn(motion, 0)
-    return FramePose(drawn.iuv, drawn=drawn), photo_views(photo, motion, model)
+    return FramePose(drawn.iuv, drawn=drawn), motion
 
 
 def check_no_body(retarget: str, estimator: str, framing: str = "auto") -> None:
@@ -147,22 +141,6 @@ def check_no_body(retarget: str, estimator: str, framing: str = "auto") -> None:
                 f"{flag} {value} needs bodies fitted to source and driver, and --densepose {estimator} gives none: run "
                 "`mcld-anim models pull blazepose` and give --densepose body"
             )
-
-
-def photo_views(photo: FittedPhoto, motion: BodyMotion, model: ModelOptions) -> PhotoViews:
-    """What a model's networks see of a motion in the photo."""
-    return PhotoViews(photo, window_around(motion, max(model.frame_size)), not model.photo_pixels)
-
-
-def tell_unused(options: SynthesisOptions, views: FrameViews | None, stages: Stages) -> None:
-    """An event that names the options which change nothing, because no network makes the frames."""
-    if views is None or views.need_networks or not options.synthesis_flags:
-        return
-    message = (
-        f"{', '.join(options.synthesis_flags)} without effect: in the photo the person is the photo's own pixels, no "
-        "network makes them; --retarget off or a larger --model lets networks make the frames"
-    )
-    stages.emit(Event("options_without_effect", message))
 
 
 def _written(poses: Iterator[RawPose], writer: IuvWriter) -> Iterator[Iuv]:

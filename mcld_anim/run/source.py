@@ -1,21 +1,25 @@
-"""The source photo of a run: read, framed around its largest person, and encoded once for any number of frames."""
+"""The source photo of a run: read, framed around its largest person, and encoded once where networks make frames."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from mcld_anim.core.arrays import Box, Iuv, Picture, SizedIuv, SizedPicture
+from mcld_anim.core.arrays import AnySizePicture, Box, Iuv, Picture, SizedIuv, SizedPicture
 from mcld_anim.core.errors import PoseError
 from mcld_anim.core.events import Event
 from mcld_anim.core.pictures import read_picture
 from mcld_anim.core.stages import Stages
-from mcld_anim.model.appearance import SourceAppearance, encode_source
 from mcld_anim.model.load import LoadedModels
 from mcld_anim.pose.backends import EstimatedBody, PoseEstimate
 from mcld_anim.pose.select import described
+from mcld_anim.source.face import Face
 from mcld_anim.video.framing import SteadyCrop, apply_iuv, apply_picture, steady_crop
+
+if TYPE_CHECKING:
+    from mcld_anim.model.appearance import SourceAppearance
 
 SOURCE_STAGE = "source"
 
@@ -25,18 +29,20 @@ height, as in the embedded model's training pictures (0.85 to 0.92, `mcld_anim.s
 
 
 @dataclass(frozen=True, eq=False)
-class EncodedPhoto:
-    """The source photo of a run."""
+class SourcePhoto:
+    """The source photo of a run, seen by the estimators and not by the model's networks."""
 
-    appearance: SourceAppearance  # of the person's crop
-    picture: Picture | None  # the photo itself; None if an earlier run encoded it
-    body: EstimatedBody | None  # by estimators that fit one
+    picture: AnySizePicture | None  # the photo itself; None if an earlier run read it
+    crop: Picture  # the person's crop, at the model's frame size
+    iuv: Iuv  # of the crop
+    face: Face | None  # in the crop, for the report
+    body: EstimatedBody | None  # in the photo, by estimators that fit one
 
 
-def encode_photo(path: Path, models: LoadedModels, stages: Stages) -> EncodedPhoto:
-    """The source photo, framed around its largest person and encoded. Raises PoseError if it shows nobody."""
+def read_photo(path: Path, models: LoadedModels, stages: Stages) -> SourcePhoto:
+    """The source photo, framed around its largest person. Raises PoseError if it shows nobody."""
     with stages.timed(SOURCE_STAGE):
-        stages.progress(SOURCE_STAGE, 0, 2)
+        stages.progress(SOURCE_STAGE, 0, 1)
         picture = read_picture(path, "--source", stages.emit)
         (people,) = models.pose_backend.estimate([picture])
         if not people:
@@ -49,16 +55,24 @@ def encode_photo(path: Path, models: LoadedModels, stages: Stages) -> EncodedPho
                 f"--source {path} shows {described(people)}: the largest one is used; crop the photo to use another"
             )
             stages.emit(Event("several_people", message))
-        stages.progress(SOURCE_STAGE, 1, 2)
-        framed = frame_person(picture, people[0], models.mcld.options.frame_size)
-        appearance = encode_source(*framed, models.mcld, models.condition_backend)
-        if models.measures_only and models.face_backend is not None:  # only the report compares its faces
-            appearance = replace(appearance, face=models.face_backend.largest(*framed))
-        stages.progress(SOURCE_STAGE, 2, 2)
-    if models.face_backend is not None and appearance.face is None:
+        crop, iuv = frame_person(picture, people[0], models.options.frame_size)
+        face = models.face_in(crop, iuv)
+        stages.progress(SOURCE_STAGE, 1, 1)
+    if models.face_backend is not None and face is None:
         message = f"no face was found in --source {path}: the report has no face similarity"
         stages.emit(Event("source_face_missing", message))
-    return EncodedPhoto(appearance, picture, people[0].body)
+    return SourcePhoto(picture, crop, iuv, face, people[0].body)
+
+
+def encode_photo(photo: SourcePhoto, models: LoadedModels, stages: Stages) -> SourceAppearance:
+    """The source photo, encoded by the model's networks."""
+    from mcld_anim.model.appearance import encode_source
+
+    face, embedder = photo.face, models.native_embedder
+    with stages.timed(SOURCE_STAGE):
+        if models.measures_only:  # the model does not know embeddings of the report's backend
+            face = None if embedder is None else embedder.largest(photo.crop, photo.iuv)
+        return encode_source(photo.crop, photo.iuv, models.mcld, face)
 
 
 def frame_person(picture: Picture, estimate: PoseEstimate, size: tuple[int, int]) -> tuple[SizedPicture, SizedIuv]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mcld_anim.body.clip import ClipFrame, FramePose
 from mcld_anim.core.arrays import Iuv, Picture
@@ -16,7 +16,6 @@ from mcld_anim.core.pictures import read_picture, write_picture
 from mcld_anim.core.publishing import publish
 from mcld_anim.core.stages import Progress, Stages, ignore_progress
 from mcld_anim.core.work_folder import working_folder
-from mcld_anim.model.appearance import SourceAppearance
 from mcld_anim.model.load import LoadedModels
 from mcld_anim.options.run import PoseOptions
 from mcld_anim.pose.backends import PoseBackend, PoseEstimate, estimate_of
@@ -31,13 +30,18 @@ from mcld_anim.run.cache import RunCache
 from mcld_anim.run.checks import check_outputs, check_pose, is_sequence
 from mcld_anim.run.finished import published_before
 from mcld_anim.run.frames import FRAMES_STAGE
+from mcld_anim.run.makers import maker_in_crops, maker_in_photo
 from mcld_anim.run.record import describe_run, describe_summary
 from mcld_anim.run.request import request_of
 from mcld_anim.run.result import Result
-from mcld_anim.run.scene import check_no_body, pose_in_photo, tell_unused
-from mcld_anim.run.source import person_crop
-from mcld_anim.sampling.frame_maker import FrameMaker, sampling_settings
+from mcld_anim.run.scene import check_no_body, posed
+from mcld_anim.run.source import SourcePhoto, person_crop
+from mcld_anim.sampling.photo_pixels import PhotoPixels
+from mcld_anim.sampling.settings import sampling_settings
 from mcld_anim.video.framing import apply_iuv
+
+if TYPE_CHECKING:
+    from mcld_anim.sampling.frame_maker import FrameMaker
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
@@ -82,40 +86,42 @@ def make_picture(
     check_pose(options)
     stages = Stages(progress, on_event)
     models = cache.models(options, stages)
-    encoded = cache.source(options.source, models, stages)
-    source, settings = encoded.appearance, sampling_settings(options, models.mcld.options)
+    photo, settings = cache.photo(options.source, models, stages), sampling_settings(options, models.options)
     with stages.timed("driving poses"):
         estimate = read_pose(options.pose, models.pose_backend, stages.emit)
-    if options.retarget in ("auto", "body") and encoded.body is not None and estimate.body is not None:
-        photo = cache.stage(options.source, encoded, models, stages)
-        pose, views = pose_in_photo(photo, estimate.body.motion, models.mcld.options)
-        shown, retarget = photo.picture, "body"
+    maker: FrameMaker | PhotoPixels
+    if options.retarget in ("auto", "body") and photo.body is not None and estimate.body is not None:
+        source = cache.source_in_photo(options, photo, models, stages)
+        stage = cache.stage(options.source, photo, models, stages)
+        pose, motion = posed(stage, estimate.body.motion)
+        maker = maker_in_photo(stage, motion, models, source, settings)
+        shown, retarget = stage.picture, "body"
     else:
         check_no_body(options.retarget, models.pose_backend.name)
-        pose, views, shown = _framed(estimate, source, options, models, stages), None, source.picture
-        retarget = "off" if options.retarget == "auto" else options.retarget
-    tell_unused(options, views, stages)
+        source = cache.source(options.source, photo, models, stages)
+        pose, maker = _framed(estimate, photo, options, models, stages), maker_in_crops(models, source, settings)
+        shown, retarget = photo.crop, "off" if options.retarget == "auto" else options.retarget
     with stages.timed("synthesis"):
-        (picture,) = FrameMaker(models.mcld, source, settings, views).make(
-            [ClipFrame(0, pose)], on_step=lambda done, steps: stages.progress(FRAMES_STAGE, done, steps)
-        )
-    face, similarity = FaceMeter(models.face_backend, source.face).measure(picture, pose.iuv)
+        (picture,) = maker.make([ClipFrame(0, pose)], lambda done, steps: stages.progress(FRAMES_STAGE, done, steps))
+    face, similarity = FaceMeter(models.face_backend, photo.face).measure(picture, pose.iuv)
+    weights = models.weights_read(networks=source is not None)
+    chosen = {"retarget": retarget}
     return Transferred(
         side_by_side(shown, pose.iuv, picture) if options.side_by_side else picture,
         FrameRow(0, 0.0, True, face is not None, similarity, None, None),
-        describe_summary(models, source, stages),
-        describe_run(options, output, models, settings, cache.checksums, stages, {"retarget": retarget}),
+        describe_summary(models, photo.face, stages),
+        describe_run(options, output, models, weights, settings, cache.checksums, stages, chosen),
     )
 
 
 def _framed(
-    estimate: PoseEstimate, source: SourceAppearance, options: PoseOptions, models: LoadedModels, stages: Stages
+    estimate: PoseEstimate, photo: SourcePhoto, options: PoseOptions, models: LoadedModels, stages: Stages
 ) -> FramePose:
     """The pose in a crop around its person, with the source's proportions if they are asked for."""
-    iuv = frame_pose(estimate, models.mcld.options.frame_size)
+    iuv = frame_pose(estimate, models.options.frame_size)
     if options.retarget not in ("scale", "limbs"):
         return FramePose(iuv)
-    change = driving_change(options.retarget, source.iuv, [iuv], False, stages)
+    change = driving_change(options.retarget, photo.iuv, [iuv], False, stages)
     return FramePose(iuv if change is None else retargeted(iuv, change))
 
 

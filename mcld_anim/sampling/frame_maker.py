@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -16,55 +15,14 @@ from mcld_anim.core.errors import NotFiniteError
 from mcld_anim.core.pixels import to_levels
 from mcld_anim.model.appearance import SourceAppearance
 from mcld_anim.model.build import Mcld
-from mcld_anim.options.model import ModelOptions
-from mcld_anim.options.preset import load_preset
-from mcld_anim.options.run import RunOptions, SynthesisOptions
 from mcld_anim.pose.condition import network_condition
 from mcld_anim.sampling.denoise import Prediction, StepBlending, denoise
 from mcld_anim.sampling.frame_views import CropViews, FrameView, FrameViews, stacked
 from mcld_anim.sampling.neighbour_blending import NeighbourBlending
 from mcld_anim.sampling.noise import parse_noise_mode, start_noise
 from mcld_anim.sampling.schedule import make_scheduler
+from mcld_anim.sampling.settings import FIRST_ATTEMPT, Attempt, SamplingSettings
 from mcld_anim.sampling.surface_blending import SurfaceBlending
-
-
-@dataclass(frozen=True)
-class SamplingSettings:
-    """The resolved sampling options of one clip."""
-
-    steps: int  # DDIM steps
-    guidance: float  # classifier-free guidance scale, 1 = off
-    seed: int
-    noise: str  # "shared", "mixed:ALPHA" or "independent"
-    blend: float  # strength of blending with the frame before, 0 = off
-    blending: str = "surface"  # along the "surface", or in place ("neighbour")
-
-
-@dataclass(frozen=True)
-class Attempt:
-    """The changes to the settings in one attempt at a frame."""
-
-    face_weight: float = 1.0  # factor on the weight of the face branch
-    seed_shift: int = 0  # added to the seed
-    step_factor: int = 1  # factor on the steps
-
-
-FIRST_ATTEMPT = Attempt()
-
-
-def sampling_settings(options: SynthesisOptions, model: ModelOptions) -> SamplingSettings:
-    """The settings of a run, with open options filled in from the preset and the model."""
-    preset, usual = load_preset(options.preset), model.sampling
-    scale = preset.step_scale if options.step_scale is None else options.step_scale
-    guidance = preset.guidance if options.guidance is None else options.guidance
-    return SamplingSettings(
-        steps=options.steps or max(1, round(usual.steps * scale)),
-        guidance=usual.guidance if guidance is None else guidance,
-        seed=options.seed,
-        noise=options.noise if isinstance(options, RunOptions) else "shared",
-        blend=options.blend if isinstance(options, RunOptions) else 0.0,
-        blending=options.blending if isinstance(options, RunOptions) else "surface",
-    )
 
 
 class FrameMaker:
@@ -83,13 +41,8 @@ class FrameMaker:
         self._views = views or CropViews(source, mcld.options.pose_guider.warped_source != "none")
         self._scheduler = make_scheduler(mcld.options.schedule)
         self._noise = parse_noise_mode(settings.noise)
-        self._blending = _blending(settings, mcld.options.latent_size) if self.uses_networks else None
+        self._blending = _blending(settings, mcld.options.latent_size)
         self._weights = next(mcld.denoiser.parameters())  # gives the networks' dtype and device
-
-    @property
-    def uses_networks(self) -> bool:
-        """Whether networks make the frames; else another attempt at one is the same."""
-        return self._views.need_networks
 
     def carried(self) -> dict[str, np.ndarray]:
         """What the next batch needs of the last one; empty without blending."""
@@ -103,8 +56,6 @@ class FrameMaker:
     def make(self, frames: Sequence[ClipFrame], on_step: Callable[[int, int], None] | None = None) -> list[Picture]:
         """The pictures of the clip's next frames, uint8 (H, W, 3) RGB; `on_step(done, steps)` reports progress."""
         views = [self._views.view(frame) for frame in frames]
-        if not self.uses_networks:
-            return [self._views.finished(view, None) for view in views]
         blending = None if self._blending is None else self._blending.batch([view.frame for view in views])
         made = self._synthesised(views, FIRST_ATTEMPT, blending, on_step)
         return [self._views.finished(view, picture) for view, picture in zip(views, made, strict=True)]

@@ -7,24 +7,24 @@ the source's photo, the networks see a square window of it; what they make of th
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Protocol, runtime_checkable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import cv2
 import numpy as np
-from jaxtyping import Float
 from torch import Tensor
 
 from mcld_anim.body.clip import ClipFrame, FrameLink, FramePose
 from mcld_anim.body.correspondence import Correspondence
 from mcld_anim.body.draw import DrawnBody
 from mcld_anim.core.arrays import AnySizePicture, Picture
-from mcld_anim.model.appearance import SourceAppearance
 from mcld_anim.model.warped_source import WarpedSources
 from mcld_anim.pose.condition import Validity, warped_source
 from mcld_anim.source.fitted_photo import FittedPhoto
-from mcld_anim.source.photo_warp import PersonLayer
 from mcld_anim.video.framing import SteadyCrop, apply_iuv, apply_picture, cut_out, resize_picture
+
+if TYPE_CHECKING:
+    from mcld_anim.model.appearance import SourceAppearance
 
 REACH = 2
 """Pixels beyond the drawn body to which the networks' picture counts: hair and cloth do not end at the mesh."""
@@ -37,7 +37,7 @@ class FrameView:
     frame: ClipFrame
     warped: Picture | None  # the warped source, see `pose.condition`; None for models without it
     validity: Validity | None
-    layer: PersonLayer | None = None  # of the whole frame, where the photo is the source's
+    drawn: DrawnBody | None = None  # in the whole frame, where that is the source's photo
 
     def shrunk(self, size: tuple[int, int]) -> FrameView:
         """The view at `size` (height, width): IUV by the nearest pixel, colours by area. It has no link."""
@@ -63,15 +63,11 @@ def stacked(views: Sequence[FrameView], like: Tensor) -> WarpedSources | None:
 class FrameViews(Protocol):
     """The views of one clip's frames."""
 
-    @property
-    def need_networks(self) -> bool:
-        """Whether networks make the frames; else `finished` needs nothing but the view."""
-
     def view(self, frame: ClipFrame) -> FrameView:
         """What the networks see of a frame."""
 
-    def finished(self, view: FrameView, made: AnySizePicture | None) -> Picture:
-        """The frame's picture from what the networks, if any, made of its view, at the view's size."""
+    def finished(self, view: FrameView, made: AnySizePicture) -> Picture:
+        """The frame's picture from what the networks made of its view, at the view's size."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,7 +76,6 @@ class CropViews:
 
     source: SourceAppearance
     with_warp: bool  # whether the model takes the warped source
-    need_networks: bool = field(default=True, init=False)
 
     def view(self, frame: ClipFrame) -> FrameView:
         """The frame itself."""
@@ -89,9 +84,8 @@ class CropViews:
             return FrameView(frame, None, None)
         return FrameView(frame, *warped_source(source.atlas, source.valid, frame.iuv, source.background))
 
-    def finished(self, view: FrameView, made: AnySizePicture | None) -> Picture:
+    def finished(self, view: FrameView, made: AnySizePicture) -> Picture:
         """The networks' picture."""
-        assert made is not None
         return made
 
 
@@ -101,37 +95,28 @@ class PhotoViews:
 
     photo: FittedPhoto
     window: SteadyCrop  # square, its side a multiple of the networks' frames' or of their cells'
-    need_networks: bool = True  # False: the person is the photo's own pixels, in the light of their pose
 
     def view(self, frame: ClipFrame) -> FrameView:
         """The window."""
         drawn = frame.pose.drawn
         assert drawn is not None  # frames of the photo are drawn from the fitted body
         layer, size = self.photo.warp.layer(drawn), (self.window.h, self.window.w)
-        if not self.need_networks:
-            return FrameView(frame, None, None, layer)
         warped = apply_picture(layer.before(self.photo.background), self.window, size)
         validity = 1 - cut_out(drawn.whole(1 - layer.validity), self.window)
         link = None if frame.link is None else _cut_link(frame.link, self.window)
         pose = FramePose(cut_out(frame.iuv, self.window), cut=frame.pose.cut)
-        return FrameView(ClipFrame(frame.index, pose, link), warped, validity, layer)
+        return FrameView(ClipFrame(frame.index, pose, link), warped, validity, drawn)
 
-    def finished(self, view: FrameView, made: AnySizePicture | None) -> Picture:
-        """The photo with the person that the networks made, or with the photo's own pixels moved."""
-        layer = view.layer
-        assert layer is not None
-        shown = layer.lit().before(self.photo.background) if made is None else self._put_in(made, layer.drawn)
-        front = self.photo.front[..., None]
-        return np.rint(self.photo.picture * front + shown * (1 - front)).clip(0, 255).astype(np.uint8)
-
-    def _put_in(self, made: AnySizePicture, drawn: DrawnBody) -> Float[np.ndarray, "height width 3"]:
-        """The networks' picture around a body in the frame, before the photo's background."""
+    def finished(self, view: FrameView, made: AnySizePicture) -> Picture:
+        """The photo with the person that the networks made."""
+        drawn = view.drawn
+        assert drawn is not None
         near = cv2.dilate(drawn.person.astype(np.float32), np.ones((2 * REACH + 1, 2 * REACH + 1)))
         height, width = self.photo.size
         window = SteadyCrop(-self.window.x, -self.window.y, width, height)
         covered = cut_out(np.ones(made.shape[:2], np.float32), window)
         share = (cv2.GaussianBlur(near, (0, 0), REACH / 2) * covered)[..., None]
-        return np.asarray(cut_out(made, window) * share + self.photo.background * (1 - share))
+        return self.photo.with_front(cut_out(made, window) * share + self.photo.background * (1 - share))
 
 
 def _cut_link(link: FrameLink, window: SteadyCrop) -> FrameLink:

@@ -24,7 +24,8 @@ from mcld_anim.model.choose import ChosenModel
 from mcld_anim.model.keys import PUBLISHED_NETWORKS
 from mcld_anim.model.load import load_mcld
 from mcld_anim.options.model import ModelOptions, load_model_options
-from mcld_anim.sampling.frame_maker import FrameMaker, SamplingSettings
+from mcld_anim.sampling.frame_maker import FrameMaker
+from mcld_anim.sampling.settings import SamplingSettings
 from mcld_anim.setup.convert import BYTES_PER_NUMBER, GENERIC_NAMES, check_saved_dtype
 from mcld_anim.setup.pull import PullOptions, pull
 from mcld_anim.weights.published import BYTES_PER_PARAMETER, PublishedModel, published_model
@@ -176,7 +177,7 @@ def random_tensor(key: str, shape: tuple[int, ...], generator: torch.Generator) 
 def run_once(chosen: ChosenModel, result: Rehearsal, on_stage: Callable[[str], None]) -> None:
     """Load strictly, encode a source (VAE, CLIP, ReferenceNet) and make one frame in one guided step."""
     with _timed(result, "load", on_stage):
-        mcld, _ = load_mcld(chosen, torch.device("cpu"), getattr(torch, result.dtype))
+        mcld = load_mcld(chosen, torch.device("cpu"), getattr(torch, result.dtype))
     picture, iuv = block_person(chosen.options.frame_size)
     with _timed(result, "encode the source (CLIP, VAE, ReferenceNet)", on_stage):
         source = encode_source(picture, iuv, mcld)

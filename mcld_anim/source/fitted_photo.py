@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+from jaxtyping import Float
+
 from mcld_anim.body.draw import BodyPainter
 from mcld_anim.body.fit import BodyMotion
 from mcld_anim.body.place import NOSE
@@ -27,6 +30,11 @@ class FittedPhoto:
     def size(self) -> tuple[int, int]:
         """Height and width."""
         return self.picture.shape[0], self.picture.shape[1]
+
+    def with_front(self, behind: Float[np.ndarray, "height width 3"]) -> Picture:
+        """A picture of the person in front of the background, colours 0..255, behind what stays before them."""
+        front = self.front[..., None]
+        return np.rint(self.picture * front + behind * (1 - front)).clip(0, 255).astype(np.uint8)
 
     @property
     def head(self) -> float:

@@ -128,7 +128,7 @@ def load_variant(model: ModelOptions, vae: Path, weights: Path, device: torch.de
     load_into(mcld.vae, vae)
     load_into(nn.ModuleDict({part: getattr(mcld, part) for part in TRAINED_PARTS}), weights)
     mcld.requires_grad_(False).eval().to(device)
-    return LoadedModels(mcld, load_pose_backend("tiny", device), load_face_backend("tiny", device), {})
+    return LoadedModels.of(mcld, load_pose_backend("tiny", device), load_face_backend("tiny", device))
 
 
 def as_table(metrics: dict[str, dict[str, float]]) -> str:

@@ -24,7 +24,7 @@ from mcld_anim.cli.main import main
 def called(*_):
     raise AssertionError("made again")
 
-mcld_anim.run.source.encode_photo = mcld_anim.run.driving.encode_driving = called
+mcld_anim.run.source.read_photo = mcld_anim.run.source.encode_photo = mcld_anim.run.driving.encode_driving = called
 sys.argv[0] = "mcld-anim"
 main()
 """

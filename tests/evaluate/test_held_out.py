@@ -53,7 +53,8 @@ def test_the_swap_meter_measures_the_drop_in_similarity() -> None:
     models = load_embedded_models()
     settings = default_settings(models.mcld)
     own, other = (draw_subject(seed, 1, 256) for seed in (900_003, 900_004))
-    source = encode_source(own.photo.picture, own.photo.iuv, models.mcld, models.face_backend)
+    shown = own.photo.picture, own.photo.iuv
+    source = encode_source(*shown, models.mcld, models.face_in(*shown))
     drops = []
     for photo in (own.photo, other.photo):
         meter = SwapMeter(models.mcld, models.face_backend, settings)

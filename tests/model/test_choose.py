@@ -203,10 +203,12 @@ def test_a_folder_that_convert_wrote_is_a_model(published_files: Path, small: Mo
     events: list[Event] = []
     models = load_models(str(tmp_path / "mine"), CPU, torch.float32, "tiny", "tiny", events.append)
     assert (models.name, models.pose_backend.name) == (str(tmp_path / "mine"), "tiny")
-    assert set(models.checksums) == {path.name for path in written} | {"densepose.safetensors", "face.safetensors"}
+    assert set(models.weights) == {path.name for path in written}
+    assert set(models.estimator_weights) == {"densepose.safetensors", "face.safetensors"}
+    assert models.weights_read(networks=True) == {**models.estimator_weights, **models.weights}
     # No known embedder has 8 numbers: the tiny one only measures, which is reported.
     assert models.measures_only
-    assert models.condition_backend is None
+    assert models.native_embedder is None
     assert [event.kind for event in events] == ["face_condition_missing"]
     (tmp_path / "mine" / "denoiser.safetensors").unlink()
     with pytest.raises(WeightsError, match=r"denoiser\.safetensors are missing.*models convert"):
@@ -225,10 +227,11 @@ def test_the_embedded_model_is_conditioned_by_its_own_embedder(monkeypatch: pyte
     )
     models = load_models("tiny", CPU, torch.float32, "auto", "dlib")
     assert models.face_backend is not None
-    assert models.condition_backend is not None
-    assert (models.face_backend.name, models.condition_backend.name) == ("dlib", "tiny")
+    assert models.native_embedder is not None
+    assert (models.face_backend.name, models.native_embedder.name) == ("dlib", "tiny")
     plain = load_models("tiny", CPU, torch.float32, "auto", "auto")
-    assert plain.condition_backend is plain.face_backend
+    assert (plain.measures_only, plain.native_embedder) == (False, None)
+    assert plain.weights_read(networks=False) == plain.estimator_weights
 
 
 def test_single_files_are_converted_too(tmp_path: Path, published_files: Path, small: ModelOptions) -> None:

@@ -14,7 +14,7 @@ from mcld_anim.options.model import SamplingDefaults, load_model_options
 from mcld_anim.options.preset import PRESETS
 from mcld_anim.options.resolve import resolve_options
 from mcld_anim.options.run import PoseOptions, RunOptions
-from mcld_anim.sampling.frame_maker import sampling_settings
+from mcld_anim.sampling.settings import sampling_settings
 
 GIVEN = {"source": Path("a.png"), "driving": Path("b.mp4")}
 

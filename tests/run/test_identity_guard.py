@@ -13,7 +13,9 @@ from mcld_anim.pose.precomputed import resize_iuv
 from mcld_anim.report.faces import FaceMeter
 from mcld_anim.run.identity_guard import IdentityGuard, attempt, tried_again
 from mcld_anim.run.source import frame_person
-from mcld_anim.sampling.frame_maker import Attempt, FrameMaker, SamplingSettings
+from mcld_anim.sampling.frame_maker import FrameMaker
+from mcld_anim.sampling.settings import Attempt, SamplingSettings
+from mcld_anim.source.face import Face
 from mcld_anim.synthetic.person import Rendering
 
 
@@ -21,6 +23,7 @@ class Judge(FaceMeter):
     """A face meter that returns given similarities, try after try."""
 
     def __init__(self, *verdicts: float | None) -> None:
+        super().__init__(None, Face(np.ones(1, np.float32), (0, 0, 1, 1)))
         self.verdicts = list(verdicts)
 
     def measure(self, picture: np.ndarray, iuv: np.ndarray) -> tuple[None, float | None]:
@@ -29,8 +32,8 @@ class Judge(FaceMeter):
 
 @pytest.fixture
 def maker(small_models: LoadedModels, photo: Rendering) -> FrameMaker:
-    framed = frame_person(photo.picture, estimate_of(photo.iuv, 1.0), small_models.mcld.options.frame_size)
-    source = encode_source(*framed, small_models.mcld, small_models.face_backend)
+    framed = frame_person(photo.picture, estimate_of(photo.iuv, 1.0), small_models.options.frame_size)
+    source = encode_source(*framed, small_models.mcld, small_models.face_in(*framed))
     return FrameMaker(small_models.mcld, source, SamplingSettings(2, 1.0, 0, "shared", 0.5))
 
 

@@ -32,7 +32,8 @@ from mcld_anim.run.frames import make_frames, open_clip
 from mcld_anim.run.kept import KeptResults, cache_folder, cache_limit, clear_kept, list_kept, open_kept
 
 LIMIT = 10**9
-CROPS, IN_PHOTO = ["source", "driving-poses"], ["source", "driving-motion", "source-stage"]
+SOURCE = ["source-photo", "source"]
+CROPS, IN_PHOTO = [*SOURCE, "driving-poses"], [*SOURCE, "driving-motion", "source-stage"]
 
 
 @dataclass
@@ -66,6 +67,7 @@ class Runs:
     def forget_how(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """From here on no pose is estimated, no source encoded, no landmark network called, no video looked at."""
         for module, name in (
+            ("mcld_anim.run.source", "read_photo"),
             ("mcld_anim.run.source", "encode_photo"),
             ("mcld_anim.run.driving", "encode_driving"),
             ("mcld_anim.run.driving", "encode_motion"),
@@ -127,11 +129,11 @@ def test_names_do_not_matter_and_events_are_told_again_with_the_new_ones(
 @pytest.mark.parametrize(
     ("change", "reused"),
     [
-        ({"max_frames": 1}, ["source"]),
-        ({"fps": 5.0}, ["source"]),
-        ({"start": 0.1}, ["source"]),
-        ({"person": 1}, ["source"]),
-        ({"driving": "other.mp4"}, ["source"]),
+        ({"max_frames": 1}, SOURCE),
+        ({"fps": 5.0}, SOURCE),
+        ({"start": 0.1}, SOURCE),
+        ({"person": 1}, SOURCE),
+        ({"driving": "other.mp4"}, SOURCE),
         ({"source": "other.png"}, ["driving-poses"]),
         ({}, CROPS),
     ],
@@ -153,8 +155,8 @@ def test_what_matters_is_made_again(
 
 def test_other_weights_and_versions_are_made_again(runs: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
     runs.frames()
-    runs.models = replace(runs.models, checksums={"random": "1" * 64})
-    assert runs.frames().reused == ["driving-poses"]
+    runs.models = replace(runs.models, weights={"random": "1" * 64})
+    assert runs.frames().reused == ["source-photo", "driving-poses"]
     monkeypatch.setattr("mcld_anim.run.kept._versions", lambda: {"mcld-anim": "2"})
     assert runs.frames().reused == []
 
@@ -176,7 +178,9 @@ def test_damage_is_told_and_the_result_is_made_again(runs: Runs, damage: str) ->
     assert same(first, second)
     assert second.reused == []
     told = [event.message for event in second.events if event.kind == "cache_damaged"]
-    assert [message.partition(" is damaged")[0].rpartition("/")[2] for message in told] == ["person.png", "dance.mp4"]
+    assert [message.partition(" is damaged")[0].rpartition("/")[2] for message in told] == ["person.png"] * 2 + [
+        "dance.mp4"
+    ]
     third = runs.frames()
     assert same(first, third)
     assert (third.reused, [event.kind for event in third.events if event.kind.startswith("cache")]) == (CROPS, [])

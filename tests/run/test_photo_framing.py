@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -72,6 +74,21 @@ def test_the_photo_stays_and_its_person_moves(animator: Animator, place: Path, t
     record = json.loads((tmp_path / "out.run.json").read_text())
     assert (record["options"]["densepose"], record["options"]["framing"]) == ("body", "photo")
     assert record["options"]["retarget"] == "body"
+
+
+def test_no_network_of_the_model_is_read_where_none_makes_a_frame(place: Path, tmp_path: Path) -> None:
+    """Nor is diffusers imported, which takes seconds."""
+    code = (
+        "import sys; from mcld_anim import Animator;"
+        f"Animator(densepose='body', device='cpu', cache=False).animate({str(place / 'me.png')!r}, "
+        f"{str(place / 'dance.mp4')!r}, output={str(tmp_path / 'out.mp4')!r}, max_frames=1);"
+        "print({'diffusers', 'transformers'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
+    weights = json.loads((tmp_path / "out.run.json").read_text())["weights"]
+    assert "face.safetensors" in weights
+    assert "denoiser.safetensors" not in weights
 
 
 def test_frames_do_not_depend_on_batches(animator: Animator, place: Path) -> None:

@@ -15,7 +15,8 @@ from mcld_anim.model.load import LoadedModels
 from mcld_anim.pose.backends import estimate_of
 from mcld_anim.pose.precomputed import resize_iuv
 from mcld_anim.run.source import frame_person
-from mcld_anim.sampling.frame_maker import FrameMaker, SamplingSettings
+from mcld_anim.sampling.frame_maker import FrameMaker
+from mcld_anim.sampling.settings import SamplingSettings
 from mcld_anim.synthetic.person import Rendering
 
 SETTINGS = SamplingSettings(steps=3, guidance=2.0, seed=0, noise="mixed:1", blend=0.5)
@@ -25,7 +26,7 @@ SETTINGS = SamplingSettings(steps=3, guidance=2.0, seed=0, noise="mixed:1", blen
 def source(small_models: LoadedModels, photo: Rendering) -> SourceAppearance:
     """The photo, encoded."""
     framed = frame_person(photo.picture, estimate_of(photo.iuv, 1.0), small_models.mcld.options.frame_size)
-    return encode_source(*framed, small_models.mcld, small_models.face_backend)
+    return encode_source(*framed, small_models.mcld, small_models.face_in(*framed))
 
 
 @pytest.fixture
@@ -107,7 +108,7 @@ def test_half_precision_goes_all_the_way_and_stays_close(small_models: LoadedMod
     frames = []
     for dtype in (torch.float32, torch.bfloat16):
         mcld = small_models.mcld.to(dtype)
-        source = encode_source(picture, iuv, mcld, small_models.face_backend)
+        source = encode_source(picture, iuv, mcld, small_models.face_in(picture, iuv))
         assert source.projected.reference[next(iter(source.projected.reference))].keys.dtype is dtype
         frames.append(FrameMaker(mcld, source, settings).make([ClipFrame(0, FramePose(iuv))])[0].astype(int))
     assert np.abs(frames[0] - frames[1]).mean() < 4

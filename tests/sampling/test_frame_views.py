@@ -14,6 +14,7 @@ from mcld_anim.body.fit import FOCAL, BodyMotion, BodyShape
 from mcld_anim.body.skeleton import CONTROLS, SHAPES
 from mcld_anim.run.photo import WINDOW_STEP, window_around
 from mcld_anim.sampling.frame_views import PhotoViews
+from mcld_anim.sampling.photo_pixels import PhotoPixels
 from mcld_anim.source.fitted_photo import FittedPhoto
 from mcld_anim.source.photo_warp import PhotoWarp
 from mcld_anim.video.framing import SteadyCrop, cut_out
@@ -82,15 +83,12 @@ def test_around_the_person_the_photo_stays(photo: FittedPhoto, motion: BodyMotio
 
 
 def test_without_networks_the_person_is_the_photos_own_pixels(photo: FittedPhoto, motion: BodyMotion) -> None:
-    views, (same, moved) = PhotoViews(photo, WINDOW, need_networks=False), frames(photo, motion)
-    view = views.view(same)
-    assert view.layer is not None
-    assert (view.warped, view.validity) == (None, None)
-    made = views.finished(view, None)
-    seen = view.layer.drawn.whole(view.layer.validity) > 0.99
+    same, moved = frames(photo, motion)
+    made, other = PhotoPixels(photo).make([same, moved])
+    layer = photo.warp.layer(drawn_at(photo, motion, 0))
+    seen = layer.drawn.whole(layer.validity) > 0.99
     kept = seen & drawn_at(photo, motion, 0).person & (np.abs(made.astype(int) - photo.picture).max(-1) < 12)
     assert kept.sum() > 0.2 * drawn_at(photo, motion, 0).person.sum()
-    other = views.finished(views.view(moved), None)
     apart = np.abs(other.astype(int) - photo.background).max(-1) > 3
     near = cv2.dilate(drawn_at(photo, motion, 1).person.astype(np.uint8), np.ones((9, 9))) > 0
     assert apart[drawn_at(photo, motion, 1).person].mean() > 0.9
@@ -105,6 +103,8 @@ def test_what_stands_before_the_person_stays(photo: FittedPhoto, motion: BodyMot
     assert drawn_at(photo, motion, 1).person[200:].any()
     assert np.array_equal(made[200:], photo.picture[200:])
     assert np.abs(made[drawn_at(photo, motion, 1).person & (front == 0)].astype(int) - RED).max() <= 3
+    (moved,) = PhotoPixels(replace(photo, front=front)).make([frame])
+    assert np.array_equal(moved[200:], photo.picture[200:])
 
 
 def test_a_smaller_view_keeps_labels_and_means(photo: FittedPhoto, motion: BodyMotion) -> None:

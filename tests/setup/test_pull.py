@@ -17,7 +17,7 @@ from safetensors.torch import load_file
 
 from mcld_anim.core.errors import UsageError, WeightsError
 from mcld_anim.model.choose import ChosenModel, find_model
-from mcld_anim.model.load import load_mcld
+from mcld_anim.model.load import load_mcld, model_files
 from mcld_anim.options.model import ModelOptions
 from mcld_anim.setup.pull import PullOptions, pull
 from mcld_anim.weights import published, store
@@ -53,15 +53,10 @@ def test_a_model_is_pulled_converted_and_loads_strictly(hub, published_files: Pa
     assert [text.split()[0] for text in told] == [file.part for file in SD15.files]
     assert is_pulled(SD15)
     assert not (folder / "downloads").exists()
-    mcld, used = load_mcld(ChosenModel("x", small, folder, "insightface"), torch.device("cpu"), torch.float32)
-    assert [path.stem for path in used] == [
-        "vae",
-        "image_encoder",
-        "reference_net",
-        "denoiser",
-        "pose_guider",
-        "face_tokens",
-    ]
+    chosen = ChosenModel("x", small, folder, "insightface")
+    mcld = load_mcld(chosen, torch.device("cpu"), torch.float32)
+    parts = ["vae", "image_encoder", "reference_net", "denoiser", "pose_guider", "face_tokens"]
+    assert list(model_files(chosen)) == parts
     given = torch.load(published_files / "denoising_unet.pth", weights_only=True)
     for key, value in mcld.denoiser.unet.state_dict().items():
         assert torch.equal(value, given[key]), key

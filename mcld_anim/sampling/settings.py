@@ -1,0 +1,48 @@
+"""How the frames of a clip are sampled: the settings of all, and what another attempt at one changes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mcld_anim.options.model import ModelOptions
+from mcld_anim.options.preset import load_preset
+from mcld_anim.options.run import RunOptions, SynthesisOptions
+
+
+@dataclass(frozen=True)
+class SamplingSettings:
+    """The resolved sampling options of one clip."""
+
+    steps: int  # DDIM steps
+    guidance: float  # classifier-free guidance scale, 1 = off
+    seed: int
+    noise: str  # "shared", "mixed:ALPHA" or "independent"
+    blend: float  # strength of blending with the frame before, 0 = off
+    blending: str = "surface"  # along the "surface", or in place ("neighbour")
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """The changes to the settings in one attempt at a frame."""
+
+    face_weight: float = 1.0  # factor on the weight of the face branch
+    seed_shift: int = 0  # added to the seed
+    step_factor: int = 1  # factor on the steps
+
+
+FIRST_ATTEMPT = Attempt()
+
+
+def sampling_settings(options: SynthesisOptions, model: ModelOptions) -> SamplingSettings:
+    """The settings of a run, with open options filled in from the preset and the model."""
+    preset, usual = load_preset(options.preset), model.sampling
+    scale = preset.step_scale if options.step_scale is None else options.step_scale
+    guidance = preset.guidance if options.guidance is None else options.guidance
+    return SamplingSettings(
+        steps=options.steps or max(1, round(usual.steps * scale)),
+        guidance=usual.guidance if guidance is None else guidance,
+        seed=options.seed,
+        noise=options.noise if isinstance(options, RunOptions) else "shared",
+        blend=options.blend if isinstance(options, RunOptions) else 0.0,
+        blending=options.blending if isinstance(options, RunOptions) else "surface",
+    )
