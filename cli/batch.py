@@ -69,7 +69,7 @@ Ranges = Annotated[
     typer.Option(
         "--ranges",
         help="Split each clip into at most so many parts, made by several workers at once, with the same frames. Parts "
-        "begin at cuts; with --blend 0 and a generated background anywhere.",
+        "begin at cuts; anywhere in photo framing without networks, or with --blend 0 and a generated background.",
         rich_help_panel=WHO,
     ),
 ]

@@ -25,11 +25,9 @@ from mcld_anim.run.animate import animate
 from mcld_anim.run.array_inputs import picture_file, video_file
 from mcld_anim.run.cache import RunCache
 from mcld_anim.run.checks import RunPlan, check_run
-from mcld_anim.run.densepose import densepose
 from mcld_anim.run.frame_range import FrameRange
 from mcld_anim.run.kept import open_kept
 from mcld_anim.run.result import DensePoseResult, ReportResult, Result, TextureResult
-from mcld_anim.run.texture import texture
 
 if TYPE_CHECKING:
     from mcld_anim.run.frames import Frame
@@ -216,8 +214,12 @@ class Animator:
 
                 return transfer(options, self._cache, progress, on_event)
             case DensePoseOptions():
+                from mcld_anim.run.densepose import densepose
+
                 return densepose(options, progress, on_event)
             case TextureOptions():
+                from mcld_anim.run.texture import texture
+
                 return texture(options, on_event)
             case ReportOptions():
                 from mcld_anim.run.report import report

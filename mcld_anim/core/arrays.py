@@ -1,6 +1,6 @@
 """The types of arrays that pass between rooms: shape, dtype, range, channel order.
 
-Pictures and maps are numpy, height first; network tensors are torch, channels first. Axes of the same name have the
+Pictures and maps are numpy, height first; for network tensors see `core.tensors`. Axes of the same name have the
 same length wherever one function or dataclass names them; tests check that, dtypes and ranks (jaxtyping's import hook).
 """
 
@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
-from torch import Tensor
 
 Picture = UInt8[np.ndarray, "height width 3"]
 """RGB in 0..255, upright: EXIF or rotation metadata has been applied."""
@@ -44,9 +43,6 @@ AtlasMask = Bool[np.ndarray, "24 200 200"]
 
 Texture = UInt8[np.ndarray, "512 512 3"]
 """RGB UV texture in the SMPL layout; texels that no chart covers are 0."""
-
-Latents = Float[Tensor, "frames channels height_8 width_8"]
-"""Scaled latents of the autoencoder, one row per frame, an eighth of the picture's height and width."""
 
 PART_COUNT = 24
 ATLAS_SIZE = 200

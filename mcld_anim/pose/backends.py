@@ -14,6 +14,7 @@ from jaxtyping import UInt8
 from mcld_anim.body.fit import BodyMotion
 from mcld_anim.core.arrays import AnySizePicture, Box, Iuv, Picture
 from mcld_anim.core.errors import UsageError
+from mcld_anim.pose.iuv_picture import iuv_box
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,15 +77,6 @@ def load_pose_backend(name: str, device: torch.device | str = "cpu", weights: Pa
     raise UsageError(
         f"--densepose {name} is not known: choose tiny, body, detectron2, torchscript or the path of an IUV sequence"
     )
-
-
-def iuv_box(iuv: Iuv) -> Box | None:
-    """The smallest box around the person of an IUV; None without a person."""
-    inside = iuv[..., 0] > 0
-    rows, columns = np.flatnonzero(inside.any(axis=1)), np.flatnonzero(inside.any(axis=0))
-    if not len(rows):
-        return None
-    return float(columns[0]), float(rows[0]), float(columns[-1] + 1), float(rows[-1] + 1)
 
 
 def estimate_of(iuv: Iuv, score: float) -> PoseEstimate | None:

@@ -24,11 +24,8 @@ from mcld_anim.pose.hands import steady_fingers
 from mcld_anim.pose.matte_alignment import Matte
 from mcld_anim.video.cuts import with_cuts
 from mcld_anim.video.read import VideoFrame
-from mcld_anim.weights.published import published_model
+from mcld_anim.weights.published import BLAZEPOSE, published_model
 from mcld_anim.weights.store import is_pulled, model_folder
-
-MODEL = "blazepose"
-"""Name in the table of weights."""
 
 
 class BodyBackend:
@@ -82,8 +79,10 @@ class BodyBackend:
 
 def load_body_backend() -> BodyBackend:
     """The estimator with the pulled networks."""
-    if not is_pulled(published_model(MODEL)):
-        raise WeightsError(f"--densepose body needs BlazePose's networks: run `mcld-anim models pull {MODEL}` (43 MB)")
+    if not is_pulled(published_model(BLAZEPOSE)):
+        raise WeightsError(
+            f"--densepose body needs BlazePose's networks: run `mcld-anim models pull {BLAZEPOSE}` (43 MB)"
+        )
     if find_spec("ai_edge_litert") is None:  # imported when the networks are first called
         raise MissingDependencyError("--densepose body needs ai-edge-litert: install mcld-anim again")
-    return BodyBackend(BlazePose(model_folder(MODEL)))
+    return BodyBackend(BlazePose(model_folder(BLAZEPOSE)))

@@ -27,8 +27,7 @@ from mcld_anim.core.durable import check_output, durable_file, partial_name
 from mcld_anim.core.errors import PoseError
 from mcld_anim.core.events import Event
 from mcld_anim.core.plain_data import parse_json, shown
-from mcld_anim.pose.backends import iuv_box
-from mcld_anim.pose.iuv_picture import decode_iuv, encode_iuv
+from mcld_anim.pose.iuv_picture import decode_iuv, encode_iuv, iuv_box
 
 HEADER_NAME = "sequence.json"
 FORMAT = "mcld-anim iuv 1"

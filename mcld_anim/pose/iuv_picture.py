@@ -1,15 +1,24 @@
-"""One IUV as a PNG picture; red, green, blue of the file are V, U, I."""
+"""One IUV: the box of its person, and its PNG picture, whose red, green, blue are V, U, I."""
 
 from __future__ import annotations
 
 import cv2
 import numpy as np
 
-from mcld_anim.core.arrays import PART_COUNT, Iuv
+from mcld_anim.core.arrays import PART_COUNT, Box, Iuv
 from mcld_anim.core.errors import PoseError
 
 MOST_IUV_PIXELS = 40_000_000
 """Of one frame; an 8K frame has 33 million. Checked in the header, before a frame is decoded."""
+
+
+def iuv_box(iuv: Iuv) -> Box | None:
+    """The smallest box around the person of an IUV; None without a person."""
+    inside = iuv[..., 0] > 0
+    rows, columns = np.flatnonzero(inside.any(axis=1)), np.flatnonzero(inside.any(axis=0))
+    if not len(rows):
+        return None
+    return float(columns[0]), float(rows[0]), float(columns[-1] + 1), float(rows[-1] + 1)
 
 
 def encode_iuv(iuv: Iuv) -> bytes:

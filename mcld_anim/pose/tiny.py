@@ -15,7 +15,8 @@ from mcld_anim.core.arrays import AnySizePicture, Box, Iuv, Picture
 from mcld_anim.core.errors import UsageError, WeightsError
 from mcld_anim.core.pixels import to_signed
 from mcld_anim.options.load import from_mapping
-from mcld_anim.pose.backends import PoseEstimate, estimate_of, iuv_box, largest_first
+from mcld_anim.pose.backends import PoseEstimate, estimate_of, largest_first
+from mcld_anim.pose.iuv_picture import iuv_box
 from mcld_anim.pose.people import Inside, largest_patch, parts_seen, people_in
 from mcld_anim.pose.squares import Square, cut, grid, place, tiles, whole
 from mcld_anim.pose.tiny_network import (

@@ -26,7 +26,7 @@ def animate(
     if (done := published_before(options, cache.checksums, stages)) is not None:
         return done
     with rehearsed(options, cache, stages) as (clip, sound, work):
-        # The diffusion model is imported by now, not before the driving video was looked at.
+        # Torch is imported by now, not before the inputs were checked.
         from mcld_anim.run.files import write_files
         from mcld_anim.run.resume import KeptFrames
 

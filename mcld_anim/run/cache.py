@@ -1,6 +1,7 @@
 """Shared state of runs: loaded models, the encoded source, and DensePose sequences; the latter two on disk as well.
 
-The diffusion model is imported when it is loaded, which takes seconds: a driving video of nobody is refused before.
+Torch is imported when a device is chosen, and the diffusion model when it is loaded, which takes seconds: whatever can
+be refused is refused before.
 """
 
 from __future__ import annotations
@@ -10,10 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import torch
-
 from mcld_anim.core.checksums import Checksums
-from mcld_anim.core.device import choose_device, choose_dtype
 from mcld_anim.core.events import Event
 from mcld_anim.core.pictures import read_picture
 from mcld_anim.core.stages import Stages
@@ -21,7 +19,6 @@ from mcld_anim.core.temporary_folder import TemporaryFolder
 from mcld_anim.model.choose import choose_model, estimator_checksums, find_model
 from mcld_anim.options.load import to_mapping
 from mcld_anim.options.run import SynthesisOptions
-from mcld_anim.pose.body_backend import BodyBackend
 from mcld_anim.run.checks import RunPlan
 from mcld_anim.run.first_look import check_shows_person
 from mcld_anim.run.kept import MOTION, PHOTO, POSES, SOURCE, STAGE, Form, KeptResults, Kind, Made, Wanted
@@ -29,8 +26,11 @@ from mcld_anim.setup.first_need import ready_densepose
 from mcld_anim.weights.table import embedded_table
 
 if TYPE_CHECKING:
+    import torch
+
     from mcld_anim.model.appearance import SourceAppearance
     from mcld_anim.model.load import LoadedModels
+    from mcld_anim.pose.body_backend import BodyBackend
     from mcld_anim.run.driving import DrivingMotion, DrivingPoses
     from mcld_anim.run.source import SourcePhoto
     from mcld_anim.source.fitted_photo import FittedPhoto
@@ -105,7 +105,9 @@ class RunCache:
 
         The networks of the pose estimator are fetched if they are missing, unless `offline`.
         """
-        place = choose_device(device)
+        from mcld_anim.core.device import choose_dtype
+
+        place = _device(device)
         number_format, name = choose_dtype(dtype, place), choose_model(model, place)
         with stages.timed(FETCH_STAGE):
             estimator = ready_densepose(densepose, place, offline, stages.emit, find_model(name))
@@ -125,7 +127,7 @@ class RunCache:
         options = plan.options
         if options.precomputed is not None:
             return
-        place = choose_device(options.device)
+        place = _device(options.device)
         with stages.timed(FETCH_STAGE):
             chosen = find_model(choose_model(options.model, place))
             estimator = ready_densepose(options.densepose, place, options.offline, stages.emit, chosen)
@@ -208,7 +210,7 @@ class RunCache:
             with tempfile.TemporaryFile(dir=self.folder) as masks:
                 return encode_motion(plan, backend, masks, stages)[0]
 
-        key, place = self._driving_key(plan, backend.name), choose_device(plan.options.device)
+        key, place = self._driving_key(plan, backend.name), _device(plan.options.device)
         wanted = self._driving_wanted(MOTION, plan, backend.name, place)
         return self._once(self._motions, key, wanted, MOTION_FORM, encode, stages)
 
@@ -295,4 +297,10 @@ def _weights_of(estimator: str) -> dict[str, str]:
 
 def _place_of(estimator: str, device: torch.device) -> torch.device:
     """The device of a pose estimator; the fitted body is the CPU's."""
-    return torch.device("cpu") if estimator == "body" else device
+    return _device("cpu") if estimator == "body" else device
+
+
+def _device(name: str) -> torch.device:
+    from mcld_anim.core.device import choose_device
+
+    return choose_device(name)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from mcld_anim.core.errors import PoseError
 from mcld_anim.core.stages import Stages
-from mcld_anim.pose.body_backend import load_body_backend
-from mcld_anim.pose.first_sight import shows_person
 from mcld_anim.run.checks import RunPlan
 from mcld_anim.video.probe import frame_count
 from mcld_anim.video.read import read_frames
@@ -15,6 +13,9 @@ FIRST_LOOK_STAGE = "first look"
 
 def check_shows_person(plan: RunPlan, stages: Stages) -> None:
     """Raise PoseError if BlazePose sees nobody in the chosen frames of the driving video."""
+    from mcld_anim.pose.body_backend import load_body_backend
+    from mcld_anim.pose.first_sight import shows_person
+
     options, expected = plan.options, frame_count(plan.info, *plan.options.grid)
     looked = 0
 

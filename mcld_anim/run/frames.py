@@ -85,6 +85,11 @@ class Clip:
         return self.scene.driving
 
     @property
+    def blends(self) -> bool:
+        """Whether a frame is blended with the one before."""
+        return self.source is not None and self.options.blend > 0
+
+    @property
     def weights(self) -> dict[str, str]:
         """SHA-256 of the weights that the frames depend on, by file name."""
         return self.models.weights_read(networks=self.source is not None)
@@ -167,12 +172,12 @@ def first_needed(clip: Clip, index: int) -> int:
     """The frame from which `make_frames(clip, folder, Border(first_needed(clip, index)))` makes frame `index` and those
     after it exactly; the frames before it are not exact, and are to be dropped.
 
-    Without blending and without a matte that is one batch earlier; else the last cut, over which nothing is carried, or
-    the beginning. It is a multiple of the batch size.
+    Without blending (where no network makes the frames there is none) and without a matte that is one batch earlier;
+    else the last cut, over which nothing is carried, or the beginning. It is a multiple of the batch size.
     """
     options, size = clip.options, clip.options.batch_size
     has_matte = isinstance(clip.scene, CropScene) and options.background != "generated"
-    if options.blend == 0 and not has_matte:
+    if not clip.blends and not has_matte:
         return max(0, (index - 1) // size * size)
     cuts = [place for place, cut in enumerate(clip.driving.cuts[: index + 1]) if cut]
     return max(cuts, default=0) // size * size

@@ -14,9 +14,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-import torch
 from safetensors import SafetensorError
 
 from mcld_anim.core.disk_cache import CacheKey, DamagedEntry, DiskCache, Entry, EntryState
@@ -27,6 +26,9 @@ from mcld_anim.core.temporary_folder import bytes_in, remove_abandoned
 from mcld_anim.core.version import __version__, package_versions
 from mcld_anim.core.work_folder import abandoned_work, remove_work
 from mcld_anim.weights.store import models_folder
+
+if TYPE_CHECKING:
+    import torch
 
 SIZE_VARIABLE = "MCLD_ANIM_CACHE_GB"
 DEFAULT_GIGABYTES = 5.0

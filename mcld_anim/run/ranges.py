@@ -55,7 +55,7 @@ def split(
     chosen = {min(borders, key=lambda border: abs(border - ideal)) for ideal in wanted if borders}
     ends = [0, *sorted(chosen), total]
     if len(ends) == 2 and count > 1:
-        why = "every frame is blended with the one before and there is no cut" if options.blend else "it is too short"
+        why = "every frame is blended with the one before and there is no cut" if clip.blends else "it is too short"
         stages.emit(Event("not_split", f"{options.driving.name} is made by one worker: {why}"))
     return tuple(FrameRange(first, end) for first, end in pairwise(ends))
 

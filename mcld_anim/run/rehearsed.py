@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from mcld_anim.run.frames import Clip
     from mcld_anim.video.audio import AudioSource
 
+START_STAGE = "start"
+
 
 @contextmanager
 def rehearsed(options: RunOptions, cache: RunCache, stages: Stages) -> Iterator[tuple[Clip, AudioSource | None, Work]]:
@@ -24,11 +26,14 @@ def rehearsed(options: RunOptions, cache: RunCache, stages: Stages) -> Iterator[
     outputs, plan = check_outputs(options), check_run(options)
     sound = chosen_sound(plan)
     with working_folder(outputs) as work:
-        cache.check_driving(plan, stages)
-        # After the check: they import the diffusion model, which takes seconds.
-        from mcld_anim.run.files import rehearse
-        from mcld_anim.run.frames import open_clip
+        with stages.timed(START_STAGE):
+            stages.progress(START_STAGE, 0, 1)
+            # Now, not before the checks: they import torch, which takes seconds.
+            from mcld_anim.run.files import rehearse
+            from mcld_anim.run.frames import open_clip
 
+            stages.progress(START_STAGE, 1, 1)
+        cache.check_driving(plan, stages)
         clip = open_clip(plan, cache, stages)
         rehearse(clip, sound, work, cache.checksums)
         yield clip, sound, work

@@ -10,8 +10,8 @@ import torch
 from diffusers.schedulers.scheduling_ddim import DDIMScheduler
 from torch import Tensor
 
-from mcld_anim.core.arrays import Latents
 from mcld_anim.core.errors import UsageError
+from mcld_anim.core.tensors import Latents
 
 Prediction = Tensor | tuple[Tensor, Tensor]
 """v of the frames, or (unconditional, conditional) v for classifier-free guidance."""

@@ -10,9 +10,10 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from mcld_anim.body.clip import ClipFrame
-from mcld_anim.core.arrays import Latents, Picture
+from mcld_anim.core.arrays import Picture
 from mcld_anim.core.errors import NotFiniteError
 from mcld_anim.core.pixels import to_levels
+from mcld_anim.core.tensors import Latents
 from mcld_anim.model.appearance import SourceAppearance
 from mcld_anim.model.build import Mcld
 from mcld_anim.pose.condition import network_condition

@@ -18,8 +18,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from mcld_anim.body.clip import ClipFrame
-from mcld_anim.core.arrays import Iuv, Latents
+from mcld_anim.core.arrays import Iuv
 from mcld_anim.core.errors import UsageError
+from mcld_anim.core.tensors import Latents
 from mcld_anim.sampling.denoise import StepBlending
 
 MIXED_CELL = -1

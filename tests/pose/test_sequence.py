@@ -13,8 +13,9 @@ import pytest
 from mcld_anim.core.errors import PoseError, UsageError
 from mcld_anim.core.events import Event
 from mcld_anim.options.person import PersonChoice
-from mcld_anim.pose.backends import PoseEstimate, estimate_of, iuv_box, load_pose_backend
+from mcld_anim.pose.backends import PoseEstimate, estimate_of, load_pose_backend
 from mcld_anim.pose.iuv_file import write_iuv_sequence
+from mcld_anim.pose.iuv_picture import iuv_box
 from mcld_anim.pose.precomputed import precomputed_iuv, precomputed_poses
 from mcld_anim.pose.sequence import estimate_sequence
 from mcld_anim.video.cuts import FLASH_FRAMES

@@ -14,7 +14,8 @@ from safetensors.torch import save_file
 
 from mcld_anim.core.arrays import Picture
 from mcld_anim.core.errors import WeightsError
-from mcld_anim.pose.backends import iuv_box, largest_iuv
+from mcld_anim.pose.backends import largest_iuv
+from mcld_anim.pose.iuv_picture import iuv_box
 from mcld_anim.pose.select import from_left
 from mcld_anim.pose.squares import tiles
 from mcld_anim.pose.tiny import TinyDensePoseBackend, load_tiny_pose_backend

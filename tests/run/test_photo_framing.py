@@ -19,6 +19,8 @@ from mcld_anim.body.fit import FOCAL, STATURE, BodyMotion, BodyShape
 from mcld_anim.body.skeleton import CONTROLS, SHAPES
 from mcld_anim.core.errors import UsageError
 from mcld_anim.core.pictures import write_picture
+from mcld_anim.options.run import RunOptions
+from mcld_anim.run.frame_range import FrameRange
 from mcld_anim.run.photo import CELL, LARGEST_SIDE, LONG_SIDE, PhotoSize
 from mcld_anim.synthetic.dance import dance_pose
 from mcld_anim.synthetic.person import Person, Rendering, render
@@ -98,6 +100,19 @@ def test_frames_do_not_depend_on_batches(animator: Animator, place: Path) -> Non
     ]
     for one, other in zip(*made, strict=True):
         assert np.abs(one.astype(int) - other).max() <= 1
+
+
+def test_a_clip_of_the_photos_own_pixels_is_split_anywhere(animator: Animator, place: Path, tmp_path: Path) -> None:
+    """It is blended with nothing, whatever `--blend` says."""
+    given: dict[str, Any] = {"source": place / "me.png", "driving": place / "dance.mp4", "densepose": "body"}
+    one, two = (RunOptions(**given, batch_size=2, output=tmp_path / name) for name in ("one.mp4", "two.mp4"))
+    ranges = animator.split(two, 2)
+    assert ranges == (FrameRange(0, 4), FrameRange(4, FRAMES))
+    for frames in ranges:
+        animator.make_range(two, frames)
+    whole, joined = animator.run(one), animator.join(two, ranges)
+    assert np.array_equal(shown(whole.output), shown(joined.output))
+    assert whole.output.with_suffix(".report.csv").read_text() == joined.output.with_suffix(".report.csv").read_text()
 
 
 def test_other_backgrounds_take_the_drawn_person(animator: Animator, place: Path) -> None:
