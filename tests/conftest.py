@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import signal
 from collections.abc import Callable, Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -38,6 +39,11 @@ from mcld_anim.synthetic.dance import dance_pose
 from mcld_anim.synthetic.person import Person, Rendering, render
 from mcld_anim.synthetic.scene import Light, View, draw_background
 from mcld_anim.weights.published import published_model
+
+# A shell starts what it puts in the background without SIGINT, and nohup without SIGHUP; tests send both.
+for _number in (signal.SIGINT, signal.SIGHUP):
+    if signal.getsignal(_number) is signal.SIG_IGN:
+        signal.signal(_number, signal.default_int_handler if _number == signal.SIGINT else signal.SIG_DFL)
 
 # Some tests fork this process to kill it, and a forked process must not use its parent's pools of threads.
 torch.set_num_threads(1)

@@ -195,7 +195,9 @@ class RunCache:
             assert source.body is not None
             with stages.timed(SOURCE_STAGE):
                 picture = read_picture(path, "--source") if source.picture is None else source.picture
-                return fit_photo(picture, source.body)
+                stage = fit_photo(picture, source.body)
+                stages.progress(SOURCE_STAGE, 2, 2)
+            return stage
 
         depends = {"content": key[0], "estimator": estimator, "weights": _weights_of(estimator)}
         wanted = Wanted(STAGE, path, depends, _place_of(estimator, models.device))

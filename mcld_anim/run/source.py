@@ -42,7 +42,7 @@ class SourcePhoto:
 def read_photo(path: Path, models: LoadedModels, stages: Stages) -> SourcePhoto:
     """The source photo, framed around its largest person. Raises PoseError if it shows nobody."""
     with stages.timed(SOURCE_STAGE):
-        stages.progress(SOURCE_STAGE, 0, 1)
+        stages.progress(SOURCE_STAGE, 0, 2)
         picture = read_picture(path, "--source", stages.emit)
         (people,) = models.pose_backend.estimate([picture])
         if not people:
@@ -57,7 +57,7 @@ def read_photo(path: Path, models: LoadedModels, stages: Stages) -> SourcePhoto:
             stages.emit(Event("several_people", message))
         crop, iuv = frame_person(picture, people[0], models.options.frame_size)
         face = models.face_in(crop, iuv)
-        stages.progress(SOURCE_STAGE, 1, 1)
+        stages.progress(SOURCE_STAGE, 1, 2)  # the second is its encoding, or its stage
     if models.face_backend is not None and face is None:
         message = f"no face was found in --source {path}: the report has no face similarity"
         stages.emit(Event("source_face_missing", message))
@@ -72,7 +72,9 @@ def encode_photo(photo: SourcePhoto, models: LoadedModels, stages: Stages) -> So
     with stages.timed(SOURCE_STAGE):
         if models.measures_only:  # the model does not know embeddings of the report's backend
             face = None if embedder is None else embedder.largest(photo.crop, photo.iuv)
-        return encode_source(photo.crop, photo.iuv, models.mcld, face)
+        source = encode_source(photo.crop, photo.iuv, models.mcld, face)
+        stages.progress(SOURCE_STAGE, 2, 2)
+    return source
 
 
 def frame_person(picture: Picture, estimate: PoseEstimate, size: tuple[int, int]) -> tuple[SizedPicture, SizedIuv]:

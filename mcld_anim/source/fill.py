@@ -11,6 +11,7 @@ from functools import cache
 
 import cv2
 import numpy as np
+from jaxtyping import UInt8
 
 from mcld_anim.body.uv_tables import chart_table
 from mcld_anim.core.arrays import (
@@ -30,6 +31,9 @@ from mcld_anim.source.texture import atlas_from_picture
 OTHER_SIDE = {1: 2, 7: 9, 8: 10, 11: 13, 12: 14, 15: 17, 16: 18, 19: 21, 20: 22}
 OTHER_SIDE |= {front: back for back, front in OTHER_SIDE.items()}
 """Front and back charts of the torso and of each limb."""
+
+TORSO = (1, 2)
+"""Its back and its front."""
 
 NEIGHBOUR = {3: 20, 4: 19, 5: 14, 6: 13}
 NEIGHBOUR |= {19: 15, 20: 16, 21: 17, 22: 18, 11: 7, 12: 8, 13: 9, 14: 10, 15: 2, 16: 2, 17: 1, 18: 1}
@@ -103,6 +107,25 @@ def _filled_part(part: int, texels: Atlas, known: AtlasMask) -> np.ndarray:
         if known[part - 1].any():
             return np.full_like(texels[own], texels[part - 1][known[part - 1]].mean(axis=0))
     return np.full_like(texels[own], texels[known].mean(axis=0) if known.any() else _UNKNOWN)
+
+
+def usual_colour(part: int, atlas: Atlas, valid: AtlasMask) -> UInt8[np.ndarray, " 3"] | None:
+    """The median of the next part towards the torso of which one side is seen; None if there is none."""
+    while part in NEIGHBOUR:
+        part = NEIGHBOUR[part]
+        for chart in (part, OTHER_SIDE.get(part, part)):
+            if valid[chart - 1].any():
+                return np.median(atlas[chart - 1][valid[chart - 1]], axis=0).round().astype(np.uint8)
+    return None
+
+
+def folded_torso(valid: AtlasMask) -> AtlasMask:
+    """The texels of the torso that `fill_atlas` takes from its other side: neither they nor those mirrored to them are
+    in `valid`."""
+    folded = np.zeros_like(valid)
+    for part in TORSO:
+        folded[part - 1] = ~(valid[part - 1] | _turned(valid[MIRROR_PART[part - 1] - 1], part))
+    return folded
 
 
 def _continued(texels: np.ndarray, known: np.ndarray) -> np.ndarray:

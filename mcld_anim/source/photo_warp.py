@@ -21,7 +21,7 @@ from mcld_anim.body.rig import load_body
 from mcld_anim.body.surface import GRID, rest_body
 from mcld_anim.body.texels import texel_index
 from mcld_anim.core.arrays import ATLAS_SIZE, HEAD_PARTS, PART_COUNT, Alpha, Atlas, Iuv, Picture
-from mcld_anim.source.fill import complete_atlas
+from mcld_anim.source.fill import TORSO, complete_atlas, folded_torso, usual_colour
 
 OWN = 0.3
 """Matte of the photo, 0..1, from which a pixel is the person's and may be sampled."""
@@ -52,6 +52,8 @@ EAR = 0.3
 LIGHT_FROM_ABOVE, ROUNDNESS = 0.12, 0.3
 """How much brighter, as natural logarithms, a surface is that faces up than one that faces sideways, and one that faces
 the camera than one seen edge-on. `mcld-anim eval light` measures both on rendered people."""
+BADGE = 16.0
+"""Standard deviation, in texels of 200, of the blur of colours that one side of the torso takes from the other."""
 PLAIN = 4.0
 """Standard deviation, in levels, up to which the guessed colours of a part are one colour."""
 FACING, LEAST_PIXELS = 0.25, 20
@@ -145,8 +147,17 @@ def _continued(
 
 def _whole_atlas(colours: Picture, alpha: Alpha, seen: Iuv, drawn: DrawnBody, skin: np.ndarray | None) -> Atlas:
     """The atlas of what is `seen`, completed; hands, ears and the back of the head that are not take their usual
-    colours."""
+    colours. A part that takes one colour of another takes the usual one, not a mean with badges and shadows; the other
+    side of the torso has none of its badges."""
     atlas, valid = complete_atlas(colours, seen)
+    for part in range(1, PART_COUNT + 1):
+        usual = None if valid[part - 1].any() else usual_colour(part, atlas, valid)
+        if usual is not None and (atlas[part - 1].std((0, 1)) < PLAIN).all():
+            atlas[part - 1] = usual
+    folded = folded_torso(valid)
+    for part in TORSO:
+        soft = cv2.GaussianBlur(atlas[part - 1], (0, 0), BADGE)
+        atlas[part - 1] = np.where(folded[part - 1][..., None], soft, atlas[part - 1])
     body = load_body()
     above = body.mean_vertices[:, 2] - body.joint("eye.L")[2]
     hair = _colour_of(above > CROWN, colours, alpha, drawn)

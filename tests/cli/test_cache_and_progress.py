@@ -73,7 +73,7 @@ def test_each_line_of_stderr_is_an_object(place: Place) -> None:
     told = objects((place.folder / "first.jsonl").read_text())
     assert {one["event"] for one in told} == {"progress", "done"}
     last = {one["stage"]: (one["done"], one["total"]) for one in told if one["event"] == "progress"}
-    assert last == {"source": (2, 2), "driving poses": (2, 2), "frames": (2, 2)}
+    assert last == {"start": (1, 1), "source": (2, 2), "driving poses": (2, 2), "frames": (2, 2)}
     assert [one["seconds"] for one in told] == sorted(one["seconds"] for one in told)
     assert told[-1]["event"] == "done"
     assert told[-1]["output"] == "first.mp4"
@@ -85,7 +85,7 @@ def test_a_later_process_makes_nothing_again(place: Place) -> None:
     assert done.returncode == 0, done.stderr
     assert (place.folder / "second.mp4").read_bytes() == (place.folder / "first.mp4").read_bytes()
     record = json.loads((place.folder / "second.run.json").read_text())
-    assert record["reused"] == ["source", "driving-poses"]
+    assert record["reused"] == ["source-photo", "source", "driving-poses"]
 
 
 def test_an_empty_environment_without_a_locale_is_enough(place: Place) -> None:
@@ -106,7 +106,7 @@ def test_the_cache_is_listed_and_cleared(place: Place) -> None:
     home = place.folder / "home"
     assert place.call("cache", "where").stdout == f"{home / 'cache'}\n"
     listed = place.call("cache", "list")
-    assert listed.stderr.startswith("2 results, ")
+    assert listed.stderr.startswith("3 results, ")
     assert listed.stderr.endswith("of at most 5 GB\n")
     assert {line.split("  ")[-1] for line in listed.stdout.splitlines()} == {
         str(place.media / "person.png"),

@@ -163,7 +163,7 @@ def test_what_is_refused_is_refused_before_torch_is_imported(media: Path, tmp_pa
     done = subprocess.run(
         [sys.executable, "-c", code, *given], capture_output=True, text=True, check=True, cwd=tmp_path
     )
-    assert done.stdout == "2 False\n"
+    assert done.stdout == "3 False\n"
     assert "nobody.png does not exist" in done.stderr
 
 

@@ -72,6 +72,38 @@ def test_a_back_is_a_guess(warp: PhotoWarp, painter: BodyPainter) -> None:
     assert (layer.colours[layer.drawn.inside].max(-1) > 0).all()  # but no hole
 
 
+def test_a_back_does_not_show_the_badge_of_the_front(painter: BodyPainter) -> None:
+    drawn = painter.drawn(standing(), 0)
+    picture = np.full((*SIZE, 3), (200, 60, 60), np.uint8)
+    chest = drawn.whole(drawn.inside & (drawn.iuv[drawn.box][..., 0] == 2))
+    row, column = (int(np.median(places)) for places in np.nonzero(chest))
+    badge = np.s_[row - 5 : row + 5, column - 5 : column + 5]
+    picture[badge] = (40, 60, 250)
+    warp = PhotoWarp.of(picture, drawn.person.astype(np.float32), drawn)
+    front = warp.layer(drawn).before(np.zeros_like(picture))
+    behind = painter.drawn(standing(root=(0, 0, np.pi)), 0)
+    back = warp.layer(behind).before(np.zeros_like(picture))
+    assert (front[badge][..., 2] > 200).mean() > 0.8
+    torso = behind.whole(behind.inside & (behind.iuv[behind.box][..., 0] == 1))
+    assert back[torso][:, 2].max() < 180
+    assert np.abs(np.median(back[torso], 0) - (200, 60, 60)).max() < 12
+
+
+def test_a_forearm_that_is_not_seen_has_the_usual_colour_of_its_sleeve(painter: BodyPainter) -> None:
+    """Not a mean with the badge on it."""
+    drawn = painter.drawn(standing(), 0)
+    parts = drawn.iuv[drawn.box][..., 0]
+    picture = np.full((*SIZE, 3), (230, 90, 40), np.uint8)
+    upper = drawn.whole(drawn.inside & np.isin(parts, (15, 16, 17, 18)))
+    rows = np.flatnonzero(upper.any(1))
+    upper[rows[0] : rows[len(rows) * 2 // 3]] = False
+    picture[upper] = (20, 20, 200)  # a third of the sleeve
+    alpha = (drawn.person & ~drawn.whole(np.isin(parts, (3, 4, 19, 20, 21, 22)))).astype(np.float32)
+    warp = PhotoWarp.of(picture, alpha, drawn)
+    for part in (19, 20, 21, 22):
+        assert np.abs(warp.atlas[part - 1].reshape(-1, 3).astype(int) - (230, 90, 40)).max() <= 3, part
+
+
 def test_what_is_not_the_persons_is_not_sampled(painter: BodyPainter, picture: np.ndarray) -> None:
     drawn = painter.drawn(standing(), 0)
     alpha = drawn.person.astype(np.float32)
