@@ -119,7 +119,10 @@ def blazepose_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     $MCLD_ANIM_TEST_BLAZEPOSE may name one that has them.
     """
-    home = Path(os.environ.get("MCLD_ANIM_TEST_BLAZEPOSE") or tmp_path_factory.mktemp("blazepose"))
+    session = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        session = session.parent  # of all workers: one pulls, and the others wait for it
+    home = Path(os.environ.get("MCLD_ANIM_TEST_BLAZEPOSE") or session / "blazepose home")
     pull(PullOptions("blazepose", folder=home / "blazepose"), lambda text: False)
     return home
 
