@@ -108,8 +108,17 @@ Noise = Annotated[
 Preset = Annotated[
     str | None, flag(LOOK, "Steps and guidance together: fast, balanced or best.", default=RunOptions.preset)
 ]
-Steps = Annotated[int | None, flag(LOOK, "DDIM steps.")]
+Sampler = Annotated[str | None, flag(LOOK, "ddim, or of second order: dpm++ or unipc.", default=RunOptions.sampler)]
+Steps = Annotated[int | None, flag(LOOK, "Steps of the sampler.")]
 Guidance = Annotated[float | None, flag(LOOK, "Classifier-free guidance scale; 1 is off.")]
+GuidanceInterval = Annotated[
+    str | None,
+    flag(
+        LOOK,
+        "LOW:HIGH, the part of the steps with guidance, of 0 to 1 from clean to pure noise.",
+        default=RunOptions.guidance_interval,
+    ),
+]
 Seed = Annotated[int | None, flag(LOOK, "Seed of the start noise.", default=RunOptions.seed)]
 Background = Annotated[
     str | None,

@@ -21,6 +21,7 @@ from typer.core import TyperGroup
 
 from mcld_anim.cli import (
     batch,
+    bench,
     cache,
     densepose,
     doctor,
@@ -102,6 +103,7 @@ app.command("densepose")(densepose.command)
 app.command("report")(report.command)
 app.command("texture")(texture.command)
 app.command("doctor")(doctor.command)
+app.command("bench")(bench.command)
 app.add_typer(models.app, name="models")
 app.add_typer(cache.app, name="cache")
 app.add_typer(train.app, name="train")

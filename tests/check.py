@@ -8,7 +8,7 @@ CHECKS = (
     ("lint", ["-m", "ruff", "check", "."]),
     ("layers", ["tests/lint_imports.py"]),
     ("types", ["-m", "mypy"]),
-    ("tests", ["-m", "pytest"]),
+    ("tests", ["-m", "pytest", "--numprocesses", "auto", "--maxprocesses", "4", "--dist", "loadfile"]),
 )
 
 

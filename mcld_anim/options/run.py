@@ -6,12 +6,14 @@ become these classes, see `mcld_anim.options.resolve`.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Literal
 
 from mcld_anim.core.errors import UsageError
 from mcld_anim.core.home import expanded
+from mcld_anim.core.plain_data import shortened
 from mcld_anim.options.checks import check_choice, check_noise, check_range
 from mcld_anim.options.clip import ClipOptions
 from mcld_anim.options.estimators import FACE_BACKENDS, EstimatorOptions, FaceName
@@ -24,10 +26,15 @@ PresetName = Literal["fast", "balanced", "best"]
 AudioCodec = Literal["auto", "copy", "aac"]
 """auto: copy what browsers play from MP4, re-encode other sound as AAC; copy: copy whatever MP4 holds; aac: always
 re-encode."""
+SamplerName = Literal["ddim", "dpm++", "unipc"]
 RetargetName = Literal["auto", "body", "off", "scale", "limbs"]
 
-SYNTHESIS_OPTIONS = ("seed", "steps", "guidance", "preset", "noise", "blend", "min_face_similarity")
+SYNTHESIS_OPTIONS = (
+    *("seed", "sampler", "steps", "guidance", "guidance_interval", "preset", "noise", "blend", "min_face_similarity"),
+)
 """Options that change nothing but what networks make."""
+
+INTERVAL_PATTERN = re.compile(r"(\d*\.?\d+):(\d*\.?\d+)")
 
 MODEL_NAMES = ("auto", "tiny", "mcld-sd15")
 """Values of `--model`; anything else is a folder of weights."""
@@ -41,9 +48,11 @@ class SynthesisOptions(EstimatorOptions):
     model: str = "auto"  # "tiny" (embedded), "mcld-sd15" (pulled), a folder of weights; auto: see `model.choose`
     dtype: DtypeName = "auto"  # auto: half precision on accelerators, on a CPU only if that is faster
     seed: int = 0  # of the start noise, 0 .. 2**63 - 1
-    steps: int | None = None  # DDIM steps, preferably a divisor of 1000; None: the model's own times `step_scale`
+    sampler: SamplerName = "ddim"  # see `sampling.schedule.make_sampler`
+    steps: int | None = None  # of the sampler, preferably a divisor of 1000; None: the model's own times `step_scale`
     step_scale: float | None = None  # factor on the model's own steps; None: the preset's
     guidance: float | None = None  # classifier-free guidance scale, 1 = off; None: the preset's, else the model's own
+    guidance_interval: str = "0:1"  # "LOW:HIGH": shares of the noise steps with guidance, 1 being pure noise
     face: FaceName = "auto"  # face embedder; auto: the model's own; "none": no face condition, no similarity
     retarget: RetargetName = "auto"
     """Drive the source's own fitted "body"; without one, give the driving body the source's height ("scale"), and its
@@ -63,6 +72,20 @@ class SynthesisOptions(EstimatorOptions):
         check_range("--steps", self.steps, 1, 1000)
         check_range("step_scale", self.step_scale, 0.1, 10.0)
         check_range("--guidance", self.guidance, 1.0, 20.0)
+        check_choice("--sampler", self.sampler, ("ddim", "dpm++", "unipc"))
+        _ = self.guidance_range
+
+    @property
+    def guidance_range(self) -> tuple[float, float]:
+        """`guidance_interval`. Raises UsageError if it is none."""
+        match = INTERVAL_PATTERN.fullmatch(self.guidance_interval)
+        low, high = (float(match[1]), float(match[2])) if match else (1.0, 0.0)
+        if not 0 <= low < high <= 1:
+            raise UsageError(
+                f"--guidance-interval {shortened(self.guidance_interval)} is no interval: give LOW:HIGH between 0 and "
+                "1, such as 0.2:0.8"
+            )
+        return low, high
 
     @property
     def inputs(self) -> tuple[Path, ...]:

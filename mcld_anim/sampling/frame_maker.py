@@ -21,7 +21,7 @@ from mcld_anim.sampling.denoise import Prediction, StepBlending, denoise
 from mcld_anim.sampling.frame_views import CropViews, FrameView, FrameViews, stacked
 from mcld_anim.sampling.neighbour_blending import NeighbourBlending
 from mcld_anim.sampling.noise import parse_noise_mode, start_noise
-from mcld_anim.sampling.schedule import make_scheduler
+from mcld_anim.sampling.schedule import make_sampler
 from mcld_anim.sampling.settings import FIRST_ATTEMPT, Attempt, SamplingSettings
 from mcld_anim.sampling.surface_blending import SurfaceBlending
 
@@ -40,7 +40,7 @@ class FrameMaker:
         self.source = source
         self.settings = settings
         self._views = views or CropViews(source, mcld.options.pose_guider.warped_source != "none")
-        self._scheduler = make_scheduler(mcld.options.schedule)
+        self._scheduler = make_sampler(mcld.options.schedule, settings.sampler)
         self._noise = parse_noise_mode(settings.noise)
         self._blending = _blending(settings, mcld.options.latent_size)
         self._weights = next(mcld.denoiser.parameters())  # gives the networks' dtype and device
@@ -86,7 +86,7 @@ class FrameMaker:
             noise,
             self._scheduler,
             settings.steps * attempt.step_factor,
-            settings.guidance,
+            settings.guidance_at,
             blending,
             on_step,
         )
@@ -127,10 +127,10 @@ class FrameMaker:
 
     def _predictor(self, pose_features: Tensor, face_weight: float) -> Callable[[Tensor, int], Prediction]:
         """The prediction of v in the networks' dtype, for latents in float32."""
-        guided, keys = self.settings.guidance > 1, self.source.projected.with_face_weight(face_weight)
+        keys, steps = self.source.projected.with_face_weight(face_weight), self.mcld.options.schedule.train_steps
 
         def predict(latents: Tensor, timestep: int) -> Prediction:
-            inputs = latents.to(self._weights.dtype)
+            inputs, guided = latents.to(self._weights.dtype), self.settings.guidance_at(timestep / steps) > 1
             velocity = self.mcld.denoiser(inputs, timestep, pose_features, keys, guided=guided)
             return velocity.float() if isinstance(velocity, Tensor) else tuple(part.float() for part in velocity)
 

@@ -7,10 +7,37 @@ options, and one scheduler serves sampling and training.
 from __future__ import annotations
 
 from diffusers.schedulers.scheduling_ddim import DDIMScheduler
+from diffusers.schedulers.scheduling_dpmsolver_multistep import DPMSolverMultistepScheduler
+from diffusers.schedulers.scheduling_unipc_multistep import UniPCMultistepScheduler
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from mcld_anim.options.model import ScheduleOptions
+
+Sampler = DDIMScheduler | DPMSolverMultistepScheduler | UniPCMultistepScheduler
+
+
+def make_sampler(options: ScheduleOptions, name: str = "ddim") -> Sampler:
+    """diffusers' scheduler of `--sampler` for these options.
+
+    "dpm++": DPM-Solver++ (Lu et al. 2022, arXiv 2211.01095), "unipc": UniPC (Zhao et al. 2023, arXiv 2302.04867), both
+    of second order and from earlier steps, so that a step costs one evaluation too. Their last step is DDIM's.
+    """
+    if name == "ddim":
+        return make_scheduler(options)
+    shared = {
+        "num_train_timesteps": options.train_steps,
+        "beta_start": options.beta_start,
+        "beta_end": options.beta_end,
+        "beta_schedule": options.beta_schedule,
+        "prediction_type": options.prediction,
+        "rescale_betas_zero_snr": options.zero_terminal_snr,
+        "timestep_spacing": options.spacing,
+        "steps_offset": options.steps_offset,
+        "solver_order": 2,
+        "final_sigmas_type": "zero",
+    }
+    return DPMSolverMultistepScheduler(**shared) if name == "dpm++" else UniPCMultistepScheduler(**shared)
 
 
 def make_scheduler(options: ScheduleOptions) -> DDIMScheduler:

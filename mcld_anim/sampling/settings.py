@@ -13,12 +13,20 @@ from mcld_anim.options.run import RunOptions, SynthesisOptions
 class SamplingSettings:
     """The resolved sampling options of one clip."""
 
-    steps: int  # DDIM steps
+    steps: int
     guidance: float  # classifier-free guidance scale, 1 = off
     seed: int
     noise: str  # "shared", "mixed:ALPHA" or "independent"
     blend: float  # strength of blending with the frame before, 0 = off
+    sampler: str = "ddim"
+    guidance_range: tuple[float, float] = (0.0, 1.0)  # shares of the noise steps in which guidance is on
     blending: str = "surface"  # along the "surface", or in place ("neighbour")
+
+    def guidance_at(self, level: float) -> float:
+        """The guidance scale at a share of the noise steps, 1 being pure noise (Kynkäänniemi et al. 2024, arXiv
+        2404.07724); 1 is off."""
+        low, high = self.guidance_range
+        return self.guidance if low <= level <= high else 1.0
 
 
 @dataclass(frozen=True)
@@ -41,6 +49,8 @@ def sampling_settings(options: SynthesisOptions, model: ModelOptions) -> Samplin
     return SamplingSettings(
         steps=options.steps or max(1, round(usual.steps * scale)),
         guidance=usual.guidance if guidance is None else guidance,
+        sampler=options.sampler,
+        guidance_range=options.guidance_range,
         seed=options.seed,
         noise=options.noise if isinstance(options, RunOptions) else "shared",
         blend=options.blend if isinstance(options, RunOptions) else 0.0,

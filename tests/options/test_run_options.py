@@ -35,6 +35,13 @@ def test_every_preset_is_complete_and_its_own(preset: str) -> None:
     assert from_mapping(RunOptions, to_mapping(options), "copy") == options
 
 
+def test_guidance_may_be_on_in_a_part_of_the_steps() -> None:
+    given = RunOptions(**GIVEN, guidance=3.0, guidance_interval="0.2:.8", sampler="unipc")  # type: ignore[arg-type]
+    settings = sampling_settings(given, load_model_options("mcld_sd15"))
+    assert [settings.guidance_at(level) for level in (0.1, 0.2, 0.5, 0.8, 0.9)] == [1, 3, 3, 3, 1]
+    assert settings.sampler == "unipc"
+
+
 def test_presets_scale_the_steps_of_any_model() -> None:
     model = load_model_options("mcld_sd15")
     steps = [
@@ -58,6 +65,10 @@ def test_presets_scale_the_steps_of_any_model() -> None:
         ({"steps": 0}, "--steps 0 is out of range.*between 1 and 1000"),
         ({"steps": "ten"}, "steps: got 'ten', expected int"),
         ({"guidance": float("nan")}, "--guidance nan"),
+        ({"guidance_interval": "0.8:0.2"}, "--guidance-interval 0.8:0.2"),
+        ({"guidance_interval": "0.1"}, "--guidance-interval 0.1"),
+        ({"guidance_interval": "0:1.5"}, "--guidance-interval 0:1.5"),
+        ({"sampler": "euler"}, "--sampler euler"),
         ({"seed": -1}, "--seed -1"),
         ({"device": "tpu"}, "tpu"),
         ({"dtype": "int8"}, "int8"),

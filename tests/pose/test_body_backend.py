@@ -20,13 +20,13 @@ from mcld_anim.core.events import Event
 from mcld_anim.evaluate.densepose import compare_iuv
 from mcld_anim.model.choose import choose_densepose, find_model
 from mcld_anim.options.person import PersonChoice
+from mcld_anim.pose import body_follower, track
 from mcld_anim.pose.backends import load_pose_backend
 from mcld_anim.pose.blazepose import BlazePose, BodyLook
 from mcld_anim.pose.body_backend import BodyBackend
 from mcld_anim.pose.body_follower import BodyFollower, looks_shown
 from mcld_anim.pose.followed_body import BodyFrame, hidden_sides
 from mcld_anim.pose.sequence import estimate_sequence
-from mcld_anim.pose.track import PATIENCE
 from mcld_anim.synthetic.dance import dance_pose
 from mcld_anim.synthetic.person import Person, Rendering, render
 from mcld_anim.synthetic.scene import Light, View, draw_background
@@ -195,14 +195,19 @@ def test_whoever_is_hidden_by_another_comes_back_as_themselves(body_backend: Bod
     assert "person 2 is followed" in events[0].message
 
 
-def test_who_left_is_known_by_their_look_and_no_other_takes_their_place(body_backend: BodyBackend) -> None:
-    away = [{31: 2 * SIZE}] * PATIENCE
+def test_who_left_is_known_by_their_look_and_no_other_takes_their_place(
+    body_backend: BodyBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    patience = 8
+    for module in (track, body_follower):
+        monkeypatch.setattr(module, "PATIENCE", patience)
+    away = [{31: 2 * SIZE}] * patience
     pictures = walkers([{12: 0, 31: 2 * SIZE}] * 4 + away + [{31: SIZE // 4, 12: 2 * SIZE}] * 8)
     with tempfile.TemporaryFile() as masks:
         body = body_backend.fit(video(pictures), PersonChoice(number=1), masks)
         places = middles(list(body.frames()))
     found = body.seen.found.tolist()
-    assert found[: 4 + PATIENCE] == [True] * 4 + [False] * PATIENCE
+    assert found[: 4 + patience] == [True] * 4 + [False] * patience
     assert found[-3:] == [True] * 3  # sooner where the appearance is unmistakable
     assert max(places[:4]) < 0.3 * SIZE
     assert min(places[-3:]) > 1.7 * SIZE

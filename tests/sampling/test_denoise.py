@@ -1,12 +1,14 @@
 """The schedule and the sampling loop, against golden traces and against arithmetic."""
 
+from typing import Literal
+
 import pytest
 import torch
 
 from mcld_anim.core.errors import UsageError
 from mcld_anim.options.model import ScheduleOptions
 from mcld_anim.sampling.denoise import StepBlending, denoise, guide
-from mcld_anim.sampling.schedule import add_noise, make_scheduler, velocity
+from mcld_anim.sampling.schedule import add_noise, make_sampler, make_scheduler, velocity
 
 
 def test_zero_terminal_snr() -> None:
@@ -25,9 +27,13 @@ def test_velocity_inverts_add_noise() -> None:
     torch.testing.assert_close(rate.sqrt() * noisy - (1 - rate).sqrt() * v, latents, atol=1e-5, rtol=0)
 
 
+SAMPLERS = ("ddim", "dpm++", "unipc")
+
+
+@pytest.mark.parametrize("name", SAMPLERS)
 @pytest.mark.parametrize("steps", [1, 4, 8, 20])
-def test_a_perfect_network_recovers_the_latents(steps: int) -> None:
-    scheduler = make_scheduler(ScheduleOptions())
+def test_a_perfect_network_recovers_the_latents(steps: int, name: str) -> None:
+    scheduler = make_sampler(ScheduleOptions(), name)
     truth, noise = torch.randn(2, 3, 4, 8, 8, generator=torch.Generator().manual_seed(1))
 
     def predict(latents: torch.Tensor, timestep: int) -> torch.Tensor:
@@ -60,6 +66,35 @@ def test_blend_is_called_after_every_step() -> None:
     result = denoise(lambda x, t: x, torch.ones(1, 4, 2, 2), scheduler, 5, 1.0, StepBlending(latents=blend))
     assert steps == [0, 1, 2, 3, 4]
     assert not result.any()
+
+
+@pytest.mark.parametrize("name", SAMPLERS)
+@pytest.mark.parametrize("prediction", ["v_prediction", "epsilon"])
+def test_the_blended_estimate_is_gone_on_from(name: str, prediction: Literal["v_prediction", "epsilon"]) -> None:
+    """At the last step the estimate is the result."""
+    options = ScheduleOptions(prediction=prediction, zero_terminal_snr=prediction == "v_prediction")
+    noise, goal = torch.randn(2, 1, 4, 3, 3, generator=torch.Generator().manual_seed(2))
+    blending = StepBlending(clean=lambda clean, step: goal if step == 3 else clean)
+    made = denoise(lambda x, t: 0.1 * x, noise, make_sampler(options, name), 4, 1.0, blending)
+    torch.testing.assert_close(made, goal, atol=2e-2, rtol=0)
+    plain = denoise(lambda x, t: 0.1 * x, noise, make_sampler(options, name), 4, 1.0)
+    same = StepBlending(clean=lambda clean, step: clean)
+    unchanged = denoise(lambda x, t: 0.1 * x, noise, make_sampler(options, name), 4, 1.0, same)
+    torch.testing.assert_close(unchanged, plain, atol=1e-4, rtol=1e-4)
+
+
+def test_guidance_is_asked_for_at_each_level_of_noise() -> None:
+    asked: list[float] = []
+
+    def scale(level: float) -> float:
+        asked.append(level)
+        return 1.0 if level < 0.5 else 3.0
+
+    def predict(latents: torch.Tensor, timestep: int) -> torch.Tensor | tuple[torch.Tensor, torch.Tensor]:
+        return (latents, latents) if timestep >= 500 else latents
+
+    denoise(predict, torch.ones(1, 4, 2, 2), make_scheduler(ScheduleOptions()), 4, scale)
+    assert asked == [0.999, 0.749, 0.499, 0.249]
 
 
 def test_no_steps_is_refused() -> None:

@@ -1,0 +1,148 @@
+"""The networks of a model on random weights, built in memory: speed does not depend on what they have learned."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from mcld_anim.bench.timing import Timing, timed
+from mcld_anim.model.appearance import SourceAppearance, encode_source
+from mcld_anim.model.build import Mcld, build_mcld
+from mcld_anim.model.focal import route_tokens
+from mcld_anim.model.load import restore_constants
+from mcld_anim.options.model import ModelOptions
+from mcld_anim.setup.rehearsal import block_person
+
+TIMESTEP = 500
+PATTERN = 1 << 20
+"""Numbers of the block of noise that weights repeat: drawing them all would take longer than the measurement."""
+
+
+@dataclass(frozen=True)
+class NetworkTimes:
+    """One model in one number format."""
+
+    step: Timing  # a guided step of one frame
+    source: Timing  # the encoding of a source
+    decode: Timing  # the VAE's decoding of one frame
+    batched_step: Timing | None  # a guided step of `batch` frames
+    batch: int
+    operations: int  # of the guided step of one frame, multiplications and additions
+
+    @property
+    def gflops(self) -> float:
+        """Rate of the guided step in 1e9 operations a second."""
+        return self.operations / self.step.median / 1e9
+
+    @property
+    def source_in_steps(self) -> float:
+        """Cost of the source in guided steps."""
+        return self.source.median / self.step.median
+
+    @property
+    def decode_in_steps(self) -> float:
+        """Cost of the decoding in guided steps."""
+        return self.decode.median / self.step.median
+
+    @property
+    def batch_share(self) -> float | None:
+        """Time per frame of a batched step, against one of a single frame."""
+        return None if self.batched_step is None else self.batched_step.median / self.batch / self.step.median
+
+    def described(self) -> dict[str, Any]:
+        """For JSON."""
+        timings = {name: getattr(self, name).described() for name in ("step", "source", "decode")}
+        shares = {name: getattr(self, name) for name in ("gflops", "source_in_steps", "decode_in_steps", "batch_share")}
+        return {**timings, **shares, "batch": self.batch, "operations": self.operations}
+
+
+def network_times(
+    options: ModelOptions,
+    device: torch.device,
+    dtype: torch.dtype,
+    repeats: int,
+    batch: int,
+    quick: bool = False,
+    on_part: Callable[[str], None] = lambda name: None,
+) -> NetworkTimes:
+    """Build a model of this architecture and measure it; `on_part` is told what is measured next.
+
+    `quick`: every part once, without a warm-up and without the batched step.
+    """
+    if quick:
+        repeats = 1
+    warm_up = 0 if quick else 1
+    on_part("weights")
+    mcld = random_mcld(options, device, dtype)
+    picture, iuv = block_person(options.frame_size)
+    with torch.inference_mode():
+        on_part("source")
+        made: list[SourceAppearance] = []
+        encoding = timed(lambda: made.append(encode_source(picture, iuv, mcld)), repeats, device, warm_up)
+        source = made[-1]
+        made.clear()
+        on_part("step")
+        step = timed(guided_step(mcld, source, 1), repeats, device, warm_up)
+        on_part("batch")
+        batched = None if quick else timed(guided_step(mcld, source, batch), repeats, device)
+        on_part("decode")
+        latents = torch.ones(1, options.vae.latent_channels, *options.latent_size, device=device, dtype=dtype)
+        decode = timed(lambda: mcld.vae.decode(latents), repeats, device, warm_up)
+    return NetworkTimes(step, encoding, decode, batched, batch, step_operations(options))
+
+
+def guided_step(mcld: Mcld, source: SourceAppearance, frames: int) -> Callable[[], object]:
+    """One evaluation of the denoiser for so many frames, unconditional and conditional."""
+    options, like = mcld.options, next(mcld.denoiser.parameters())
+    latents = like.new_ones((frames, options.unet.in_channels, *options.latent_size))
+    pose = like.new_ones((frames, options.unet.block_out_channels[0], *options.latent_size))
+    return lambda: mcld.denoiser(latents, TIMESTEP, pose, source.projected, guided=True)
+
+
+@torch.no_grad()
+def step_operations(options: ModelOptions) -> int:
+    """Multiplications and additions of a guided step of one frame, counted without computing them."""
+    with torch.device("meta"):
+        mcld = build_mcld(options).eval()
+        tokens = torch.ones(1, 1, options.unet.cross_attention_dim)
+        height, width = (side // 8 for side in options.texture_size)
+        reference = mcld.reference_net(torch.ones(1, options.unet.in_channels, height, width), tokens)
+        face = torch.ones(1, options.face.num_tokens, options.unet.cross_attention_dim)
+        routed = route_tokens(tokens, tokens, face, options.conditions, options.aggregation)
+        projected = mcld.denoiser.project_source(reference, routed)
+        latents = torch.ones(1, options.unet.in_channels, *options.latent_size)
+        pose = torch.ones(1, options.unet.block_out_channels[0], *options.latent_size)
+        with FlopCounterMode(display=False) as counter:
+            mcld.denoiser(latents, torch.tensor(TIMESTEP), pose, projected, guided=True)
+    return int(counter.get_total_flops())
+
+
+def random_mcld(options: ModelOptions, device: torch.device, dtype: torch.dtype) -> Mcld:
+    """A model whose weights keep the scale of activations, so that no number overflows."""
+    with torch.device("meta"):
+        mcld = build_mcld(options)
+    mcld = mcld.to(dtype).to_empty(device=device)
+    noise = torch.randn(PATTERN, generator=torch.Generator().manual_seed(0)).to(device, dtype)
+    for part in mcld.modules():
+        for name, parameter in part.named_parameters(recurse=False):
+            _fill(parameter, name, noise)
+    for buffer in mcld.buffers():
+        buffer.zero_()
+    restore_constants(mcld, device)
+    return mcld.requires_grad_(False).eval()
+
+
+@torch.no_grad()
+def _fill(parameter: nn.Parameter, name: str, noise: Tensor) -> None:
+    if parameter.ndim < 2:
+        parameter.fill_(1.0 if name == "weight" else 0.0)
+        return
+    scale, flat = float(parameter[0].numel()) ** -0.5, parameter.data.view(-1)
+    for start in range(0, len(flat), PATTERN):
+        part = flat[start : start + PATTERN]
+        torch.mul(noise[: len(part)], scale, out=part)
