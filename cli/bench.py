@@ -46,7 +46,7 @@ def command(
     from mcld_anim.bench.bench import PARTS, BenchOptions, bench, compared, read_bench
 
     given: dict[str, Any] = {} if device is None else {"device": device}
-    options = BenchOptions(tuple(part or PARTS), repeats=repeats, frames=frames, batch=batch, quick=quick, **given)  # type: ignore[arg-type]
+    options = BenchOptions(tuple(part or PARTS), repeats=repeats, frames=frames, batch=batch, quick=quick, **given)
     old = None if compare is None else read_bench(compare)
     with stage_display() as shown:
         found = bench(options, shown.update)

@@ -7,11 +7,6 @@ No module imported here may import a heavy package: `mcld-anim --help` answers i
 
 from __future__ import annotations
 
-from mcld_anim.cli.signals import SIGNALS, WORDS
-
-if __name__ == "__main__":
-    SIGNALS.install()  # before the imports, which take most of a second
-
 import signal
 import sys
 from typing import Annotated, Any
@@ -36,6 +31,7 @@ from mcld_anim.cli import (
     train,
 )
 from mcld_anim.cli.progress import json_lines, report_error, wants_json
+from mcld_anim.cli.signals import SIGNALS, WORDS
 from mcld_anim.core.errors import McldAnimError
 from mcld_anim.core.names import printable
 from mcld_anim.core.version import __version__
@@ -144,7 +140,3 @@ def main() -> None:
     SIGNALS.ignore()
     whole = streams.end_stdout()
     sys.exit(code if whole or code else 1)
-
-
-if __name__ == "__main__":
-    main()

@@ -28,3 +28,7 @@ def _leave(code: int) -> None:
         if stream is not None:
             stream.flush()
     os._exit(code)
+
+
+if __name__ == "__main__":
+    main()

@@ -46,7 +46,7 @@ def inline_code(text: str) -> list[str]:
 def arguments_of(code: str) -> list[str]:
     """The arguments after each `mcld-anim` in a line or block, one text a command."""
     parts = re.split(r"\n| && ", code)
-    found = [re.search(r"(?:^|/)mcld-anim (.*)|-m mcld_anim\.cli\.main (.*)", part) for part in parts]
+    found = [re.search(r"(?:^|/)mcld-anim (.*)|-m mcld_anim\.cli\.start (.*)", part) for part in parts]
     return [one[1] or one[2] for one in found if one is not None]
 
 
@@ -142,7 +142,7 @@ def test_every_verb_is_shown() -> None:
 
 def test_every_module_that_is_run_exists() -> None:
     named = re.findall(r"-m (mcld_anim[\w.]*)", README + CARD)
-    assert {"mcld_anim.cli.main", "mcld_anim.setup.install"} <= set(named)
+    assert {"mcld_anim.cli.start", "mcld_anim.setup.install"} <= set(named)
     assert all(find_spec(name) is not None for name in named)
 
 

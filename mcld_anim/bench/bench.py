@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from mcld_anim.bench import machine
 from mcld_anim.bench.command import command_runs
@@ -19,8 +19,7 @@ from mcld_anim.options.checks import check_choice, check_range
 from mcld_anim.options.estimators import DEVICES
 from mcld_anim.options.model import load_model_options
 
-Part = Literal["machine", "embedded", "published", "command"]
-PARTS: tuple[Part, ...] = ("machine", "embedded", "published", "command")
+PARTS = ("machine", "embedded", "published", "command")
 MODELS: Mapping[str, str] = {"embedded": "tiny", "published": "mcld_sd15"}
 """The measured architectures by part."""
 
@@ -33,7 +32,7 @@ PARTS_OF_A_MODEL = ("weights", "source", "step", "batch", "decode")
 class BenchOptions:
     """What is measured."""
 
-    parts: tuple[Part, ...] = PARTS
+    parts: tuple[str, ...] = PARTS  # of `PARTS`
     device: str = "auto"
     repeats: int = 5
     frames: int = 16  # of the command's clip
@@ -84,6 +83,7 @@ def bench(options: BenchOptions, progress: Progress = ignore_progress) -> dict[s
             for name, dtype in formats.items():
                 on_part = _counted(progress, f"{part} {name}")
                 measured = network_times(model, device, dtype, options.repeats, options.batch, quick, on_part)
+                progress(f"{part} {name}", len(PARTS_OF_A_MODEL), len(PARTS_OF_A_MODEL))
                 found[part][name] = measured.described()
                 if part == "published":
                     _add_summary(found, name, measured)

@@ -57,6 +57,8 @@ class NetworkTimes:
     def described(self) -> dict[str, Any]:
         """For JSON."""
         timings = {name: getattr(self, name).described() for name in ("step", "source", "decode")}
+        if self.batched_step is not None:
+            timings["batched_step"] = self.batched_step.described()
         shares = {name: getattr(self, name) for name in ("gflops", "source_in_steps", "decode_in_steps", "batch_share")}
         return {**timings, **shares, "batch": self.batch, "operations": self.operations}
 

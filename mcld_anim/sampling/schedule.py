@@ -6,6 +6,8 @@ options, and one scheduler serves sampling and training.
 
 from __future__ import annotations
 
+from typing import TypeAlias
+
 from diffusers.schedulers.scheduling_ddim import DDIMScheduler
 from diffusers.schedulers.scheduling_dpmsolver_multistep import DPMSolverMultistepScheduler
 from diffusers.schedulers.scheduling_unipc_multistep import UniPCMultistepScheduler
@@ -14,7 +16,7 @@ from torch import Tensor
 
 from mcld_anim.options.model import ScheduleOptions
 
-Sampler = DDIMScheduler | DPMSolverMultistepScheduler | UniPCMultistepScheduler
+Sampler: TypeAlias = DDIMScheduler | DPMSolverMultistepScheduler | UniPCMultistepScheduler
 
 
 def make_sampler(options: ScheduleOptions, name: str = "ddim") -> Sampler:

@@ -5,7 +5,7 @@ the network, its EMA, the optimizer and the step. A killed and resumed run there
 uninterrupted one with the same number of steps and of CPU threads (rounding depends on these), and loses at most the
 steps since its last checkpoint.
 
-accelerate handles devices, half precision and several processes (`torchrun --nproc-per-node 4 -m mcld_anim.cli.main
+accelerate handles devices, half precision and several processes (`torchrun --nproc-per-node 4 -m mcld_anim.cli.start
 train ...`). The batches of a step are numbered across processes and accumulation, so two processes compute the same as
 one with `accumulate: 2`.
 """

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-MCLD_ANIM = [sys.executable, "-m", "mcld_anim.cli.main", "batch", "--output-dir", "out", "--check"]
+MCLD_ANIM = [sys.executable, "-m", "mcld_anim.cli.start", "batch", "--output-dir", "out", "--check"]
 MOST_SECONDS = 30
 
 

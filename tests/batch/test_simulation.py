@@ -44,11 +44,10 @@ def test_workers_wait_for_each_other_at_storage() -> None:
 
 def test_the_table_of_the_readme_is_what_comes_out() -> None:
     found = {name: simulate(case) for name, case in cases(Cluster()).items()}
-    names = {"1000 GPUs, `batch.json` written after each row": "1000 GPUs, record after each row"}
     rows = re.findall(r"^\| (1000? GPUs.*?) \| (.*) \|$", README.read_text(encoding="utf-8"), re.M)
-    assert len(rows) == 3
+    assert len(rows) == 2
     for shown, numbers in rows:
-        usage = found[names.get(shown, shown.partition(":")[0])]
+        usage = found[shown.partition(":")[0]]
         shares = (f"{100 * share:.0f} %" for share in (usage.gpu, usage.storage, usage.driver))
         assert numbers == " | ".join((f"{usage.hours:.1f}", *shares)), shown
         if "loading models takes" in shown:

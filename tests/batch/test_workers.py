@@ -152,7 +152,7 @@ def test_workers_end_with_a_killed_batch_which_goes_on(
     run: Run, manifest: Path, tmp_path: Path, expected: dict[str, np.ndarray]
 ) -> None:
     out = tmp_path / "out"
-    command = [sys.executable, "-m", "mcld_anim.cli.main", "batch", str(manifest), "--output-dir", str(out)]
+    command = [sys.executable, "-m", "mcld_anim.cli.start", "batch", str(manifest), "--output-dir", str(out)]
     first = subprocess.Popen([*command, "--workers", str(WORKERS)], stderr=subprocess.DEVNULL)
     wait_for_frames(out)
     workers = psutil.Process(first.pid).children()
@@ -208,7 +208,7 @@ def test_a_killed_ray_worker_costs_no_row(
 @pytest.mark.ray
 def test_a_ray_cluster_is_used_by_its_address(cluster: str, manifest: Path, tmp_path: Path) -> None:
     """Without a cluster of its own: the command is refused what that one does not have."""
-    command = [sys.executable, "-m", "mcld_anim.cli.main", "batch", str(manifest), "--output-dir", str(tmp_path)]
+    command = [sys.executable, "-m", "mcld_anim.cli.start", "batch", str(manifest), "--output-dir", str(tmp_path)]
     command += ["--executor", "ray", "--address", cluster, "--workers", "9"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (2, ""), done.stderr

@@ -15,7 +15,7 @@ import pytest
 
 from mcld_anim.cli.main import app
 
-MCLD_ANIM = [sys.executable, "-m", "mcld_anim.cli.main"]
+MCLD_ANIM = [sys.executable, "-m", "mcld_anim.cli.start"]
 FORGETFUL = """
 import sys
 import mcld_anim.run.driving, mcld_anim.run.source

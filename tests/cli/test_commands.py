@@ -21,7 +21,7 @@ import mcld_anim.run.transfer
 from mcld_anim.cli.main import app
 from mcld_anim.model.load import LoadedModels
 
-MCLD_ANIM = [sys.executable, "-m", "mcld_anim.cli.main"]
+MCLD_ANIM = [sys.executable, "-m", "mcld_anim.cli.start"]
 VERBS = ("run", "pose", "batch", "densepose", "report", "texture", "doctor", "models", "train", "synth", "eval")
 HEAVY = ("torch", "diffusers", "transformers", "av", "decord", "cv2", "scipy", "detectron2", "insightface")
 

@@ -178,7 +178,7 @@ def test_a_signal_among_the_imports_is_one_line(tmp_path: Path, media: Path) -> 
     arguments = ["run", "-s", str(media / "person.png"), "-d", str(media / "dance.mp4"), "-o", "new/x.mp4"]
     for delay, times in ((0.0, 1), (0.2, 6), (0.5, 1), (1.0, 1)):
         process = subprocess.Popen(
-            [sys.executable, "-m", "mcld_anim.cli.main", *arguments],
+            [sys.executable, "-m", "mcld_anim.cli.start", *arguments],
             cwd=tmp_path,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

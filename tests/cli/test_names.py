@@ -17,7 +17,7 @@ RUN = ("run", "--densepose", "tiny", "--framing", "fixed", "--max-frames", "2", 
 def invoke(folder: Path, *arguments: str | bytes, **environment: str) -> subprocess.CompletedProcess[bytes]:
     """`mcld-anim` in a process of its own."""
     return subprocess.run(
-        [sys.executable, "-m", "mcld_anim.cli.main", *arguments],
+        [sys.executable, "-m", "mcld_anim.cli.start", *arguments],
         cwd=folder,
         capture_output=True,
         check=False,

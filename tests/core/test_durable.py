@@ -83,7 +83,7 @@ RUN = ("run", "--densepose", "tiny", "--framing", "fixed", "--max-frames", "2", 
 def test_a_run_into_a_folder_that_cannot_be_flushed(tmp_path: Path, media: Path) -> None:
     (tmp_path / "sitecustomize.py").write_text(REFUSING.format(number=errno.EINVAL))
     done = subprocess.run(
-        [sys.executable, "-m", "mcld_anim.cli.main", *RUN, "-s", media / "person.png", "-d", media / "dance.mp4"],
+        [sys.executable, "-m", "mcld_anim.cli.start", *RUN, "-s", media / "person.png", "-d", media / "dance.mp4"],
         cwd=tmp_path,
         capture_output=True,
         text=True,

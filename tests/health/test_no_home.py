@@ -50,7 +50,7 @@ def invoke(folder: Path, *arguments: str | Path, **environment: str) -> subproce
     (folder / "sitecustomize.py").write_text(NOBODY)
     kept = {name: value for name, value in os.environ.items() if name not in HOMES}
     return subprocess.run(
-        [sys.executable, "-m", "mcld_anim.cli.main", *arguments],
+        [sys.executable, "-m", "mcld_anim.cli.start", *arguments],
         cwd=folder,
         capture_output=True,
         text=True,

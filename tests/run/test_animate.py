@@ -246,7 +246,7 @@ def test_progress_reaches_the_end_of_every_stage(tmp_path: Path, media: Path, sm
         RunCache(tmp_path, load=lambda *_: small_models),
         progress=lambda stage, done, total: seen.setdefault(stage, []).append((done, total)),
     )
-    assert list(seen) == ["source", "driving poses", "frames"]
+    assert list(seen) == ["start", "source", "driving poses", "frames"]
     for steps in seen.values():
         assert steps[0][0] == 0
         assert steps[-1][0] == steps[-1][1]

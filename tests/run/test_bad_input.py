@@ -228,7 +228,7 @@ def test_bad_input_in_a_process_of_its_own(row: str, bad: Path) -> None:
     arguments, code, words = TABLE[row]
     before = listing(bad)
     done = subprocess.run(
-        [sys.executable, "-m", "mcld_anim.cli.main", *arguments],
+        [sys.executable, "-m", "mcld_anim.cli.start", *arguments],
         cwd=bad,
         capture_output=True,
         text=True,

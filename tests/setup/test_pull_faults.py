@@ -16,7 +16,7 @@ PAGE = 4096
 
 def start(home: Path, source: Path) -> subprocess.Popen[str]:
     """`models pull blazepose` out of a folder that has its files."""
-    command = [sys.executable, "-m", "mcld_anim.cli.main", "models", "pull", "blazepose", "--from", str(source)]
+    command = [sys.executable, "-m", "mcld_anim.cli.start", "models", "pull", "blazepose", "--from", str(source)]
     environment = {**os.environ, "MCLD_ANIM_HOME": str(home), "OMP_NUM_THREADS": "1"}
     return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
