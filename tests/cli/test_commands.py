@@ -153,6 +153,17 @@ def test_a_bad_manifest_tells_every_line(call: Call, media: Path, tmp_path: Path
     assert not (tmp_path / "out").exists()
 
 
+def test_what_is_to_be_done_at_the_end_is_done() -> None:
+    """Although the process ends before its objects are freed."""
+    code = (
+        "import atexit, sys; atexit.register(lambda: print('at the end')); sys.argv = ['mcld-anim', '--version']\n"
+        "from mcld_anim.cli.start import main\n"
+        "main()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == f"mcld-anim {mcld_anim.__version__}\nat the end\n"
+
+
 def test_what_is_refused_is_refused_before_torch_is_imported(media: Path, tmp_path: Path) -> None:
     code = (
         "import sys; sys.argv = ['mcld-anim', 'run', '--source', sys.argv[1], '--driving', sys.argv[2]]\n"
