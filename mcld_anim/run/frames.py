@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
 
 from mcld_anim.body.clip import ClipFrame, clip_frames
 from mcld_anim.core.arrays import Box, Iuv, Picture
@@ -143,9 +144,23 @@ def make_frames(
     for last in islice(frames, before):
         finishing.look_back(last)
     stages.progress(FRAMES_STAGE, first, total)
-    while batch := list(islice(frames, min(options.batch_size, end - finishing.index))):
-        with stages.timed("synthesis"):
-            made = finishing.maker.make(batch)
+    size, waiting = options.batch_size, list[ClipFrame]()
+    while True:
+        waiting += islice(frames, max(0, min(size, end - finishing.index) - len(waiting)))
+        if not waiting:
+            break
+        batch = waiting[:size]
+        try:
+            with stages.timed("synthesis"):
+                made = finishing.maker.make(batch)
+        except torch.OutOfMemoryError:
+            if len(batch) == 1:
+                raise
+            size = len(batch) // 2
+            stages.emit(batch_halved(len(batch), size))
+            torch.cuda.empty_cache()  # does nothing without CUDA
+            continue
+        waiting = waiting[size:]
         for place, (frame, picture) in enumerate(zip(batch, made, strict=True)):
             yield finishing.finish(place, frame.showing(picture))
         if on_border is not None:
@@ -153,6 +168,12 @@ def make_frames(
         stages.progress(FRAMES_STAGE, finishing.index, total)
     if tells_counts:
         emit_counts(clip, [finishing.border()])
+
+
+def batch_halved(tried: int, size: int) -> Event:
+    """That the device's memory does not hold so many frames at a time."""
+    message = f"the device has no memory for {tried} frames at a time: going on with {size}"
+    return Event("batch_halved", f"{message}; --batch-size {size} begins so")
 
 
 def emit_counts(clip: Clip, ends: Sequence[Border]) -> None:

@@ -55,10 +55,18 @@ class FrameMaker:
             self._blending.carry(arrays)
 
     def make(self, frames: Sequence[ClipFrame], on_step: Callable[[int, int], None] | None = None) -> list[Picture]:
-        """The pictures of the clip's next frames, uint8 (H, W, 3) RGB; `on_step(done, steps)` reports progress."""
+        """The pictures of the clip's next frames, uint8 (H, W, 3) RGB; `on_step(done, steps)` reports progress.
+
+        After an OutOfMemoryError fewer of them may be asked for.
+        """
         views = [self._views.view(frame) for frame in frames]
         blending = None if self._blending is None else self._blending.batch([view.frame for view in views])
-        made = self._synthesised(views, FIRST_ATTEMPT, blending, on_step)
+        try:
+            made = self._synthesised(views, FIRST_ATTEMPT, blending, on_step)
+        except torch.OutOfMemoryError:
+            if self._blending is not None:
+                self._blending.undo()
+            raise
         return [self._views.finished(view, picture) for view, picture in zip(views, made, strict=True)]
 
     def again(self, place: int, frame: ClipFrame, attempt: Attempt) -> Picture:

@@ -109,7 +109,7 @@ class NeighbourBlending:
 
     def __init__(self, strength: float, latent_size: tuple[int, int]) -> None:
         self.strength, self.latent_size = strength, latent_size
-        self.state = BlendState()
+        self.state = self._start = BlendState()
 
     def carried(self) -> dict[str, np.ndarray]:
         """What the next batch needs of the last one: each step's latents of the last frame, (steps, C, h, w), and the
@@ -128,13 +128,17 @@ class NeighbourBlending:
     def batch(self, frames: Sequence[ClipFrame]) -> StepBlending:
         """For the next consecutive frames of the clip."""
         cells = cell_codes([frame.iuv for frame in frames], self.latent_size)
-        begins = [frame.link is None for frame in frames]
+        begins, self._start = [frame.link is None for frame in frames], self.state
 
         def blend_step(latents: Latents, step: int) -> Latents:
             blended, self.state = blend(latents, cells, self.state, step, self.strength, begins=begins)
             return blended
 
         return StepBlending(latents=blend_step)
+
+    def undo(self) -> None:
+        """Forget the last batch, which failed."""
+        self.state = self._start
 
     def again(self, place: int, steps: int) -> StepBlending:
         """For another attempt at a frame, which is not blended."""

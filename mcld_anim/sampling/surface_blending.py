@@ -96,6 +96,7 @@ class SurfaceBlending:
             raise UsageError(f"blending strength {strength}: expected 0 (off) or more, and less than 1")
         self.strength, self.steps, self.latent_size = strength, steps, latent_size
         self._last: dict[int, Tensor] = {}  # the last frame's blended estimate (C, h, w) of each step
+        self._start: dict[int, Tensor] = {}  # the same before the last batch
         self._links: list[CellLink | None] = []  # of the last batch's frames
         self._before: dict[int, list[Tensor | None]] = {}  # the frame before each of them, at each step
 
@@ -112,7 +113,7 @@ class SurfaceBlending:
     def batch(self, frames: Sequence[ClipFrame]) -> StepBlending:
         """For the next consecutive frames of the clip."""
         links = [None if frame.link is None else cell_link(frame.link, self.latent_size) for frame in frames]
-        last, self._last = self._last, {}
+        last, self._start, self._last = self._last, self._last, {}
         self._links, self._before = links, {}
 
         def blend_step(clean: Latents, step: int) -> Latents:
@@ -129,6 +130,10 @@ class SurfaceBlending:
             return torch.stack(blended)
 
         return StepBlending(clean=blend_step)
+
+    def undo(self) -> None:
+        """Forget the last batch, which failed."""
+        self._last = self._start
 
     def again(self, place: int, steps: int) -> StepBlending:
         """For another attempt at frame `place` of the last batch, in `steps` steps.

@@ -13,6 +13,7 @@ import av
 import cv2
 import numpy as np
 import pytest
+import torch
 
 from mcld_anim.core.errors import InputError, OutputError, PoseError, UsageError
 from mcld_anim.core.events import Event
@@ -143,6 +144,27 @@ def test_the_source_is_encoded_once_whatever_the_number_of_frames(
     assert calls["image_encoder"] == 2  # photo and texture
     assert calls["pose_guider"] == 6  # once per batch of 2, not per step
     assert calls["denoiser"] == 6 * 3  # batches x steps; guidance is part of the same call
+
+
+@pytest.mark.parametrize("blending", ["surface", "neighbour"])
+def test_a_device_without_memory_gets_fewer_frames_at_a_time(
+    run: Run, small_models: LoadedModels, tmp_path: Path, blending: str
+) -> None:
+    alone = decode(run(blending=blending, batch_size=1).output)
+    rows: list[int] = []
+
+    def fail(_module: object, inputs: tuple[torch.Tensor, ...], _output: object) -> None:
+        rows.append(len(inputs[0]))
+        if len(rows) > 3 and len(inputs[0]) > 1:  # in the middle of the second batch
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")
+
+    small_models.mcld.denoiser.register_forward_hook(fail)
+    told: list[Event] = []
+    made = decode(run(on_event=told.append, blending=blending, batch_size=4, overwrite=True).output)
+    assert np.abs(made.astype(int) - alone).max() <= 1
+    halved = [event.message.partition(":")[0] for event in told if event.kind == "batch_halved"]
+    assert halved == [f"the device has no memory for {tried} frames at a time" for tried in (4, 2)]
+    assert rows[-1] == 1
 
 
 def test_seed_and_noise_matter(run: Run) -> None:
