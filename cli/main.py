@@ -76,7 +76,7 @@ def _described(error: Exception, as_json: bool) -> tuple[str, int] | None:
     if isinstance(error, OSError):
         return f"{error.strerror or error}: {printable(error.filename or 'while working')}", 1
     if type(error).__name__ == "OutOfMemoryError":  # torch's; not to be imported here
-        return "out of memory: lower --batch-size, or choose --device cpu", 1
+        return "out of memory for a single frame: choose --dtype bfloat16, another --model or --device cpu", 1
     if not as_json:
         return None
     wrong_usage = getattr(error, "format_message", None)  # typer's own, which it shows in a box

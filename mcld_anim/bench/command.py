@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
@@ -17,6 +16,8 @@ from typing import Any
 
 from mcld_anim.core.errors import UnfinishedError
 from mcld_anim.core.pictures import write_picture
+from mcld_anim.core.plain_data import parse_json
+from mcld_anim.core.tables import read_json
 from mcld_anim.synthetic.samples import FRAMES_PER_SECOND, sample_dance, sample_photo
 from mcld_anim.video.write import VideoWriter
 
@@ -87,11 +88,11 @@ def _called(photo: Path, dance: Path, folder: Path, frames: int, *flags: str) ->
     given = ("--source", str(photo), "--driving", str(dance), "--output", str(output), "--overwrite", "--no-resume")
     began = time.perf_counter()
     with _lines((*COMMAND, *given, *flags)) as lines:
-        told = [(time.perf_counter() - began, json.loads(line)) for line in lines]
+        told = [(time.perf_counter() - began, parse_json(line)) for line in lines]
     whole = time.perf_counter() - began
     if told[-1][1]["event"] != "done":
         raise UnfinishedError(f"mcld-anim run failed in the benchmark: {told[-1][1].get('message')}")
-    record = json.loads(output.with_suffix(".run.json").read_text(encoding="utf-8"))
+    record = read_json(output.with_suffix(".run.json"))
     progress = [(when, event) for when, event in told if event["event"] == "progress"]
     return CommandTimes(
         first_progress=progress[0][0],

@@ -193,7 +193,7 @@ def test_interrupted_in_process_is_130(call: Call, media: Path, small_models: Lo
 @pytest.mark.parametrize(
     ("failure", "words"),
     [
-        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate\n2 GiB"), "--batch-size"),
+        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate\n2 GiB"), "out of memory for a single frame"),
         (OSError(28, "No space left on device", "/full/file"), "No space left on device: /full/file"),
     ],
 )
@@ -206,8 +206,9 @@ def test_a_machine_that_is_too_small_gets_one_line(
     small_models.mcld.denoiser.register_forward_hook(fail)
     code, _, err = call("run", "-s", media / "person.png", "-d", media / "dance.mp4", "-o", "new/x.mp4")
     assert code == 1
-    (line,) = err.splitlines()
+    *halved, line = err.splitlines()
     assert words in line
+    assert all("frames at a time" in one for one in halved)
     assert not list(tmp_path.iterdir())
 
 
