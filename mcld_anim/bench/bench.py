@@ -23,7 +23,6 @@ PARTS = ("machine", "embedded", "published", "command")
 MODELS: Mapping[str, str] = {"embedded": "tiny", "published": "mcld_sd15"}
 """The measured architectures by part."""
 
-
 PARTS_OF_A_MODEL = ("weights", "source", "step", "batch", "decode")
 """In the order in which they are measured."""
 
