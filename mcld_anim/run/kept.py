@@ -76,7 +76,7 @@ PHOTO = Kind("source-photo", 1)
 """`SourcePhoto`: the source photo, as the estimators see it."""
 SOURCE = Kind("source", 2)
 """`SourceAppearance`: the source photo, encoded by a model's networks."""
-STAGE = Kind("source-stage", 2)
+STAGE = Kind("source-stage", 3)
 """`FittedPhoto`: the source photo with its fitted body and its background."""
 
 

@@ -47,7 +47,7 @@ CROWN = 0.07
 """Height above the eyes, in metres, from which the head has the colour of its back: hair, or none."""
 BEHIND_EARS, NAPE = 0.01, 0.06
 """Where the back of the head begins: metres before the ears' middle, and down from it."""
-EAR = 0.3
+EAR = 0.75
 """Weight of the ear, 0..1, from which a place on the head is the ear's."""
 LIGHT_FROM_ABOVE, ROUNDNESS = 0.12, 0.3
 """How much brighter, as natural logarithms, a surface is that faces up than one that faces sideways, and one that faces
