@@ -28,7 +28,7 @@ def command(
     ] = None,
     quick: Annotated[
         bool,
-        typer.Option("--quick", help="What takes long once, without a warm-up: under two minutes on two cores."),
+        typer.Option("--quick", help="What takes long once, without a warm-up: two to three minutes on two cores."),
     ] = False,
     repeats: Annotated[int, typer.Option("--repeats", help="Repeats after one warm-up.")] = 5,
     frames: Annotated[int, typer.Option("--frames", help="Frames of the command's clip.")] = 16,

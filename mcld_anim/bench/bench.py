@@ -11,7 +11,7 @@ from typing import Any
 from mcld_anim.bench import machine
 from mcld_anim.bench.command import command_runs
 from mcld_anim.bench.networks import NetworkTimes, network_times
-from mcld_anim.core.device import choose_device, choose_dtype, peak_memory_bytes
+from mcld_anim.core.device import choose_device, peak_memory_bytes
 from mcld_anim.core.errors import UsageError
 from mcld_anim.core.stages import Progress, ignore_progress
 from mcld_anim.core.tables import read_json
@@ -55,9 +55,8 @@ def bench(options: BenchOptions, progress: Progress = ignore_progress) -> dict[s
     `decode_in_steps`. `peak_bytes`: of this process. A part that is not asked for is missing.
     """
     device = choose_device(options.device)
-    auto = str(choose_dtype("auto", device)).removeprefix("torch.")
     formats = machine.formats(device)
-    found: dict[str, Any] = {"machine": machine.described(device), "format": auto}
+    found: dict[str, Any] = {"machine": machine.described(device), "format": next(reversed(formats))}
     if "machine" in options.parts or "published" in options.parts:
         progress("machine", 0, len(formats) + 1)
         rates = {}

@@ -116,10 +116,9 @@ def _lines(command: tuple[str, ...]) -> Iterator[Iterator[str]]:
 
 
 def _described(runs: tuple[CommandTimes, ...]) -> dict[str, Any]:
-    stages = {stage for run in runs for stage in run.stages}
+    stages, points = {stage for run in runs for stage in run.stages}, ("first_progress", "first_frame", "whole")
     return {
-        "seconds": {name: median(getattr(run, name) for run in runs) for name in ("first_progress", "first_frame")}
-        | {"whole": median(run.whole for run in runs)},
+        "seconds": {name: median(getattr(run, name) for run in runs) for name in points},
         "stages": {stage: median(run.stages.get(stage, 0.0) for run in runs) for stage in sorted(stages)},
         "keeping_share": median(run.keeping_share for run in runs),
         "peak_bytes": {kind: max(run.peak_bytes[kind] for run in runs) for kind in runs[0].peak_bytes},

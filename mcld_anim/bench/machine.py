@@ -34,7 +34,7 @@ def memory_gigabytes(device: torch.device, repeats: int) -> tuple[float, Timing]
 
 
 def formats(device: torch.device) -> dict[str, torch.dtype]:
-    """The number formats worth measuring, by name: float32, and the one that `--dtype auto` takes, if another."""
+    """The number formats worth measuring, by name: float32, and last the one that `--dtype auto` takes, if another."""
     auto = choose_dtype("auto", device)
     return {str(one).removeprefix("torch."): one for one in dict.fromkeys((torch.float32, auto))}
 

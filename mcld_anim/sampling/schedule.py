@@ -6,7 +6,7 @@ options, and one scheduler serves sampling and training.
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from diffusers.schedulers.scheduling_ddim import DDIMScheduler
 from diffusers.schedulers.scheduling_dpmsolver_multistep import DPMSolverMultistepScheduler
@@ -27,34 +27,27 @@ def make_sampler(options: ScheduleOptions, name: str = "ddim") -> Sampler:
     """
     if name == "ddim":
         return make_scheduler(options)
-    shared = {
-        "num_train_timesteps": options.train_steps,
-        "beta_start": options.beta_start,
-        "beta_end": options.beta_end,
-        "beta_schedule": options.beta_schedule,
-        "prediction_type": options.prediction,
-        "rescale_betas_zero_snr": options.zero_terminal_snr,
-        "timestep_spacing": options.spacing,
-        "steps_offset": options.steps_offset,
-        "solver_order": 2,
-        "final_sigmas_type": "zero",
-    }
-    return DPMSolverMultistepScheduler(**shared) if name == "dpm++" else UniPCMultistepScheduler(**shared)
+    solver = DPMSolverMultistepScheduler if name == "dpm++" else UniPCMultistepScheduler
+    return solver(**_shared(options), solver_order=2, final_sigmas_type="zero")
 
 
 def make_scheduler(options: ScheduleOptions) -> DDIMScheduler:
     """diffusers' DDIM scheduler for these options; samples are never clipped or thresholded."""
-    return DDIMScheduler(
-        num_train_timesteps=options.train_steps,
-        beta_start=options.beta_start,
-        beta_end=options.beta_end,
-        beta_schedule=options.beta_schedule,
-        clip_sample=False,
-        steps_offset=options.steps_offset,
-        prediction_type=options.prediction,
-        rescale_betas_zero_snr=options.zero_terminal_snr,
-        timestep_spacing=options.spacing,
-    )
+    return DDIMScheduler(**_shared(options), clip_sample=False)
+
+
+def _shared(options: ScheduleOptions) -> dict[str, Any]:
+    """The options under the names that diffusers' schedulers share."""
+    return {
+        "num_train_timesteps": options.train_steps,
+        "beta_start": options.beta_start,
+        "beta_end": options.beta_end,
+        "beta_schedule": options.beta_schedule,
+        "steps_offset": options.steps_offset,
+        "prediction_type": options.prediction,
+        "rescale_betas_zero_snr": options.zero_terminal_snr,
+        "timestep_spacing": options.spacing,
+    }
 
 
 def signal_and_noise_rates(
