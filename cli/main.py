@@ -75,7 +75,9 @@ def _described(error: Exception, as_json: bool) -> tuple[str, int] | None:
         return f"{' '.join(str(error).split())}: run `mcld-anim doctor` for the remedy", 1
     if isinstance(error, OSError):
         return f"{error.strerror or error}: {printable(error.filename or 'while working')}", 1
-    if type(error).__name__ == "OutOfMemoryError":  # torch's; not to be imported here
+    if isinstance(error, MemoryError) or "can't allocate memory" in str(error):  # torch's own is a RuntimeError
+        return "out of memory: close other programs, or choose --batch-size 1 or --dtype bfloat16", 1
+    if type(error).__name__ == "OutOfMemoryError":  # torch's, of an accelerator; not to be imported here
         return "out of memory for a single frame: choose --dtype bfloat16, another --model or --device cpu", 1
     if not as_json:
         return None

@@ -141,6 +141,23 @@ def test_arrays_do_as_well_as_files(animator: Animator, media: Path, photo: Rend
     assert len(list(animator.frames(photo.picture, odd, fps=12.5, **SHORT))) == 3
 
 
+def test_a_cancelled_work_on_arrays_goes_on(animator: Animator, photo: Rendering, dance: list[Rendering]) -> None:
+    pictures = [one.picture for one in dance[:6]]
+
+    def cancel(stage: str, done: int, _total: int | None) -> None:
+        if (stage, done) == ("frames", 4):
+            raise KeyboardInterrupt
+
+    given = {"fps": 10, "batch_size": 2, "output": "a.mp4", **SHORT}
+    with pytest.raises(KeyboardInterrupt):
+        animator.animate(photo.picture, iter(pictures), progress=cancel, on_event=lambda event: None, **given)
+    told: list[Event] = []
+    animator.animate(photo.picture, iter(pictures), on_event=told.append, **given)
+    assert [event.message for event in told if event.kind in ("resumed", "started_anew")] == [
+        "a.mp4: going on from frame 4: the first 4 of 6 frames are kept of an earlier run"
+    ]
+
+
 @pytest.mark.parametrize(
     ("source", "driving", "options", "words"),
     [

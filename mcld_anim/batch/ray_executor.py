@@ -34,7 +34,8 @@ class RayWorkers:
     """Workers on a Ray cluster. A dead one's task is told as lost, and a new worker joins when a machine has room.
 
     Ray could restart an actor and repeat its call by itself (`max_restarts`); the task would wait for the lost worker's
-    GPU to come back, while others are free.
+    GPU to come back, while others are free. `ray.util.ActorPool` raises a lost worker's error without saying which task
+    it had.
     """
 
     def __init__(self, address: str | None, workers: int | None, most: int, place: Workplace, listen: Listener) -> None:

@@ -1,7 +1,8 @@
 """A lock on a folder, which ends with its process however that ends, and a note of who holds it.
 
 POSIX locks the note by `flock`, Windows by `msvcrt.locking` of a byte far behind it. On file systems without locks the
-note alone counts, as long as its process lives on this machine.
+note alone counts, as long as its process lives on this machine. The caches' locks, which say nothing and stay, are
+filelock's; it has no note that others can read while the lock is held, and keeps the folder from being removed with it.
 """
 
 from __future__ import annotations

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -30,8 +33,10 @@ WORKING_SIDE = 2048
 
 def check_picture(path: Path, what: str = "picture") -> None:
     """Refuse what `read_picture` would refuse, from the header alone."""
-    with _open(path, what) as image:
-        _check_size(image, path, what)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # `read_picture` tells them
+        with _open(path, what) as image:
+            _check_size(image, path, what)
 
 
 def read_picture(path: Path, what: str = "picture", on_event: EventSink = warn) -> Picture:
@@ -39,11 +44,11 @@ def read_picture(path: Path, what: str = "picture", on_event: EventSink = warn) 
 
     Its colour profile is applied. Transparent pixels are composited on white. `what` is the option's name in messages.
     """
-    with _open(path, what) as image:
+    with _with_flaws(path, what, on_event) as tell, _open(path, what) as image:
         _check_size(image, path, what)
         image.draft("RGB", (WORKING_SIDE, WORKING_SIDE))  # JPEG: decode at reduced size where that suffices
         try:
-            picture = _on_white(*_upright_srgb(image, path, what, on_event))
+            picture = _on_white(*_upright_srgb(image, path, what, tell))
         except Exception as error:  # decoders raise many error types on damaged files
             reason = " ".join(str(error).split())
             raise PictureError(f"{what} {path} is damaged ({reason}): save it again as PNG or JPEG") from error
@@ -55,6 +60,20 @@ def read_picture(path: Path, what: str = "picture", on_event: EventSink = warn) 
 def write_picture(path: Path, picture: Picture) -> None:
     """Write uint8 (H, W, 3) RGB as PNG."""
     Image.fromarray(picture).save(path, format="PNG")
+
+
+@contextmanager
+def _with_flaws(path: Path, what: str, on_event: EventSink) -> Iterator[EventSink]:
+    """A sink whose events are told after the block, and with them what Pillow warns of, such as damaged Exif data."""
+    events: list[Event] = []
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("ignore")
+        warnings.simplefilter("always", UserWarning)
+        yield events.append
+    reasons = dict.fromkeys(" ".join(str(one.message).split()) for one in warned)
+    events += [Event("picture_flaw", f"{what} {path} is read in spite of a flaw: {reason}") for reason in reasons]
+    for event in events:
+        on_event(event)
 
 
 def _open(path: Path, what: str) -> Image.Image:

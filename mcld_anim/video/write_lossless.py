@@ -20,7 +20,9 @@ class LosslessWriter:
     def __init__(self, path: Path, size: tuple[int, int], fps: float | Fraction) -> None:
         """`size` is (height, width)."""
         self.path, self.size = path, size
-        self._out = pyav().open(f"file:{path.absolute()}", "w", format="matroska")
+        # bitexact: no random identifier and no date, so that equal frames give equal files, by which runs are resumed
+        options = {"fflags": "+bitexact"}
+        self._out = pyav().open(f"file:{path.absolute()}", "w", format="matroska", options=options)
         self._video = self._out.add_stream("ffv1", rate=exact_rate(fps, "fps"))
         self._video.height, self._video.width, self._video.pix_fmt = *size, "bgr0"  # FFV1's 8-bit RGB
 

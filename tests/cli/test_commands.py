@@ -194,6 +194,8 @@ def test_interrupted_in_process_is_130(call: Call, media: Path, small_models: Lo
     ("failure", "words"),
     [
         (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate\n2 GiB"), "out of memory for a single frame"),
+        (MemoryError(), "out of memory: close other programs"),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"), "out of memory: "),
         (OSError(28, "No space left on device", "/full/file"), "No space left on device: /full/file"),
     ],
 )

@@ -1,5 +1,6 @@
 """Still pictures: every kind becomes upright 8-bit RGB, or is refused."""
 
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 from PIL import Image
 
 from mcld_anim.core.errors import PictureError
+from mcld_anim.core.events import Event
 from mcld_anim.core.pictures import MIN_SIDE, WORKING_SIDE, check_picture, read_picture, write_picture
 
 
@@ -22,6 +24,19 @@ def colours() -> np.ndarray:
 def test_what_is_written_is_read(tmp_path: Path, colours: np.ndarray) -> None:
     write_picture(tmp_path / "a.png", colours)
     assert np.array_equal(read_picture(tmp_path / "a.png"), colours)
+
+
+def test_damaged_exif_data_is_told_once(tmp_path: Path, colours: np.ndarray) -> None:
+    entries_missing = b"Exif\0\0II*\0\x08\0\0\0\x05\0\x12\x01"
+    Image.fromarray(colours).save(tmp_path / "a.jpg", exif=entries_missing)
+    told: list[Event] = []
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        check_picture(tmp_path / "a.jpg")
+        picture = read_picture(tmp_path / "a.jpg", "source", told.append)
+    assert picture.shape == colours.shape
+    assert [event.kind for event in told] == ["picture_flaw"]
+    assert told[0].message.startswith(f"source {tmp_path / 'a.jpg'} is read in spite of a flaw: Corrupt EXIF data")
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
