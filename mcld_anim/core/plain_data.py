@@ -26,7 +26,7 @@ MOST_BITS = 64
 """Size of a whole number."""
 
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # in C, ten times as fast, where PyYAML has it
-_REFUSALS = (yaml.YAMLError, ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError)
+_REFUSALS = (yaml.YAMLError, ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError)
 """What PyYAML and `json` raise for a text they cannot read: for impossible dates, wrong tags, long numbers."""
 
 _SHORT = reprlib.Repr()

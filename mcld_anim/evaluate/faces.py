@@ -21,6 +21,8 @@ CLOSE_UPS = 6
 """Number of views of each head in the verification; pose, light and background vary."""
 BOOTSTRAP_SAMPLES = 2000
 """Number of bootstrap samples of people per interval (Efron and Tibshirani 1993, percentile interval)."""
+SWAPPED_BATCH = 4
+"""Frames that are made at a time."""
 
 
 def face_metrics(
@@ -51,47 +53,47 @@ def verification_metrics(backend: FaceBackend | None, first_seed: int, identitie
     return {"face_accuracy": accuracy}
 
 
-class SwapMeter:
-    """Drop in similarity to the photo's face when the model gets another person's face tokens.
+def swap_drops(
+    mcld: Mcld,
+    backend: FaceBackend | None,
+    settings: SamplingSettings,
+    source: SourceAppearance,
+    other: Rendering,
+    truths: Sequence[Rendering],
+    made: Sequence[Picture],
+) -> list[float]:
+    """Drops in similarity to the photo's face when the model gets the face tokens of the photo `other`.
 
-    Both frames have the same noise, pose and warped source, so only the tokens differ.
+    One for each of the poses `truths` that shows a face; `made` are the frames with the source's own face. Both frames
+    have the same noise, pose and warped source, so only the tokens differ.
     """
-
-    def __init__(self, mcld: Mcld, backend: FaceBackend | None, settings: SamplingSettings) -> None:
-        self.mcld, self.backend, self.settings = mcld, backend, settings
-        self._drops: dict[int, list[float]] = {}
-
-    def add(self, person: int, source: SourceAppearance, other: Rendering, truths: Sequence[Rendering]) -> None:
-        """Measure one person in the poses of `truths` that show a face; the photo `other` provides the swapped face."""
-        backend = self.backend
-        if backend is None or source.face is None or "face" not in self.mcld.options.conditions:
-            return
-        another = backend.largest(other.picture, other.iuv)
-        shown = [truth for truth in truths if backend.largest(truth.picture, truth.iuv) is not None]
-        if another is None or not shown:
-            return
-        own, swapped = (
-            FrameMaker(self.mcld, appearance, self.settings)
-            for appearance in (source, with_face(source, another, self.mcld))
-        )
-        for index, truth in enumerate(shown):
-            faces = [
-                backend.largest(maker.make([ClipFrame(index, FramePose(truth.iuv))])[0], truth.iuv)
-                for maker in (own, swapped)
-            ]
+    if backend is None or source.face is None or "face" not in mcld.options.conditions:
+        return []
+    another = backend.largest(other.picture, other.iuv)
+    if another is None:
+        return []
+    shown = [i for i, truth in enumerate(truths) if backend.largest(truth.picture, truth.iuv) is not None]
+    maker, drops = FrameMaker(mcld, with_face(source, another, mcld), settings), []
+    for start in range(0, len(shown), SWAPPED_BATCH):
+        batch = shown[start : start + SWAPPED_BATCH]
+        swapped = maker.make([ClipFrame(i, FramePose(truths[i].iuv)) for i in batch])
+        for index, picture in zip(batch, swapped, strict=True):
+            faces = [backend.largest(one, truths[index].iuv) for one in (made[index], picture)]
             if faces[0] is not None and faces[1] is not None:
-                drop = similarity(source.face, faces[0]) - similarity(source.face, faces[1])
-                self._drops.setdefault(person, []).append(drop)
+                drops.append(similarity(source.face, faces[0]) - similarity(source.face, faces[1]))
+    return drops
 
-    def metrics(self) -> dict[str, float]:
-        """face_swap_drop: the mean over people, and its 95 % bootstrap interval over people (_low, _high)."""
-        means = np.array([np.mean(drops) for drops in self._drops.values()])
-        if not len(means):
-            return {}
-        drawn = np.random.default_rng(0).integers(len(means), size=(BOOTSTRAP_SAMPLES, len(means)))
-        low, high = np.percentile(means[drawn].mean(1), (2.5, 97.5))
-        return {
-            "face_swap_drop": float(means.mean()),
-            "face_swap_drop_low": float(low),
-            "face_swap_drop_high": float(high),
-        }
+
+def swap_metrics(drops: Sequence[Sequence[float]]) -> dict[str, float]:
+    """Of the `swap_drops` of people, face_swap_drop: the mean over people, and its 95 % bootstrap interval over people
+    (_low, _high)."""
+    means = np.array([np.mean(of_one) for of_one in drops if of_one])
+    if not len(means):
+        return {}
+    drawn = np.random.default_rng(0).integers(len(means), size=(BOOTSTRAP_SAMPLES, len(means)))
+    low, high = np.percentile(means[drawn].mean(1), (2.5, 97.5))
+    return {
+        "face_swap_drop": float(means.mean()),
+        "face_swap_drop_low": float(low),
+        "face_swap_drop_high": float(high),
+    }

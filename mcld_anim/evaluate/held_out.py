@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 import torch
@@ -19,7 +20,8 @@ from mcld_anim.core.errors import UsageError
 from mcld_anim.core.pixels import to_signed
 from mcld_anim.evaluate.densepose import densepose_metrics
 from mcld_anim.evaluate.embedded import load_embedded_models
-from mcld_anim.evaluate.faces import SwapMeter, face_metrics, verification_metrics
+from mcld_anim.evaluate.faces import face_metrics, swap_drops, swap_metrics, verification_metrics
+from mcld_anim.evaluate.over_people import over_people
 from mcld_anim.evaluate.stability import StabilityEvaluationOptions, stability_metrics
 from mcld_anim.metrics.pictures import psnr, ssim
 from mcld_anim.model.appearance import SourceAppearance, encode_source
@@ -29,7 +31,7 @@ from mcld_anim.pose.condition import warped_source
 from mcld_anim.sampling.frame_maker import FrameMaker
 from mcld_anim.sampling.settings import SamplingSettings
 from mcld_anim.synthetic.identity import FIRST_EVALUATION_SEED, check_held_out
-from mcld_anim.synthetic.person import Person, Rendering, render
+from mcld_anim.synthetic.person import Person, Rendering, render, shade_picture
 from mcld_anim.synthetic.views import SOURCE_VIEWS, Shot, draw_shots, person_background
 
 
@@ -61,6 +63,10 @@ class Metrics:
         for name, value in metrics.items():
             self.values.setdefault(name, []).append(value)
 
+    def join(self, other: Metrics) -> None:
+        for name, values in other.values.items():
+            self.values.setdefault(name, []).extend(values)
+
     def means(self) -> dict[str, float]:
         return {name: float(np.mean(values)) for name, values in self.values.items()}
 
@@ -91,34 +97,46 @@ def evaluate(
     shot. densepose_*: see `evaluate.densepose.compare_iuv`. face_*: see `evaluate.faces`. texture_change*: see
     `evaluate.stability`.
     """
-    models = models or load_embedded_models()
-    size = models.mcld.options.frame_size[0]
-    subjects = [draw_subject(options.first_seed + k, options.poses, size) for k in range(options.people)]
-    settings = options.settings or default_settings(models.mcld)
-    swap = SwapMeter(models.mcld, models.face_backend, settings)
+    measure = partial(measure_person, options)
+    measured = over_people(
+        measure, options.people, models, lambda done, _: on_frame(done * options.poses, options.people * options.poses)
+    )
     metrics = Metrics()
-    done, total = 0, options.people * options.poses
-    for number, subject in enumerate(subjects):
-        shown = subject.photo.picture, subject.photo.iuv
-        source = encode_source(*shown, models.mcld, models.face_in(*shown))
-        swap.add(number, source, subjects[number - 1].photo, subject.truths)
-        others = [other.person for other in subjects if other is not subject]
-        for shot, truth, made in generate_frames(models.mcld, source, subject, settings):
-            mask = truth.iuv[..., 0] > 0
-            metrics.add(
-                **frame_metrics(made, truth, mask),
-                **naive_metrics(subject.photo, truth, mask),
-                **baseline_metrics(source, truth, mask),
-                **autoencoder_metrics(models.mcld, truth, mask),
-                **densepose_metrics(models.pose_backend, truth),
-                **face_metrics(models.face_backend, source, made, truth),
-                right_person_rate=float(is_right_person(made, subject, shot, others, mask)),
-            )
-            done += 1
-            on_frame(done, total)
-    faces = verification_metrics(models.face_backend, options.first_seed, options.identities)
+    for of_one, _ in measured:
+        metrics.join(of_one)
+    swaps = swap_metrics([drops for _, drops in measured])
+    faces = verification_metrics(
+        (models or load_embedded_models()).face_backend, options.first_seed, options.identities
+    )
     clips = StabilityEvaluationOptions(options.clips, options.clip_frames, options.first_seed)
-    return metrics.means() | swap.metrics() | faces | stability_metrics(clips, models)
+    return metrics.means() | swaps | faces | stability_metrics(clips, models)
+
+
+def measure_person(options: EvaluationOptions, number: int, models: LoadedModels) -> tuple[Metrics, list[float]]:
+    """The metrics of one person's frames, and the `swap_drops` with the face of the person before."""
+    size, settings = models.mcld.options.frame_size[0], options.settings or default_settings(models.mcld)
+    seeds = [options.first_seed + other for other in range(options.people)]
+    subject = draw_subject(seeds[number], options.poses, size)
+    others = [Person.from_seed(seed) for seed in seeds if seed != seeds[number]]
+    before = draw_subject(seeds[number - 1], 0, size).photo
+    shown = subject.photo.picture, subject.photo.iuv
+    source = encode_source(*shown, models.mcld, models.face_in(*shown))
+    metrics, pictures = Metrics(), []
+    for shot, truth, made in generate_frames(models.mcld, source, subject, settings):
+        mask = truth.iuv[..., 0] > 0
+        metrics.add(
+            **frame_metrics(made, truth, mask),
+            **naive_metrics(subject.photo, truth, mask),
+            **baseline_metrics(source, truth, mask),
+            **autoencoder_metrics(models.mcld, truth, mask),
+            **densepose_metrics(models.pose_backend, truth),
+            **face_metrics(models.face_backend, source, made, truth),
+            right_person_rate=float(is_right_person(made, subject, shot, truth, others)),
+        )
+        pictures.append(made)
+    truths = subject.truths
+    drops = swap_drops(models.mcld, models.face_backend, settings, source, before, truths, pictures)
+    return metrics, drops
 
 
 def default_settings(mcld: Mcld) -> SamplingSettings:
@@ -196,13 +214,16 @@ def autoencoder_metrics(mcld: Mcld, truth: Rendering, mask: np.ndarray) -> dict[
     }
 
 
-def is_right_person(made: Picture, subject: Subject, shot: Shot, others: Sequence[Person], mask: np.ndarray) -> bool:
+def is_right_person(made: Picture, subject: Subject, shot: Shot, truth: Rendering, others: Sequence[Person]) -> bool:
     """Whether `made` is closer to its own person than to every other person rendered in the same shot."""
-    size = len(made)
+    owner, size = subject.person, len(made)
+    mask, background = truth.iuv[..., 0] > 0, person_background(owner, size)
 
-    def distance(person: Person) -> float:
-        picture = render_shot(person, subject.person, shot, size).picture
+    def distance(picture: Picture) -> float:
         return float(np.abs(made[mask].astype(float) - picture[mask]).mean())
 
-    own = distance(subject.person)
-    return all(own < distance(other) for other in others)
+    def shown(other: Person) -> Picture:
+        return shade_picture(other, other.posed(shot.pose), shot.view, shot.light, background, size)
+
+    own = distance(truth.picture)
+    return all(own < distance(shown(other)) for other in others)

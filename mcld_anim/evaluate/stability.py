@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import islice
+from typing import Any
 
 import numpy as np
 
 from mcld_anim.body.clip import FramePose, clip_frames
 from mcld_anim.core.arrays import Picture
-from mcld_anim.evaluate.embedded import load_embedded_models
+from mcld_anim.evaluate.over_people import over_people
 from mcld_anim.metrics.pictures import psnr
 from mcld_anim.metrics.stability import StabilityMeter
 from mcld_anim.model.appearance import encode_source
@@ -43,6 +45,16 @@ class StabilityEvaluationOptions:
         check_held_out(self.first_seed)
 
 
+VARIANTS: dict[str, dict[str, Any]] = {
+    "": {},
+    "neighbour_": {"blending": "neighbour"},
+    "unblended_": {"blend": 0.0},
+    "independent_": {"blend": 0.0, "noise": "independent"},
+}
+"""The measured sampling variants, as changes to the defaults of `run`."""
+TRUTH = "truth_"
+
+
 @dataclass(frozen=True)
 class ClipMetrics:
     """Values of one sampling variant, frame by frame."""
@@ -50,6 +62,15 @@ class ClipMetrics:
     change: list[float] = field(default_factory=list)  # texel change, grey levels
     psnr: list[float] = field(default_factory=list)  # dB, whole frame
     left: list[float] = field(default_factory=list)  # mean error of the pixels the person has just left, grey levels
+
+    @staticmethod
+    def joined(clips: Sequence[ClipMetrics]) -> ClipMetrics:
+        """The values of several dances, one after the other."""
+        return ClipMetrics(
+            [value for clip in clips for value in clip.change],
+            [value for clip in clips for value in clip.psnr],
+            [value for clip in clips for value in clip.left],
+        )
 
     def add(self, pictures: Iterable[Picture], truths: Sequence[Rendering]) -> None:
         """Measure one dance against the truth, frame by frame."""
@@ -79,23 +100,9 @@ def stability_metrics(
     texture_change / truth_. *clip_psnr: dB against the truth. *left_error: mean error, grey levels, of the pixels that
     the person left one frame ago, where a ghost of the previous pose would show.
     """
-    models = models or load_embedded_models()
-    mcld = models.mcld
-    defaults = clip_settings(mcld)
-    variants = {
-        "": defaults,
-        "neighbour_": replace(defaults, blending="neighbour"),
-        "unblended_": replace(defaults, blend=0.0),
-        "independent_": replace(defaults, blend=0.0, noise="independent"),
-    }
-    measured, truth_measured = {name: ClipMetrics() for name in variants}, ClipMetrics()
-    for number in range(options.people):
-        photo, truths = draw_clip(options.first_seed + number, options.frames, mcld.options.frame_size[0])
-        source = encode_source(photo.picture, photo.iuv, mcld, models.face_in(photo.picture, photo.iuv))
-        for name, settings in variants.items():
-            measured[name].add(dance_frames(FrameMaker(mcld, source, settings), truths), truths)
-        truth_measured.add((truth.picture for truth in truths), truths)
-        on_person(number + 1, options.people)
+    dances = over_people(partial(measure_dance, options), options.people, models, on_person)
+    measured = {name: ClipMetrics.joined([of_one[name] for of_one in dances]) for name in (*VARIANTS, TRUTH)}
+    truth_measured = measured.pop(TRUTH)
     if not truth_measured.change:
         return {}
     metrics = {"truth_texture_change": float(np.mean(truth_measured.change))}
@@ -107,6 +114,19 @@ def stability_metrics(
     metrics["texture_change_ratio"] = metrics["texture_change"] / metrics["truth_texture_change"]
     metrics["texture_change_share"] = metrics["texture_change"] / metrics["independent_texture_change"]
     return metrics
+
+
+def measure_dance(options: StabilityEvaluationOptions, number: int, models: LoadedModels) -> dict[str, ClipMetrics]:
+    """The values of one person's dance by the name of the variant; `TRUTH`: of its rendering."""
+    mcld = models.mcld
+    photo, truths = draw_clip(options.first_seed + number, options.frames, mcld.options.frame_size[0])
+    source = encode_source(photo.picture, photo.iuv, mcld, models.face_in(photo.picture, photo.iuv))
+    measured = {name: ClipMetrics() for name in (*VARIANTS, TRUTH)}
+    for name, changes in VARIANTS.items():
+        maker = FrameMaker(mcld, source, replace(clip_settings(mcld), **changes))
+        measured[name].add(dance_frames(maker, truths), truths)
+    measured[TRUTH].add((truth.picture for truth in truths), truths)
+    return measured
 
 
 def clip_settings(mcld: Mcld) -> SamplingSettings:

@@ -183,7 +183,7 @@ def shade_picture(
     light: Light,
     background: FloatArray,
     size: int,
-    supersample: int,
+    supersample: int = 2,
 ) -> Picture:
     """The picture (size, size, 3) uint8 RGB of posed `vertices` (N, 3)."""
     fine = size * supersample

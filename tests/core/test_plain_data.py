@@ -38,6 +38,8 @@ HOSTILE = {
     "NUL": '["a\\0b"]',
     "tag of time": "!!timestamp x",
     "tag of int": "!!int x",
+    "tag of int alone": "!!int ",
+    "tag of float alone": "[!!float '']",
     "tag of float": "!!float x",
     "tag of bool": "!!bool x",
     "object": "!!python/object/apply:os.system ['touch hacked']",

@@ -12,7 +12,7 @@ from mcld_anim.body.clip import FramePose, clip_frames
 from mcld_anim.core.errors import UsageError
 from mcld_anim.evaluate.densepose import compare_iuv
 from mcld_anim.evaluate.embedded import load_embedded_models
-from mcld_anim.evaluate.faces import SwapMeter
+from mcld_anim.evaluate.faces import swap_drops
 from mcld_anim.evaluate.held_out import EvaluationOptions, default_settings, draw_subject, evaluate
 from mcld_anim.model.appearance import encode_source, with_face
 from mcld_anim.sampling.frame_maker import FrameMaker
@@ -38,7 +38,7 @@ def test_the_embedded_model_beats_naive_predictors_on_held_out_people() -> None:
     calls: list[tuple[int, int]] = []
     options = EvaluationOptions(people=2, poses=2, identities=12, clips=1, clip_frames=4)
     metrics = evaluate(options, on_frame=lambda done, total: calls.append((done, total)))
-    assert calls == [(1, 4), (2, 4), (3, 4), (4, 4)]
+    assert calls == [(2, 4), (4, 4)]
     assert metrics["person_psnr"] > 16
     assert metrics["person_psnr"] > metrics["grey_person_psnr"]
     assert metrics["person_psnr"] > metrics["mean_colour_person_psnr"]
@@ -50,27 +50,27 @@ def test_the_embedded_model_beats_naive_predictors_on_held_out_people() -> None:
     assert metrics["face_swap_drop_low"] <= metrics["face_swap_drop"] <= metrics["face_swap_drop_high"]
 
 
-def test_the_swap_meter_measures_the_drop_in_similarity() -> None:
+def test_a_swapped_face_drops_the_similarity() -> None:
     """Swapping in the photo's own face changes nothing; another face changes the frame."""
     models = load_embedded_models()
     settings = default_settings(models.mcld)
     own, other = (draw_subject(seed, 1, 256) for seed in (900_003, 900_004))
     shown = own.photo.picture, own.photo.iuv
     source = encode_source(*shown, models.mcld, models.face_in(*shown))
-    drops = []
-    for photo in (own.photo, other.photo):
-        meter = SwapMeter(models.mcld, models.face_backend, settings)
-        meter.add(0, source, photo, [own.photo])
-        drops.append(meter.metrics()["face_swap_drop"])
-    assert drops[0] == 0
-    assert drops[1] != 0
+    clip = list(clip_frames([FramePose(own.photo.iuv)]))
+    made = FrameMaker(models.mcld, source, settings).make(clip)
+    (same,), (other_face,) = (
+        swap_drops(models.mcld, models.face_backend, settings, source, photo, [own.photo], made)
+        for photo in (own.photo, other.photo)
+    )
+    assert same == 0
+    assert other_face != 0
     assert models.face_backend is not None
     another = models.face_backend.largest(other.photo.picture, other.photo.iuv)
     assert another is not None
     swapped = with_face(source, another, models.mcld)
-    clip = list(clip_frames([FramePose(own.photo.iuv)]))
-    frames = [FrameMaker(models.mcld, appearance, settings).make(clip)[0] for appearance in (source, swapped)]
-    assert np.abs(frames[0].astype(int) - frames[1]).max() > 0
+    frame = FrameMaker(models.mcld, swapped, settings).make(clip)[0]
+    assert np.abs(made[0].astype(int) - frame).max() > 0
     assert torch.equal(swapped.image_embedding, source.image_embedding)
 
 
