@@ -106,9 +106,9 @@ Noise = Annotated[
 ]
 
 Preset = Annotated[
-    str | None, flag(LOOK, "Steps and guidance together: fast, balanced or best.", default=RunOptions.preset)
+    str | None, flag(LOOK, "Sampler, steps and guidance together: fast, balanced or best.", default=RunOptions.preset)
 ]
-Sampler = Annotated[str | None, flag(LOOK, "ddim, or of second order: dpm++ or unipc.", default=RunOptions.sampler)]
+Sampler = Annotated[str | None, flag(LOOK, "ddim, or of second order: dpm++ or unipc.")]
 Steps = Annotated[int | None, flag(LOOK, "Steps of the sampler.")]
 Guidance = Annotated[float | None, flag(LOOK, "Classifier-free guidance scale; 1 is off.")]
 GuidanceInterval = Annotated[
@@ -116,7 +116,6 @@ GuidanceInterval = Annotated[
     flag(
         LOOK,
         "LOW:HIGH, the part of the steps with guidance, of 0 to 1 from clean to pure noise.",
-        default=RunOptions.guidance_interval,
     ),
 ]
 Seed = Annotated[int | None, flag(LOOK, "Seed of the start noise.", default=RunOptions.seed)]
@@ -177,6 +176,11 @@ NoCache = Annotated[
     flag(SPEED, "Neither use nor keep driving poses and the encoded source on disk (see `cache`).", "--no-cache"),
 ]
 
+Profile = Annotated[
+    bool,
+    flag(SPEED, "Write OUT.profile.txt, a table of operators, and OUT.trace.json for a browser.", "--profile"),
+]
+
 
 def _checked_style(given: str) -> str:
     check_choice(FLAG, given, STYLES)
@@ -193,7 +197,7 @@ ProgressStyle = Annotated[
     ),
 ]
 
-NOT_OPTIONS = ("progress", "no_cache")
+NOT_OPTIONS = ("progress", "no_cache", "profile")
 """Parameters of commands that are no options of the work."""
 
 

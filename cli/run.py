@@ -47,6 +47,7 @@ def command(
     dtype: flags.Dtype = None,
     batch_size: flags.BatchSize = None,
     no_cache: flags.NoCache = False,
+    profile: flags.Profile = False,
     progress: flags.ProgressStyle = "bars",
 ) -> None:
     """Animate the person of a photo with the motion of a driving video."""
@@ -54,6 +55,6 @@ def command(
     from mcld_anim import Animator
 
     with stage_display() as shown, Animator(cache=not no_cache) as animator:
-        result = animator.run(options, shown.update, shown.show)
+        result = animator.run(options, shown.update, shown.show, profile)
     say(flags.ran_with(result.summary), output=str(result.output))
     streams.tell(result.output)

@@ -109,6 +109,28 @@ def stability_command(
     _print_metrics(metrics, json_path)
 
 
+@app.command("presets")
+def presets_command(
+    people: Annotated[int, typer.Option("--people", min=1, help="Number of held-out people who dance.")] = 4,
+    frames: Annotated[int, typer.Option("--frames", min=2, help="Frames per dance.")] = 16,
+    seed: HeldOutSeed = 900_000,
+    json_path: Json = None,
+) -> None:
+    """Measure cost and quality of each --preset on the embedded model's dances, and its cost at the published size."""
+    from mcld_anim.evaluate.presets import PresetEvaluationOptions, preset_metrics
+    from mcld_anim.options.preset import PRESETS
+
+    options = PresetEvaluationOptions(people, frames, seed)
+    with _bar("clips", people * len(PRESETS)) as on_clip:
+        found = preset_metrics(options, on_clip=on_clip)
+    names = list(next(iter(found.values())))
+    typer.echo(" ".join([f"{'':10s}", *(f"{name:>17s}" for name in names)]))
+    for preset, metrics in found.items():
+        typer.echo(" ".join([f"{preset:10s}", *(f"{metrics[name]:17.4g}" for name in names)]))
+    if json_path is not None:
+        write_json(json_path, found)
+
+
 @app.command("densepose")
 def densepose_command(
     people: Annotated[int, typer.Option("--people", min=1, help="Number of held-out people.")] = 16,

@@ -192,7 +192,13 @@ class Animator:
         return self.run(self._options(ReportOptions, given, "report"), progress, on_event)
 
     @overload
-    def run(self, options: RunOptions | PoseOptions, progress: Progress = ..., on_event: EventSink = ...) -> Result: ...
+    def run(
+        self,
+        options: RunOptions | PoseOptions,
+        progress: Progress = ...,
+        on_event: EventSink = ...,
+        profile: bool = ...,
+    ) -> Result: ...
     @overload
     def run(
         self, options: DensePoseOptions, progress: Progress = ..., on_event: EventSink = ...
@@ -203,12 +209,19 @@ class Animator:
     def run(self, options: ReportOptions, progress: Progress = ..., on_event: EventSink = ...) -> ReportResult: ...
 
     def run(
-        self, options: EstimatorOptions, progress: Progress = ignore_progress, on_event: EventSink = warn
+        self,
+        options: EstimatorOptions,
+        progress: Progress = ignore_progress,
+        on_event: EventSink = warn,
+        profile: bool = False,
     ) -> Result | DensePoseResult | TextureResult | ReportResult:
-        """Run the command of these complete options, and write its files."""
+        """Run the command of these complete options, and write its files.
+
+        `profile`: with RunOptions, also the files of `mcld_anim.run.profile`.
+        """
         match options:
             case RunOptions():
-                return animate(options, self._cache, progress, on_event)
+                return animate(options, self._cache, progress, on_event, profile)
             case PoseOptions():
                 from mcld_anim.run.transfer import transfer
 

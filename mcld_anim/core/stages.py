@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 from mcld_anim.core.events import Event, EventSink, warn
 
@@ -26,6 +26,8 @@ class Stages:
         """Which library decoded the driving video, by purpose."""
         self.reused: list[str] = []
         """Names of the kinds of results that were not made in this run."""
+        self.around: Callable[[str], AbstractContextManager[object]] = nullcontext
+        """Entered with a stage's name whenever its time is taken; a profiler's ranges."""
         self._began = time.perf_counter()
         self._before = 0.0  # seconds of earlier runs
         self._progress = progress
@@ -36,7 +38,8 @@ class Stages:
         """Add the time spent inside to the stage; a stage may be entered many times."""
         began = time.perf_counter()
         try:
-            yield
+            with self.around(stage):
+                yield
         finally:
             self.seconds[stage] = self.seconds.get(stage, 0.0) + time.perf_counter() - began
 

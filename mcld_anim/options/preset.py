@@ -16,6 +16,8 @@ class PresetOptions:
 
     step_scale: float = 1.0  # factor on the model's own number of steps
     guidance: float | None = None  # classifier-free guidance scale; None: the model's own
+    guidance_interval: str = "0:1"  # see `SynthesisOptions.guidance_interval`
+    sampler: str = "ddim"  # see `sampling.schedule.make_sampler`
 
 
 @cache

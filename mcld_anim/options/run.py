@@ -40,6 +40,17 @@ MODEL_NAMES = ("auto", "tiny", "mcld-sd15")
 """Values of `--model`; anything else is a folder of weights."""
 
 
+def guidance_range(interval: str) -> tuple[float, float]:
+    """The numbers of "LOW:HIGH". Raises UsageError."""
+    match = INTERVAL_PATTERN.fullmatch(interval)
+    low, high = (float(match[1]), float(match[2])) if match else (1.0, 0.0)
+    if not 0 <= low < high <= 1:
+        raise UsageError(
+            f"--guidance-interval {shortened(interval)} is no interval: give LOW:HIGH between 0 and 1, such as 0.2:0.8"
+        )
+    return low, high
+
+
 @dataclass(frozen=True, kw_only=True)
 class SynthesisOptions(EstimatorOptions):
     """The options shared by `run` and `pose`."""
@@ -48,11 +59,12 @@ class SynthesisOptions(EstimatorOptions):
     model: str = "auto"  # "tiny" (embedded), "mcld-sd15" (pulled), a folder of weights; auto: see `model.choose`
     dtype: DtypeName = "auto"  # auto: half precision on accelerators, on a CPU only if that is faster
     seed: int = 0  # of the start noise, 0 .. 2**63 - 1
-    sampler: SamplerName = "ddim"  # see `sampling.schedule.make_sampler`
+    sampler: SamplerName | None = None  # see `sampling.schedule.make_sampler`; None: the preset's
     steps: int | None = None  # of the sampler, preferably a divisor of 1000; None: the model's own times `step_scale`
     step_scale: float | None = None  # factor on the model's own steps; None: the preset's
     guidance: float | None = None  # classifier-free guidance scale, 1 = off; None: the preset's, else the model's own
-    guidance_interval: str = "0:1"  # "LOW:HIGH": shares of the noise steps with guidance, 1 being pure noise
+    guidance_interval: str | None = None
+    """"LOW:HIGH": shares of the noise steps with guidance, 1 being pure noise; None: the preset's."""
     face: FaceName = "auto"  # face embedder; auto: the model's own; "none": no face condition, no similarity
     retarget: RetargetName = "auto"
     """Drive the source's own fitted "body"; without one, give the driving body the source's height ("scale"), and its
@@ -72,20 +84,9 @@ class SynthesisOptions(EstimatorOptions):
         check_range("--steps", self.steps, 1, 1000)
         check_range("step_scale", self.step_scale, 0.1, 10.0)
         check_range("--guidance", self.guidance, 1.0, 20.0)
-        check_choice("--sampler", self.sampler, ("ddim", "dpm++", "unipc"))
-        _ = self.guidance_range
-
-    @property
-    def guidance_range(self) -> tuple[float, float]:
-        """`guidance_interval`. Raises UsageError if it is none."""
-        match = INTERVAL_PATTERN.fullmatch(self.guidance_interval)
-        low, high = (float(match[1]), float(match[2])) if match else (1.0, 0.0)
-        if not 0 <= low < high <= 1:
-            raise UsageError(
-                f"--guidance-interval {shortened(self.guidance_interval)} is no interval: give LOW:HIGH between 0 and "
-                "1, such as 0.2:0.8"
-            )
-        return low, high
+        check_choice("--sampler", self.sampler or "ddim", ("ddim", "dpm++", "unipc"))
+        if self.guidance_interval is not None:
+            guidance_range(self.guidance_interval)
 
     @property
     def inputs(self) -> tuple[Path, ...]:

@@ -48,6 +48,8 @@ def resolved_options(
         "steps": settings.steps,
         "step_scale": load_preset(options.preset).step_scale if options.step_scale is None else options.step_scale,
         "guidance": settings.guidance,
+        "guidance_interval": "{:g}:{:g}".format(*settings.guidance_range),
+        "sampler": settings.sampler,
         **chosen,
     }
 

@@ -70,8 +70,14 @@ class KeptFrames:
         """The frame that this run goes on from; None if it begins with the first."""
         return self._log.start.index or None
 
-    def frames(self) -> Generator[Frame | KeptFrame]:
-        """All frames in order; a new one is yielded when it is encoded, and kept when its batch is."""
+    @property
+    def batches_left(self) -> int:
+        """The number of batches that are not kept."""
+        return -(-(len(self._clip.driving) - self._log.count) // self._clip.options.batch_size)
+
+    def frames(self, after_batch: Callable[[], None] = lambda: None) -> Generator[Frame | KeptFrame]:
+        """All frames in order; a new one is yielded when it is encoded, and kept when its batch is. Then `after_batch`
+        is called."""
         stages = self._clip.stages
         stages.add(self._log.seconds)
         yield from self._log.frames()
@@ -79,6 +85,7 @@ class KeptFrames:
         def commit(border: Callable[[], Border]) -> None:
             with stages.timed("keeping"):
                 self._log.commit(border(), stages.rounded_seconds())
+            after_batch()
 
         with closing(make_frames(self._clip, self._folder, self._log.start, on_border=commit)) as made:
             for frame in made:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from mcld_anim.options.model import ModelOptions
 from mcld_anim.options.preset import load_preset
-from mcld_anim.options.run import RunOptions, SynthesisOptions
+from mcld_anim.options.run import RunOptions, SynthesisOptions, guidance_range
 
 
 @dataclass(frozen=True)
@@ -49,8 +49,8 @@ def sampling_settings(options: SynthesisOptions, model: ModelOptions) -> Samplin
     return SamplingSettings(
         steps=options.steps or max(1, round(usual.steps * scale)),
         guidance=usual.guidance if guidance is None else guidance,
-        sampler=options.sampler,
-        guidance_range=options.guidance_range,
+        sampler=options.sampler or preset.sampler,
+        guidance_range=guidance_range(options.guidance_interval or preset.guidance_interval),
         seed=options.seed,
         noise=options.noise if isinstance(options, RunOptions) else "shared",
         blend=options.blend if isinstance(options, RunOptions) else 0.0,

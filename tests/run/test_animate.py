@@ -34,7 +34,7 @@ Run = Callable[..., Result]
 def run(tmp_path: Path, media: Path, small_models: LoadedModels) -> Run:
     """Runs the sample clip into `tmp_path/out` with changed options."""
 
-    def run_with(name: str = "out/result.mp4", on_event: Any = None, **change: Any) -> Result:
+    def run_with(name: str = "out/result.mp4", on_event: Any = None, profile: bool = False, **change: Any) -> Result:
         given = {
             "source": media / "person.png",
             "driving": media / "dance.mp4",
@@ -44,7 +44,7 @@ def run(tmp_path: Path, media: Path, small_models: LoadedModels) -> Run:
         }
         (tmp_path / "cache").mkdir(exist_ok=True)
         cache = RunCache(tmp_path / "cache", load=lambda *_: small_models)
-        return animate(RunOptions(**given), cache, on_event=on_event or (lambda _: None))
+        return animate(RunOptions(**given), cache, on_event=on_event or (lambda _: None), profile=profile)
 
     return run_with
 
@@ -165,6 +165,19 @@ def test_a_device_without_memory_gets_fewer_frames_at_a_time(
     halved = [event.message.partition(":")[0] for event in told if event.kind == "batch_halved"]
     assert halved == [f"the device has no memory for {tried} frames at a time" for tried in (4, 2)]
     assert rows[-1] == 1
+
+
+@pytest.mark.parametrize(("batch_size", "recorded"), [(2, "2 of 6 batches, after 1"), (16, "1 of 1 batches, after 0")])
+def test_a_profile_has_operators_and_stages(run: Run, tmp_path: Path, batch_size: int, recorded: str) -> None:
+    told: list[Event] = []
+    run(on_event=told.append, profile=True, batch_size=batch_size, steps=1)
+    table = (tmp_path / "out" / "result.profile.txt").read_text()
+    assert table.startswith(f"{recorded} for warm-up\n")
+    assert "aten::mm" in table
+    trace = json.loads((tmp_path / "out" / "result.trace.json").read_text())
+    names = [event["name"] for event in trace["traceEvents"]]
+    assert names.count("synthesis") == int(recorded[0])
+    assert [event.kind for event in told if event.kind == "profiled"] == ["profiled"]
 
 
 def test_seed_and_noise_matter(run: Run) -> None:
