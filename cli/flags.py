@@ -171,6 +171,14 @@ Offline = Annotated[
 Device = Annotated[str | None, flag(SPEED, "auto, cuda, mps or cpu.", default=RunOptions.device)]
 Dtype = Annotated[str | None, flag(SPEED, "auto, float32, bfloat16 or float16.", default=RunOptions.dtype)]
 BatchSize = Annotated[int | None, flag(SPEED, "Frames per network call.", default=RunOptions.batch_size)]
+Memory = Annotated[
+    str | None,
+    flag(SPEED, "Memory of the device, such as 8GB: batch size and decoding are chosen to fit, by calculation."),
+]
+VaeTiling = Annotated[
+    bool | None,
+    flag(SPEED, "Decode pictures in overlapping tiles: less memory, slightly other pictures.", "--vae-tiling"),
+]
 NoCache = Annotated[
     bool,
     flag(SPEED, "Neither use nor keep driving poses and the encoded source on disk (see `cache`).", "--no-cache"),

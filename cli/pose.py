@@ -35,6 +35,7 @@ def command(
     offline: flags.Offline = None,
     device: flags.Device = None,
     dtype: flags.Dtype = None,
+    vae_tiling: flags.VaeTiling = None,
     no_cache: flags.NoCache = False,
     progress: flags.ProgressStyle = "bars",
 ) -> None:

@@ -46,6 +46,8 @@ def command(
     device: flags.Device = None,
     dtype: flags.Dtype = None,
     batch_size: flags.BatchSize = None,
+    memory: flags.Memory = None,
+    vae_tiling: flags.VaeTiling = None,
     no_cache: flags.NoCache = False,
     profile: flags.Profile = False,
     progress: flags.ProgressStyle = "bars",

@@ -13,7 +13,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from mcld_anim.bench.timing import Timing, timed
 from mcld_anim.model.appearance import SourceAppearance, encode_source
 from mcld_anim.model.build import Mcld, build_mcld
-from mcld_anim.model.focal import route_tokens
+from mcld_anim.model.footprint import meta_appearance, meta_model, meta_step
 from mcld_anim.model.load import restore_constants
 from mcld_anim.options.model import ModelOptions
 from mcld_anim.setup.rehearsal import block_person
@@ -109,18 +109,10 @@ def guided_step(mcld: Mcld, source: SourceAppearance, frames: int) -> Callable[[
 @torch.no_grad()
 def step_operations(options: ModelOptions) -> int:
     """Multiplications and additions of a guided step of one frame, counted without computing them."""
-    with torch.device("meta"):
-        mcld = build_mcld(options).eval()
-        tokens = torch.ones(1, 1, options.unet.cross_attention_dim)
-        height, width = (side // 8 for side in options.texture_size)
-        reference = mcld.reference_net(torch.ones(1, options.unet.in_channels, height, width), tokens)
-        face = torch.ones(1, options.face.num_tokens, options.unet.cross_attention_dim)
-        routed = route_tokens(tokens, tokens, face, options.conditions, options.aggregation)
-        projected = mcld.denoiser.project_source(reference, routed)
-        latents = torch.ones(1, options.unet.in_channels, *options.latent_size)
-        pose = torch.ones(1, options.unet.block_out_channels[0], *options.latent_size)
-        with FlopCounterMode(display=False) as counter:
-            mcld.denoiser(latents, torch.tensor(TIMESTEP), pose, projected, guided=True)
+    mcld = meta_model(options)
+    step = meta_step(mcld, meta_appearance(mcld))
+    with FlopCounterMode(display=False) as counter:
+        step()
     return int(counter.get_total_flops())
 
 

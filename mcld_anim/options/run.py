@@ -31,9 +31,12 @@ RetargetName = Literal["auto", "body", "off", "scale", "limbs"]
 
 SYNTHESIS_OPTIONS = (
     *("seed", "sampler", "steps", "guidance", "guidance_interval", "preset", "noise", "blend", "min_face_similarity"),
+    *("memory", "vae_tiling"),
 )
 """Options that change nothing but what networks make."""
 
+SIZE_PATTERN = re.compile(r"(\d+\.?\d*)(MB|GB|MiB|GiB)")
+SIZE_UNITS = {"MB": 10**6, "GB": 10**9, "MiB": 2**20, "GiB": 2**30}
 INTERVAL_PATTERN = re.compile(r"(\d*\.?\d+):(\d*\.?\d+)")
 
 MODEL_NAMES = ("auto", "tiny", "mcld-sd15")
@@ -71,6 +74,7 @@ class SynthesisOptions(EstimatorOptions):
     proportions too ("limbs"); auto: "body" where the result keeps the photo, else "off"."""
     side_by_side: bool = False  # source picture, driving pose and result next to each other
     preset: PresetName = "balanced"  # see `options.preset`
+    vae_tiling: bool = False  # decode pictures in tiles, which takes less memory and changes them a little
 
     def __post_init__(self) -> None:
         if not self.model:
@@ -111,6 +115,7 @@ class RunOptions(SynthesisOptions, ClipOptions, VideoOptions):
     noise: str = "shared"  # start noise of the frames: "shared", "mixed:ALPHA" (ALPHA > 0), "independent"
     blend: float = 0.5  # strength of the blending with the frame before at each step, 0 = off .. below 1
     batch_size: int = 4  # frames per network call; the frames do not depend on it
+    memory: str | None = None  # of the device, such as "8GB", into which the frames at a time are to fit
     crf: int = 18  # H.264 constant rate factor, 0 (best) .. 51
     resume: bool = True  # go on from the frames that an interrupted run of the same output has kept
 
@@ -126,6 +131,7 @@ class RunOptions(SynthesisOptions, ClipOptions, VideoOptions):
         check_noise(self.noise)
         check_range("--blend", self.blend, 0.0, 0.95)
         check_range("--batch-size", self.batch_size, 1, 1024)
+        _ = self.memory_bytes
         check_range("--crf", self.crf, 0, 51)
         check_choice("--audio-codec", self.audio_codec, ("auto", "copy", "aac"))
         if self.retarget == "scale" and self.background == "driving":
@@ -151,6 +157,16 @@ class RunOptions(SynthesisOptions, ClipOptions, VideoOptions):
                 f"--densepose {self.densepose} holds no fitted body: leave out --framing photo and --retarget body, or "
                 "give --densepose body"
             )
+
+    @property
+    def memory_bytes(self) -> int | None:
+        """`memory` in bytes; None if it is not limited. Raises UsageError if it is no size."""
+        if self.memory is None:
+            return None
+        match = SIZE_PATTERN.fullmatch(self.memory.replace(" ", ""))
+        if match is None:
+            raise UsageError(f"--memory {shortened(self.memory)} is no size: give a number with its unit, such as 8GB")
+        return round(float(match[1]) * SIZE_UNITS[match[2]])
 
     @property
     def may_keep_photo(self) -> bool:

@@ -118,7 +118,26 @@ def open_clip(plan: RunPlan, cache: RunCache, stages: Stages) -> Clip:
         source = cache.source(options.source, photo, models, stages)
         scene = CropScene(plan, source, cache.driving(plan, models, stages), models.options.frame_size)
     stages.readers["driving poses"] = scene.driving.reader
-    return Clip(plan, models, photo, source, scene, sampling_settings(options, models.options), stages)
+    settings = sampling_settings(options, models.options)
+    if options.memory_bytes is not None and source is not None:
+        plan, settings = within_memory(plan, settings, models, stages)
+    return Clip(plan, models, photo, source, scene, settings, stages)
+
+
+def within_memory(
+    plan: RunPlan, settings: SamplingSettings, models: LoadedModels, stages: Stages
+) -> tuple[RunPlan, SamplingSettings]:
+    """The plan and the settings with as many frames at a time as `--memory` holds, which is told."""
+    from mcld_anim.sampling.memory import plan_memory  # it imports diffusers
+
+    options, guided = plan.options, settings.guidance > 1
+    assert options.memory_bytes is not None
+    fitting = plan_memory(
+        options.memory_bytes, models.options, models.dtype, guided, options.batch_size, options.vae_tiling
+    )
+    stages.emit(Event("memory_plan", f"--memory {options.memory}: {fitting}"))
+    chosen = replace(options, batch_size=fitting.batch_size)
+    return replace(plan, options=chosen), replace(settings, decoded=fitting.decoded, vae_tiling=fitting.vae_tiling)
 
 
 def make_frames(

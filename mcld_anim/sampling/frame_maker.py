@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 import numpy as np
 import torch
@@ -16,6 +17,7 @@ from mcld_anim.core.pixels import to_levels
 from mcld_anim.core.tensors import Latents
 from mcld_anim.model.appearance import SourceAppearance
 from mcld_anim.model.build import Mcld
+from mcld_anim.model.vae_tiles import decode_in_tiles
 from mcld_anim.pose.condition import network_condition
 from mcld_anim.sampling.denoise import Prediction, StepBlending, denoise
 from mcld_anim.sampling.frame_views import CropViews, FrameView, FrameViews, stacked
@@ -112,7 +114,10 @@ class FrameMaker:
 
     def _decoded(self, latents: Latents, views: Sequence[FrameView]) -> list[Picture]:
         """Latents (F, C, h, w) -> pictures of the views' size, uint8 (H, W, 3) RGB."""
-        decoded = self.mcld.vae.decode(latents.to(next(self.mcld.vae.parameters())))
+        decode, inputs = self.mcld.vae.decode, latents.to(next(self.mcld.vae.parameters()))
+        if self.settings.vae_tiling:
+            decode = partial(decode_in_tiles, decode)
+        decoded = torch.cat([decode(part) for part in inputs.split(self.settings.decoded or len(inputs))])
         if self.mcld.detail is not None:
             warped = stacked([view.shrunk(self.mcld.options.frame_size) for view in views], self._weights)
             assert warped is not None  # guaranteed by ModelOptions

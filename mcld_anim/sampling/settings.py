@@ -21,6 +21,8 @@ class SamplingSettings:
     sampler: str = "ddim"
     guidance_range: tuple[float, float] = (0.0, 1.0)  # shares of the noise steps in which guidance is on
     blending: str = "surface"  # along the "surface", or in place ("neighbour")
+    decoded: int | None = None  # frames decoded at a time; None: the whole batch
+    vae_tiling: bool = False  # decode in tiles, see `model.vae_tiles`
 
     def guidance_at(self, level: float) -> float:
         """The guidance scale at a share of the noise steps, 1 being pure noise (Kynkäänniemi et al. 2024, arXiv
@@ -55,4 +57,5 @@ def sampling_settings(options: SynthesisOptions, model: ModelOptions) -> Samplin
         noise=options.noise if isinstance(options, RunOptions) else "shared",
         blend=options.blend if isinstance(options, RunOptions) else 0.0,
         blending=options.blending if isinstance(options, RunOptions) else "surface",
+        vae_tiling=options.vae_tiling,
     )
