@@ -21,7 +21,7 @@ PUBLISHED = load_model_options("mcld_sd15")
 
 @pytest.mark.parametrize(
     ("budget", "batch_size", "decoded", "tiled"),
-    [(80 * GB, 8, 8, False), (8 * GB, 8, 6, False), (5.9 * GB, 4, 1, False), (5.5 * GB, 1, 1, True)],
+    [(80 * GB, 8, 8, False), (8 * GB, 8, 6, False), (5.9 * GB, 4, 1, False), (5.6 * GB, 2, 2, True)],
 )
 def test_the_published_model_on_gpus(budget: float, batch_size: int, decoded: int, tiled: bool) -> None:
     plan = plan_memory(int(budget), PUBLISHED, torch.bfloat16, True, 8, False)
