@@ -82,6 +82,11 @@ def _faces(path: Path) -> None:
         written.unlink()
 
 
+def _faults(path: Path) -> None:
+    if b"!" in path.read_bytes():
+        raise IndexError("a defect, to be found")
+
+
 READERS: dict[str, Callable[[Path], None]] = {
     "iuv": _iuv,
     "manifest": _manifest,
@@ -91,6 +96,7 @@ READERS: dict[str, Callable[[Path], None]] = {
     "video": _video,
     "weights": _weights,
     "faces": _faces,
+    "faults": _faults,
 }
 
 
