@@ -1,4 +1,4 @@
-"""`mcld-anim eval`: what comes out of real footage and real pictures, in numbers."""
+"""`mcld-anim eval`: what comes out of real footage, real pictures and data sets, in numbers."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mcld_anim.cli import flags
+from mcld_anim.cli import eval_metrics, flags
 from mcld_anim.cli.progress import stage_display
 from mcld_anim.core.durable import check_output
 from mcld_anim.core.names import write_json
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from mcld_anim.batch.simulation import Usage
 
 app = typer.Typer(no_args_is_help=True)
+app.command("pairs")(eval_metrics.pairs_command)
+app.command("video")(eval_metrics.video_command)
+app.command("compare")(eval_metrics.compare_command)
 
 COLUMNS = {
     "PSNR": ("person_psnr", ".2f"),
@@ -59,7 +62,7 @@ CLUSTER_LEGEND = (
 
 @app.callback()
 def evaluate() -> None:
-    """Measure results on real footage and real pictures."""
+    """Measure results: on real footage, on real pictures, on a data set, of any program."""
 
 
 @app.command("reenact")

@@ -14,10 +14,14 @@ import cv2
 import numpy as np
 import pytest
 import torch
+import torchmetrics
 from huggingface_hub import constants
 from PIL import Image
+from safetensors.torch import save_file
 
 from mcld_anim.core.arrays import Iuv, Picture
+from mcld_anim.metrics.inception import Inception
+from mcld_anim.metrics.lpips import Lpips
 from mcld_anim.model.build import build_mcld
 from mcld_anim.model.load import LoadedModels
 from mcld_anim.options.model import (
@@ -38,7 +42,9 @@ from mcld_anim.source.face import Face
 from mcld_anim.synthetic.dance import dance_pose
 from mcld_anim.synthetic.person import Person, Rendering, render
 from mcld_anim.synthetic.scene import Light, View, draw_background
+from mcld_anim.weights.pickles import read_tensors
 from mcld_anim.weights.published import published_model
+from mcld_anim.weights.store import PulledFile, add_to_record
 
 # A shell starts what it puts in the background without SIGINT, and nohup without SIGHUP; tests send both.
 for _number in (signal.SIGINT, signal.SIGHUP):
@@ -125,6 +131,37 @@ def blazepose_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     home = Path(os.environ.get("MCLD_ANIM_TEST_BLAZEPOSE") or session / "blazepose home")
     pull(PullOptions("blazepose", folder=home / "blazepose"), lambda text: False)
     return home
+
+
+@pytest.fixture(scope="session")
+def judges_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder for MCLD_ANIM_HOME with LPIPS and Inception as `models pull` leaves them: random trunks of the real
+    shapes, and the published weights of LPIPS' layers, which torchmetrics ships."""
+    home = tmp_path_factory.mktemp("judges")
+    torch.manual_seed(0)
+    lpips, inception = Lpips(), Inception()
+    for module in inception.modules():
+        if isinstance(module, torch.nn.Conv2d):
+            torch.nn.init.kaiming_normal_(module.weight)  # as large at the end as at the beginning
+    heads = Path(torchmetrics.__file__).parent / "functional" / "image" / "lpips_models" / "alex.pth"
+    trunk = {key: value for key, value in lpips.state_dict().items() if key.startswith("features.")}
+    for name, part, tensors in (
+        ("lpips", "alexnet", trunk),
+        ("lpips", "heads", read_tensors(heads)),
+        ("inception", "inception", inception.state_dict()),
+    ):
+        path = home / name / f"{part}.safetensors"
+        path.parent.mkdir(exist_ok=True)
+        save_file(tensors, path)
+        add_to_record(path.parent, part, PulledFile(path.name, path.stat().st_size, "", 0, "", "a test", {}))
+    return home
+
+
+@pytest.fixture
+def judges(judges_home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """`judges_home`, in use."""
+    monkeypatch.setenv("MCLD_ANIM_HOME", str(judges_home))
+    return judges_home
 
 
 @pytest.fixture(scope="session")

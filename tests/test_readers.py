@@ -51,7 +51,7 @@ READERS: dict[str, tuple[str, ...]] = {
     "pickle.load": (),
     "pickle.loads": (),
     "torch.load": ("mcld_anim/weights/pickles.py",),
-    "torch.jit.load": ("mcld_anim/pose/torchscript_backend.py",),
+    "torch.jit.load": ("mcld_anim/pose/torchscript_backend.py", "mcld_anim/metrics/video_distance.py"),
     "zipfile.ZipFile": ("mcld_anim/core/archives.py", "mcld_anim/batch/thumbnail.py"),
     "tarfile.open": ("mcld_anim/setup/package_files.py",),
     "gzip.open": ("mcld_anim/body/build.py",),

@@ -8,6 +8,7 @@ import numpy as np
 
 from mcld_anim.body.clip import ClipFrame, FramePose
 from mcld_anim.core.arrays import Picture
+from mcld_anim.metrics.bootstrap import mean_interval
 from mcld_anim.metrics.faces import equal_error_rate, pair_similarities
 from mcld_anim.model.appearance import SourceAppearance, with_face
 from mcld_anim.model.build import Mcld
@@ -19,8 +20,6 @@ from mcld_anim.synthetic.person import Person, Rendering
 
 CLOSE_UPS = 6
 """Number of views of each head in the verification; pose, light and background vary."""
-BOOTSTRAP_SAMPLES = 2000
-"""Number of bootstrap samples of people per interval (Efron and Tibshirani 1993, percentile interval)."""
 SWAPPED_BATCH = 4
 """Frames that are made at a time."""
 
@@ -90,10 +89,9 @@ def swap_metrics(drops: Sequence[Sequence[float]]) -> dict[str, float]:
     means = np.array([np.mean(of_one) for of_one in drops if of_one])
     if not len(means):
         return {}
-    drawn = np.random.default_rng(0).integers(len(means), size=(BOOTSTRAP_SAMPLES, len(means)))
-    low, high = np.percentile(means[drawn].mean(1), (2.5, 97.5))
+    low, high = mean_interval(means)
     return {
         "face_swap_drop": float(means.mean()),
-        "face_swap_drop_low": float(low),
-        "face_swap_drop_high": float(high),
+        "face_swap_drop_low": low,
+        "face_swap_drop_high": high,
     }

@@ -29,6 +29,6 @@ def published_inception_input(pictures: Float[Tensor, "batch 3 H W"]) -> Float[T
     only with each other, not with standard FID.
     """
     resized = functional.interpolate(pictures, (INCEPTION_SIZE, INCEPTION_SIZE), mode="bilinear", align_corners=False)
-    scale = torch.tensor(IMAGENET_STD, dtype=pictures.dtype)[:, None, None] / 0.5
-    shift = (torch.tensor(IMAGENET_MEAN, dtype=pictures.dtype)[:, None, None] - 0.5) / 0.5
+    scale = pictures.new_tensor(IMAGENET_STD)[:, None, None] / 0.5
+    shift = (pictures.new_tensor(IMAGENET_MEAN)[:, None, None] - 0.5) / 0.5
     return resized * scale + shift

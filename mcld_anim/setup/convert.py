@@ -6,6 +6,7 @@ import shutil
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from fnmatch import fnmatchcase
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import Literal, get_args
@@ -121,9 +122,14 @@ def _meta_model(options: ModelOptions) -> Mcld:
         return build_mcld(options)
 
 
-def convert_arrays(source: Path, target: Path, dtype: SavedDtype = "float32") -> None:
-    """Convert a weights file of another network (DensePose's pickle) to safetensors with unchanged keys."""
-    write_tensors(target, read_tensors(source), dtype)
+def convert_arrays(source: Path, target: Path, dtype: SavedDtype = "float32", kept: tuple[str, ...] = ()) -> None:
+    """Convert a weights file of another network (DensePose's pickle) to safetensors with unchanged keys.
+
+    `kept`: patterns of the keys that are written; none: all.
+    """
+    tensors = read_tensors(source)
+    chosen = {key: value for key, value in tensors.items() if not kept or any(fnmatchcase(key, one) for one in kept)}
+    write_tensors(target, chosen, dtype)
 
 
 def write_tensors(target: Path, tensors: Mapping[str, Tensor], dtype: SavedDtype) -> None:

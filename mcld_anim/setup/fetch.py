@@ -19,7 +19,7 @@ from mcld_anim.core.durable import sync
 from mcld_anim.core.errors import WeightsError, reason_of
 from mcld_anim.setup.package_files import fetch_package_file
 from mcld_anim.setup.patience import PATIENT, Patience
-from mcld_anim.weights.published import BundleFile, HubFile, Origin, PackageFile, UrlFile
+from mcld_anim.weights.origins import BundleFile, HubFile, Origin, PackageFile, UrlFile
 
 ByteProgress = Callable[[int, int | None], None]
 """Called with the bytes received and the total, None if unknown."""

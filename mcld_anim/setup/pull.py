@@ -23,7 +23,8 @@ from mcld_anim.setup.convert import (
 )
 from mcld_anim.setup.fetch import ByteProgress, fetch, find_cached
 from mcld_anim.setup.patience import PATIENT, Patience
-from mcld_anim.weights.published import HubFile, Origin, PublishedFile, PublishedModel, published_model
+from mcld_anim.weights.origins import HubFile, Origin
+from mcld_anim.weights.published import PublishedFile, PublishedModel, published_model
 from mcld_anim.weights.store import PulledFile, add_to_record, check_free_space, find_problem, model_folder, read_record
 
 DOWNLOADS = "downloads"
@@ -229,6 +230,10 @@ def write_files(file: PublishedFile, source: Path, folder: Path, options: PullOp
     if model.use == "densepose":
         target = folder / f"{file.part}.safetensors"
         convert_arrays(source, target)
+        return [target]
+    if model.use == "metric" and source.suffix == ".pth":
+        target = folder / f"{file.part}.safetensors"
+        convert_arrays(source, target, kept=file.kept)
         return [target]
     target = folder / f"{file.part}.{'tflite' if model.use == 'body' else 'torchscript'}"
     return [_copy(source, target)]

@@ -10,105 +10,13 @@ from dataclasses import dataclass
 from typing import Literal
 
 from mcld_anim.core.errors import UsageError
+from mcld_anim.weights.origins import BundleFile, HubFile, Origin, PackageFile, UrlFile
 
 BYTES_PER_PARAMETER = 4  # published weights are float32
 
-Use = Literal["model", "densepose", "torchscript", "faces", "body"]
+Use = Literal["model", "densepose", "torchscript", "faces", "body", "metric"]
 """Kind of a published model: networks of `Mcld`, DensePose weights for detectron2 or as TorchScript, face models,
-landmark networks."""
-
-
-@dataclass(frozen=True)
-class HubFile:
-    """A file in a hub repository; `files` are its possible names, of which the first that exists is used."""
-
-    repository: str
-    files: tuple[str, ...]
-    revision: str = "main"
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """Its possible names."""
-        return self.files
-
-    @property
-    def host(self) -> str:
-        """The repository or host that publishes it."""
-        return self.repository
-
-    def __str__(self) -> str:
-        return f"{self.repository}/{self.files[0]}"
-
-
-@dataclass(frozen=True)
-class UrlFile:
-    """A file at a URL."""
-
-    url: str
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """Its possible names."""
-        return (self.url.rsplit("/", 1)[-1],)
-
-    @property
-    def host(self) -> str:
-        """The repository or host that publishes it."""
-        return self.url.split("/")[2]
-
-    def __str__(self) -> str:
-        return self.url
-
-
-@dataclass(frozen=True)
-class BundleFile:
-    """A file inside a zip archive at a URL."""
-
-    url: str
-    member: str
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """Its possible names."""
-        return (self.member.rsplit("/", 1)[-1],)
-
-    @property
-    def archive(self) -> UrlFile:
-        """The archive that holds it."""
-        return UrlFile(self.url)
-
-    @property
-    def host(self) -> str:
-        """The repository or host that publishes it."""
-        return self.archive.host
-
-    def __str__(self) -> str:
-        return f"{self.url} ({self.member})"
-
-
-@dataclass(frozen=True)
-class PackageFile:
-    """A file inside a package of a package index, which the index's own program downloads; it is never installed."""
-
-    index: Literal["pip", "npm"]
-    package: str  # with its exact version
-    member: str
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """Its possible names."""
-        return (self.member.rsplit("/", 1)[-1],)
-
-    @property
-    def host(self) -> str:
-        """The repository or host that publishes it."""
-        return f"{self.index}: {self.package}"
-
-    def __str__(self) -> str:
-        return f"{self.index}: {self.package} ({self.member})"
-
-
-Origin = HubFile | UrlFile | BundleFile | PackageFile
+landmark networks, networks that metrics compare pictures with."""
 
 
 @dataclass(frozen=True)
@@ -124,6 +32,7 @@ class PublishedFile:
     sha256: str | None = None  # if known in advance
     elsewhere: Origin | None = None  # where it is too, or one that does the same
     sha256_elsewhere: str | None = None
+    kept: tuple[str, ...] = ()  # patterns of the tensors that are kept; none: all
 
 
 @dataclass(frozen=True)
@@ -159,6 +68,10 @@ MEDIAPIPE, MEDIAPIPE_POSE = "mediapipe==0.10.21", "@mediapipe/pose@0.5.167546940
 LANDMARKER = "https://storage.googleapis.com/mediapipe-models/pose_landmarker"
 HAND_LANDMARKER = "https://storage.googleapis.com/mediapipe-models/hand_landmarker/hand_landmarker/float16/latest/hand_landmarker.task"
 
+TORCHVISION = "https://download.pytorch.org/models"
+LPIPS, INCEPTION, I3D = "lpips", "inception", "i3d"
+"""Names of the networks of LPIPS, FID and FVD."""
+
 BLAZEPOSE = "blazepose"
 """Name of the landmark networks of `--densepose body`."""
 
@@ -193,6 +106,68 @@ def _landmarks(part: str, origin: PackageFile, bundle: str, member: str, size: i
     elsewhere = BundleFile(f"{LANDMARKER}/{bundle}/float16/latest/{bundle}.task", member)
     return PublishedFile(part, origin, 0, "Apache-2.0", True, size, sha256, elsewhere)
 
+
+def _metric(name: str, purpose: str, *files: PublishedFile) -> PublishedModel:
+    return PublishedModel(name, purpose, "metric", files)
+
+
+def _judge(
+    part: str, origin: Origin, parameters: int, licence: str, size: int, sha256: str, *kept: str
+) -> PublishedFile:
+    """A network of a metric, of which only the tensors that the metric uses are kept."""
+    return PublishedFile(part, origin, parameters, licence, True, size, sha256, kept=kept)
+
+
+METRICS = (
+    _metric(
+        LPIPS,
+        "AlexNet and the weights of its layers, eval: LPIPS",
+        _judge(
+            "alexnet",
+            UrlFile(f"{TORCHVISION}/alexnet-owt-7be5be79.pth"),
+            2_469_696,
+            "BSD-3-Clause",
+            244_408_911,
+            "7be5be791159472b1fbf3c69796f7cb30dca7ad8466c2df70058c37116cdee02",
+            "features.*",
+        ),
+        _judge(
+            "heads",
+            PackageFile("pip", "lpips==0.1.4", "lpips/weights/v0.1/alex.pth"),
+            1_152,
+            "BSD-2-Clause",
+            6_009,
+            "df73285e35b22355a2df87cdb6b70b343713b667eddbda73e1977e0c860835c0",
+        ),
+    ),
+    _metric(
+        INCEPTION,
+        "Inception v3 of the published evaluation, eval: FID",
+        _judge(
+            "inception",
+            UrlFile(f"{TORCHVISION}/inception_v3_google-0cc3c7bd.pth"),
+            21_785_568,
+            "BSD-3-Clause",
+            108_949_747,
+            "0cc3c7bd75056d25e46cba549dc184522069b81e9787eff6df84f397bd52a5ef",
+            "Conv2d_*",
+            "Mixed_*",
+        ),
+    ),
+    _metric(
+        I3D,
+        "I3D of StyleGAN-V as TorchScript, eval video: FVD",
+        PublishedFile(
+            "i3d",
+            HubFile("flateon/FVD-I3D-torchscript", ("i3d_torchscript.pt",)),
+            0,
+            NO_LICENCE,  # of the export; the weights are DeepMind's, Apache-2.0
+            False,
+            51_235_320,
+            "bec6519f66ea534e953026b4ae2c65553c17bf105611c746d904657e5860a5e2",
+        ),
+    ),
+)
 
 MODELS = (
     PublishedModel(
@@ -272,6 +247,7 @@ MODELS = (
             ),
         ),
     ),
+    *METRICS,
 )
 """Every published model, most wanted first. Sizes of DensePose and antelopev2 are estimates."""
 

@@ -20,7 +20,8 @@ from mcld_anim.model import choose
 from mcld_anim.model.choose import find_model
 from mcld_anim.source import insightface_backend
 from mcld_anim.weights import published, store, table
-from mcld_anim.weights.published import PublishedFile, PublishedModel, UrlFile
+from mcld_anim.weights.origins import UrlFile
+from mcld_anim.weights.published import PublishedFile, PublishedModel
 from mcld_anim.weights.store import PulledFile, add_to_record
 
 

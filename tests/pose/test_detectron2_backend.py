@@ -21,7 +21,8 @@ from mcld_anim.pose.backends import load_pose_backend
 from mcld_anim.pose.detectron2_backend import SETTINGS, check_packages, load_weights
 from mcld_anim.setup.pull import PullOptions, pull
 from mcld_anim.weights import published, store
-from mcld_anim.weights.published import PublishedFile, PublishedModel, UrlFile
+from mcld_anim.weights.origins import UrlFile
+from mcld_anim.weights.published import PublishedFile, PublishedModel
 
 
 def maps(part: int, u: float = 0.5, v: float = 0.25, person: bool = True) -> list[torch.Tensor]:

@@ -16,7 +16,7 @@ from mcld_anim.core.errors import WeightsError
 from mcld_anim.setup import fetch as room
 from mcld_anim.setup.fetch import fetch
 from mcld_anim.setup.patience import PATIENT, Patience
-from mcld_anim.weights.published import HubFile, UrlFile
+from mcld_anim.weights.origins import HubFile, UrlFile
 
 CONTENT = bytes(range(256)) * 5000
 ORIGIN = HubFile("someone/model", ("weights.pth", "older.pth"))
@@ -195,7 +195,7 @@ def test_the_environment_is_kept(hub, tmp_path: Path) -> None:
     hub.add("Lotior/mcld", "pose_guider.pth", CONTENT)
     code = (
         "import sys; from pathlib import Path; from mcld_anim.setup.fetch import fetch\n"
-        "from mcld_anim.weights.published import HubFile; from mcld_anim.weights.store import models_folder\n"
+        "from mcld_anim.weights.origins import HubFile; from mcld_anim.weights.store import models_folder\n"
         "print(fetch(HubFile('Lotior/mcld', ('pose_guider.pth',)), models_folder() / 'x'))"
     )
     given = {k: v for k, v in os.environ.items() if k != "MCLD_ANIM_HOME"}

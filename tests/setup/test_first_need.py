@@ -27,7 +27,8 @@ from mcld_anim.setup.first_need import ready_densepose
 from mcld_anim.setup.patience import HURRIED
 from mcld_anim.setup.pull import DOWNLOADS, PullOptions, pull
 from mcld_anim.weights import published
-from mcld_anim.weights.published import PublishedFile, PublishedModel, UrlFile
+from mcld_anim.weights.origins import UrlFile
+from mcld_anim.weights.published import PublishedFile, PublishedModel
 from mcld_anim.weights.store import is_pulled, model_folder
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")

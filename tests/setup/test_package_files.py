@@ -20,7 +20,8 @@ from mcld_anim.setup.package_files import fetch_package_file
 from mcld_anim.setup.patience import HURRIED
 from mcld_anim.setup.pull import PullOptions, pull
 from mcld_anim.weights import published
-from mcld_anim.weights.published import BundleFile, PackageFile, PublishedFile, PublishedModel, published_model
+from mcld_anim.weights.origins import BundleFile, PackageFile
+from mcld_anim.weights.published import PublishedFile, PublishedModel, published_model
 from mcld_anim.weights.store import find_problem, is_pulled, model_folder, read_record
 
 CONTENT = b"network"

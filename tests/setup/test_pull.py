@@ -21,7 +21,8 @@ from mcld_anim.model.load import load_mcld, model_files
 from mcld_anim.options.model import ModelOptions
 from mcld_anim.setup.pull import PullOptions, pull
 from mcld_anim.weights import published, store
-from mcld_anim.weights.published import PublishedFile, PublishedModel, UrlFile, published_model
+from mcld_anim.weights.origins import UrlFile
+from mcld_anim.weights.published import PublishedFile, PublishedModel, published_model
 from mcld_anim.weights.store import find_problem, is_pulled, model_folder, read_record
 
 SD15 = published_model("mcld-sd15")

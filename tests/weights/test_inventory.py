@@ -10,7 +10,8 @@ import pytest
 from mcld_anim.core.checksums import file_sha256
 from mcld_anim.weights import published, table
 from mcld_anim.weights.inventory import WeightState, inventory
-from mcld_anim.weights.published import HubFile, PublishedFile, PublishedModel
+from mcld_anim.weights.origins import HubFile
+from mcld_anim.weights.published import PublishedFile, PublishedModel
 from mcld_anim.weights.store import PulledFile, add_to_record
 from mcld_anim.weights.table import Verification, embedded_table
 
