@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -57,14 +56,14 @@ class Judge:
         """Metrics of two pictures of one size; what cannot be computed is absent."""
         found = {
             "ssim": ssim_published(generated, target),
-            "ssim_256": ssim_256_published(generated, target),
             "ssim_standard": ssim(generated, target),
             "psnr": psnr(generated, target),
         }
+        if generated.min() < generated.max():  # of one colour, the published one divides by 0
+            found["ssim_256"] = ssim_256_published(generated, target)
         if self.lpips is not None:
             found["lpips"] = float(self.lpips(self._planes(generated), self._planes(target))[0])
-        # The published SSIM_256 of a picture of one colour divides 0 by 0.
-        return {key: value for key, value in found.items() if not math.isnan(value)}
+        return found
 
     def features(self, picture: Picture) -> np.ndarray | None:
         """Inception's (1, 2048) features of a picture; None without the network."""

@@ -194,7 +194,8 @@ class _Meter:
 
     def __init__(self, prefix: str, scale: float) -> None:
         self._prefix, self._scale = prefix, scale
-        self._meter, self._before = StabilityMeter(), None
+        self._meter = StabilityMeter()
+        self._before: Iuv | None = None
 
     def add(self, one: FollowedFrame) -> dict[str, float]:
         """stability and warp_error of the next frame; empty where there is nothing to compare with."""
