@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True)
 app.command("pairs")(eval_metrics.pairs_command)
+app.command("deepfashion")(eval_metrics.deepfashion_command)
 app.command("video")(eval_metrics.video_command)
 app.command("compare")(eval_metrics.compare_command)
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from mcld_anim.cli import flags
-from mcld_anim.cli.progress import stage_display
+from mcld_anim.cli.progress import say, stage_display
 from mcld_anim.core.durable import check_output
 from mcld_anim.core.names import JSON_ERRORS, write_json
 
@@ -166,3 +166,49 @@ def video_command(
     with stage_display() as shown:
         figures = evaluate_video(options, shown.update, shown.show)
     finish(figures, json_path)
+
+
+def deepfashion_command(
+    root: Annotated[Path, typer.Option("--root", help="The data set's folder: test and train, or MEN and WOMEN.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for conditions and generated pictures.")],
+    pairs: Annotated[
+        Path | None, typer.Option("--pairs", help="List with the columns from,to; absent: the published one in --root.")
+    ] = None,
+    prepared: Annotated[
+        Path | None, typer.Option("--prepared", help="Folder of `train prepare-pairs`; absent: one in --output.")
+    ] = None,
+    model: flags.Model = None,
+    densepose: Annotated[
+        str | None,
+        typer.Option("--densepose", help="Estimator; auto: the data set's test_densepose if there is one."),
+    ] = None,
+    face: flags.Face = None,
+    device: flags.Device = None,
+    dtype: flags.Dtype = None,
+    steps: flags.Steps = None,
+    guidance: flags.Guidance = None,
+    seed: flags.Seed = None,
+    max_pairs: Annotated[int | None, typer.Option("--max-pairs", help="Only the first pairs of the list.")] = None,
+    shard: Annotated[
+        str | None,
+        typer.Option("--shard", help="I/N: generate only every N-th pair from the I-th; measure by a call without."),
+    ] = None,
+    offline: flags.Offline = None,
+    json_path: JsonFile = None,
+    progress: flags.ProgressStyle = "bars",
+) -> None:
+    """Generate a data set's test pairs and measure them as the paper does; the same command resumes."""
+    given = {name: value for name, value in locals().items() if value is not None}
+    del given["progress"]
+    if json_path is not None:
+        check_output(given.pop("json_path"), overwrite=True)
+    from mcld_anim.evaluate.deepfashion import evaluate_deepfashion
+    from mcld_anim.evaluate.generated_pairs import DeepFashionOptions
+
+    options = DeepFashionOptions(**given)
+    with stage_display() as shown:
+        result = evaluate_deepfashion(options, shown.update, shown.show)
+    outcome = f"{result.made} pairs generated now, {result.done} of {result.total} are"
+    say(f"{outcome}, {len(result.refused)} refused", made=result.made, done=result.done, total=result.total)
+    if result.figures is not None:
+        finish(result.figures, json_path)

@@ -134,7 +134,7 @@ def prepare_pairs_command(
     from rich.progress import Progress
 
     from mcld_anim.options.model import load_model_options
-    from mcld_anim.train.prepared_pairs import PairPreparationOptions, prepare_pairs
+    from mcld_anim.run.prepared_pictures import PairPreparationOptions, prepare_pairs
 
     options = PairPreparationOptions(pairs, images, output, load_model_options(model), densepose, face, device, workers)
     with Progress() as progress:

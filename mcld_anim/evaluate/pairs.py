@@ -56,11 +56,10 @@ def evaluate_pairs(
     progress: Progress = ignore_progress,
     on_event: EventSink = warn,
     judge: Judge | None = None,
-    reference: ReferenceMoments | None = None,
 ) -> dict[str, Any]:
     """Figures of the pairs by size, as `--json` writes them; `mcld_anim.evaluate.columns` explains them.
 
-    `judge` and `reference` replace the networks and the training set of the options.
+    `judge` replaces the networks of the options.
     """
     matchings = {size: _matched(options, size) for size in options.sizes}
     for matching in matchings.values():
@@ -70,13 +69,7 @@ def evaluate_pairs(
     if options.training is not None:
         pictures_by_name(options.training, "--training")
     judge = judge or Judge.load(choose_device(options.device), options.face, on_event)
-    if reference is None and options.training is not None:
-        reference = _training_moments(options.training, progress)
-    sets = {
-        size: _measured(matching, size, options, judge, reference, progress) for size, matching in matchings.items()
-    }
-    for size, matching in matchings.items():
-        _tell(size, matching, on_event)
+    reference = None if options.training is None else _training_moments(options.training, progress)
     return {
         "kind": "pairs",
         "name": options.generated.resolve().name,
@@ -84,10 +77,27 @@ def evaluate_pairs(
         "target": shown_path(options.target),
         "source": shown_path(options.source),
         "training": shown_path(options.training),
+        **figures_of(matchings, judge, options.seed, reference, progress, on_event),
+    }
+
+
+def figures_of(
+    matchings: Mapping[str, Matching],
+    judge: Judge,
+    seed: int,
+    reference: ReferenceMoments | None,
+    progress: Progress,
+    on_event: EventSink,
+) -> dict[str, Any]:
+    """The figures of pairs by size, and what they say of themselves; `reference` None: FID against the targets."""
+    sets = {size: _measured(matching, size, seed, judge, reference, progress) for size, matching in matchings.items()}
+    for size, matching in matchings.items():
+        _tell(size, matching, on_event)
+    return {
         "face_backend": None if judge.faces is None else judge.faces.name,
         "protocol": list(PROTOCOL),
         "missing": judge.missing,
-        "seed": options.seed,
+        "seed": seed,
         "sets": sets,
     }
 
@@ -95,7 +105,7 @@ def evaluate_pairs(
 def add_pictures(
     meter: MomentMeter, paths: Sequence[Path], size: str, judge: Judge, progress: Progress = ignore_progress
 ) -> None:
-    """Add the Inception features of pictures at a size to a meter."""
+    """Add the Inception features of pictures of the training set at a size to a meter."""
     for done, path in enumerate(paths, 1):
         features = judge.features(resized(read_picture(path), SIZES[size]))
         if features is not None:
@@ -130,7 +140,7 @@ class _Row:
 def _measured(
     matching: Matching,
     size: str,
-    options: PairsOptions,
+    seed: int,
     judge: Judge,
     reference: ReferenceMoments | None,
     progress: Progress,
@@ -146,7 +156,7 @@ def _measured(
             if features is not None:
                 meter.add(features)
         progress(f"pairs {size}", done, len(matching.pairs))
-    metrics = estimates([row.metrics for row in rows], options.seed)
+    metrics = estimates([row.metrics for row in rows], seed)
     samples = None
     if judge.inception is not None and len(rows) > 1:
         compared = reference(size, judge) if reference else real.moments()

@@ -23,6 +23,7 @@ from mcld_anim.model.warped_source import WarpedSources
 from mcld_anim.options.model import load_model_options
 from mcld_anim.pose.condition import warped_source
 from mcld_anim.pose.iuv_picture import encode_iuv
+from mcld_anim.run.prepared_pictures import PairPreparationOptions, PreparedPicture, prepare_pairs, read_pairs
 from mcld_anim.source.background import without_person
 from mcld_anim.source.fill import complete_atlas
 from mcld_anim.source.texture import source_texture
@@ -30,13 +31,7 @@ from mcld_anim.train.diffusion import DiffusionTask, DiffusionTrainingOptions, S
 from mcld_anim.train.diffusion_batch import Batch
 from mcld_anim.train.loop import LoopOptions, train
 from mcld_anim.train.loss import face_cells
-from mcld_anim.train.prepared_pairs import (
-    PairPreparationOptions,
-    PreparedPairs,
-    PreparedPicture,
-    prepare_pairs,
-    read_pairs,
-)
+from mcld_anim.train.prepared_pairs import PreparedPairs
 from mcld_anim.train.prepared_people import encode_pictures, load_vae, with_latents
 from mcld_anim.train.views import PeopleViews
 
