@@ -65,14 +65,14 @@ def evaluate_deepfashion(
     if shard is not None:
         return Generated(made, len(done), len(work.pairs), tuple(reasons))
     if not done:
-        raise InputError(f"none of the {len(work.pairs)} pairs of {work.data.list} could be generated: {reasons[0]}")
+        raise InputError(f"none of the {len(work.pairs)} pairs of {work.data.listed} could be generated: {reasons[0]}")
     judge = judge or Judge.load(work.device, options.face, on_event)
     figures = {
         "kind": "deepfashion",
         "name": options.output.resolve().name,
         "model": work.chosen.name,
         "root": shown_path(options.root),
-        "list": shown_path(work.data.list),
+        "list": shown_path(work.data.listed),
         "steps": work.settings.steps,
         "guidance": work.settings.guidance,
         "refused": reasons,

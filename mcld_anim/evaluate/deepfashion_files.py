@@ -46,7 +46,7 @@ class DeepFashion:
     """A data set's folder."""
 
     root: Path
-    list: Path
+    listed: Path  # the list of pairs
 
     @classmethod
     def open(cls, root: Path, pairs: Path | None = None) -> DeepFashion:
@@ -61,9 +61,9 @@ class DeepFashion:
 
     def pairs(self, most: int | None = None) -> tuple[Pair, ...]:
         """The first `most` pairs of the list (None: all)."""
-        named = read_pairs(self.list)[:most]
+        named = read_pairs(self.listed)[:most]
         if not named:
-            raise InputError(f"{self.list} lists no pair")
+            raise InputError(f"{self.listed} lists no pair")
         return tuple(Pair(number, *names) for number, names in enumerate(named))
 
     def picture(self, name: str) -> Path:
@@ -74,7 +74,7 @@ class DeepFashion:
                 return path
         if name in self._raw:
             return self._raw[name]
-        raise InputError(f"{name} of {self.list} is neither in {self.root}/test or train, nor below MEN or WOMEN")
+        raise InputError(f"{name} of {self.listed} is neither in {self.root}/test or train, nor below MEN or WOMEN")
 
     def training(self) -> list[Path]:
         """The pictures of the training set: in `train`, or named by `train.lst`; none if neither is there."""
@@ -82,13 +82,13 @@ class DeepFashion:
         if folder.is_dir():
             return sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
         lists = [self.root / place / TRAINING_LIST for place in LIST_FOLDERS]
-        listed = next((path for path in lists if path.is_file()), None)
-        if listed is None:
+        names_file = next((path for path in lists if path.is_file()), None)
+        if names_file is None:
             return []
         try:
-            names = sorted({line.strip() for line in read_text(listed).splitlines() if line.strip()})
+            names = sorted({line.strip() for line in read_text(names_file).splitlines() if line.strip()})
         except (ValueError, OSError) as error:
-            raise InputError(f"{listed} cannot be read as a list of pictures: {error}") from error
+            raise InputError(f"{names_file} cannot be read as a list of pictures: {error}") from error
         return [self.picture(name) for name in names]
 
     def iuv_folder(self) -> Path | None:

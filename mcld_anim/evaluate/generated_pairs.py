@@ -15,6 +15,7 @@ import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import get_args
 
 import torch
 
@@ -38,6 +39,7 @@ from mcld_anim.options.batch import Shard
 from mcld_anim.options.checks import check_choice, check_range
 from mcld_anim.options.estimators import FACE_BACKENDS, DeviceName, FaceName
 from mcld_anim.options.model import ModelOptions
+from mcld_anim.options.run import DtypeName
 from mcld_anim.run.prepared_pictures import (
     PairPreparationOptions,
     PreparedPicture,
@@ -68,10 +70,10 @@ class DeepFashionOptions:
     pairs: Path | None = None  # None: the published list in `root`
     prepared: Path | None = None  # folder of `train prepare-pairs`; None: one in `output`
     model: str = "auto"  # as in `run`
-    densepose: str = "auto"  # a backend; auto: the published folder of IUV if there is one, else the best backend
+    densepose: str = "auto"  # a backend or a folder of IUV; auto: the data set's if it has one, else the best backend
     face: FaceName = "auto"  # embedder that measures
     device: DeviceName = "auto"
-    dtype: str = "auto"
+    dtype: DtypeName = "auto"
     steps: int | None = None  # None: the model's
     guidance: float | None = None
     seed: int = PUBLISHED_SEED
@@ -82,6 +84,7 @@ class DeepFashionOptions:
     def __post_init__(self) -> None:
         check_model(self.model)
         check_choice("--face", self.face, FACE_BACKENDS)
+        check_choice("--dtype", self.dtype, get_args(DtypeName))
         check_range("--steps", self.steps, 1, 1000)
         check_range("--guidance", self.guidance, 1, 100)
         check_range("--max-pairs", self.max_pairs, 1, None)
@@ -122,15 +125,15 @@ def open_work(options: DeepFashionOptions, on_event: EventSink) -> Work:
         check_picture(data.picture(name), name)
     device = choose_device(options.device)
     chosen = find_model(choose_model(options.model, device))
-    folder = data.iuv_folder()
-    if options.densepose == "auto" and folder is not None:
+    folder = data.iuv_folder() if options.densepose == "auto" else Path(options.densepose)
+    if folder is not None and folder.is_dir():
         densepose = str(folder)
     else:
         densepose = ready_densepose(options.densepose, device, options.offline, on_event)
     prepared = options.prepared or options.output / "prepared"
     face = choose_face("auto", chosen) if "face" in chosen.options.conditions else "none"
     preparation = PairPreparationOptions(
-        data.list, options.root, prepared, chosen.options, densepose, face, device.type
+        data.listed, options.root, prepared, chosen.options, densepose, face, device.type
     )
     usual = chosen.options.sampling
     guidance = usual.guidance if options.guidance is None else options.guidance

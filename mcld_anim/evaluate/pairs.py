@@ -66,6 +66,8 @@ def evaluate_pairs(
         for pair in matching.pairs:
             check_picture(pair.generated, "--generated")
             check_picture(pair.target, "--target")
+            if pair.source is not None:
+                check_picture(pair.source, "--source")
     if options.training is not None:
         pictures_by_name(options.training, "--training")
     judge = judge or Judge.load(choose_device(options.device), options.face, on_event)

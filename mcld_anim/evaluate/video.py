@@ -249,9 +249,9 @@ def _protocol(grid: _Grid) -> list[str]:
     what = f"Frames of one time are compared at {float(target.fps):g} frames a second, the target's rate"
     if made.fps != target.fps:
         what += f" (the generated video has {float(made.fps):g})"
-    what += f", and at {grid.size[1]}x{grid.size[0]} pixels, the smaller size"
+    what += f", and at {grid.size[0]}x{grid.size[1]} (height x width), the smaller size"
     if (made.width, made.height) != (target.width, target.height):
-        what += f" ({made.width}x{made.height} generated, {target.width}x{target.height} target)"
+        what += f" of {made.height}x{made.width} generated and {target.height}x{target.width} target"
     return [
         f"{what}.",
         "Texel change (grey levels) and warp error: of the body's surface from one frame to the next, by each video's "

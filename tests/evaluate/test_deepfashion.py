@@ -136,7 +136,7 @@ def test_names_are_those_of_the_published_lists(root: Path) -> None:
     path = Path("WOMEN/Dresses/id_00000012/00_1_front.jpg")
     assert flat_name(path) == "fashionWOMENDressesid0000001200_1front.jpg"
     data = DeepFashion.open(root)
-    assert data.list == root / "deepfashion_utils" / "test.csv"
+    assert data.listed == root / "deepfashion_utils" / "test.csv"
     first = data.pairs(1)[0]
     assert (first.source, first.name) == (
         flat_name(path),

@@ -97,7 +97,9 @@ def test_another_rate_and_size_are_compared_at_the_targets_times(
     assert found["pairs"] == 6
     assert min(row["psnr"] for row in found["rows"]) > 30  # each frame is beside its own
     assert "the generated video has 20" in figures["protocol"][0]
-    assert "192x192 generated, 128x128 target" in figures["protocol"][0]
+    assert (
+        "128x128 (height x width), the smaller size of 192x192 generated and 128x128 target" in figures["protocol"][0]
+    )
 
 
 def test_other_proportions_are_refused(media: Path, tmp_path: Path, clip_writer: Writer) -> None:

@@ -196,6 +196,18 @@ def test_densepose_weights_become_safetensors(hub, monkeypatch: pytest.MonkeyPat
     assert torch.equal(load_file(folder / "part.safetensors")["backbone.weight"], torch.arange(6.0).reshape(2, 3))
 
 
+def test_of_a_metrics_network_only_what_is_used_is_kept(hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    buffer = io.BytesIO()
+    torch.save({"features.0.weight": torch.arange(4.0), "classifier.1.weight": torch.zeros(9)}, buffer)
+    hub.files["models/net.pth"] = buffer.getvalue()
+    with_table(monkeypatch, "metric", UrlFile(f"{hub.address}/models/net.pth"), kept=("features.*",))
+    folder = pull(PullOptions("own"), refuse)
+    assert load_file(folder / "part.safetensors").keys() == {"features.0.weight"}
+    hub.files["models/net.pt"] = b"program"
+    with_table(monkeypatch, "metric", UrlFile(f"{hub.address}/models/net.pt"), "other")
+    assert (pull(PullOptions("own"), refuse) / "other.torchscript").read_bytes() == b"program"
+
+
 def test_a_known_checksum_is_enforced_at_the_first_pull(hub, monkeypatch: pytest.MonkeyPatch) -> None:
     hub.files["a/b.torchscript"] = b"program"
     with_table(monkeypatch, "torchscript", UrlFile(f"{hub.address}/a/b.torchscript"), sha256="0" * 64)
