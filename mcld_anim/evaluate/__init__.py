@@ -1,1 +1,1 @@
-"""Measurements of the models on held-out people."""
+"""Measurements: of the models on held-out people and real clips, and of pictures and videos of any program."""

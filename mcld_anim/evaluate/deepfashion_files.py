@@ -13,7 +13,7 @@ from pathlib import Path
 
 from mcld_anim.core.errors import InputError
 from mcld_anim.core.tables import read_text
-from mcld_anim.evaluate.pair_files import SEPARATOR, SUFFIXES
+from mcld_anim.evaluate.pair_files import SEPARATOR, is_picture
 from mcld_anim.run.prepared_pictures import read_pairs
 
 PAIR_LISTS = ("test.csv", "fashion-resize-pairs-test.csv", "fasion-pairs-test.csv", "fashion-pairs-test.csv")
@@ -80,7 +80,7 @@ class DeepFashion:
         """The pictures of the training set: in `train`, or named by `train.lst`; none if neither is there."""
         folder = self.root / "train"
         if folder.is_dir():
-            return sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
+            return sorted(path for path in folder.iterdir() if is_picture(path))
         lists = [self.root / place / TRAINING_LIST for place in LIST_FOLDERS]
         names_file = next((path for path in lists if path.is_file()), None)
         if names_file is None:
@@ -103,7 +103,7 @@ class DeepFashion:
         for place in RAW_FOLDERS:
             for gender in GENDERS:
                 for path in sorted((self.root / place / gender).rglob("*")):
-                    if path.suffix.lower() in SUFFIXES:
+                    if is_picture(path):
                         found[flat_name(path.relative_to(self.root / place))] = path
         return found
 

@@ -41,13 +41,18 @@ def size_folder(folder: Path, size: str) -> Path:
     return own if own.is_dir() else folder
 
 
+def is_picture(path: Path) -> bool:
+    """Whether a file is named as a picture. Hidden ones are left over from killed programs, or describe others."""
+    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file()
+
+
 def pictures_by_name(folder: Path, what: str) -> dict[str, Path]:
     """The pictures of a folder by name without suffix. InputError without any, or if two have one name."""
     if not folder.is_dir():
         raise InputError(f"{what} {folder} is no folder: give one that holds pictures")
     found: dict[str, Path] = {}
     for path in sorted(folder.iterdir()):
-        if path.suffix.lower() not in SUFFIXES or not path.is_file():
+        if not is_picture(path):
             continue
         if path.stem in found:
             raise InputError(f"{what} {folder} has {found[path.stem].name} and {path.name}: keep one of a name")

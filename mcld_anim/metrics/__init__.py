@@ -1,1 +1,1 @@
-"""Picture quality metrics: PSNR, SSIM (plain and the two published variants), face similarity, Frechet distance."""
+"""Metrics: PSNR, SSIM (plain and published), LPIPS, Frechet distances of pictures and videos, faces, stability."""

@@ -66,6 +66,8 @@ def test_names_match_as_they_are_and_as_published(tmp_path: Path) -> None:
     made = folder_of(tmp_path, "made", dict.fromkeys(("a.png", "x_2_side_2_b.png", "c_2_nobody.png"), grey))
     targets = folder_of(tmp_path, "targets", dict.fromkeys(("a.jpg", "b.png", "left.png"), grey))
     sources = folder_of(tmp_path, "sources", dict.fromkeys(("a.png", "x_2_side.jpg"), grey))
+    (made / ".a.partial-12.png").write_bytes(b"of a killed run")
+    (targets / "._b.jpg").write_bytes(b"what a Mac leaves")
     found = match_pairs(made, targets, sources)
     assert [(one.name, one.target.name, one.source and one.source.name) for one in found.pairs] == [
         ("a", "a.jpg", "a.png"),
