@@ -7,6 +7,7 @@ import os
 import signal
 from collections.abc import Callable, Sequence
 from fractions import Fraction
+from importlib.util import find_spec
 from pathlib import Path
 
 import av
@@ -14,7 +15,6 @@ import cv2
 import numpy as np
 import pytest
 import torch
-import torchmetrics
 from huggingface_hub import constants
 from PIL import Image
 from safetensors.torch import save_file
@@ -143,7 +143,8 @@ def judges_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for module in inception.modules():
         if isinstance(module, torch.nn.Conv2d):
             torch.nn.init.kaiming_normal_(module.weight)  # as large at the end as at the beginning
-    heads = Path(torchmetrics.__file__).parent / "functional" / "image" / "lpips_models" / "alex.pth"
+    (shipped,) = find_spec("torchmetrics").submodule_search_locations  # not imported, which takes a second
+    heads = Path(shipped) / "functional" / "image" / "lpips_models" / "alex.pth"
     trunk = {key: value for key, value in lpips.state_dict().items() if key.startswith("features.")}
     for name, part, tensors in (
         ("lpips", "alexnet", trunk),
