@@ -60,7 +60,7 @@ def stated_profile(image: Image.Image, path: Path) -> bytes | None:
         return bytes(embedded)
     if nclx := image.info.get("nclx_profile"):  # of HEIF
         return coded_profile(nclx["color_primaries"], nclx["transfer_characteristics"])
-    if image.getexif().get_ifd(ExifTags.IFD.Interop).get(1) == ADOBE_INTEROPERABILITY:
+    if _interoperability(image) == ADOBE_INTEROPERABILITY:
         return matrix_profile(ADOBE_PRIMARIES, ADOBE_GAMMA)
     if "srgb" in image.info or not {"gamma", "chromaticity"} & image.info.keys():
         return None
@@ -69,6 +69,14 @@ def stated_profile(image: Image.Image, path: Path) -> bytes | None:
     if abs(gamma / SRGB_GAMMA - 1) <= SAME_GAMMA and np.allclose(primaries, SRGB_PRIMARIES, atol=SAME_PRIMARIES):
         return None
     return matrix_profile(primaries, gamma)
+
+
+def _interoperability(image: Image.Image) -> str | None:
+    """The Exif interoperability index; None of a photo without one."""
+    try:
+        return image.getexif().get_ifd(ExifTags.IFD.Interop).get(1)
+    except KeyError:  # Pillow 12, which gradio needs, of a photo without that directory
+        return None
 
 
 def in_srgb(colours: Image.Image, profile: bytes) -> Image.Image:
