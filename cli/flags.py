@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, TypeVar, get_type_hints
 
 import typer
 
@@ -13,6 +13,7 @@ from mcld_anim.options.checks import check_choice
 from mcld_anim.options.estimators import EstimatorOptions
 from mcld_anim.options.resolve import resolve_options
 from mcld_anim.options.run import RunOptions
+from mcld_anim.ui.controls import OptionHelp
 
 Options = TypeVar("Options", bound=EstimatorOptions)
 
@@ -212,6 +213,16 @@ NOT_OPTIONS = ("progress", "no_cache", "profile")
 def resolved(cls: type[Options], given: Mapping[str, Any]) -> Options:
     """Complete options from a command's parameters."""
     return resolve_options(cls, {name: value for name, value in given.items() if name not in NOT_OPTIONS})
+
+
+def described(command: Callable[..., None]) -> list[OptionHelp]:
+    """The options of a command as `--help` shows them, for other faces."""
+    found = []
+    for name, hint in get_type_hints(command, include_extras=True).items():
+        for extra in getattr(hint, "__metadata__", ()):
+            flag = next((one for one in extra.param_decls or () if one.startswith("--")), f"--{name.replace('_', '-')}")
+            found.append(OptionHelp(name, flag.split("/")[0], extra.rich_help_panel, extra.help))
+    return found
 
 
 def ran_with(summary: Mapping[str, Any]) -> str:

@@ -29,6 +29,7 @@ from mcld_anim.cli import (
     synth,
     texture,
     train,
+    ui,
 )
 from mcld_anim.cli.progress import json_lines, report_error, wants_json
 from mcld_anim.cli.signals import SIGNALS, WORDS
@@ -100,6 +101,7 @@ app.command("batch")(batch.command)
 app.command("densepose")(densepose.command)
 app.command("report")(report.command)
 app.command("texture")(texture.command)
+app.command("ui")(ui.command)
 app.command("doctor")(doctor.command)
 app.command("bench")(bench.command)
 app.add_typer(models.app, name="models")

@@ -21,7 +21,7 @@ from mcld_anim.options.estimators import EstimatorOptions
 from mcld_anim.options.extract import DensePoseOptions, ReportOptions, TextureOptions
 from mcld_anim.options.resolve import resolve_options
 from mcld_anim.options.run import PoseOptions, RunOptions
-from mcld_anim.run.animate import animate
+from mcld_anim.run.animate import FrameSink, animate, ignore_frame
 from mcld_anim.run.array_inputs import picture_file, video_file
 from mcld_anim.run.cache import RunCache
 from mcld_anim.run.checks import RunPlan, check_run
@@ -51,7 +51,7 @@ class Animator:
     their content. Poses and the encoded source are kept on disk for later processes as well, see `cache`. Working files
     stay until `close` (or the end of the process); an animator is a context manager.
 
-    Each method takes two callbacks: `progress(stage, done, total)`, where `total` is None while it is unknown, and
+    Each method takes callbacks: `progress(stage, done, total)`, where `total` is None while it is unknown, and
     `on_event(event)` for anything that was lost, replaced or changed (by default an event is a Python warning). An
     exception raised in a callback cancels the work, as does closing the generator of `frames`. Then only `animate`
     leaves something: finished frames, which the same call goes on from (`resume=False`: makes anew).
@@ -114,14 +114,16 @@ class Animator:
         *,
         progress: Progress = ignore_progress,
         on_event: EventSink = warn,
+        on_frame: FrameSink = ignore_frame,
         **options: Any,
     ) -> Result:
         """Animate the person of the photo `source` with the motion of `driving`, as `mcld-anim run` does.
 
-        Writes the video, its report (HTML, JSON, CSV) and the record of the run.
+        Writes the video, its report (HTML, JSON, CSV) and the record of the run. `on_frame(frame)` is called with each
+        frame as it is made: `frame.picture`, `frame.shown` and `frame.row` are those of `Frame`.
         """
         given = self._clip_inputs(source, driving, options)
-        return self.run(self._options(RunOptions, given, "animate"), progress, on_event)
+        return animate(self._options(RunOptions, given, "animate"), self._cache, progress, on_event, on_frame=on_frame)
 
     def frames(
         self,

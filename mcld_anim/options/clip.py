@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 from mcld_anim.core.errors import UsageError
 from mcld_anim.options.checks import check_choice, check_range
+from mcld_anim.options.domain import Range, check_ranges
 from mcld_anim.options.person import PersonChoice, parse_person
 
 
@@ -16,9 +17,9 @@ class ClipOptions:
 
     person: str | int = "largest"  # whom to follow: "largest", N (from the left, from 1) or "x,y" in pixels
     fps: float | Literal["source"] = "source"  # frames per second; "source": the video's own rate
-    start: float = 0.0  # seconds of the video to skip
-    end: float | None = None  # second of the video to stop at; None: its end
-    max_frames: int | None = None  # largest number of frames; None: no limit
+    start: Annotated[float, Range(0)] = 0.0  # seconds of the video to skip
+    end: Annotated[float | None, Range(0)] = None  # second of the video to stop at; None: its end
+    max_frames: Annotated[int | None, Range(1)] = None  # largest number of frames; None: no limit
 
     def check_clip(self) -> None:
         """Refuse an impossible range, rate or person."""
@@ -26,11 +27,9 @@ class ClipOptions:
             check_choice("--fps", self.fps, ("source",), "or a number of frames per second")
         else:
             check_range("--fps", self.fps, 0.1, 240.0)
-        check_range("--start", self.start, 0.0, None)
-        check_range("--end", self.end, 0.0, None)
+        check_ranges(self)
         if self.end is not None and self.end <= self.start:
             raise UsageError(f"--end {self.end:g} is not after --start {self.start:g}; both are seconds")
-        check_range("--max-frames", self.max_frames, 1, None)
         parse_person(self.person)
 
     @property

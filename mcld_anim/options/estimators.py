@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from mcld_anim.core.errors import UsageError
 from mcld_anim.core.home import expanded
 from mcld_anim.options.checks import check_choice
+from mcld_anim.options.domain import Names
 
 DeviceName = Literal["auto", "cuda", "mps", "cpu"]
 FaceName = Literal["auto", "tiny", "insightface", "dlib", "none"]
@@ -24,7 +25,8 @@ class EstimatorOptions:
     """The options of all verbs that read pictures of people and write files."""
 
     output: Path | None = None  # None: named after the inputs, in the current folder
-    densepose: str = "auto"  # estimator, or the path of precomputed IUV; auto: see `model.choose`
+    densepose: Annotated[str, Names(DENSEPOSE_BACKENDS, or_file=True)] = "auto"
+    """Estimator, or the path of precomputed IUV; auto: see `model.choose`."""
     offline: bool = False  # fetch nothing; as $HF_HUB_OFFLINE
     device: DeviceName = "auto"  # auto: cuda, else mps, else cpu
     overwrite: bool = False  # replace outputs that exist

@@ -9,13 +9,14 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from mcld_anim.core.errors import UsageError
 from mcld_anim.core.home import expanded
 from mcld_anim.core.plain_data import shortened
 from mcld_anim.options.checks import check_choice, check_noise, check_range
 from mcld_anim.options.clip import ClipOptions
+from mcld_anim.options.domain import Names, Range, check_ranges
 from mcld_anim.options.estimators import FACE_BACKENDS, EstimatorOptions, FaceName
 from mcld_anim.options.person import LARGEST
 from mcld_anim.options.preset import PRESETS
@@ -59,13 +60,14 @@ class SynthesisOptions(EstimatorOptions):
     """The options shared by `run` and `pose`."""
 
     source: Path  # photo of the person to be shown
-    model: str = "auto"  # "tiny" (embedded), "mcld-sd15" (pulled), a folder of weights; auto: see `model.choose`
+    model: Annotated[str, Names(MODEL_NAMES)] = "auto"  # or a folder of weights; auto: see `model.choose`
     dtype: DtypeName = "auto"  # auto: half precision on accelerators, on a CPU only if that is faster
-    seed: int = 0  # of the start noise, 0 .. 2**63 - 1
+    seed: Annotated[int, Range(0, 2**63 - 1)] = 0  # of the start noise
     sampler: SamplerName | None = None  # see `sampling.schedule.make_sampler`; None: the preset's
-    steps: int | None = None  # of the sampler, preferably a divisor of 1000; None: the model's own times `step_scale`
+    steps: Annotated[int | None, Range(1, 1000)] = None  # best a divisor of 1000; None: the model's times `step_scale`
     step_scale: float | None = None  # factor on the model's own steps; None: the preset's
-    guidance: float | None = None  # classifier-free guidance scale, 1 = off; None: the preset's, else the model's own
+    guidance: Annotated[float | None, Range(1, 20)] = None
+    """Classifier-free guidance scale, 1 = off; None: the preset's, else the model's own."""
     guidance_interval: str | None = None
     """"LOW:HIGH": shares of the noise steps with guidance, 1 being pure noise; None: the preset's."""
     face: FaceName = "auto"  # face embedder; auto: the model's own; "none": no face condition, no similarity
@@ -84,10 +86,8 @@ class SynthesisOptions(EstimatorOptions):
         check_choice("--face", self.face, FACE_BACKENDS)
         check_choice("--retarget", self.retarget, ("auto", "body", "off", "scale", "limbs"))
         check_choice("--preset", self.preset, PRESETS)
-        check_range("--seed", self.seed, 0, 2**63 - 1)
-        check_range("--steps", self.steps, 1, 1000)
+        check_ranges(self)
         check_range("step_scale", self.step_scale, 0.1, 10.0)
-        check_range("--guidance", self.guidance, 1.0, 20.0)
         check_choice("--sampler", self.sampler or "ddim", ("ddim", "dpm++", "unipc"))
         if self.guidance_interval is not None:
             guidance_range(self.guidance_interval)
@@ -110,13 +110,13 @@ class RunOptions(SynthesisOptions, ClipOptions, VideoOptions):
     """Options of `mcld-anim run`: one photo, one driving video, one video."""
 
     driving: Path  # video whose motion is followed
-    audio: str = "driving"  # "driving": its sound; "none"; or a file to take the sound from
+    audio: Annotated[str, Names(("driving", "none"), or_file=True)] = "driving"
     audio_codec: AudioCodec = "auto"
-    noise: str = "shared"  # start noise of the frames: "shared", "mixed:ALPHA" (ALPHA > 0), "independent"
-    blend: float = 0.5  # strength of the blending with the frame before at each step, 0 = off .. below 1
-    batch_size: int = 4  # frames per network call; the frames do not depend on it
+    noise: Annotated[str, Names(("shared", "independent"))] = "shared"  # of the frames; or "mixed:ALPHA" (ALPHA > 0)
+    blend: Annotated[float, Range(0, 0.95)] = 0.5  # with the frame before at each step, 0 = off
+    batch_size: Annotated[int, Range(1, 1024)] = 4  # frames per network call; the frames do not depend on it
     memory: str | None = None  # of the device, such as "8GB", into which the frames at a time are to fit
-    crf: int = 18  # H.264 constant rate factor, 0 (best) .. 51
+    crf: Annotated[int, Range(0, 51)] = 18  # H.264 constant rate factor, 0 is best
     resume: bool = True  # go on from the frames that an interrupted run of the same output has kept
 
     def __post_init__(self) -> None:
@@ -129,10 +129,7 @@ class RunOptions(SynthesisOptions, ClipOptions, VideoOptions):
                 "person: give --person to `mcld-anim densepose`, which writes such files"
             )
         check_noise(self.noise)
-        check_range("--blend", self.blend, 0.0, 0.95)
-        check_range("--batch-size", self.batch_size, 1, 1024)
         _ = self.memory_bytes
-        check_range("--crf", self.crf, 0, 51)
         check_choice("--audio-codec", self.audio_codec, ("auto", "copy", "aac"))
         if self.retarget == "scale" and self.background == "driving":
             raise UsageError(

@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from mcld_anim.core.errors import UsageError
 from mcld_anim.core.home import expanded
-from mcld_anim.options.checks import check_choice, check_range
+from mcld_anim.options.checks import check_choice
+from mcld_anim.options.domain import Names, Range
 
 BACKGROUND_NAMES = ("generated", "source", "driving", "transparent")
 """Values of `--background`; anything else is a colour (#rrggbb) or the path of a picture or video."""
@@ -21,16 +22,16 @@ COLOUR_PATTERN = re.compile(r"#[0-9a-fA-F]{6}")
 class VideoOptions:
     """The part of `RunOptions` that does not apply to single pictures."""
 
-    background: str = "generated"  # "generated", "source", "driving", "transparent", "#rrggbb" or a file
+    background: Annotated[str, Names(BACKGROUND_NAMES, or_file=True)] = "generated"  # or "#rrggbb", or a file
 
     framing: Literal["auto", "photo", "fixed", "track", "full"] = "auto"
     """The source's "photo"; or, of the driving video: one crop around the person in all frames, one that follows the
     person, or the whole frame. auto: "photo" where bodies are fitted to source and driver, else "fixed"."""
     paste_back: bool = False  # put the person into the whole driving frame, at its size, instead of the crop
-    pose_cleanup: float = 0.6  # weight of the neighbouring frames in the clean-up of poses, 0 (off) .. 1
+    pose_cleanup: Annotated[float, Range(0, 1)] = 0.6  # weight of the neighbouring frames in it, 0 = off
     blending: Literal["surface", "neighbour"] = "surface"  # what `blend` follows: the surface, or cells in place
-    min_face_similarity: float | None = None  # cosine, -1..1; frames below are made again; None: off
-    retries: int = 3  # tries at most after the first, see `mcld_anim.run.identity_guard`
+    min_face_similarity: Annotated[float | None, Range(-1, 1)] = None  # cosine; frames below it are made again
+    retries: Annotated[int, Range(0, 20)] = 3  # tries at most after the first, see `mcld_anim.run.identity_guard`
 
     def check_video(self, side_by_side: bool) -> None:
         """Refuse impossible values and combinations; `side_by_side` is the option of that name."""
@@ -40,10 +41,7 @@ class VideoOptions:
                 "a colour such as #00ff00, or the path of a picture or video"
             )
         check_choice("--framing", self.framing, ("auto", "photo", "fixed", "track", "full"))
-        check_range("--pose-cleanup", self.pose_cleanup, 0.0, 1.0)
         check_choice("--blending", self.blending, ("surface", "neighbour"))
-        check_range("--min-face-similarity", self.min_face_similarity, -1.0, 1.0)
-        check_range("--retries", self.retries, 0, 20)
         if side_by_side and self.background == "transparent":
             raise UsageError("--side-by-side cannot be transparent: choose another --background, or leave it out")
         if self.paste_back and self.background != "driving":

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
+from collections.abc import Callable, Generator
+from contextlib import closing, nullcontext
+from typing import TYPE_CHECKING
 
 from mcld_anim.core.events import EventSink, warn
 from mcld_anim.core.publishing import publish
@@ -14,6 +16,17 @@ from mcld_anim.run.rehearsed import rehearsed
 from mcld_anim.run.request import request_of
 from mcld_anim.run.result import Result
 
+if TYPE_CHECKING:
+    from mcld_anim.run.frame_log import KeptFrame
+    from mcld_anim.run.frames import Frame
+
+FrameSink = Callable[["Frame | KeptFrame"], None]
+"""Called with each frame of a result, in order, as soon as it is made; first with those kept of an earlier run."""
+
+
+def ignore_frame(_frame: Frame | KeptFrame) -> None:
+    """A frame callback that shows nothing."""
+
 
 def animate(
     options: RunOptions,
@@ -21,6 +34,7 @@ def animate(
     progress: Progress = ignore_progress,
     on_event: EventSink = warn,
     profile: bool = False,
+    on_frame: FrameSink = ignore_frame,
 ) -> Result:
     """Animate `options.source` with the motion of `options.driving`.
 
@@ -41,7 +55,15 @@ def animate(
         kept = KeptFrames(clip, work, cache.checksums)
         profiling = profiled(work.outputs.result, kept.batches_left, stages) if profile else nullcontext(lambda: None)
         with kept.told(), profiling as after_batch:
-            summary = write_files(clip, sound, kept.frames(after_batch), work, cache.checksums, kept.resumed_from)
+            frames = _shown(kept.frames(after_batch), on_frame)
+            summary = write_files(clip, sound, frames, work, cache.checksums, kept.resumed_from)
             request = request_of(options, cache.checksums)
             publish(work.folder, work.outputs.all, options.overwrite, request, ends_run=True)
     return Result(work.outputs, summary)
+
+
+def _shown(frames: Generator[Frame | KeptFrame], on_frame: FrameSink) -> Generator[Frame | KeptFrame]:
+    with closing(frames):
+        for frame in frames:
+            on_frame(frame)
+            yield frame

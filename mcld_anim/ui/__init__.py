@@ -1,0 +1,1 @@
+"""`mcld-anim ui`: a page in the browser, over the public API."""

@@ -1,0 +1,1 @@
+"""The sample photos and the sample dance, installed with the package for `mcld-anim ui`."""
