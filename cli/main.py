@@ -18,6 +18,7 @@ from mcld_anim.cli import (
     batch,
     bench,
     cache,
+    comfyui,
     densepose,
     doctor,
     eval,
@@ -106,6 +107,7 @@ app.command("doctor")(doctor.command)
 app.command("bench")(bench.command)
 app.add_typer(models.app, name="models")
 app.add_typer(cache.app, name="cache")
+app.add_typer(comfyui.app, name="comfyui")
 app.add_typer(train.app, name="train")
 app.add_typer(synth.app, name="synth")
 app.add_typer(eval.app, name="eval")

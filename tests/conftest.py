@@ -1,14 +1,17 @@
-"""Shared by the tests of several rooms: rendered people with exact IUV, media files, small models, and BlazePose."""
+"""Shared by the tests of several rooms: rendered people with exact IUV, media files, small models, BlazePose, and a
+real browser."""
 
 from __future__ import annotations
 
 import dataclasses
 import os
+import shutil
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import av
 import cv2
@@ -45,6 +48,9 @@ from mcld_anim.synthetic.scene import Light, View, draw_background
 from mcld_anim.weights.pickles import read_tensors
 from mcld_anim.weights.published import published_model
 from mcld_anim.weights.store import PulledFile, add_to_record
+
+if TYPE_CHECKING:
+    from selenium.webdriver import Chrome
 
 # A shell starts what it puts in the background without SIGINT, and nohup without SIGHUP; tests send both.
 for _number in (signal.SIGINT, signal.SIGHUP):
@@ -311,3 +317,36 @@ def write_clip(path: Path, pictures: Sequence[Picture], fps: int = CLIP_FPS, sou
             block.sample_rate, block.pts, block.time_base = 44_100, start, Fraction(1, 44_100)
             container.mux(audio.encode(block))
         container.mux(audio.encode(None))
+
+
+REQUIRED = "MCLD_ANIM_REQUIRE_BROWSER"
+"""Set by .ci/run, where a missing browser is a failure; elsewhere these tests are skipped with a reason."""
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Chrome]:
+    """Headless Chromium, driven through its DevTools."""
+    chromium = shutil.which("chromium") or shutil.which("google-chrome") or shutil.which("chromium-browser")
+    driver = shutil.which("chromedriver")
+    if chromium is None or driver is None:
+        message = "Chromium and chromedriver are not installed (Debian: apt-get install chromium chromium-driver)"
+        if os.environ.get(REQUIRED):
+            pytest.fail(message)
+        pytest.skip(message)
+    from selenium import webdriver
+
+    options = webdriver.ChromeOptions()
+    options.binary_location = chromium
+    for flag in (
+        "--headless=new",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--disable-dev-shm-usage",
+        "--window-size=1000,1400",
+    ):
+        options.add_argument(flag)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    opened = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
+    opened.set_script_timeout(60)
+    yield opened
+    opened.quit()

@@ -98,7 +98,7 @@ class ResultFiles:
         name = request.path_params["name"]
         path = None if job is None else job.file(name)
         if job is not None and path is not None:
-            headers = {"X-Content-Type-Options": "nosniff", "Cache-Control": "private, max-age=3600"}
+            headers = {"X-Content-Type-Options": "nosniff", "Cache-Control": "private, no-cache"}
             return FileResponse(path, headers=headers)
         if job is not None and name == ALL_FILES and job.files:
             headers = {"Content-Disposition": f'attachment; filename="{job.id}.zip"'}
