@@ -38,6 +38,7 @@ class Job:
     result: str = ""  # name of the video or picture
     files: tuple[str, ...] = ()  # names of all results
     seconds: float = 0.0  # that it took
+    frames: int = 0  # of the result
     notices: list[str] = field(default_factory=list)  # what was lost or replaced
     stage: str = ""
     done: int = 0
@@ -108,7 +109,7 @@ class Job:
 
     def save(self) -> None:
         """Write job.json."""
-        kept = ("verb", "created", "state", "error", "result", "seconds", "notices")
+        kept = ("verb", "created", "state", "error", "result", "seconds", "frames", "notices")
         content = {name: getattr(self, name) for name in kept}
         with durable_file(self.folder / RECORD, overwrite=True) as partial:
             write_json(partial, content | {"options": dict(self.options), "files": list(self.files)})

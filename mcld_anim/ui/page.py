@@ -1,25 +1,20 @@
-"""The page: Gradio's components and what they call. The one file that imports gradio."""
+"""The page: Gradio's components and what they call. Gradio itself is an argument, see `mcld_anim.ui.start`."""
 
 from __future__ import annotations
 
-import os
 import shutil
-import threading
-from collections.abc import Callable, Mapping, Sequence
-from importlib import resources
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from mcld_anim.core.errors import MissingDependencyError, UsageError
-from mcld_anim.core.temporary_folder import TemporaryFolder
-from mcld_anim.options.ui import UiOptions
 from mcld_anim.ui import view
 from mcld_anim.ui.controls import Control, choices_of, shown_values, takes_several
-from mcld_anim.ui.desk import Desk, Refused
+from mcld_anim.ui.desk import Desk, Refused, uploads
 from mcld_anim.ui.job import Job
 from mcld_anim.ui.queue import owner_of
 from mcld_anim.ui.samples import samples_in
-from mcld_anim.ui.web import additions, token_in
+from mcld_anim.ui.tools import add_tools
+from mcld_anim.ui.web import token_in
 
 TICK = 0.5
 """Seconds between two looks at the jobs."""
@@ -40,25 +35,13 @@ PLAY_BOTH = """element.addEventListener('click', event => {
 });"""
 
 
-def gradio_module() -> Any:
-    """Gradio, told to ask no other server for anything. Raises MissingDependencyError."""
-    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
-    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
-    try:
-        import gradio
-    except ImportError as error:
-        if error.name != "gradio":
-            raise
-        raise MissingDependencyError("the page needs Gradio: run pip install '.[ui]'") from error
-    return gradio
-
-
 class Page:
     """The page of a desk."""
 
-    def __init__(self, gradio: Any, desk: Desk, samples: Path) -> None:
-        """`samples`: a new folder for the sample files."""
-        self._gr, self._desk, self._samples = gradio, desk, samples_in(samples)
+    def __init__(self, gradio: Any, desk: Desk, folder: Path, tools: bool) -> None:
+        """`folder`: an empty one, for files that the page shows; `tools`: offer those of `mcld_anim.ui.tools`."""
+        self._gr, self._desk, self._folder, self._with_tools = gradio, desk, folder, tools
+        self._samples = samples_in(folder / "samples")
 
     def blocks(self) -> Any:
         """Gradio's description of the page."""
@@ -71,6 +54,8 @@ class Page:
                 with gr.Column(scale=3, min_width=300):
                     self._outcome()
             self._wire()
+            if self._with_tools:
+                add_tools(gr, self._desk, self._folder)
             blocks.load(self._as_owner(self._first_look), None, self._parts, **QUIET)
         return blocks
 
@@ -84,8 +69,12 @@ class Page:
         )
         self._driving_look = gr.HTML(elem_id="driving-look")
         with gr.Row():
+            self._start = gr.Number(0, label="Start, in seconds", minimum=0, elem_id="start", min_width=100)
+            self._end = gr.Number(None, label="End, in seconds", minimum=0, elem_id="end", min_width=100)
+        with gr.Row():
             self._sample_buttons = [gr.Button(sample.label, size="sm") for sample in self._samples]
         self._preset = gr.Radio(list(choices_of("preset")), value="balanced", label="Preset", elem_id="preset")
+        self._plan = gr.HTML(elem_id="plan")
         with gr.Row():
             self._animate = gr.Button("Animate", variant="primary", elem_id="animate")
             self._cancel = gr.Button("Cancel", interactive=False, elem_id="cancel")
@@ -143,7 +132,10 @@ class Page:
         for button, sample in zip(self._sample_buttons, self._samples, strict=True):
             button.click(lambda sample=sample: self._given(sample.photo, sample.driving), None, inputs, **QUIET)
         self._photos.change(self._look_at_photos, self._photos, self._photo_look, **QUIET)
-        form = [*inputs, self._preset, *self._more]
+        clip = [self._driving, self._start, self._end]
+        gr.on([one.change for one in clip], self._look_at_driving, clip, self._driving_look, **QUIET)
+        form = [*inputs, self._start, self._end, self._preset, *self._more]
+        gr.on([one.change for one in form], self._as_owner(self._tell_plan), form, self._plan, **QUIET)
         self._animate.click(self._as_owner(self._begin), form, [self._problem, self._chosen], **QUIET)
         self._cancel.click(self._as_owner(self._stop), self._chosen, self._chosen, **QUIET)
         self._gallery.select(self._choose(), None, self._chosen, **QUIET)
@@ -172,17 +164,42 @@ class Page:
 
     def _look_at_photos(self, photos: Any) -> str:
         try:
-            shown = list(self._desk.look_at_photos(_listed(photos)))
+            shown = list(self._desk.look_at_photos(uploads(photos)))
         except Refused as error:
             return view.problem(str(error))
         return f"<div class='thumbs'>{''.join(view.picture(one, 'The photo', 'photo') for one in shown)}</div>"
 
-    def _begin(self, owner: str, photos: Any, driving: str | None, preset: str, *more: Any) -> tuple[str, Any]:
+    def _look_at_driving(self, driving: str | None, start: float | None, end: float | None) -> str:
+        if driving is None:
+            return ""
         try:
-            given = {"preset": preset, **self._desk.form(more)}
-            return "", self._desk.animate(owner, _listed(photos), driving, given).id
+            shown = self._desk.look_at_driving(uploads(driving)[0], start or 0.0, end or None)
+        except Refused as error:
+            return view.problem(str(error))
+        return view.clip_ends(shown)
+
+    def _tell_plan(self, owner: str, photos: Any, driving: str | None, *form: Any) -> str:
+        try:
+            clip = next(iter(uploads(driving)), None)
+            plan = self._desk.plan(uploads(photos), clip, self._options(*form), owner)
+        except Refused as error:
+            return view.problem(str(error))
+        return "" if plan is None else view.planned(plan)
+
+    def _begin(self, owner: str, photos: Any, driving: str | None, *form: Any) -> tuple[str, Any]:
+        try:
+            clip = next(iter(uploads(driving)), None)
+            return "", self._desk.animate(owner, uploads(photos), clip, self._options(*form)).id
         except Refused as error:
             return view.problem(str(error)), self._gr.skip()
+
+    def _options(self, start: float | None, end: float | None, preset: str, *more: Any) -> dict[str, Any]:
+        """The options that the form holds."""
+        clip = {"start": start or None, "end": end or None}
+        return {name: value for name, value in clip.items() if value is not None} | {
+            "preset": preset,
+            **self._desk.form(more),
+        }
 
     def _stop(self, owner: str, chosen: str) -> str:
         job = self._desk.jobs.find(owner, chosen)
@@ -192,14 +209,14 @@ class Page:
 
     def _again(self, owner: str, chosen: str) -> list[Any]:
         job = self._desk.jobs.find(owner, chosen)
-        skipped = [self._gr.skip()] * (3 + len(self._more))
+        skipped = [self._gr.skip()] * (5 + len(self._more))
         if job is None or job.verb != "run":
             return skipped
         return self._filled(job)
 
     def _filled(self, job: Job) -> list[Any]:
         """The form as it was for a job."""
-        folder = self._samples[0].photo.parent / job.id  # Gradio shows files of its own folders only
+        folder = self._folder / job.id  # Gradio shows files of its own folders only
         folder.mkdir(exist_ok=True)
 
         def copied(name: str) -> str:
@@ -207,7 +224,8 @@ class Page:
 
         source, options = job.options["source"], dict(job.options)
         photos = [copied(name) for name in source] if isinstance(source, list) else copied(source)
-        filled = [photos, copied(options["driving"]), options.get("preset", "balanced")]
+        clip = [options.get("start", 0), options.get("end"), options.get("preset", "balanced")]
+        filled = [photos, copied(options["driving"]), *clip]
         for control, value in zip(self._desk.controls, shown_values(self._desk.controls, options), strict=True):
             is_file = isinstance(value, str) and value in job.input_names
             filled.append(control.default if is_file else value)
@@ -233,49 +251,3 @@ class Page:
         for name in ("can_cancel", "can_repeat"):
             parts.append(gr.update(interactive=now[name]) if seen.get(name) != now[name] else gr.skip())
         return [*parts, gr.skip(), dict(now)]  # the choice is the gallery's, perhaps meanwhile
-
-
-def serve(options: UiOptions, desk: Desk, gradio: Any, ready: Callable[[str], None]) -> None:
-    """Serve the page until the process is told to end; `ready` is called with its address."""
-    work = TemporaryFolder()
-    os.environ["GRADIO_TEMP_DIR"] = str(work.path / "uploads")
-    blocks = Page(gradio, desk, work.path / "samples").blocks()
-    try:
-        with resources.as_file(resources.files("mcld_anim.ui") / "assets" / "page.css") as style:
-            _, address, public = blocks.launch(
-                server_name=options.host,
-                server_port=options.port,
-                share=options.share,
-                auth=options.login(),
-                max_file_size=options.max_upload * 1_000_000,
-                allowed_paths=[str(work.path)],
-                app_kwargs=additions(desk.jobs),
-                css_paths=style,
-                theme=_theme(gradio),
-                mcp_server=options.mcp,
-                footer_links=["api"] if options.mcp else [],
-                run_history=False,
-                ssr_mode=False,
-                quiet=True,
-                prevent_thread_lock=True,
-            )
-        ready(public or address)
-        threading.Event().wait()  # until a signal's exception
-    except OSError as error:  # Gradio's, of a port that is taken
-        raise UsageError(f"--port {options.port} of {options.host} cannot be used: choose another") from error
-    finally:
-        blocks.close(verbose=False)
-        desk.jobs.close()
-        work.remove()
-
-
-def _theme(gradio: Any) -> Any:
-    """Gradio's colours with more contrast, and the fonts of the system, so that none is fetched."""
-    theme = gradio.themes.Default(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"])
-    dark, darker = "#a33a00", "#7f2d00"  # with white text 6.6:1 and 9.2:1; WCAG 2.2 wants 4.5:1
-    fills = {"button_primary_background_fill": dark, "button_primary_background_fill_hover": darker}
-    return theme.set(**fills, **{f"{name}_dark": value for name, value in fills.items()})
-
-
-def _listed(photos: Any) -> Sequence[str]:
-    return [] if photos is None else [photos] if isinstance(photos, str) else list(photos)

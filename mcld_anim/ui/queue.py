@@ -106,6 +106,7 @@ class JobQueue:
         self._end_process()
 
     def _serve(self) -> None:
+        self._linked()  # it imports torch meanwhile
         while not self._stopped:
             with self._changed:
                 waiting = [job for job in self._jobs.values() if job.state == "waiting"]
@@ -147,7 +148,7 @@ class JobQueue:
                 self._clear(job)
                 return
             job.result, job.files, job.error = heard.result, heard.files, heard.error
-            job.seconds = time.monotonic() - began
+            job.seconds, job.frames = time.monotonic() - began, job.done
             if job.preview is not None:
                 (job.folder / THUMBNAIL).write_bytes(job.preview)
             job.state = "failed" if heard.error else "done"

@@ -10,6 +10,7 @@ from html import escape
 from pathlib import Path
 
 from mcld_anim.ui.job import THUMBNAIL, Job
+from mcld_anim.ui.plan import Plan
 from mcld_anim.ui.web import ALL_FILES, address
 
 PLAYED = (".mp4", ".webm", ".m4v", ".mov", ".mkv")
@@ -65,6 +66,26 @@ def picture(jpeg: bytes, alternative: str, kind: str) -> str:
 def problem(text: str) -> str:
     """An error."""
     return f'<p class="problem" role="alert">{escape(text)}</p>'
+
+
+def clip_ends(frames: Sequence[tuple[float, bytes]]) -> str:
+    """The first and the last chosen frame of the driving video."""
+    names = ("First frame", "Last frame")
+    figures = [
+        f"<figure>{picture(jpeg, name, 'frame')}<figcaption>{name}, at {seconds:.2f} s</figcaption></figure>"
+        for name, (seconds, jpeg) in zip(names, frames, strict=True)
+    ]
+    return f'<div class="thumbs">{"".join(figures)}</div>'
+
+
+def planned(plan: Plan) -> str:
+    """What will run."""
+    facts = [f"model {plan.model} on {plan.device}", f"{plan.frames} frames", plan.size]
+    if plan.seconds is None or plan.memory is None:
+        facts.append("the first result here tells how long a frame takes")
+    else:
+        facts.append(f"about {duration(plan.seconds)} and {plan.memory / 1e9:.1f} GB, by the last result like it")
+    return f"<p>Animate makes: {escape(', '.join(facts))}.</p>"
 
 
 def _hint(text: str) -> str:
