@@ -72,10 +72,17 @@ def changed(controls: Iterable[Control], values: Iterable[Any]) -> dict[str, Any
     for control, value in zip(controls, values, strict=True):
         if value is None or value == "" or value == control.default:
             continue
-        if control.kind == "number" and control.whole and float(value).is_integer():
-            value = int(value)
-        given[control.name] = value
+        given[control.name] = number(value, control.whole) if control.kind == "number" else value
     return given
+
+
+def number(value: Any, whole: bool = False) -> Any:
+    """A number, which a field may give as text; another text as it is, to be refused by name."""
+    try:
+        found = float(value)
+    except ValueError:
+        return value
+    return int(found) if whole and found.is_integer() else found
 
 
 def shown_values(controls: Iterable[Control], options: Mapping[str, Any]) -> list[Any]:

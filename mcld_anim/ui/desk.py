@@ -11,6 +11,7 @@ from typing import Any
 
 from mcld_anim.core.errors import McldAnimError, UsageError
 from mcld_anim.core.pictures import read_picture
+from mcld_anim.core.plain_data import shown
 from mcld_anim.options.extract import ReportOptions
 from mcld_anim.options.resolve import resolve_options
 from mcld_anim.options.run import MODEL_NAMES, PoseOptions, RunOptions, SynthesisOptions
@@ -98,17 +99,19 @@ class Desk:
             with refusing(photo.path.parent):
                 yield to_jpeg(fit(read_picture(photo.path, "The photo", lambda event: None), THUMBNAIL_SIDE))
 
-    def look_at_driving(self, driving: Upload, start: float, end: float | None) -> list[tuple[float, bytes]]:
+    def look_at_driving(self, driving: Upload, start: float, end: float | str | None) -> list[tuple[float, bytes]]:
         """The first and the last chosen frame, with their seconds. Raises Refused."""
         with refusing(driving.path.parent):
+            if isinstance(end, str):
+                raise UsageError(f"The end is {shown(end)}: give a number of seconds")
             self._check_size(driving)
             info = probe(driving.path)
             last = max(start, min(info.duration, info.duration if end is None else end) - float(1 / info.fps))
-            shown = []
+            found = []
             for seconds in (start, last):
                 frames = read_frames(info, start=seconds, max_frames=1, backend="pyav", on_event=lambda event: None)
-                shown.append((seconds, to_jpeg(fit(next(frames).picture, FRAME_SIDE))))
-            return shown
+                found.append((seconds, to_jpeg(fit(next(frames).picture, FRAME_SIDE))))
+            return found
 
     def _job(self, owner: str, verb: Verb, cls: Any, given: Mapping[str, Any]) -> Job:
         folder = self.jobs.new_folder(owner)

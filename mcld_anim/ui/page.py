@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mcld_anim.ui import view
-from mcld_anim.ui.controls import Control, choices_of, shown_values, takes_several
+from mcld_anim.ui.controls import Control, choices_of, number, shown_values, takes_several
 from mcld_anim.ui.desk import Desk, Refused, uploads
 from mcld_anim.ui.job import Job
 from mcld_anim.ui.queue import owner_of
@@ -64,13 +64,13 @@ class Page:
         count = "multiple" if takes_several("source") else "single"
         self._photos = gr.File(label="Photo of the person", file_count=count, elem_id="photos", height=140)
         self._photo_look = gr.HTML(elem_id="photo-look")
-        self._driving = gr.Video(
-            label="Driving video", sources=["upload", "webcam"], elem_id="driving", height=260, buttons=[]
-        )
+        self._driving = gr.Video(label="Driving video", sources=["upload", "webcam"], elem_id="driving", buttons=[])
         self._driving_look = gr.HTML(elem_id="driving-look")
         with gr.Row():
             self._start = gr.Number(0, label="Start, in seconds", minimum=0, elem_id="start", min_width=100)
-            self._end = gr.Number(None, label="End, in seconds", minimum=0, elem_id="end", min_width=100)
+            self._end = gr.Textbox(
+                label="End, in seconds", placeholder="of the video", elem_id="end", min_width=100, max_lines=1
+            )
         with gr.Row():
             self._sample_buttons = [gr.Button(sample.label, size="sm") for sample in self._samples]
         self._preset = gr.Radio(list(choices_of("preset")), value="balanced", label="Preset", elem_id="preset")
@@ -88,7 +88,7 @@ class Page:
         self._status = gr.HTML(elem_id="status")
         self._preview = gr.HTML(elem_id="preview")
         self._result = gr.HTML(elem_id="result", js_on_load=PLAY_BOTH)
-        self._repeat = gr.Button("Again with changes", interactive=False, size="sm", elem_id="repeat")
+        self._repeat = gr.Button("Again with changes", visible=False, size="sm", elem_id="repeat")
         gr.Markdown("## Results")
         self._gallery = gr.HTML(elem_id="gallery", js_on_load=CHOOSE)
         self._chosen, self._seen = gr.State(""), gr.State({})
@@ -116,7 +116,7 @@ class Page:
         elif control.kind in ("choice", "suggestion"):
             free = control.kind == "suggestion"
             component = gr.Dropdown(list(control.choices), value=control.default, allow_custom_value=free, **words)
-        elif control.kind == "number":
+        elif control.kind == "number" and control.default is not None:  # Gradio shows a number that is none as 0
             precision = 0 if control.whole else None
             component = gr.Number(
                 control.default, minimum=control.least, maximum=control.most, precision=precision, **words
@@ -124,7 +124,7 @@ class Page:
         elif control.kind == "file":
             component = gr.File(label=f"{option.flag}: {option.text}", height=100, elem_id=words["elem_id"])
         else:
-            component = gr.Textbox(control.default, **words)
+            component = gr.Textbox(control.default, max_lines=1, **words)
         return [component, gr.File(label=f"{option.flag}: a file", height=100)] if control.or_file else [component]
 
     def _wire(self) -> None:
@@ -169,11 +169,11 @@ class Page:
             return view.problem(str(error))
         return f"<div class='thumbs'>{''.join(view.picture(one, 'The photo', 'photo') for one in shown)}</div>"
 
-    def _look_at_driving(self, driving: str | None, start: float | None, end: float | None) -> str:
+    def _look_at_driving(self, driving: str | None, start: float | None, end: str) -> str:
         if driving is None:
             return ""
         try:
-            shown = self._desk.look_at_driving(uploads(driving)[0], start or 0.0, end or None)
+            shown = self._desk.look_at_driving(uploads(driving)[0], start or 0.0, number(end) if end else None)
         except Refused as error:
             return view.problem(str(error))
         return view.clip_ends(shown)
@@ -193,9 +193,9 @@ class Page:
         except Refused as error:
             return view.problem(str(error)), self._gr.skip()
 
-    def _options(self, start: float | None, end: float | None, preset: str, *more: Any) -> dict[str, Any]:
+    def _options(self, start: float | None, end: str, preset: str, *more: Any) -> dict[str, Any]:
         """The options that the form holds."""
-        clip = {"start": start or None, "end": end or None}
+        clip = {"start": start or None, "end": number(end) if end else None}
         return {name: value for name, value in clip.items() if value is not None} | {
             "preset": preset,
             **self._desk.form(more),
@@ -224,7 +224,7 @@ class Page:
 
         source, options = job.options["source"], dict(job.options)
         photos = [copied(name) for name in source] if isinstance(source, list) else copied(source)
-        clip = [options.get("start", 0), options.get("end"), options.get("preset", "balanced")]
+        clip = [options.get("start", 0), str(options.get("end", "")), options.get("preset", "balanced")]
         filled = [photos, copied(options["driving"]), *clip]
         for control, value in zip(self._desk.controls, shown_values(self._desk.controls, options), strict=True):
             is_file = isinstance(value, str) and value in job.input_names
@@ -248,6 +248,6 @@ class Page:
         screen = view.screen(job, queue.jobs(owner), 0 if job is None else queue.before(job), owner)
         now = vars(screen)
         parts = [now[name] if seen.get(name) != now[name] else gr.skip() for name in list(now)[:5]]
-        for name in ("can_cancel", "can_repeat"):
-            parts.append(gr.update(interactive=now[name]) if seen.get(name) != now[name] else gr.skip())
+        for name, what in (("can_cancel", "interactive"), ("can_repeat", "visible")):
+            parts.append(gr.update(**{what: now[name]}) if seen.get(name) != now[name] else gr.skip())
         return [*parts, gr.skip(), dict(now)]  # the choice is the gallery's, perhaps meanwhile

@@ -115,9 +115,9 @@ class Tab:
 
     def set_number(self, option: str, value: int) -> None:
         """Open More and the option's panel, and type a number."""
-        field = f"//*[@id='option-{option}']//input"
+        field = f"//*[@id='option-{option}']//*[self::input or self::textarea]"
         for panel in ("More", "Input"):
-            if self.js(f"!document.querySelector('#option-{option} input')?.checkVisibility()"):
+            if self.js(f"!document.querySelector('#option-{option}')?.checkVisibility()"):
                 self.element(f"//button[normalize-space(span)='{panel}']").click()
                 time.sleep(0.3)
         self.element(field).clear()

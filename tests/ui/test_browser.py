@@ -86,6 +86,9 @@ def test_axe_finds_nothing_serious(tab: Fixture, scheme: str) -> None:
         assert tab.js("document.body.classList.contains('dark')") == (scheme == "dark")
         tab.element("//button[normalize-space(span)='More']").click()
         time.sleep(0.5)
+        tab.js("[...document.querySelectorAll('#more .label-wrap')].slice(1).forEach(panel => panel.click())")
+        time.sleep(0.5)
+        assert tab.js("document.querySelector('#option-crf').checkVisibility()")
         assert tab.serious() == []
     finally:
         tab.browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
