@@ -113,9 +113,8 @@ class Page:
         words = {"label": option.flag, "info": option.text, "elem_id": f"option-{control.name}"}
         if control.kind == "switch":
             component = gr.Checkbox(value=bool(control.default), **words)
-        elif control.kind in ("choice", "suggestion"):
-            free = control.kind == "suggestion"
-            component = gr.Dropdown(list(control.choices), value=control.default, allow_custom_value=free, **words)
+        elif control.kind == "choice":  # Gradio's lists that open have roles which screen readers cannot follow
+            component = gr.Radio(list(control.choices), value=control.default, **words)
         elif control.kind == "number" and control.default is not None:  # Gradio shows a number that is none as 0
             precision = 0 if control.whole else None
             component = gr.Number(

@@ -78,6 +78,10 @@ class Cancelled(Exception):
     """The user has cancelled the task."""
 
 
+class ServerGone(Exception):
+    """Nobody listens any more; the next server goes on with the task."""
+
+
 class Hearing:
     """The callbacks of a task: each tells the server, and ends the task once the server asks for that."""
 
@@ -104,11 +108,17 @@ class Hearing:
 
     def _tell(self, message: object) -> None:
         self._check()
-        self._link.send(message)
+        try:
+            self._link.send(message)
+        except OSError:
+            raise ServerGone from None
 
     def _check(self) -> None:
-        if self._link.poll():  # while a task runs, the server says nothing but this
-            self._link.recv()
+        try:
+            asked = self._link.poll() and self._link.recv()  # while a task runs, the server asks for nothing else
+        except (EOFError, OSError):
+            raise ServerGone from None
+        if asked:
             raise Cancelled
 
 
@@ -127,8 +137,8 @@ def serve(link: Connection) -> None:
                 task = link.recv()
                 if isinstance(task, Task):  # not a cancellation that came too late
                     link.send(_done(animator, task, link))
-        except (EOFError, OSError):
-            pass  # the server is gone
+        except (EOFError, OSError, ServerGone):
+            pass
 
 
 def _done(animator: Animator, task: Task, link: Connection) -> Ended:
@@ -138,6 +148,8 @@ def _done(animator: Animator, task: Task, link: Connection) -> Ended:
         return _work(animator, task, hearing)
     except Cancelled:
         return Ended()
+    except ServerGone:
+        raise
     except Exception as error:
         if not isinstance(error, McldAnimError):
             traceback.print_exc(file=sys.stderr)

@@ -136,11 +136,9 @@ class Tab:
 
     def serious(self) -> list[str]:
         """Findings of axe-core that hinder people."""
-        from axe_selenium_python import Axe
+        from axe_core_python.selenium import Axe
 
-        axe = Axe(self.browser)
-        axe.inject()
-        found = axe.run()["violations"]
+        found = Axe().run(self.browser)["violations"]
         return [
             f"{one['id']}: {[node['html'][:120] for node in one['nodes'][:3]]}"
             for one in found
