@@ -121,10 +121,10 @@ class Page:
                 control.default, minimum=control.least, maximum=control.most, precision=precision, **words
             )
         elif control.kind == "file":
-            component = gr.File(label=f"{option.flag}: {option.text}", height=100, elem_id=words["elem_id"])
+            component = gr.File(label=f"{option.flag}: {option.text}", height=140, elem_id=words["elem_id"])
         else:
             component = gr.Textbox(control.default, max_lines=1, **words)
-        return [component, gr.File(label=f"{option.flag}: a file", height=100)] if control.or_file else [component]
+        return [component, gr.File(label=f"{option.flag}: a file", height=140)] if control.or_file else [component]
 
     def _wire(self) -> None:
         gr, inputs = self._gr, [self._photos, self._driving]
