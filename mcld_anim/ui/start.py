@@ -6,17 +6,19 @@ import os
 import threading
 from collections.abc import Callable, Sequence
 from importlib import resources
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from mcld_anim.core.errors import MissingDependencyError, UsageError
 from mcld_anim.core.events import Event, EventSink
 from mcld_anim.core.temporary_folder import TemporaryFolder
 from mcld_anim.options.ui import AUTH_VARIABLE, UiOptions
 from mcld_anim.ui.controls import OptionHelp, controls_of
-from mcld_anim.ui.desk import Desk
-from mcld_anim.ui.page import Page
 from mcld_anim.ui.queue import JobQueue
 from mcld_anim.ui.web import additions
+
+if TYPE_CHECKING:
+    from mcld_anim.ui.desk import Desk
 
 
 def start(options: UiOptions, helps: Sequence[OptionHelp], ready: Callable[[str], None], on_event: EventSink) -> None:
@@ -26,16 +28,21 @@ def start(options: UiOptions, helps: Sequence[OptionHelp], ready: Callable[[str]
     Raises MissingDependencyError without Gradio, UsageError for a login that is none, OutputError if the output folder
     cannot be written to.
     """
-    gradio, login = gradio_module(), options.login()
+    login, work = options.login(), TemporaryFolder()
+    gradio = gradio_module(work.path / "uploads")
     if options.is_open and login is None:
         message = f"whoever reaches this page can use this machine: --auth FILE or ${AUTH_VARIABLE} asks for a password"
         on_event(Event("page_is_open", message))
     jobs = JobQueue(options.output_dir, shared=options.gallery == "shared")
-    serve(options, Desk(jobs, controls_of(helps), options.max_upload), gradio, ready)
+    from mcld_anim.ui.desk import Desk  # torch is imported by now, not before the checks
+
+    serve(options, Desk(jobs, controls_of(helps), options.max_upload), gradio, work, ready)
 
 
-def gradio_module() -> Any:
-    """Gradio, told to ask no other server for anything. Raises MissingDependencyError."""
+def gradio_module(uploads: Path) -> Any:
+    """Gradio, told to keep uploads in a folder and to ask no other server for anything. Raises
+    MissingDependencyError."""
+    os.environ["GRADIO_TEMP_DIR"] = str(uploads)
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     try:
@@ -47,10 +54,10 @@ def gradio_module() -> Any:
     return gradio
 
 
-def serve(options: UiOptions, desk: Desk, gradio: Any, ready: Callable[[str], None]) -> None:
-    """Serve the page until the process is told to end; `ready` is called with its address."""
-    work = TemporaryFolder()
-    os.environ["GRADIO_TEMP_DIR"] = str(work.path / "uploads")
+def serve(options: UiOptions, desk: Desk, gradio: Any, work: TemporaryFolder, ready: Callable[[str], None]) -> None:
+    """Serve the page until the process is told to end; `work`: for uploads and whatever else the page shows."""
+    from mcld_anim.ui.page import Page
+
     blocks = Page(gradio, desk, work.path, options.mcp).blocks()
     try:
         with resources.as_file(resources.files("mcld_anim.ui") / "assets" / "page.css") as style:

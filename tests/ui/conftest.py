@@ -51,7 +51,7 @@ class Server:
                 command, stdout=log, stderr=log, cwd=self.folder, env={**environment, **self._variables}
             )
         deadline = time.monotonic() + SECONDS
-        while f"the page is at {self.address}" not in self.log.read_text():
+        while "the page is at " not in self.log.read_text():
             assert self.process.poll() is None, self.log.read_text()
             assert time.monotonic() < deadline, self.log.read_text()
             time.sleep(0.1)

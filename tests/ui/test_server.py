@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import http.client
-import json
+import mimetypes
 import subprocess
 import sys
 import urllib.error
@@ -100,15 +101,10 @@ def tools(start_server: Callable[..., Fixture]) -> Fixture:
     return start_server("--mcp")
 
 
-def uploaded(server: Fixture, path: Path) -> str:
-    """The address of a file after an upload, as MCP clients give files."""
-    boundary, content = "b" * 30, path.read_bytes()
-    head = f'--{boundary}\r\nContent-Disposition: form-data; name="files"; filename="{path.name}"\r\n\r\n'
-    body = head.encode() + content + f"\r\n--{boundary}--\r\n".encode()
-    headers = {"Content-Type": f"multipart/form-data; boundary={boundary}"}
-    asked = urllib.request.Request(f"{server.address}/gradio_api/upload", body, headers)
-    with urllib.request.urlopen(asked) as answer:
-        return f"{server.address}/gradio_api/file={json.loads(answer.read())[0]}"
+def as_data(path: Path) -> str:
+    """A file in the arguments of a tool; Gradio fetches no address of this machine."""
+    kind = mimetypes.guess_type(path.name)[0]
+    return f"data:{kind};base64,{base64.b64encode(path.read_bytes()).decode()}"
 
 
 async def called(server: Fixture, name: str, given: dict[str, Any]) -> tuple[dict[str, Any], Any]:
@@ -126,7 +122,7 @@ async def called(server: Fixture, name: str, given: dict[str, Any]) -> tuple[dic
 
 
 def test_the_tools_do_what_the_commands_do(tools: Fixture, media: Path) -> None:
-    photo, clip = uploaded(tools, media / "person.png"), uploaded(tools, media / "dance.mp4")
+    photo, clip = as_data(media / "person.png"), as_data(media / "dance.mp4")
     given = {"photo": photo, "driving": clip, "preset": "fast", "max_frames": 2}
     listed, answer = asyncio.run(called(tools, "animate", given))
     assert set(listed) == {"animate", "transfer", "report"}
@@ -136,7 +132,7 @@ def test_the_tools_do_what_the_commands_do(tools: Fixture, media: Path) -> None:
     (folder,) = tools.jobs()
     with av.open(str(folder / tools.record(folder)["result"])) as video:
         assert sum(1 for _ in video.decode(video=0)) == 2
-    assert "person_dance.mp4" in str(answer.content)
+    assert tools.record(folder)["result"] in str(answer.content)
 
     _, answer = asyncio.run(called(tools, "report", {"video": clip, "photo": photo}))
     assert not answer.isError, answer
@@ -147,10 +143,10 @@ def test_a_tool_refuses_in_a_sentence(tools: Fixture, media: Path, tmp_path: Pat
     text = tmp_path / "notes.png"
     text.write_text("no picture")
     before = tools.jobs()
-    given = {"photo": uploaded(tools, text), "pose": uploaded(tools, media / "person.png")}
+    given = {"photo": as_data(text), "pose": as_data(media / "person.png")}
     _, answer = asyncio.run(called(tools, "transfer", given))
     assert answer.isError
-    assert "notes.png is not a picture that can be read" in str(answer.content)
+    assert "is not a picture that can be read" in str(answer.content)
     assert tools.jobs() == before
 
 
