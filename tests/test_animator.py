@@ -8,6 +8,7 @@ import zipfile
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -117,6 +118,19 @@ def test_an_exception_in_a_callback_cancels(animator: Animator, media: Path, tmp
     with pytest.raises(Stop):
         animator.animate(media / "person.png", media / "dance.mp4", output="new/out.mp4", progress=stop, **SHORT)
     assert [path.name for path in (tmp_path / "new").iterdir()] == [".out.mcld-anim"]  # 4 frames to go on from
+
+
+def test_frames_are_shown_while_files_are_written(animator: Animator, media: Path, tmp_path: Path) -> None:
+    shown = []
+
+    def show(frame: Any) -> None:
+        assert not (tmp_path / "out.mp4").exists()
+        shown.append((frame.row.index, frame.picture))
+
+    animator.animate(media / "person.png", media / "dance.mp4", output="out.mp4", on_frame=show, **SHORT)
+    assert [index for index, _ in shown] == list(range(len(shown)))
+    made = [frame.picture for frame in animator.frames(media / "person.png", media / "dance.mp4", **SHORT)]
+    assert np.array_equal([picture for _, picture in shown], made)
 
 
 def test_transfer_gives_a_picture_and_writes_where_asked(animator: Animator, media: Path, tmp_path: Path) -> None:

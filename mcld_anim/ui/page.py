@@ -114,7 +114,8 @@ class Page:
         if control.kind == "switch":
             component = gr.Checkbox(value=bool(control.default), **words)
         elif control.kind == "choice":  # Gradio's lists that open have roles which screen readers cannot follow
-            component = gr.Radio(list(control.choices), value=control.default, **words)
+            unset = [("default", "")] if control.default is None else []
+            component = gr.Radio([*unset, *control.choices], value=control.default or "", **words)
         elif control.kind == "number" and control.default is not None:  # Gradio shows a number that is none as 0
             precision = 0 if control.whole else None
             component = gr.Number(
