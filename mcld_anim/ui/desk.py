@@ -71,16 +71,14 @@ class Desk:
         """A job of `report`. Raises Refused."""
         return self._job(owner, "report", ReportOptions, {"video": video, "source": _source([photo], ReportOptions)})
 
-    def plan(
-        self, photos: Sequence[Upload], driving: Upload | None, given: Mapping[str, Any], owner: str
-    ) -> Plan | None:
+    def plan(self, photos: Sequence[Upload], driving: Upload | None, given: Mapping[str, Any]) -> Plan | None:
         """What a job would be, told before it starts; None while something is missing. Raises Refused."""
         if not photos or driving is None:
             return None
         files = {"source": _source(photos, RunOptions), "driving": driving}
         with refusing(driving.path.parent):
             options = self._checked(RunOptions, {**given, **files})
-            return plan_of(options, self.jobs.jobs(owner))
+            return plan_of(options, self.jobs.all_jobs())
 
     def form(self, values: Sequence[Any]) -> dict[str, Any]:
         """The options of the controls with these values, a value and for some a file for each, see `Control`."""

@@ -135,7 +135,7 @@ class Page:
         clip = [self._driving, self._start, self._end]
         gr.on([one.change for one in clip], self._look_at_driving, clip, self._driving_look, **QUIET)
         form = [*inputs, self._start, self._end, self._preset, *self._more]
-        gr.on([one.change for one in form], self._as_owner(self._tell_plan), form, self._plan, **QUIET)
+        gr.on([one.change for one in form], self._tell_plan, form, self._plan, **QUIET)
         self._animate.click(self._as_owner(self._begin), form, [self._problem, self._chosen], **QUIET)
         self._cancel.click(self._as_owner(self._stop), self._chosen, self._chosen, **QUIET)
         self._gallery.select(self._choose(), None, self._chosen, **QUIET)
@@ -178,10 +178,10 @@ class Page:
             return view.problem(str(error))
         return view.clip_ends(shown)
 
-    def _tell_plan(self, owner: str, photos: Any, driving: str | None, *form: Any) -> str:
+    def _tell_plan(self, photos: Any, driving: str | None, *form: Any) -> str:
         try:
             clip = next(iter(uploads(driving)), None)
-            plan = self._desk.plan(uploads(photos), clip, self._options(*form), owner)
+            plan = self._desk.plan(uploads(photos), clip, self._options(*form))
         except Refused as error:
             return view.problem(str(error))
         return "" if plan is None else view.planned(plan)

@@ -67,9 +67,12 @@ class JobQueue:
 
     def jobs(self, owner: str) -> list[Job]:
         """The jobs that a session sees, the newest first."""
+        return [job for job in self.all_jobs() if self._shared or job.owner == owner]
+
+    def all_jobs(self) -> list[Job]:
+        """The jobs of every session, the newest first; for figures only."""
         with self._changed:
-            seen = [job for job in self._jobs.values() if self._shared or job.owner == owner]
-        return sorted(seen, key=lambda job: job.created, reverse=True)
+            return sorted(self._jobs.values(), key=lambda job: job.created, reverse=True)
 
     def find(self, owner: str, job_id: str) -> Job | None:
         """A job that a session sees."""

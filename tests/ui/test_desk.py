@@ -117,11 +117,11 @@ def test_what_is_missing_or_wrong_is_told(desk: Desk, media: Path, tmp_path: Pat
 
 def test_a_plan_tells_model_frames_and_size(desk: Desk, media: Path) -> None:
     photo, clip = Upload(media / "person.png"), Upload(media / "dance.mp4")
-    plan = desk.plan([photo], clip, {"start": 0.5, "framing": "fixed"}, ME)
+    plan = desk.plan([photo], clip, {"start": 0.5, "framing": "fixed"})
     assert plan is not None
     assert (plan.model, plan.device, plan.frames, plan.size) == ("tiny", "cpu", 6, "256x256 pixels")
     assert plan.seconds is None
-    assert desk.plan([photo], None, {}, ME) is None
+    assert desk.plan([photo], None, {}) is None
 
 
 def test_a_plan_learns_from_a_result(desk: Desk, media: Path) -> None:
@@ -132,7 +132,7 @@ def test_a_plan_learns_from_a_result(desk: Desk, media: Path) -> None:
     chosen = {"model": "tiny", "device": "cpu", "framing": "fixed"}
     record = {"options": chosen, "seconds": seconds, "peak_memory_bytes": {"main": 7}}
     (job.folder / "out.run.json").write_text(json.dumps(record))
-    plan = desk.plan([photo], clip, {"framing": "fixed", "max_frames": 5}, ME)
+    plan = desk.plan([photo], clip, {"framing": "fixed", "max_frames": 5})
     assert plan is not None
     assert plan.seconds == pytest.approx(4 + 5 * 0.6)
     assert plan.memory == 7
