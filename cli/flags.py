@@ -28,6 +28,16 @@ def flag(panel: str, text: str, *names: str, default: object = None) -> Any:
 
 
 Source = Annotated[Path | None, flag(INPUT, "Photo of the person to show.", "--source", "-s")]
+Sources = Annotated[
+    list[Path] | None,
+    flag(
+        INPUT,
+        "Photo of the person to show. Given again: more photos of the same person, such as their back, which are "
+        "joined with the first.",
+        "--source",
+        "-s",
+    ),
+]
 Driving = Annotated[Path | None, flag(INPUT, "Video that drives the motion.", "--driving", "-d")]
 Start = Annotated[float | None, flag(INPUT, "Seconds of the video to skip.")]
 End = Annotated[float | None, flag(INPUT, "Second of the video to stop at.")]
@@ -212,7 +222,8 @@ NOT_OPTIONS = ("progress", "no_cache", "profile")
 
 def resolved(cls: type[Options], given: Mapping[str, Any]) -> Options:
     """Complete options from a command's parameters."""
-    return resolve_options(cls, {name: value for name, value in given.items() if name not in NOT_OPTIONS})
+    named = {name: value for name, value in given.items() if name not in NOT_OPTIONS}
+    return resolve_options(cls, {name: None if value == [] else value for name, value in named.items()})
 
 
 def described(command: Callable[..., None]) -> list[OptionHelp]:

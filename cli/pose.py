@@ -16,7 +16,7 @@ Pose = Annotated[
 
 
 def command(
-    source: flags.Source = None,
+    source: flags.Sources = None,
     pose: Pose = None,
     config: flags.Config = None,
     densepose: flags.Estimator = None,

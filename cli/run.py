@@ -8,7 +8,7 @@ from mcld_anim.options.run import RunOptions
 
 
 def command(
-    source: flags.Source = None,
+    source: flags.Sources = None,
     driving: flags.Driving = None,
     start: flags.Start = None,
     end: flags.End = None,

@@ -176,6 +176,25 @@ def retarget_command(
     _print_metrics(metrics, json_path)
 
 
+@app.command("photos")
+def photos_command(
+    people: Annotated[
+        int, typer.Option("--people", min=2, help="Number of held-out people, each compared with the next.")
+    ] = 8,
+    poses: Annotated[int, typer.Option("--poses", min=1, help="Poses per person, seen from behind.")] = 4,
+    seed: HeldOutSeed = 900_000,
+    json_path: Json = None,
+) -> None:
+    """Measure what a second photo, of the back, adds to one of the front, against rendered truth."""
+    from mcld_anim.evaluate.photos import PhotosEvaluationOptions, photos_metrics
+    from mcld_anim.pose.body_backend import load_body_backend
+
+    options = PhotosEvaluationOptions(people, poses, seed)
+    with _bar("people", people) as on_person:
+        metrics = photos_metrics(options, load_body_backend(), on_person=on_person)
+    _print_metrics(metrics, json_path)
+
+
 @contextmanager
 def _bar(name: str, total: int) -> Iterator[Callable[[int, int], None]]:
     """Show a progress bar; the callback yielded moves it."""

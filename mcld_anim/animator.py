@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import fields
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, TypeVar, overload
+from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
 
 import numpy as np
 
@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 PathLike = str | Path
 PictureLike = PathLike | np.ndarray
 """The path of a picture, or the picture itself: uint8 (H, W, 3) RGB in 0..255."""
+PhotosLike = PictureLike | Sequence[PictureLike]
+"""A photo of a person, or a list or tuple of several of the same person: their front, their back."""
 VideoLike = PathLike | Iterable[np.ndarray]
 """The path of a video, or its frames: uint8 (H, W, 3) RGB arrays of one size, given together with `fps=`."""
 
@@ -109,7 +111,7 @@ class Animator:
 
     def animate(
         self,
-        source: PictureLike,
+        source: PhotosLike,
         driving: VideoLike,
         *,
         progress: Progress = ignore_progress,
@@ -119,15 +121,16 @@ class Animator:
     ) -> Result:
         """Animate the person of the photo `source` with the motion of `driving`, as `mcld-anim run` does.
 
-        Writes the video, its report (HTML, JSON, CSV) and the record of the run. `on_frame(frame)` is called with each
-        frame as it is made: `frame.picture`, `frame.shown` and `frame.row` are those of `Frame`.
+        Several photos of the person are given as a list; the result has the scene of the first. Writes the video, its
+        report (HTML, JSON, CSV) and the record of the run. `on_frame(frame)` is called with each frame as it is made:
+        `frame.picture`, `frame.shown` and `frame.row` are those of `Frame`.
         """
         given = self._clip_inputs(source, driving, options)
         return animate(self._options(RunOptions, given, "animate"), self._cache, progress, on_event, on_frame=on_frame)
 
     def frames(
         self,
-        source: PictureLike,
+        source: PhotosLike,
         driving: VideoLike,
         *,
         progress: Progress = ignore_progress,
@@ -143,7 +146,7 @@ class Animator:
 
     def transfer(
         self,
-        source: PictureLike,
+        source: PhotosLike,
         pose: PictureLike,
         *,
         progress: Progress = ignore_progress,
@@ -154,7 +157,7 @@ class Animator:
 
         Writes the PNG with its report and record, as `mcld-anim pose` does, if an `output` is given.
         """
-        given = {**options, "source": self._picture(source, "source"), "pose": self._picture(pose, "pose")}
+        given = {**options, "source": self._photos(source, "source"), "pose": self._picture(pose, "pose")}
         resolved = self._options(PoseOptions, given, "transfer")
         if resolved.output is None:
             from mcld_anim.run.transfer import make_picture
@@ -175,9 +178,10 @@ class Animator:
         """Write the DensePose IUV of every frame of a video, or of a photo, as `mcld-anim densepose` does."""
         return self.run(self._options(DensePoseOptions, {**options, "input": input}, "densepose"), progress, on_event)
 
-    def texture(self, photo: PictureLike, *, on_event: EventSink = warn, **options: Any) -> TextureResult:
-        """The UV texture of the person in a photo, uint8 (512, 512, 3) RGB; written to `output` as PNG, if given."""
-        given = {**options, "photo": self._picture(photo, "photo")}
+    def texture(self, photo: PhotosLike, *, on_event: EventSink = warn, **options: Any) -> TextureResult:
+        """The UV texture of the person in a photo, or in a list of photos, uint8 (512, 512, 3) RGB; written to `output`
+        as PNG, if given."""
+        given = {**options, "photo": self._photos(photo, "photo")}
         return self.run(self._options(TextureOptions, given, "texture"), on_event=on_event)
 
     def report(
@@ -306,12 +310,17 @@ class Animator:
         defaults = {name: value for name, value in self._defaults.items() if name in known}
         return resolve_options(cls, {**defaults, **given}, f"Animator.{method}")
 
-    def _clip_inputs(self, source: PictureLike, driving: VideoLike, options: Mapping[str, Any]) -> dict[str, Any]:
-        given = {**options, "source": self._picture(source, "source")}
+    def _clip_inputs(self, source: PhotosLike, driving: VideoLike, options: Mapping[str, Any]) -> dict[str, Any]:
+        given = {**options, "source": self._photos(source, "source")}
         if isinstance(driving, str | Path):
             return {**given, "driving": driving}
         frames = video_file(driving, given.pop("fps", None), self._cache.folder)
         return {**given, "driving": frames}
+
+    def _photos(self, given: PhotosLike, what: str) -> Path | str | list[Path | str]:
+        if isinstance(given, list | tuple):
+            return [self._picture(photo, what) for photo in given]
+        return self._picture(cast(PictureLike, given), what)
 
     def _picture(self, given: PictureLike, what: str) -> Path | str:
         return given if isinstance(given, str | Path) else picture_file(given, what, self._cache.folder)

@@ -209,7 +209,7 @@ def _grouped(rows: Sequence[Row]) -> list[Row]:
 
     def shared(row: Row) -> tuple[object, ...]:
         options = row.options
-        return (options.source, options.model, options.device, options.dtype, options.densepose, options.face)
+        return (options.photos, options.model, options.device, options.dtype, options.densepose, options.face)
 
     first_seen: dict[tuple[object, ...], int] = {}
     for place, row in enumerate(rows):

@@ -14,6 +14,7 @@ from mcld_anim.batch.rows import Row, RowChecks
 from mcld_anim.core.errors import ManifestError, McldAnimError, UsageError
 from mcld_anim.core.plain_data import PlainDataError, parse_json, parse_yaml, yaml_items
 from mcld_anim.core.tables import MOST_TEXT_BYTES, decoded, read_text, separator_of, table_rows
+from mcld_anim.options.photos import MOST_PHOTOS
 from mcld_anim.options.run import PoseOptions, RunOptions
 
 STANDARD_INPUT = Path("-")
@@ -25,6 +26,8 @@ OPTION_KINDS = {field.name: str(field.type) for cls in (RunOptions, PoseOptions)
 FORMATS = "give JSONL, CSV or YAML"
 YAML_BEGINNING = re.compile(r"[-\[#%]|\w+\s*:(\s|$)")
 """How YAML begins: a list, a comment, a directive, or a mapping, which is refused by name."""
+MORE_SOURCES = tuple(f"source_{number}" for number in range(2, MOST_PHOTOS + 1))
+"""Columns of a CSV for further photos of the person in `source`; an empty cell is none."""
 DECIMAL_COMMA = re.compile(r"[-+]?\d*,\d+")
 """A number of a spreadsheet in a language with decimal commas, which separates cells by something else."""
 
@@ -115,7 +118,7 @@ def _csv(text: str, path: Path) -> Iterator[tuple[int, dict[str, Any] | str]]:
                 yield line, f"{len(cells)} cells, but the header has {len(header)}"
             else:
                 pairs = zip(header, cells, strict=False)
-                yield line, {name: _cell(name, cell, separator) for name, cell in pairs if cell}
+                yield line, _joined({name: _cell(name, cell, separator) for name, cell in pairs if cell})
     except csv.Error as error:
         yield line + 1, f"not readable as CSV ({error})"
 
@@ -141,6 +144,17 @@ def _cell(name: str, text: str, separator: str) -> Any:
         return parse_yaml(text)
     except PlainDataError:
         return text
+
+
+def _joined(row: dict[str, Any]) -> dict[str, Any] | str:
+    """A row whose columns `source`, `source_2`, `source_3`, ... have become one list, where there are several; an error
+    message without the first."""
+    more = {name: row.pop(name) for name in MORE_SOURCES if name in row}
+    if not more:
+        return row
+    if "source" not in row:
+        return f"{next(iter(more))} is given without source: the first photo is in the column source"
+    return {**row, "source": [row["source"], *more.values()]}
 
 
 def _yaml(text: str, path: Path) -> Iterator[tuple[int, dict[str, Any] | str]]:

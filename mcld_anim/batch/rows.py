@@ -24,7 +24,8 @@ from mcld_anim.options.run import PoseOptions, RunOptions, SynthesisOptions
 from mcld_anim.options.video import BACKGROUND_NAMES
 
 PATH_KEYS = ("source", "driving", "pose", "config")
-"""Keys whose value is a path relative to the manifest; values of `audio`, `densepose` and `background` may be one."""
+"""Keys whose value is a path relative to the manifest, of `source` also a list of them; values of `audio`, `densepose`
+and `background` may be one."""
 
 
 @dataclass(frozen=True)
@@ -118,6 +119,9 @@ class RowChecks:
         for key in PATH_KEYS:
             if isinstance(values.get(key), str):
                 values[key] = str(self._base / values[key])
+        if isinstance(values.get("source"), list):
+            photos = values["source"]
+            values["source"] = [str(self._base / photo) if isinstance(photo, str) else photo for photo in photos]
         for key, names in (
             ("audio", ("driving", "none")),
             ("densepose", DENSEPOSE_BACKENDS),
@@ -137,7 +141,8 @@ class RowChecks:
         return place
 
     def _check_inputs_exist(self, options: RunOptions | PoseOptions, second: Path) -> None:
-        files = {"source": options.source, "pose" if isinstance(options, PoseOptions) else "driving": second}
+        photos = {f"source {number}": photo for number, photo in enumerate(options.more_sources, 2)}
+        files = {"source": options.source, **photos, "pose" if isinstance(options, PoseOptions) else "driving": second}
         if options.precomputed is not None:
             files["densepose"] = options.precomputed
         if isinstance(options, RunOptions) and options.audio not in ("driving", "none"):

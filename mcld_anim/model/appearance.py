@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -21,6 +22,7 @@ from mcld_anim.source.background import without_person
 from mcld_anim.source.clip import clip_pixels
 from mcld_anim.source.face import Face
 from mcld_anim.source.fill import complete_atlas
+from mcld_anim.source.joined_photos import joined_source
 from mcld_anim.source.texture import source_texture
 
 
@@ -56,6 +58,7 @@ def encode_source(
     mcld: Mcld,
     face: Face | None = None,
     reference_dtype: torch.dtype | None = None,
+    more: Sequence[tuple[Picture, Iuv]] = (),
 ) -> SourceAppearance:
     """Encode a source photo (H, W, 3) uint8 RGB with its IUV of the same size.
 
@@ -63,12 +66,16 @@ def encode_source(
     on the source runs once (CLIP twice, for photo and texture).
     face: the photo's, for the face condition; None: the published zero vector.
     reference_dtype: see `Denoiser.project_source`.
+    more: other photos of the person with their IUV. Texture and atlas are joined from all; the rest is the first's.
     """
     if not iuv[..., 0].any():
         raise PoseError("no person was found in the source photo: use a photo of one person, best in full length")
     options = mcld.options
-    texture = source_texture(picture, iuv, options.texture_fill)
-    atlas, valid = complete_atlas(picture, iuv)
+    if more:
+        texture, atlas, valid = joined_source([(picture, iuv), *more], options.texture_fill)
+    else:
+        texture = source_texture(picture, iuv, options.texture_fill)
+        atlas, valid = complete_atlas(picture, iuv)
     framed = resized(picture, options.frame_size)
     image_embedding = embed_picture(mcld, framed)
     texture_embedding = embed_picture(mcld, texture)

@@ -9,6 +9,7 @@ from mcld_anim.core.errors import UsageError
 from mcld_anim.options.checks import check_choice
 from mcld_anim.options.clip import ClipOptions
 from mcld_anim.options.estimators import FACE_BACKENDS, EstimatorOptions, FaceName
+from mcld_anim.options.photos import check_photos
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,13 +30,22 @@ class TextureOptions(EstimatorOptions):
     """Options of `mcld-anim texture`: a photo becomes its UV texture."""
 
     photo: Path  # photo of a person; `output` is a .png
-    iuv: Path | None = None  # IUV of the photo; None: estimated
+    more_photos: tuple[Path, ...] = ()  # further photos of the same person: given as `photo`, in a list
+    iuv: Path | None = None  # IUV of the only photo; None: estimated
 
     def __post_init__(self) -> None:
         self.check_estimators()
         self.check_not_precomputed("give an IUV file to --iuv")
+        check_photos("texture", self.more_photos)
+        if self.iuv is not None and self.more_photos:
+            raise UsageError(f"--iuv {self.iuv} is of one photo: leave it out, or give one photo")
         if self.output is not None and self.output.suffix.lower() != ".png":
             raise UsageError(f"--output {self.output} does not end in .png: that is the format which is written")
+
+    @property
+    def photos(self) -> tuple[Path, ...]:
+        """Every photo of the person."""
+        return (self.photo, *self.more_photos)
 
 
 @dataclass(frozen=True, kw_only=True)

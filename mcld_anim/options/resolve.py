@@ -15,6 +15,7 @@ from mcld_anim.core.tables import read_text
 from mcld_anim.options.checks import check_choice, check_file_name
 from mcld_anim.options.estimators import EstimatorOptions
 from mcld_anim.options.load import from_mapping
+from mcld_anim.options.photos import split_photos
 from mcld_anim.options.preset import PRESETS
 
 Options = TypeVar("Options", bound=EstimatorOptions)
@@ -32,7 +33,7 @@ def resolve_options(cls: type[Options], given: Mapping[str, Any], where: str = "
     written = _read_yaml(Path(config)) if config is not None else {}
     if written:
         _refuse_unknown(cls, written, str(config))
-    merged = {**written, **flags}
+    merged = split_photos({**written, **flags}, {field.name for field in dataclasses.fields(cls)})
     if "preset" in merged:
         check_choice("--preset", merged["preset"], PRESETS)
     for field in dataclasses.fields(cls):

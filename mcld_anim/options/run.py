@@ -19,6 +19,7 @@ from mcld_anim.options.clip import ClipOptions
 from mcld_anim.options.domain import Names, Range, check_ranges
 from mcld_anim.options.estimators import FACE_BACKENDS, EstimatorOptions, FaceName
 from mcld_anim.options.person import LARGEST
+from mcld_anim.options.photos import check_photos
 from mcld_anim.options.preset import PRESETS
 from mcld_anim.options.video import VideoOptions
 
@@ -60,6 +61,7 @@ class SynthesisOptions(EstimatorOptions):
     """The options shared by `run` and `pose`."""
 
     source: Path  # photo of the person to be shown
+    more_sources: tuple[Path, ...] = ()  # further photos of the same person: given as `source`, in a list
     model: Annotated[str, Names(MODEL_NAMES)] = "auto"  # or a folder of weights; auto: see `model.choose`
     dtype: DtypeName = "auto"  # auto: half precision on accelerators, on a CPU only if that is faster
     seed: Annotated[int, Range(0, 2**63 - 1)] = 0  # of the start noise
@@ -82,6 +84,7 @@ class SynthesisOptions(EstimatorOptions):
         if not self.model:
             raise UsageError(f"--model is empty; give {', '.join(MODEL_NAMES)} or a folder of weights")
         self.check_estimators()
+        check_photos("--source", self.more_sources)
         check_choice("--dtype", self.dtype, ("auto", "float32", "bfloat16", "float16"))
         check_choice("--face", self.face, FACE_BACKENDS)
         check_choice("--retarget", self.retarget, ("auto", "body", "off", "scale", "limbs"))
@@ -91,6 +94,11 @@ class SynthesisOptions(EstimatorOptions):
         check_choice("--sampler", self.sampler or "ddim", ("ddim", "dpm++", "unipc"))
         if self.guidance_interval is not None:
             guidance_range(self.guidance_interval)
+
+    @property
+    def photos(self) -> tuple[Path, ...]:
+        """Every photo of the person, the first being the one whose scene and background the result has."""
+        return (self.source, *self.more_sources)
 
     @property
     def inputs(self) -> tuple[Path, ...]:
@@ -175,7 +183,7 @@ class RunOptions(SynthesisOptions, ClipOptions, VideoOptions):
     def inputs(self) -> tuple[Path, ...]:
         """Every file or folder that is read."""
         more = [file for file in (self.audio_file, self.background_file) if file not in (None, self.driving)]
-        return (*super().inputs, self.driving, *more)
+        return (*super().inputs, self.driving, *more, *self.more_sources)
 
     @property
     def audio_file(self) -> Path | None:
@@ -199,4 +207,4 @@ class PoseOptions(SynthesisOptions):
     @property
     def inputs(self) -> tuple[Path, ...]:
         """Every file or folder that is read."""
-        return (*super().inputs, self.pose)
+        return (*super().inputs, self.pose, *self.more_sources)

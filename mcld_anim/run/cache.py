@@ -7,7 +7,8 @@ be refused is refused before.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -137,34 +138,45 @@ class RunCache:
         if not any(self._kept.holds(self._driving_wanted(kind, plan, estimator, place)) for kind in (MOTION, POSES)):
             check_shows_person(plan, stages)
 
-    def photo(self, path: Path, models: LoadedModels, stages: Stages) -> SourcePhoto:
-        """The source photo as the estimators see it."""
+    def photo(self, paths: Sequence[Path], models: LoadedModels, stages: Stages) -> SourcePhoto:
+        """The source photo as the estimators see it; of several, the first, which holds the others."""
         from mcld_anim.run.kept_forms import PHOTO_FORM
-        from mcld_anim.run.source import read_photo
+        from mcld_anim.run.source import read_photo, tell_missing_face
 
-        key = (self.checksums.of(path), id(models))
-        if key not in self._photos:
+        keys = [(self.checksums.of(path), id(models)) for path in paths]
+        if not self._photos.keys() >= set(keys):
             for known in (self._photos, self._sources, self._stages):  # free memory first
                 known.clear()
-        depends = self._seen_by(models) | {"content": key[0]}
-        wanted = Wanted(PHOTO, path, depends, models.device)
-        return self._once(self._photos, key, wanted, PHOTO_FORM, lambda: read_photo(path, models, stages), stages)
+        photos = []
+        for path, key in zip(paths, keys, strict=True):
+            wanted = Wanted(PHOTO, path, self._seen_by(models) | {"content": key[0]}, models.device)
+            read = partial(read_photo, path, models, stages)
+            photos.append(self._once(self._photos, key, wanted, PHOTO_FORM, read, stages))
+        photo = photos[0]
+        if len(photos) > 1:
+            from mcld_anim.run.several_photos import one_person
 
-    def source(self, path: Path, photo: SourcePhoto, models: LoadedModels, stages: Stages) -> SourceAppearance:
-        """The source photo, encoded by the model's networks, which are read on first use."""
+            photo = one_person(photos, paths, models.face_backend, stages)
+        tell_missing_face(photo, paths, models, stages)
+        return photo
+
+    def source(
+        self, paths: Sequence[Path], photo: SourcePhoto, models: LoadedModels, stages: Stages
+    ) -> SourceAppearance:
+        """The source photo, encoded by the model's networks, which are read on first use; of several one source."""
         with stages.timed(MODELS_STAGE):
             mcld = models.mcld
         from mcld_anim.run.kept_source import SOURCE_FORM
         from mcld_anim.run.source import encode_photo
 
-        key = (self.checksums.of(path), id(models))
+        key = (self._content(paths), id(models))
         depends = self._seen_by(models) | {
             "content": key[0],
             "model": to_mapping(mcld.options),
             "weights": dict(models.weights),
             "dtype": str(models.dtype),
         }
-        wanted = Wanted(SOURCE, path, depends, models.device)
+        wanted = Wanted(SOURCE, paths[0], depends, models.device)
         return self._once(self._sources, key, wanted, SOURCE_FORM, lambda: encode_photo(photo, models, stages), stages)
 
     def source_in_photo(
@@ -173,7 +185,7 @@ class RunCache:
         """The same for frames in the photo; None, and an event about options without effect, where the model keeps the
         photo's own pixels."""
         if not models.options.photo_pixels:
-            return self.source(options.source, photo, models, stages)
+            return self.source(options.photos, photo, models, stages)
         if options.synthesis_flags:
             message = (
                 f"{', '.join(options.synthesis_flags)} without effect: in the photo the person is the photo's own "
@@ -182,25 +194,28 @@ class RunCache:
             stages.emit(Event("options_without_effect", message))
         return None
 
-    def stage(self, path: Path, source: SourcePhoto, models: LoadedModels, stages: Stages) -> FittedPhoto:
-        """The stage of the source photo, to which a body was fitted."""
+    def stage(self, paths: Sequence[Path], source: SourcePhoto, models: LoadedModels, stages: Stages) -> FittedPhoto:
+        """The stage of the source photo, to which a body was fitted; its person is of all photos."""
         from mcld_anim.run.kept_forms import STAGE_FORM
-        from mcld_anim.run.photo import fit_photo
+        from mcld_anim.run.photo import fit_photo, fit_photos
         from mcld_anim.run.source import SOURCE_STAGE
 
-        key = (self.checksums.of(path), id(models))
+        key = (self._content(paths), id(models))
         estimator = models.pose_backend.name
 
         def fit() -> FittedPhoto:
-            assert source.body is not None
             with stages.timed(SOURCE_STAGE):
-                picture = read_picture(path, "--source") if source.picture is None else source.picture
-                stage = fit_photo(picture, source.body)
+                fitted = []
+                for path, photo in zip(paths, source.all, strict=True):
+                    assert photo.body is not None
+                    picture = read_picture(path, "--source") if photo.picture is None else photo.picture
+                    fitted.append((picture, photo.body))
+                stage = fit_photo(*fitted[0]) if len(fitted) == 1 else fit_photos(fitted)
                 stages.progress(SOURCE_STAGE, 2, 2)
             return stage
 
         depends = {"content": key[0], "estimator": estimator, "weights": _weights_of(estimator)}
-        wanted = Wanted(STAGE, path, depends, _place_of(estimator, models.device))
+        wanted = Wanted(STAGE, paths[0], depends, _place_of(estimator, models.device))
         return self._once(self._stages, key, wanted, STAGE_FORM, fit, stages)
 
     def motion(self, plan: RunPlan, backend: BodyBackend, stages: Stages) -> DrivingMotion:
@@ -230,6 +245,10 @@ class RunCache:
         # Given poses are on disk already.
         wanted = self._driving_wanted(POSES, plan, estimator, models.device) if given is None else None
         return self._once(self._driving, key, wanted, POSES_FORM, encode, stages)
+
+    def _content(self, paths: Sequence[Path]) -> str:
+        """The content of the source's photos, in their order."""
+        return "+".join(self.checksums.of(path) for path in paths)
 
     def _seen_by(self, models: LoadedModels) -> dict[str, Any]:
         """What estimators see in the source photo depends on."""

@@ -29,7 +29,8 @@ class RunPlan:
 def check_run(options: RunOptions) -> RunPlan:
     """Refuse unusable inputs of `run` at once."""
     check_model(options.model)
-    check_picture(options.source, "--source")
+    for photo in options.photos:
+        check_picture(photo, "--source")
     info = probe(options.driving)
     options.person_choice.check_inside(info.width, info.height, str(options.driving))
     frame_grid(info, *options.grid)
@@ -55,7 +56,8 @@ def check_run(options: RunOptions) -> RunPlan:
 def check_pose(options: PoseOptions) -> None:
     """Refuse unusable inputs of `pose` at once."""
     check_model(options.model)
-    check_picture(options.source, "--source")
+    for photo in options.photos:
+        check_picture(photo, "--source")
     if not options.pose.exists():
         raise PictureError(f"--pose {options.pose} does not exist: check the path")
     if not is_sequence(options.pose):

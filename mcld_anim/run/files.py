@@ -37,7 +37,7 @@ def write_files(
     """Write the files of a run as `work.made`; returns the summary of the report. `resumed_from`: the first new frame;
     None if none of them was made before."""
     outputs, made, stages = work.outputs, work.made, clip.stages
-    thumbnails = Thumbnails(len(clip.driving), clip.scene.picture, clip.photo.face, clip.photo.crop)
+    thumbnails = Thumbnails(len(clip.driving), clip.scene.picture, clip.photo.faced.face, clip.photo.faced.crop)
     with FrameReport(made.report_json, made.report_csv) as report:
         with open_result(made.result, clip, sound) as video, closing(frames):
             for frame in frames:
@@ -45,7 +45,7 @@ def write_files(
                     video.write(frame)
                 report.add(frame.row)
                 thumbnails.add(frame.row, frame.shown, frame.box)
-        summary = report.finish(describe_summary(clip.models, clip.photo.face, stages))
+        summary = report.finish(describe_summary(clip.models, clip.photo.faced.face, stages))
     record = describe_run(
         clip.options, outputs.result, clip.models, clip.weights, clip.settings, checksums, stages, clip.scene.chosen
     )

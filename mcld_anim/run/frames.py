@@ -107,15 +107,15 @@ class Clip:
 def open_clip(plan: RunPlan, cache: RunCache, stages: Stages) -> Clip:
     """Load the models, encode the source and estimate the driving poses, or take them from the cache."""
     options, models = plan.options, cache.models(plan.options, stages)
-    photo, backend = cache.photo(options.source, models, stages), models.pose_backend
+    photo, backend = cache.photo(options.photos, models, stages), models.pose_backend
     scene: CropScene | PhotoScene
     if options.may_keep_photo and isinstance(backend, BodyBackend) and photo.body is not None:
         source = cache.source_in_photo(options, photo, models, stages)
         motion = cache.motion(plan, backend, stages)
-        scene = PhotoScene.of(cache.stage(options.source, photo, models, stages), motion)
+        scene = PhotoScene.of(cache.stage(options.photos, photo, models, stages), motion)
     else:
         check_no_body(options.retarget, backend.name, options.framing)
-        source = cache.source(options.source, photo, models, stages)
+        source = cache.source(options.photos, photo, models, stages)
         scene = CropScene(plan, source, cache.driving(plan, models, stages), models.options.frame_size)
     stages.readers["driving poses"] = scene.driving.reader
     settings = sampling_settings(options, models.options)
@@ -228,7 +228,7 @@ class _Finishing:
 
     def __init__(self, clip: Clip, start: Border) -> None:
         options = clip.options
-        self._clip, self._meter = clip, FaceMeter(clip.models.face_backend, clip.photo.face)
+        self._clip, self._meter = clip, FaceMeter(clip.models.face_backend, clip.photo.faced.face)
         self.maker = clip.maker()
         self.maker.carry(start.blending)
         self._guard = IdentityGuard(self.maker, self._meter, options.min_face_similarity, options.retries)

@@ -72,7 +72,7 @@ MOTION = Kind("driving-motion", 1)
 """`DrivingMotion`: the body fitted to a driving video's person."""
 POSES = Kind("driving-poses", 1)
 """`DrivingPoses`: the IUV of a driving video's frames."""
-PHOTO = Kind("source-photo", 1)
+PHOTO = Kind("source-photo", 2)
 """`SourcePhoto`: the source photo, as the estimators see it."""
 SOURCE = Kind("source", 2)
 """`SourceAppearance`: the source photo, encoded by a model's networks."""

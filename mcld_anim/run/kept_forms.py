@@ -24,6 +24,7 @@ from mcld_anim.run.kept import Form
 from mcld_anim.run.source import SourcePhoto
 from mcld_anim.source.face import Face
 from mcld_anim.source.fitted_photo import FittedPhoto
+from mcld_anim.source.photo_view import PhotoView
 from mcld_anim.source.photo_warp import PhotoWarp
 
 CONTENT, SEQUENCE = "content.safetensors", "iuv.zip"
@@ -82,4 +83,6 @@ POSES_FORM = Form(_write_poses, _read_poses)
 PHOTO_FORM: Form[SourcePhoto] = packed_form(
     (SourcePhoto, Face, EstimatedBody, *MOTION_CLASSES), lambda photo: replace(photo, picture=None), lambda it: it
 )
-STAGE_FORM: Form[FittedPhoto] = packed_form((PhotoWarp, DrawnBody, *MOTION_CLASSES), _take_stage, _give_stage)
+STAGE_FORM: Form[FittedPhoto] = packed_form(
+    (PhotoWarp, PhotoView, DrawnBody, *MOTION_CLASSES), _take_stage, _give_stage
+)

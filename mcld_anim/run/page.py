@@ -37,7 +37,7 @@ def run_page(
     name = outputs.result.name
     return Page(
         title=name,
-        origin=f"{options.source.name} in the motion of {options.driving.name}",
+        origin=f"{' and '.join(photo.name for photo in options.photos)} in the motion of {options.driving.name}",
         video=playable(made),
         video_name=name,
         fps=fps,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import cv2
@@ -19,6 +20,7 @@ from mcld_anim.pose.matte_alignment import Matte
 from mcld_anim.source.background import filled_background, widened
 from mcld_anim.source.fitted_photo import FittedPhoto
 from mcld_anim.source.front import in_front
+from mcld_anim.source.joined_warps import joined_warps
 from mcld_anim.source.photo_warp import PhotoWarp
 from mcld_anim.video.framing import SteadyCrop, resize_picture
 
@@ -83,6 +85,18 @@ def fit_photo(picture: AnySizePicture, body: EstimatedBody) -> FittedPhoto:
     background = filled_background(photo, widened(alpha > TRACE, HOLE_MARGIN))
     front = in_front(warp.drawn.person, alpha, float(motion.heights[0]))
     return FittedPhoto(photo, background, front, painter, motion, warp)
+
+
+def fit_photos(photos: Sequence[tuple[AnySizePicture, EstimatedBody]]) -> FittedPhoto:
+    """Several photos of one person with the bodies fitted to them: the first one's stage, and its person as all of
+    them show them."""
+    stage = fit_photo(*photos[0])
+    warps = [stage.warp]
+    for picture, body in photos[1:]:
+        frame = PhotoSize.of(picture, body.motion)
+        photo, motion = frame.picture(picture), frame.motion(body.motion)
+        warps.append(fit_person(photo, motion, frame.matte(body.matte), body.hidden)[2])
+    return replace(stage, warp=joined_warps(warps))
 
 
 def fit_person(photo: Picture, motion: BodyMotion, matte: Matte, hidden: str) -> tuple[Alpha, BodyPainter, PhotoWarp]:

@@ -24,7 +24,13 @@ PIXELS = "3"
 
 NOT_IN_FRAMES = (
     *("output", "overwrite", "offline", "resume", "audio", "audio_codec", "crf"),  # of the files made from frames
-    *("source", "driving", "preset", "step_scale"),  # in the identity by content, or resolved into others
+    *(
+        "source",
+        "more_sources",
+        "driving",
+        "preset",
+        "step_scale",
+    ),  # in the identity by content, or resolved into others
 )
 """Options that no frame depends on by themselves."""
 
@@ -39,6 +45,7 @@ def identity_of(clip: Clip, checksums: Checksums) -> dict[str, str]:
     identity = {name: str(value) for name, value in resolved.items() if name not in NOT_IN_FRAMES}
     files = {"source": options.source, "driving": options.driving}
     files |= {"densepose": options.precomputed} if options.precomputed is not None else {}
+    files |= {f"source {number}": photo for number, photo in enumerate(options.more_sources, 2)}
     files |= {"background": options.background_file} if options.background_file is not None else {}
     identity |= {name: checksums.of(path) for name, path in files.items()}
     identity |= {f"weights {name}": checksum for name, checksum in clip.weights.items()}

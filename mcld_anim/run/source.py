@@ -37,6 +37,18 @@ class SourcePhoto:
     iuv: Iuv  # of the crop
     face: Face | None  # in the crop, for the report
     body: EstimatedBody | None  # in the photo, by estimators that fit one
+    more: tuple[SourcePhoto, ...] = ()  # further photos of the same person, of which this one is the first
+    face_from: int = 0  # the photo whose face is the person's: 0 for this one, else the place in `more` plus 1
+
+    @property
+    def all(self) -> tuple[SourcePhoto, ...]:
+        """This photo and the others."""
+        return (self, *self.more)
+
+    @property
+    def faced(self) -> SourcePhoto:
+        """The photo that shows the face best."""
+        return self.all[self.face_from]
 
 
 def read_photo(path: Path, models: LoadedModels, stages: Stages) -> SourcePhoto:
@@ -58,21 +70,28 @@ def read_photo(path: Path, models: LoadedModels, stages: Stages) -> SourcePhoto:
         crop, iuv = frame_person(picture, people[0], models.options.frame_size)
         face = models.face_in(crop, iuv)
         stages.progress(SOURCE_STAGE, 1, 2)  # the second is its encoding, or its stage
-    if models.face_backend is not None and face is None:
-        message = f"no face was found in --source {path}: the report has no face similarity"
-        stages.emit(Event("source_face_missing", message))
     return SourcePhoto(picture, crop, iuv, face, people[0].body)
+
+
+def tell_missing_face(photo: SourcePhoto, paths: Sequence[Path], models: LoadedModels, stages: Stages) -> None:
+    """Emit an event if a face is looked for, and none of the person's photos shows one."""
+    if models.face_backend is not None and photo.faced.face is None:
+        names = " and ".join(map(str, paths))
+        message = f"no face was found in --source {names}: the report has no face similarity"
+        stages.emit(Event("source_face_missing", message))
 
 
 def encode_photo(photo: SourcePhoto, models: LoadedModels, stages: Stages) -> SourceAppearance:
     """The source photo, encoded by the model's networks."""
     from mcld_anim.model.appearance import encode_source
 
-    face, embedder = photo.face, models.native_embedder
+    shown, embedder = photo.faced, models.native_embedder
+    face = shown.face
     with stages.timed(SOURCE_STAGE):
         if models.measures_only:  # the model does not know embeddings of the report's backend
-            face = None if embedder is None else embedder.largest(photo.crop, photo.iuv)
-        source = encode_source(photo.crop, photo.iuv, models.mcld, face)
+            face = None if embedder is None else embedder.largest(shown.crop, shown.iuv)
+        more = [(other.crop, other.iuv) for other in photo.more]
+        source = encode_source(photo.crop, photo.iuv, models.mcld, face, more=more)
         stages.progress(SOURCE_STAGE, 2, 2)
     return source
 

@@ -1,4 +1,4 @@
-"""The story of `mcld-anim texture`: the UV texture of a photo, in the SMPL layout."""
+"""The story of `mcld-anim texture`: the UV texture of a photo, or of several of one person, in the SMPL layout."""
 
 from __future__ import annotations
 
@@ -12,27 +12,42 @@ from mcld_anim.pose.backends import largest_iuv, load_pose_backend
 from mcld_anim.pose.precomputed import precomputed_iuv
 from mcld_anim.run.densepose import no_person
 from mcld_anim.run.result import TextureResult
+from mcld_anim.run.several_photos import other_person
 from mcld_anim.setup.first_need import ready_densepose
+from mcld_anim.source.joined_photos import joined_texture
+from mcld_anim.source.same_person import other_clothes
+from mcld_anim.source.surface_views import surface_views
 from mcld_anim.source.texture import source_texture
 
 
 def texture(options: TextureOptions, on_event: EventSink = warn) -> TextureResult:
-    """The SMPL UV texture (512, 512, 3) of a photo, written as PNG if an output is named."""
+    """The SMPL UV texture (512, 512, 3) of the photos, written as PNG if an output is named."""
     if options.output is not None:
         check_output(options.output, options.overwrite)
-    check_picture(options.photo)
-    picture, name = read_picture(options.photo, on_event=on_event), None
+    for path in options.photos:
+        check_picture(path)
+    pictures, name = [read_picture(path, on_event=on_event) for path in options.photos], None
     if options.iuv is not None:
-        found = precomputed_iuv(options.iuv, (picture.shape[0], picture.shape[1]))
-        if not found[..., 0].any():
+        found = [precomputed_iuv(options.iuv, (pictures[0].shape[0], pictures[0].shape[1]))]
+        if not found[0][..., 0].any():
             raise PoseError(f"{options.iuv} shows no person: give another IUV file")
     else:
         device = choose_device(options.device)
         name = ready_densepose(options.densepose, device, options.offline, on_event)
-        found = largest_iuv(load_pose_backend(name, device), picture)
-        if not found[..., 0].any():
-            raise no_person(options.photo, name)
-    made = source_texture(picture, found)
+        backend = load_pose_backend(name, device)
+        found = [largest_iuv(backend, picture) for picture in pictures]
+        for path, iuv in zip(options.photos, found, strict=True):
+            if not iuv[..., 0].any():
+                raise no_person(path, name)
+    photos = list(zip(pictures, found, strict=True))
+    if len(photos) == 1:
+        made = source_texture(*photos[0])
+    else:
+        views = surface_views(photos)
+        for view, path in zip(views, options.photos, strict=True):
+            if other_clothes(views[0], view):
+                on_event(other_person(path, options.photo, "clothes"))
+        made = joined_texture(photos, views)
     if options.output is not None:
         with durable_file(options.output, options.overwrite) as partial:
             write_picture(partial, made)

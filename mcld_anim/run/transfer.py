@@ -86,30 +86,30 @@ def make_picture(
     check_pose(options)
     stages = Stages(progress, on_event)
     models = cache.models(options, stages)
-    photo, settings = cache.photo(options.source, models, stages), sampling_settings(options, models.options)
+    photo, settings = cache.photo(options.photos, models, stages), sampling_settings(options, models.options)
     with stages.timed("driving poses"):
         estimate = read_pose(options.pose, models.pose_backend, stages.emit)
     maker: FrameMaker | PhotoPixels
     if options.retarget in ("auto", "body") and photo.body is not None and estimate.body is not None:
         source = cache.source_in_photo(options, photo, models, stages)
-        stage = cache.stage(options.source, photo, models, stages)
+        stage = cache.stage(options.photos, photo, models, stages)
         pose, motion = posed(stage, estimate.body.motion)
         maker = maker_in_photo(stage, motion, models, source, settings)
         shown, retarget = stage.picture, "body"
     else:
         check_no_body(options.retarget, models.pose_backend.name)
-        source = cache.source(options.source, photo, models, stages)
+        source = cache.source(options.photos, photo, models, stages)
         pose, maker = _framed(estimate, photo, options, models, stages), maker_in_crops(models, source, settings)
         shown, retarget = photo.crop, "off" if options.retarget == "auto" else options.retarget
     with stages.timed("synthesis"):
         (picture,) = maker.make([ClipFrame(0, pose)], lambda done, steps: stages.progress(FRAMES_STAGE, done, steps))
-    face, similarity = FaceMeter(models.face_backend, photo.face).measure(picture, pose.iuv)
+    face, similarity = FaceMeter(models.face_backend, photo.faced.face).measure(picture, pose.iuv)
     weights = models.weights_read(networks=source is not None)
     chosen = {"retarget": retarget}
     return Transferred(
         side_by_side(shown, pose.iuv, picture) if options.side_by_side else picture,
         FrameRow(0, 0.0, True, face is not None, similarity, None, None),
-        describe_summary(models, photo.face, stages),
+        describe_summary(models, photo.faced.face, stages),
         describe_run(options, output, models, weights, settings, cache.checksums, stages, chosen),
     )
 

@@ -52,13 +52,18 @@ sampled."""
 
 
 def complete_atlas(picture: Picture, iuv: Iuv) -> tuple[Atlas, AtlasMask]:
-    """The complete atlas of one photo for `pose.condition.warped_source`, and which of its texels the photo shows.
+    """The complete atlas of one photo for `pose.condition.warped_source`, and which of its texels the photo shows."""
+    atlas, valid = seen_atlas(picture, iuv)
+    return fill_atlas(atlas, valid), valid
+
+
+def seen_atlas(picture: Picture, iuv: Iuv) -> tuple[Atlas, AtlasMask]:
+    """The atlas of what one photo shows, and which of its texels hold a colour.
 
     Unlike the texture's atlas it has no dark seams (the published inpainting bleeds black in from outside the charts),
     and it excludes the mixed colours of the silhouette.
     """
-    atlas, valid = atlas_from_picture(picture, _inner(iuv), fill="nearest")
-    return fill_atlas(atlas, valid), valid
+    return atlas_from_picture(picture, _inner(iuv), fill="nearest")
 
 
 def _inner(iuv: Iuv) -> Iuv:

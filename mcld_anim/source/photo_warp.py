@@ -20,13 +20,10 @@ from mcld_anim.body.part_labels import HAND_PART, LOWER_ARM_PARTS
 from mcld_anim.body.rig import load_body
 from mcld_anim.body.surface import GRID, rest_body
 from mcld_anim.body.texels import texel_index
-from mcld_anim.core.arrays import ATLAS_SIZE, HEAD_PARTS, PART_COUNT, Alpha, Atlas, Iuv, Picture
-from mcld_anim.source.fill import TORSO, complete_atlas, folded_torso, usual_colour
+from mcld_anim.core.arrays import ATLAS_SIZE, HEAD_PARTS, PART_COUNT, Alpha, Atlas, AtlasMask, Picture
+from mcld_anim.source.fill import TORSO, fill_atlas, folded_torso, seen_atlas, usual_colour
+from mcld_anim.source.photo_view import SEAM, PhotoView, sampled, sampled_together
 
-OWN = 0.3
-"""Matte of the photo, 0..1, from which a pixel is the person's and may be sampled."""
-SEAM = 5
-"""Width in pixels over which seen and guessed colours are mixed."""
 GUESS_BLUR = 1.5
 """Standard deviation, in pixels, of the blur of guessed colours: they come in texels, with edges between charts."""
 ARMS = (3, 4, *range(15, 23))
@@ -68,12 +65,7 @@ class PersonLayer:
     colours: Float[np.ndarray, "h w 3"]  # RGB in 0..255, continued beyond the soft edge
     validity: Float[np.ndarray, "h w"]  # 1 where the photo shows the colour, 0 where it is a guess; 1 outside
     painted: Bool[np.ndarray, "h w"]  # where the guess is one colour, without the photo's light
-    photo: DrawnBody  # the same body in the photo's pose
-
-    @property
-    def normals(self) -> Float[np.ndarray, "h w 6"]:
-        """The surface's normals in this pose and in the photo's, see `DrawnBody.normals`; 0 outside."""
-        return self.drawn.over(np.concatenate([self.drawn.normals, self.photo.normals], 1))
+    normals: Float[np.ndarray, "h w 6"]  # in this pose and in the photo's, see `DrawnBody.normals`; 0 outside
 
     def lit(self) -> PersonLayer:
         """The layer in this pose's light, which comes from above. What is painted gets its roundness from it."""
@@ -93,47 +85,45 @@ class PersonLayer:
 
 @dataclass(frozen=True, eq=False)
 class PhotoWarp:
-    """One photo's person."""
+    """One photo's person; where there are more photos of them, what those show as well."""
 
     colours: Picture  # the photo, with the person's colours continued across their edge
     own: Alpha  # the photo's matte, 0 where the colours may not be the person's
     atlas: Atlas  # complete
     painted: Bool[np.ndarray, 24]  # parts of which nothing is seen, and whose atlas is one colour
     drawn: DrawnBody  # the body in the photo's pose
+    views: tuple[PhotoView, ...] = ()  # all photos where there are several, this one first
 
     @classmethod
     def of(cls, colours: Picture, alpha: Alpha, drawn: DrawnBody) -> PhotoWarp:
         """From the colours, the photo's matte and the body in the photo's pose."""
-        skin = _skin(colours, alpha, drawn)
+        skin = skin_colour(colours, alpha, drawn)
         doubtful = _beside_arm(drawn) | _mistaken_hands(colours, skin, drawn)
         own = alpha * drawn.whole(~doubtful, True)
         seen = np.where((own > 0.5)[..., None], drawn.iuv, np.uint8(0))
-        atlas = _whole_atlas(colours, alpha, seen, drawn, skin)
+        atlas = whole_atlas(*seen_atlas(colours, seen), hair_colour(colours, alpha, drawn), skin)
         hidden = ~np.isin(np.arange(1, PART_COUNT + 1), seen[..., 0])
-        return cls(colours, own, atlas, hidden & (atlas.std((1, 2)) < PLAIN).all(-1), drawn)
+        return cls(colours, own, atlas, hidden & one_coloured(atlas), drawn)
 
     def layer(self, drawn: DrawnBody) -> PersonLayer:
         """The person in the pose of a drawing of the same mesh."""
         inside = drawn.inside
-        places, seen = drawn.seen_in(self.drawn)
-        maps = np.full((*inside.shape, 2), -1, np.float32)
-        maps[inside] = places - 0.5
-        x, y = maps[..., 0], maps[..., 1]
-        sampled = cv2.remap(self.colours, x, y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
-        own = cv2.remap(self.own, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-        known = np.zeros(inside.shape, np.float32)
-        known[inside] = seen * (own[inside] > OWN)
-        safe = cv2.erode(np.where(inside, known, 1), np.ones((3, 3), np.uint8))
-        share = (cv2.blur(safe, (SEAM, SEAM)) * (known > 0))[..., None]
+        if self.views:
+            colours, seen, photographed = sampled_together(self.views, drawn)
+            normals = np.concatenate([drawn.over(drawn.normals), photographed], -1)
+        else:
+            colours, seen = sampled(self.colours, self.own, self.drawn, drawn)
+            normals = drawn.over(np.concatenate([drawn.normals, self.drawn.normals], 1))
+        share = seen[..., None]
         guessed = np.zeros((*inside.shape, 3), np.float32)
         guessed[inside] = self.atlas.reshape(-1, 3)[texel_index(drawn.iuv[drawn.box])]
         body = inside.astype(np.float32)
         weight = cv2.GaussianBlur(body, (0, 0), GUESS_BLUR)[..., None]
         guessed = cv2.GaussianBlur(guessed, (0, 0), GUESS_BLUR) / np.maximum(weight, 1e-3)
-        colours = sampled * share + guessed * (1 - share)
+        colours = colours * share + guessed * (1 - share)
         validity = np.where(inside, share[..., 0], 1).astype(np.float32)
         painted = np.append(False, self.painted)[drawn.iuv[drawn.box][..., 0]]
-        return PersonLayer(drawn, _continued(colours, inside), validity, painted, self.drawn)
+        return PersonLayer(drawn, _continued(colours, inside), validity, painted, normals)
 
 
 def _continued(
@@ -145,11 +135,11 @@ def _continued(
     return np.where(body > 0, planes, beyond / np.maximum(near, 1e-3)).astype(np.float32)
 
 
-def _whole_atlas(colours: Picture, alpha: Alpha, seen: Iuv, drawn: DrawnBody, skin: np.ndarray | None) -> Atlas:
-    """The atlas of what is `seen`, completed; hands, ears and the back of the head that are not take their usual
+def whole_atlas(shown: Atlas, valid: AtlasMask, hair: np.ndarray | None, skin: np.ndarray | None) -> Atlas:
+    """The atlas of what is `shown`, completed; hands, ears and the back of the head that are not take their usual
     colours. A part that takes one colour of another takes the usual one, not a mean with badges and shadows; the other
     side of the torso has none of its badges."""
-    atlas, valid = complete_atlas(colours, seen)
+    atlas = fill_atlas(shown, valid)
     for part in range(1, PART_COUNT + 1):
         usual = None if valid[part - 1].any() else usual_colour(part, atlas, valid)
         if usual is not None and (atlas[part - 1].std((0, 1)) < PLAIN).all():
@@ -158,9 +148,6 @@ def _whole_atlas(colours: Picture, alpha: Alpha, seen: Iuv, drawn: DrawnBody, sk
     for part in TORSO:
         soft = cv2.GaussianBlur(atlas[part - 1], (0, 0), BADGE)
         atlas[part - 1] = np.where(folded[part - 1][..., None], soft, atlas[part - 1])
-    body = load_body()
-    above = body.mean_vertices[:, 2] - body.joint("eye.L")[2]
-    hair = _colour_of(above > CROWN, colours, alpha, drawn)
     for part in HAND_PART.values():
         if skin is not None and not valid[part - 1].any():
             atlas[part - 1] = skin
@@ -171,7 +158,19 @@ def _whole_atlas(colours: Picture, alpha: Alpha, seen: Iuv, drawn: DrawnBody, sk
     return atlas
 
 
-def _skin(colours: Picture, alpha: Alpha, drawn: DrawnBody) -> UInt8[np.ndarray, " 3"] | None:
+def one_coloured(atlas: Atlas) -> Bool[np.ndarray, " 24"]:
+    """Which parts of an atlas have one colour."""
+    return np.asarray((atlas.std((1, 2)) < PLAIN).all(-1))
+
+
+def hair_colour(colours: Picture, alpha: Alpha, drawn: DrawnBody) -> UInt8[np.ndarray, " 3"] | None:
+    """Median colour of the crown; None where the photo hardly shows it."""
+    body = load_body()
+    above = body.mean_vertices[:, 2] - body.joint("eye.L")[2]
+    return _colour_of(above > CROWN, colours, alpha, drawn)
+
+
+def skin_colour(colours: Picture, alpha: Alpha, drawn: DrawnBody) -> UInt8[np.ndarray, " 3"] | None:
     """Median colour of the cheeks; None where the photo hardly shows them."""
     body = load_body()
     below = body.joint("eye.L")[2] - body.mean_vertices[:, 2]

@@ -51,6 +51,32 @@ def test_three_formats_say_the_same(inputs: Path) -> None:
     assert second.output == (inputs / "out" / "sub" / "two.png").resolve()
 
 
+def test_a_row_may_have_several_photos(inputs: Path) -> None:
+    jsonl = write_jsonl(inputs, {**ROW, "source": ["a.png", "b.png"]}, {**ROW, "output": "two.mp4"})
+    csv, yaml = inputs / "jobs.csv", inputs / "jobs.yaml"
+    csv.write_text("source,source_2,driving,output\na.png,b.png,v.mp4,one.mp4\na.png,,v.mp4,two.mp4\n")
+    yaml.write_text(
+        "- {source: [a.png, b.png], driving: v.mp4, output: one.mp4}\n"
+        "- {source: [a.png], driving: v.mp4, output: two.mp4}\n"
+    )
+    read = [[row.options for row in read_manifest(path, inputs / "out")] for path in (jsonl, csv, yaml)]
+    assert read[1:] == [read[0]] * 2
+    assert [options.photos for options in read[0]] == [(inputs / "a.png", inputs / "b.png"), (inputs / "a.png",)]
+
+
+@pytest.mark.parametrize(
+    ("row", "words"),
+    [
+        ("source,source_2,driving\n,b.png,v.mp4\n", "source_2 is given without source"),
+        ("source,source_2,driving\na.png,c.png,v.mp4\n", "source 2 .*c.png does not exist"),
+    ],
+)
+def test_wrong_photos_of_a_row_are_refused(inputs: Path, row: str, words: str) -> None:
+    (inputs / "jobs.csv").write_text(row)
+    with pytest.raises(ManifestError, match=words):
+        read_manifest(inputs / "jobs.csv", inputs / "out")
+
+
 @pytest.mark.parametrize("offline", [False, True])
 def test_offline_holds_for_rows_that_do_not_say(inputs: Path, offline: bool) -> None:
     rows = [ROW, {**ROW, "output": "two.mp4", "offline": False}, {**ROW, "output": "three.mp4", "offline": True}]
