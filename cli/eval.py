@@ -69,7 +69,10 @@ def evaluate() -> None:
 @app.command("reenact")
 def reenact_command(
     videos: Annotated[list[Path], typer.Argument(metavar="VIDEO...", help="Clips of one person.")],
-    source_frame: Annotated[int, typer.Option("--source-frame", help="Index of the frame that is the source.")] = 0,
+    source_frame: Annotated[
+        list[int],
+        typer.Option("--source-frame", help="Index of the frame that is the source; given again: of further photos."),
+    ] = [0],  # noqa: B006 - as typer wants lists
     start: flags.Start = None,
     end: flags.End = None,
     max_frames: flags.MaxFrames = None,
@@ -88,7 +91,10 @@ def reenact_command(
 
     maybe: dict[str, Any] = {"start": start, "end": end, "max_frames": max_frames, "model": model, "device": device}
     given = {name: value for name, value in maybe.items() if value is not None}
-    options = ReenactOptions(videos=tuple(videos), source_frame=source_frame, densepose=densepose, **given)
+    first, *more = source_frame
+    options = ReenactOptions(
+        videos=tuple(videos), source_frame=first, more_source_frames=tuple(more), densepose=densepose, **given
+    )
     with stage_display() as shown:
         metrics = reenact(options, shown.update, shown.show)
     _print_table(metrics)

@@ -1,10 +1,10 @@
 """`mcld-anim eval reenact`: real clips against themselves.
 
-One frame of a clip is the source, the clip drives, and every other frame is the truth of its own pose. Frames are
-compared as `run` makes them: with `--densepose body` the whole frame at the result's size, else cropped around the
-person. The person's true mask is BlazePose's matte of the clip's frame; the silhouette of a made frame is the matte of
-the same network, looking at the same region. Baselines are the source frame standing still, the person's mean colour,
-and the warped source alone.
+One frame of a clip is the source, or several are its photos, the clip drives, and every other frame is the truth of its
+own pose. Frames are compared as `run` makes them: with `--densepose body` the whole frame at the result's size, else
+cropped around the person. The person's true mask is BlazePose's matte of the clip's frame; the silhouette of a made
+frame is the matte of the same network, looking at the same region. Baselines are the source frame standing still, the
+person's mean colour, and the warped source alone.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ from mcld_anim.model.load import LoadedModels
 from mcld_anim.options.checks import check_choice, check_range
 from mcld_anim.options.estimators import DENSEPOSE_BACKENDS, DeviceName
 from mcld_anim.options.person import LARGEST
+from mcld_anim.options.photos import check_photos
 from mcld_anim.options.run import RunOptions
 from mcld_anim.pose.body_backend import BodyBackend, load_body_backend
 from mcld_anim.pose.followed_body import FollowedBody
@@ -41,9 +42,10 @@ from mcld_anim.run.cache import RunCache
 from mcld_anim.run.checks import RunPlan, check_run
 from mcld_anim.run.driving import DRIVING_STAGE, driving_frames, encode_driving, encode_motion
 from mcld_anim.run.frames import Clip, make_frames
-from mcld_anim.run.photo import PhotoSize, fit_photo
+from mcld_anim.run.photo import PhotoSize, fit_photos
 from mcld_anim.run.scene import CropScene
-from mcld_anim.run.source import SOURCE_STAGE, encode_photo, read_photo
+from mcld_anim.run.several_photos import one_person
+from mcld_anim.run.source import SOURCE_STAGE, SourcePhoto, encode_photo, read_photo, tell_missing_face
 from mcld_anim.sampling.settings import sampling_settings
 from mcld_anim.source.dlib_backend import load_dlib_backend
 from mcld_anim.source.face import Face, FaceBackend, similarity
@@ -59,7 +61,7 @@ FRAME_METRICS = (
     "still_person_psnr",
     "warp_person_psnr",
 )
-"""Means over the frames that show the person, without the source frame."""
+"""Means over the frames that show the person, without the source frames."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,6 +70,7 @@ class ReenactOptions:
 
     videos: tuple[Path, ...]
     source_frame: int = 0  # index among the chosen frames
+    more_source_frames: tuple[int, ...] = ()  # further frames that are photos of the person, too
     start: float = 0.0  # seconds of each video to skip
     end: float | None = None  # second of each video to stop at; None: its end
     max_frames: int | None = None  # of each video; None: no limit
@@ -78,13 +81,21 @@ class ReenactOptions:
     def __post_init__(self) -> None:
         if not self.videos:
             raise UsageError("eval reenact has no video: name one or more")
-        check_range("--source-frame", self.source_frame, 0, None)
+        for frame in self.frames:
+            check_range("--source-frame", frame, 0, None)
+        check_photos("--source-frame", self.more_source_frames)
         check_choice("--densepose", self.densepose, DENSEPOSE_BACKENDS)
 
-    def run(self, video: Path, source: Path) -> RunOptions:
+    @property
+    def frames(self) -> tuple[int, ...]:
+        """Every frame that is a source."""
+        return (self.source_frame, *self.more_source_frames)
+
+    def run(self, video: Path, sources: Sequence[Path]) -> RunOptions:
         """The run that is measured."""
         return RunOptions(
-            source=source,
+            source=sources[0],
+            more_sources=tuple(sources[1:]),
             driving=video,
             start=self.start,
             end=self.end,
@@ -100,8 +111,8 @@ class _Task:
     """One clip to measure."""
 
     plan: RunPlan
-    still: Picture  # the source frame, as large as the clip's frames
-    source_frame: int
+    still: Picture  # the first source frame, as large as the clip's frames
+    source_frames: tuple[int, ...]
 
 
 def reenact(
@@ -159,14 +170,19 @@ def person_metrics(
 def _checked(video: Path, options: ReenactOptions, folder: Path) -> _Task:
     """Refuse, before a network is loaded, a video that cannot be measured."""
     info = probe(video)
-    count = 0
+    count, place, still = 0, Path(tempfile.mkdtemp(dir=folder)), None
+    photos = {index: place / f"{video.stem}-frame-{index}.png" for index in options.frames}
     for frame in read_frames(info, "source", options.start, options.end, options.max_frames, on_event=_ignore):
         count += 1
-        if frame.index == options.source_frame:
-            photo = Path(tempfile.mkdtemp(dir=folder)) / f"{video.stem}-frame-{frame.index}.png"
-            write_picture(photo, frame.picture)
-            return _Task(check_run(options.run(video, photo)), frame.picture, frame.index)
-    raise UsageError(f"--source-frame {options.source_frame} is not in {video}: give 0 to {count - 1}")
+        if frame.index in photos:
+            write_picture(photos[frame.index], frame.picture)
+            still = frame.picture if frame.index == options.source_frame else still
+        if count > max(photos):
+            break
+    missing = [index for index, photo in photos.items() if not photo.exists()]
+    if missing or still is None:
+        raise UsageError(f"--source-frame {missing[0]} is not in {video}: give 0 to {count - 1}")
+    return _Task(check_run(options.run(video, list(photos.values()))), still, options.frames)
 
 
 def _measured(
@@ -181,20 +197,19 @@ def _measured(
     plan, video = task.plan, task.plan.options.driving
     fitted = models.pose_backend is judge
     with tempfile.TemporaryFile() as masks, tempfile.TemporaryDirectory(dir=folder) as work:
-        try:
-            photo = read_photo(plan.options.source, models, stages)
-        except PoseError as error:
-            message = f"frame {task.source_frame} of {video} shows no person: choose another --source-frame"
-            raise PoseError(message) from error
+        photo = _source(task, models, stages)
         views: CropTruth | PhotoTruth
         source: SourceAppearance | None
         if fitted:
             motion, body = encode_motion(plan, judge, masks, stages)
-            assert photo.picture is not None
-            assert photo.body is not None  # fitted by the same estimator
+            fitted_photos = []
+            for one in photo.all:
+                assert one.picture is not None
+                assert one.body is not None  # fitted by the same estimator
+                fitted_photos.append((one.picture, one.body))
             with stages.timed(SOURCE_STAGE):
-                fitted_photo = fit_photo(photo.picture, photo.body)
-            frame = PhotoSize.of(photo.picture, photo.body.motion)
+                fitted_photo = fit_photos(fitted_photos)
+            frame = PhotoSize.of(fitted_photos[0][0], fitted_photos[0][1].motion)
             views = PhotoTruth(OwnScene.of_clip(fitted_photo, frame, motion, body))
             source = None if models.options.photo_pixels else encode_photo(photo, models, stages)
         else:
@@ -220,6 +235,20 @@ def _measured(
         }
 
 
+def _source(task: _Task, models: LoadedModels, stages: Stages) -> SourcePhoto:
+    """The source frames as one person."""
+    paths, photos = task.plan.options.photos, []
+    for frame, path in zip(task.source_frames, paths, strict=True):
+        try:
+            photos.append(read_photo(path, models, stages))
+        except PoseError as error:
+            message = f"frame {frame} of {task.plan.options.driving} shows no person: choose another --source-frame"
+            raise PoseError(message) from error
+    photo = photos[0] if len(photos) == 1 else one_person(photos, paths, models.face_backend, stages)
+    tell_missing_face(photo, paths, models, stages)
+    return photo
+
+
 def _rows(
     clip: Clip,
     views: CropTruth | PhotoTruth,
@@ -229,7 +258,7 @@ def _rows(
     faces: FaceBackend | None,
     work: Path,
 ) -> Iterator[dict[str, Any]]:
-    """The metrics of every frame that shows the person, but the source frame."""
+    """The metrics of every frame that shows the person, but the source frames."""
     known = None if faces is None else faces.largest(task.still)
     photo = clip.photo
     colour = photo.crop[photo.iuv[..., 0] > 0].mean(0).round().astype(np.uint8)
@@ -237,7 +266,7 @@ def _rows(
         for frame, picture in zip(frames, driving_frames(task.plan, clip.stages), strict=True):
             index = frame.row.index
             mask = views.mask(index, body.matte(index) > PERSON)
-            if index == task.source_frame or not body.seen.found[index] or not mask.any():
+            if index in task.source_frames or not body.seen.found[index] or not mask.any():
                 continue
             truth, still = views.picture(index, picture), views.picture(index, task.still)
             silhouette = judge.matte(frame.picture, views.region(index, body.region(index), picture)) > PERSON

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Mapping, Sized
 from typing import Any
 
 from mcld_anim.core.errors import UsageError
@@ -28,7 +27,7 @@ def split_photos(given: Mapping[str, Any], known: set[str]) -> dict[str, Any]:
     return split
 
 
-def check_photos(flag: str, more: tuple[Path, ...]) -> None:
+def check_photos(flag: str, more: Sized) -> None:
     """Refuse too many photos; `more`: those after the first."""
     if len(more) >= MOST_PHOTOS:
         raise UsageError(f"{flag}: {len(more) + 1} photos were given, at most {MOST_PHOTOS} of one person are joined")

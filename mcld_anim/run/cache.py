@@ -197,7 +197,7 @@ class RunCache:
     def stage(self, paths: Sequence[Path], source: SourcePhoto, models: LoadedModels, stages: Stages) -> FittedPhoto:
         """The stage of the source photo, to which a body was fitted; its person is of all photos."""
         from mcld_anim.run.kept_forms import STAGE_FORM
-        from mcld_anim.run.photo import fit_photo, fit_photos
+        from mcld_anim.run.photo import fit_photos
         from mcld_anim.run.source import SOURCE_STAGE
 
         key = (self._content(paths), id(models))
@@ -210,7 +210,7 @@ class RunCache:
                     assert photo.body is not None
                     picture = read_picture(path, "--source") if photo.picture is None else photo.picture
                     fitted.append((picture, photo.body))
-                stage = fit_photo(*fitted[0]) if len(fitted) == 1 else fit_photos(fitted)
+                stage = fit_photos(fitted)
                 stages.progress(SOURCE_STAGE, 2, 2)
             return stage
 

@@ -88,9 +88,11 @@ def fit_photo(picture: AnySizePicture, body: EstimatedBody) -> FittedPhoto:
 
 
 def fit_photos(photos: Sequence[tuple[AnySizePicture, EstimatedBody]]) -> FittedPhoto:
-    """Several photos of one person with the bodies fitted to them: the first one's stage, and its person as all of
-    them show them."""
+    """The photos of one person with the bodies fitted to them: the first one's stage, with its person as all photos
+    show them."""
     stage = fit_photo(*photos[0])
+    if len(photos) == 1:
+        return stage
     warps = [stage.warp]
     for picture, body in photos[1:]:
         frame = PhotoSize.of(picture, body.motion)

@@ -66,6 +66,7 @@ def sampled_together(views: Sequence[PhotoView], drawn: DrawnBody) -> tuple[Plan
         weight = seen * (cv2.GaussianBlur(given, (0, 0), WEIGHT_BLUR) / near + LEAST_WEIGHT)
         mixed += weight[..., None] * taken
         normals += weight[..., None] * drawn.over(view.drawn.normals)
-        total, share = total + weight, np.maximum(share, seen)
+        total += weight
+        np.maximum(share, seen, out=share)
     factor = 1 / np.where(total > 0, total, np.float32(1))[..., None]
     return mixed * factor, share, normals * factor

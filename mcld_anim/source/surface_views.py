@@ -141,11 +141,10 @@ def surface_views(photos: Sequence[tuple[AnySizePicture, AnySizeIuv]]) -> list[S
         masks.append(mask.astype(np.float32))
         scales.append(float(np.median(views[number].density[shared & views[number].valid])))
     found = []
-    for (picture, _), mask, density in zip(photos, masks, scales, strict=True):
+    for (picture, _), shown, density in zip(photos, masks, scales, strict=True):
         factor = min(1.0, float(np.sqrt(min(scales) / density)))
-        small, there = (
-            cv2.resize(one, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA) for one in (picture, mask)
-        )
+        small = cv2.resize(picture, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
+        there = cv2.resize(shown, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
         found.append(sharpness(small, there > 0.5))
     least = SHARP * max(found)
     return [replace(view, sharpness=min(1.0, one / least)) for view, one in zip(views, found, strict=True)]
