@@ -12,8 +12,11 @@ from typing import Any
 import av
 import numpy as np
 import pytest
+from PIL import Image
+from typer.testing import CliRunner
 
 from mcld_anim import Animator
+from mcld_anim.cli.main import app
 from mcld_anim.core.disk_cache import DiskCache
 from mcld_anim.core.errors import PoseError, UsageError
 from mcld_anim.core.events import Event
@@ -181,3 +184,27 @@ def test_arrays_and_paths_may_be_mixed_in_python(
         assert np.array_equal(made[0], made[1])
         with pytest.raises(UsageError, match="source is float64"):
             animator.transfer([photo.picture, photo.picture / 255], media / "other.png")
+
+
+def _invoke(*arguments: object) -> tuple[int, str]:
+    """Exit code and stderr."""
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    return result.exit_code, result.stderr
+
+
+def test_a_texture_is_joined_of_several_photos(media: Path, tmp_path: Path) -> None:
+    photos = media / "person.png", media / "other.png"
+    made = []
+    for name, given in (
+        ("one.png", photos[:1]),
+        ("both.png", photos),
+        ("flags.png", ("--source", photos[0], "-s", photos[1])),
+    ):
+        code, told = _invoke("texture", *given, "--densepose", "tiny", "-o", tmp_path / name)
+        assert code == 0
+        assert ("seems to show somebody else" in told) == (name != "one.png")
+        made.append(np.asarray(Image.open(tmp_path / name)))
+    assert np.array_equal(made[1], made[2])
+    assert np.count_nonzero(made[1].any(-1)) > np.count_nonzero(made[0].any(-1))
+    assert _invoke("texture", "-o", tmp_path / "t.png")[0] == 2
+    assert _invoke("texture", *photos, "--iuv", photos[0], "-o", tmp_path / "t.png")[0] == 2
