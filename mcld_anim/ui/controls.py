@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from mcld_anim.options.domain import Domain, domains
+from mcld_anim.options.photos import LISTED
 from mcld_anim.options.run import RunOptions
 
 Kind = Literal["switch", "choice", "suggestion", "number", "file", "text"]
@@ -58,7 +59,7 @@ def controls_of(helps: Iterable[OptionHelp]) -> list[Control]:
 
 def takes_several(name: str, cls: type = RunOptions) -> bool:
     """Whether an option takes several files."""
-    return bool({tuple, list} & set(domains(cls)[name].kinds))
+    return LISTED.get(name) in domains(cls) or bool({tuple, list} & set(domains(cls)[name].kinds))
 
 
 def choices_of(name: str) -> tuple[str, ...]:
