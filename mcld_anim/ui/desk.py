@@ -169,7 +169,7 @@ def refusing(folder: Path) -> Iterator[None]:
 
 
 def _source(photos: Sequence[Upload], cls: type) -> Any:
-    return list(photos) if takes_several("source", cls) else photos[0]
+    return list(photos) if len(photos) > 1 and takes_several("source", cls) else photos[0]
 
 
 def _plain(value: Any, name_only: bool = False) -> Any:
