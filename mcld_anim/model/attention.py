@@ -48,6 +48,14 @@ class ProjectedAppearance:
         face = {layer: KeyValues(kv.keys, kv.values * factor) for layer, kv in self.face.items()}
         return replace(self, face=face)
 
+    def with_token_weights(self, layer_weights: Mapping[str, Tensor]) -> ProjectedAppearance:
+        """The same appearance with weighted tokens: of each layer (tokens,) factors on what its tokens add."""
+        tokens = {
+            layer: KeyValues(kv.keys, kv.values * layer_weights[layer].to(kv.values)[:, None])
+            for layer, kv in self.tokens.items()
+        }
+        return replace(self, tokens=tokens)
+
     def select(self, rows: Tensor) -> ProjectedAppearance:
         """The given rows (int64 indices, may repeat), e.g. a source's row once per frame."""
 

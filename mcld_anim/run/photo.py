@@ -17,6 +17,7 @@ from mcld_anim.core.arrays import Alpha, AnySizePicture, Picture
 from mcld_anim.pose.backends import EstimatedBody
 from mcld_anim.pose.matte_alignment import Matte
 from mcld_anim.source.background import filled_background, widened
+from mcld_anim.source.edited_warp import Fitted
 from mcld_anim.source.fitted_photo import FittedPhoto
 from mcld_anim.source.front import in_front
 from mcld_anim.source.photo_warp import PhotoWarp
@@ -83,6 +84,14 @@ def fit_photo(picture: AnySizePicture, body: EstimatedBody) -> FittedPhoto:
     background = filled_background(photo, widened(alpha > TRACE, HOLE_MARGIN))
     front = in_front(warp.drawn.person, alpha, float(motion.heights[0]))
     return FittedPhoto(photo, background, front, painter, motion, warp)
+
+
+def fit_other(picture: AnySizePicture, body: EstimatedBody) -> Fitted:
+    """The person of another photo, for their clothes or their face."""
+    frame = PhotoSize.of(picture, body.motion)
+    photo, motion = frame.picture(picture), frame.motion(body.motion)
+    _, painter, warp = fit_person(photo, motion, frame.matte(body.matte), body.hidden)
+    return Fitted(painter, warp)
 
 
 def fit_person(photo: Picture, motion: BodyMotion, matte: Matte, hidden: str) -> tuple[Alpha, BodyPainter, PhotoWarp]:

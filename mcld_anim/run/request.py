@@ -19,6 +19,7 @@ def request_of(options: SynthesisOptions, checksums: Checksums) -> str:
     paths = {str(path) for path in options.inputs}
     given = {name: value for name, value in to_mapping(options).items() if name not in NOT_ASKED}
     asked = {name: "a file" if str(value) in paths else value for name, value in given.items()}
+    asked["garment_from"] = [choice.group for choice in options.garments]
     inputs = [checksums.of(path) for path in options.inputs]
     text = json.dumps([__version__, type(options).__name__, asked, inputs], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()

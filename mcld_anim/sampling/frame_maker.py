@@ -44,6 +44,7 @@ class FrameMaker:
         self._views = views or CropViews(source, mcld.options.pose_guider.warped_source != "none")
         self._scheduler = make_sampler(mcld.options.schedule, settings.sampler)
         self._noise = parse_noise_mode(settings.noise)
+        self._train_steps = mcld.options.schedule.train_steps
         self._blending = _blending(settings, mcld.options.latent_size)
         self._weights = next(mcld.denoiser.parameters())  # gives the networks' dtype and device
 
@@ -92,7 +93,7 @@ class FrameMaker:
         indices = [view.frame.index for view in views]
         noise = start_noise(shape, settings.seed + attempt.seed_shift, indices, self._noise).to(self._weights.device)
         latents = denoise(
-            self._predictor(self._pose_features(views), attempt.face_weight),
+            self._predictor(self._pose_features(views), indices, attempt.face_weight),
             noise,
             self._scheduler,
             settings.steps * attempt.step_factor,
@@ -138,9 +139,11 @@ class FrameMaker:
             index = views[good.index(False)].frame.index
             raise NotFiniteError(f"the model made NaN or infinity of frame {index} (dtype {dtype}): {advice}")
 
-    def _predictor(self, pose_features: Tensor, face_weight: float) -> Callable[[Tensor, int], Prediction]:
-        """The prediction of v in the networks' dtype, for latents in float32."""
-        keys, steps = self.source.projected.with_face_weight(face_weight), self.mcld.options.schedule.train_steps
+    def _predictor(
+        self, pose_features: Tensor, indices: Sequence[int], face_weight: float
+    ) -> Callable[[Tensor, int], Prediction]:
+        """The prediction of v in the networks' dtype, for latents in float32, of the frames of these indices."""
+        keys, steps = self.source.projected_at(indices).with_face_weight(face_weight), self._train_steps
 
         def predict(latents: Tensor, timestep: int) -> Prediction:
             inputs, guided = latents.to(self._weights.dtype), self.settings.guidance_at(timestep / steps) > 1
