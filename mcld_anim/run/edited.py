@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from mcld_anim.model.appearance import SourceAppearance
     from mcld_anim.run.cache import RunCache
 
-HARDLY, PARTLY = 0.03, 0.25
+HARDLY, PARTLY = 0.03, 0.12
 """Share of a region that a photo shows below which it cannot give it, and up to which most of it is guessed."""
 VISIBLE_EDIT = 8
 """Difference in levels from which a texel is edited in the picture for the image embedding."""

@@ -34,7 +34,7 @@ from mcld_anim.run.edited import Edits
 from mcld_anim.run.finished import published_before
 from mcld_anim.run.frames import FRAMES_STAGE
 from mcld_anim.run.makers import maker_in_crops, maker_in_photo, weighted_source
-from mcld_anim.run.own_pose import OwnPose, own_pose
+from mcld_anim.run.own_pose import OwnPose
 from mcld_anim.run.record import describe_run, describe_summary
 from mcld_anim.run.request import request_of
 from mcld_anim.run.result import Result
@@ -160,11 +160,9 @@ def _in_photo(
         pose, motion = posed(stage, estimate.body.motion)
         return _Scene(source, pose, maker_in_photo(stage, motion, models, source, settings), stage.picture, "body")
     assert photo.body is not None
-    pose = own_pose(stage, photo.body.hidden)
-    maker = maker_in_photo(stage, plain.motion, models, source, settings)
-    if isinstance(maker, PhotoPixels):
-        maker = OwnPose(plain, maker, read_picture(options.source, "--source"), photo.body)
-    return _Scene(source, pose, maker, stage.picture, "body")
+    own = OwnPose(plain, stage, read_picture(options.source, "--source"), photo.body)
+    maker = own if source is None else maker_in_photo(stage, plain.motion, models, source, settings)
+    return _Scene(source, own.pose, maker, stage.picture, "body")
 
 
 def _in_crops(

@@ -11,8 +11,6 @@ import cv2
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from mcld_anim.core.arrays import HEAD_PARTS, Atlas
-
 Colours = Float[np.ndarray, "*places 3"]
 Shares = Float[np.ndarray, "*places"]
 Tone = UInt8[np.ndarray, " 3"]
