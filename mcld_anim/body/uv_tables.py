@@ -94,10 +94,9 @@ def atlas_texel_sources() -> np.ndarray:
     """
     forward = smpl_texel_sources().ravel()
     read = np.flatnonzero(forward >= 0)
-    back = np.full(PART_COUNT * ATLAS_SIZE**2, -1, np.int32)
-    back[forward[read]] = read
-    back = back.reshape(PART_COUNT, ATLAS_SIZE, ATLAS_SIZE)
-    for part in back:
+    back = np.full((PART_COUNT, ATLAS_SIZE, ATLAS_SIZE), -1, np.int32)
+    back.ravel()[forward[read]] = read
+    for part in list(back):
         if (part >= 0).any():
             _, label = cv2.distanceTransformWithLabels(
                 (part < 0).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5, labelType=cv2.DIST_LABEL_PIXEL

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 import torch
@@ -46,5 +47,5 @@ def _mixed(first: Mapping[str, KeyValues], last: Mapping[str, KeyValues], share:
     }
 
 
-def _fields(source: SourceAppearance) -> dict[str, object]:
+def _fields(source: SourceAppearance) -> dict[str, Any]:
     return {field.name: getattr(source, field.name) for field in fields(SourceAppearance)}

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mcld_anim.background.backdrop import check_file
+from mcld_anim.core.durable import check_output
 from mcld_anim.core.errors import PictureError, PoseError, UsageError, VideoError
 from mcld_anim.core.outputs import OutputFiles, check_writable, name_output
 from mcld_anim.core.pictures import check_picture
@@ -83,6 +84,8 @@ def check_outputs(options: RunOptions | PoseOptions | EditOptions) -> OutputFile
     """The files to be written. Raises an error if one cannot be written or would replace an input."""
     outputs = named_outputs(options)
     check_writable(outputs, options.overwrite)
+    if options.attention_maps:
+        check_output(outputs.attention, options.overwrite)
     for path in outputs.all:
         for given in options.inputs:
             if path.exists() and given.exists() and path.samefile(given):

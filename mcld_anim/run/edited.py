@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mcld_anim.body.garments import USUAL_HEM
-from mcld_anim.body.texels import texel_index
-from mcld_anim.core.arrays import Picture, Texture
+from mcld_anim.core.arrays import Iuv, Picture, Texture
 from mcld_anim.core.checksums import Checksums
 from mcld_anim.core.errors import PoseError
 from mcld_anim.core.events import Event
@@ -41,8 +40,6 @@ if TYPE_CHECKING:
 
 HARDLY, PARTLY = 0.03, 0.12
 """Share of a region that a photo shows below which it cannot give it, and up to which most of it is guessed."""
-VISIBLE_EDIT = 8
-"""Difference in levels from which a texel is edited in the picture for the image embedding."""
 
 
 def edits_of(options: AppearanceOptions, checksums: Checksums) -> dict[str, str]:
@@ -78,7 +75,7 @@ class Edits:
     @property
     def owners(self) -> dict[str, Path]:
         """Whose photo gives a garment, or the "head"."""
-        owners = {
+        owners: dict[str, Path] = {
             name: choice.photo
             for choice in self.options.garments
             for name in (GARMENTS if choice.group == "all" else (choice.group,))
@@ -108,32 +105,27 @@ class Edits:
 
     def encoded(self, photo: SourcePhoto) -> SourceAppearance:
         """The edited person, encoded by the model's networks."""
-        from mcld_anim.model.appearance import Worn, encode_source
+        from mcld_anim.model.appearance import encode_source
+        from mcld_anim.model.worn import worn
 
-        mcld, embedder, fill = self.models.mcld, self.models.native_embedder, self.models.options.texture_fill
+        models, embedder = self.models, self.models.native_embedder
         with self.stages.timed(SOURCE_STAGE):
-            seen = {path: Shown.of(other.crop, other.iuv) for path, other in self.photos.items()}
-            own = Shown.of(photo.crop, photo.iuv)
-            look = self._look(own, seen)
-            people: dict[Path | None, SourcePhoto] = {None: photo, **self.photos}
-            shown = self.shown(photo)
-            face = shown.face
-            if self.models.measures_only:  # the model does not know embeddings of the report's backend
-                owner = people[self.options.face_from]
-                face = None if embedder is None else embedder.largest(owner.crop, owner.iuv)
-            flat = {path: atlas_from_picture(one.crop, one.iuv, fill) for path, one in people.items()}
-            atlas, valid = look.dressed(
-                {None: (own.atlas, own.valid), **{p: (s.atlas, s.valid) for p, s in seen.items()}}
-            )
-            worn = Worn(_worn(photo, own, atlas), smpl_texture(look.dressed(flat)[0]), atlas, valid)
-            source = encode_source(photo.crop, photo.iuv, mcld, face, worn=worn)
+            own = photo.crop, photo.iuv
+            pictures: dict[Path | None, tuple[Picture, Iuv]] = {None: own}
+            pictures |= {path: (one.crop, one.iuv) for path, one in self.photos.items()}
+            seen = {path: Shown.of(*pictures[path]) for path in self.photos}
+            look, face = self._look(Shown.of(*own), seen), self.shown(photo).face
+            if models.measures_only:  # the model does not know embeddings of the report's backend
+                face = None if embedder is None else embedder.largest(*pictures[self.options.face_from])
+            dressed = worn(look, pictures, models.options.texture_fill)
+            source = encode_source(*own, models.mcld, face, worn=dressed)
             self.stages.progress(SOURCE_STAGE, 2, 2)
         return source
 
-    def over_time(self, source: SourceAppearance | None, total: int) -> SourceAppearance | None:
+    def over_time(self, source: SourceAppearance, total: int) -> SourceAppearance:
         """The encoded source for a clip of `total` frames, which becomes somebody else with `--morph-to`."""
         to = self.options.morph_to
-        if to is None or source is None:
+        if to is None:
             return source
         from mcld_anim.model.appearance import with_weights
         from mcld_anim.model.morph import MorphedAppearance
@@ -176,7 +168,7 @@ class Edits:
             own, read_picture(self.options.texture, "--texture", self.stages.emit), str(self.options.texture)
         )
 
-    def _estimated(self, path: Path | None) -> tuple[Picture, np.ndarray]:
+    def _estimated(self, path: Path | None) -> tuple[Picture, Iuv]:
         """A photo at its own size with its IUV; None: the source's."""
         flag = "--source" if path is None else self.options.edit_photos[path]
         picture = read_picture(self.options.source if path is None else path, flag)
@@ -191,11 +183,3 @@ def morph_shares(total: int) -> tuple[float, ...]:
     """The share of the second person in each frame: from none in the first to all in the last, the middle in a single
     picture."""
     return (MIDDLE,) if total == 1 else tuple(index / (total - 1) for index in range(total))
-
-
-def _worn(photo: SourcePhoto, own: Shown, atlas: np.ndarray) -> Picture:
-    """The photo's crop with the texels that the edits change."""
-    changed = (np.abs(atlas.astype(np.int16) - own.atlas).max(-1) > VISIBLE_EDIT).ravel()
-    picture, inside, index = photo.crop.copy(), photo.iuv[..., 0] > 0, texel_index(photo.iuv)
-    picture[inside] = np.where(changed[index][:, None], atlas.reshape(-1, 3)[index], picture[inside])
-    return picture

@@ -122,8 +122,8 @@ def open_clip(plan: RunPlan, cache: RunCache, stages: Stages) -> Clip:
     stages.readers["driving poses"] = scene.driving.reader
     if source is not None:
         source = weighted_source(source, options, models, stages)
-    if edits is not None:
-        source, photo = edits.over_time(source, len(scene.driving)), edits.shown(photo)
+        source = source if edits is None else edits.over_time(source, len(scene.driving))
+    photo = photo if edits is None else edits.shown(photo)
     settings = sampling_settings(options, models.options)
     if options.memory_bytes is not None and source is not None:
         plan, settings = within_memory(plan, settings, models, stages)

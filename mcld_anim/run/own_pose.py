@@ -52,15 +52,14 @@ class OwnPose:
         """The pose of the edited person."""
         return _pose(self.edited)
 
-    def make(
-        self, frames: Sequence[ClipFrame], _on_step: Callable[[int, int], None] | None = None
-    ) -> list[Picture]:
+    def make(self, frames: Sequence[ClipFrame], _on_step: Callable[[int, int], None] | None = None) -> list[Picture]:
         """The picture, uint8 (H, W, 3) RGB, of the frame that has this `pose`."""
         return [self._made(frame) for frame in frames]
 
     def _made(self, frame: ClipFrame) -> Picture:
         warp, drawn = self.edited.at(0).warp, _drawn(self.plain)
-        assert isinstance(warp, EditedWarp)
+        if not isinstance(warp, EditedWarp):  # only options without effect were given
+            return self.plain.picture
         trusted, doubtful, matte = self._trusted(drawn)
         unedited = replace(warp.look, parts=warp.look.parts[:1], paint=None)
         dyed = _pixels(replace(self.plain, warp=EditedWarp(unedited, warp.warps[:1])), frame)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mcld_anim.body.clip import ClipFrame, FramePose
-from mcld_anim.core.arrays import Iuv, Picture, Texture
+from mcld_anim.core.arrays import AnySizePicture, Iuv, Picture, Texture
 from mcld_anim.core.bounded_files import UnboundedError, read_bytes
 from mcld_anim.core.durable import check_output, durable_file
 from mcld_anim.core.errors import PoseError
@@ -25,6 +25,7 @@ from mcld_anim.pose.driving_change import driving_change
 from mcld_anim.pose.iuv_file import MOST_BYTES, read_iuv
 from mcld_anim.pose.iuv_picture import decode_iuv
 from mcld_anim.pose.retarget import retargeted
+from mcld_anim.report.attention import attention_picture
 from mcld_anim.report.faces import FaceMeter
 from mcld_anim.report.frames import FrameReport, FrameRow
 from mcld_anim.report.side_by_side import side_by_side
@@ -60,6 +61,7 @@ class Transferred:
     summary: dict[str, Any]  # without the totals of the rows
     record: dict[str, Any]  # the content of OUT.run.json
     texture: Texture | None = None  # of the edited person, if it is to be saved
+    attention: AnySizePicture | None = None  # maps, if they are wanted and networks made the picture
 
 
 def transfer(
@@ -83,10 +85,14 @@ def transfer(
             report.add(done.row)
             summary = report.finish(done.summary)
         write_json(made.run_json, done.record)
+        more: tuple[Path, ...] = ()
+        if done.attention is not None:
+            write_picture(made.attention, done.attention)
+            more = (outputs.attention,)
         if texture is not None and done.texture is not None:
             with durable_file(texture, options.overwrite) as partial:
                 write_picture(partial, done.texture)
-        publish(work.folder, outputs.all, options.overwrite, request_of(options, cache.checksums))
+        publish(work.folder, (*more, *outputs.all), options.overwrite, request_of(options, cache.checksums))
     return Result(outputs, summary, done.picture)
 
 
@@ -125,6 +131,7 @@ def make_picture(
         describe_summary(models, photo.face, stages),
         describe_run(options, output, models, weights, settings, cache.checksums, stages, {"retarget": scene.retarget}),
         edits.texture() if edits is not None and isinstance(options, EditOptions) and options.save_texture else None,
+        scene.attention(frame) if options.attention_maps else None,
     )
 
 
@@ -137,6 +144,12 @@ class _Scene:
     maker: FrameMaker | PhotoPixels | OwnPose
     shown: Picture  # the source, at the picture's size
     retarget: str
+
+    def attention(self, frame: ClipFrame) -> AnySizePicture | None:
+        """The attention maps of the frame; None where no network makes it."""
+        if isinstance(self.maker, PhotoPixels | OwnPose):
+            return None
+        return attention_picture([self.maker.attention(frame)])
 
 
 def _in_photo(

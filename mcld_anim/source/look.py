@@ -72,7 +72,8 @@ def make_look(source: Shown, others: Mapping[Path, Shown], owners: Mapping[str, 
     The upper garment ends at its own hem. Whoever's lower garment begins further down, under a longer shirt, has it
     continued upwards.
     """
-    people: dict[Path | None, Shown] = {None: source, **others}
+    people: dict[Path | None, Shown] = {None: source}
+    people |= others
     upper, lower = (people[owners.get(name)] for name in ("upper", "lower"))
     hem = USUAL_HEM if upper.hem is None else upper.hem
     gone = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from typing import Any
 
 from mcld_anim.source.edited_warp import Fitted, between
 from mcld_anim.source.fitted_photo import FittedPhoto
@@ -26,5 +27,5 @@ class MorphedPhoto(FittedPhoto):
         return FittedPhoto(**{**_fields(self), "painter": person.painter, "warp": person.warp})
 
 
-def _fields(photo: FittedPhoto) -> dict[str, object]:
+def _fields(photo: FittedPhoto) -> dict[str, Any]:
     return {field.name: getattr(photo, field.name) for field in fields(FittedPhoto)}

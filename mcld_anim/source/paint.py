@@ -23,8 +23,8 @@ def paint_on(own: Texture, edited: AnySizePicture, name: str) -> Paint:
     height, width = edited.shape[:2]
     if height != width or height % TEXTURE_SIZE:
         raise PictureError(
-            f"--texture {name} is {width}x{height}, expected {TEXTURE_SIZE}x{TEXTURE_SIZE} (or a multiple of it) in the "
-            "SMPL layout: `mcld-anim texture` writes one to paint on"
+            f"--texture {name} is {width}x{height}, expected {TEXTURE_SIZE}x{TEXTURE_SIZE} (or a multiple of it) in "
+            "the SMPL layout: `mcld-anim texture` writes one to paint on"
         )
     small = (
         cv2.resize(edited, (TEXTURE_SIZE, TEXTURE_SIZE), interpolation=cv2.INTER_AREA)
