@@ -176,6 +176,18 @@ def retarget_command(
     _print_metrics(metrics, json_path)
 
 
+@app.command("edit-figures")
+def edit_figures_command(
+    samples: Annotated[Path, typer.Option("--samples", help="Folder with person.png, astronaut.jpg and dance.mp4.")],
+    output: Annotated[Path, typer.Option("--output", help="Folder to write into.")],
+) -> None:
+    """Make the README's pictures of edits, edit.jpg of rendered people and edit-photo.jpg of a photograph."""
+    from mcld_anim.evaluate.edit_figures import write_edit_figures
+
+    for path in write_edit_figures(samples, output):
+        typer.echo(path)
+
+
 @app.command("edit")
 def edit_command(
     people: Annotated[

@@ -21,7 +21,7 @@ from torch.nn.functional import interpolate
 MOST_CELLS = 1024
 """Cells of the finest layers whose self attention is recorded: its matrix grows with their square."""
 
-AttentionMap = Float[np.ndarray, "height width"]
+AttentionMap = Float[np.ndarray, "_height _width"]
 """A share, 0..1, at each latent cell."""
 
 

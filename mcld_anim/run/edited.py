@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from mcld_anim.model.appearance import SourceAppearance
     from mcld_anim.run.cache import RunCache
 
-HARDLY, PARTLY = 0.03, 0.12
+HARDLY, PARTLY = 0.01, 0.12
 """Share of a region that a photo shows below which it cannot give it, and up to which most of it is guessed."""
 
 

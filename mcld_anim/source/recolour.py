@@ -23,8 +23,9 @@ SAME_HUE, OTHER_HUE = 0.22, 0.40
 tone, and from which it is not. Shadows do not change them; white cloth is 0.5 to 1 away."""
 DARKEST, BRIGHTEST = 0.12, 2.6
 """Light of skin as a share of the cheeks' up to which it is skin: in shadow, and in glare."""
-MOST_GAIN = 4.0
-"""Largest factor by which the light of skin changes from one person to another."""
+MOST_GAIN = 12.0
+"""Largest factor by which the light of skin changes from one person to another: between the darkest and the lightest
+tone of blue."""
 CONTRAST = 0.85
 """Contrast of a tinted garment's folds and prints, as a share of the photo's, in L*."""
 LIGHTEST = 97.0
