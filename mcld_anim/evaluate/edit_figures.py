@@ -63,7 +63,7 @@ def _photographed(animator: Animator, portrait: Path, person: Path, dance: Path)
     yield "photo", read_picture(portrait)
     yield "--tint upper=#2266cc", _edit(animator, portrait, tint="upper=#2266cc")
     yield "--garment-from :upper", _edit(animator, portrait, garment_from=f"{person}:upper")
-    edits = {"tint": "upper=#2266cc", "max_frames": 12, "fps": 6, "on_event": _quiet}
+    edits: dict[str, Any] = {"tint": "upper=#2266cc", "max_frames": 12, "fps": 6, "on_event": _quiet}
     frames = [frame.shown for frame in animator.frames(portrait, dance, **edits)]
     yield "the same, driven", frames[3]
     yield "", frames[-1]

@@ -73,7 +73,8 @@ def make_look(source: Shown, others: Mapping[Path, Shown], owners: Mapping[str, 
     continued upwards.
     """
     people: dict[Path | None, Shown] = {None: source}
-    people.update(others)
+    for path, one in others.items():
+        people[path] = one
     upper, lower = (people[owners.get(name)] for name in ("upper", "lower"))
     hem = USUAL_HEM if upper.hem is None else upper.hem
     gone = None
