@@ -22,7 +22,10 @@ HEIGHT, CAPTION = 360, 26
 QUALITY = 82
 """Of the JPEG files."""
 STAMP = (240, 200, 40)
-"""RGB of the square that is painted onto a texture's chest."""
+CHEST = slice(285, 330), slice(135, 180)
+"""RGB of the square that is painted onto a texture's chest, and where that is in the SMPL layout."""
+UPRIGHT = (0.22, 0.78)
+"""Part of the width of pictures of whole people that is shown."""
 
 
 def write_edit_figures(samples: Path, output: Path) -> list[Path]:
@@ -33,7 +36,9 @@ def write_edit_figures(samples: Path, output: Path) -> list[Path]:
         write_picture(dancer, next(iter(read_frames(samples / "dance.mp4"))).picture)
         person, portrait = samples / "person.png", samples / "astronaut.jpg"
         figures = {
-            "edit.jpg": _rendered(animator, person, dancer, Path(work)),
+            "edit.jpg": (
+                (title, _narrow(picture)) for title, picture in _rendered(animator, person, dancer, Path(work))
+            ),
             "edit-photo.jpg": _photographed(animator, portrait, person, samples / "dance.mp4"),
         }
         paths = []
@@ -51,9 +56,7 @@ def _rendered(animator: Animator, person: Path, dancer: Path, work: Path) -> Ite
     yield "--tint upper", _edit(animator, person, tint="upper=#aa2233")
     texture = work / "texture.png"
     painted = animator.texture(person, output=texture, on_event=_quiet).texture.copy()
-    rows, columns = np.nonzero(painted.any(-1))
-    row, column = round(np.median(rows)), round(np.median(columns))
-    painted[row - 40 : row, column - 20 : column + 20] = STAMP
+    painted[CHEST] = STAMP
     write_picture(texture, painted)
     yield "--texture", _edit(animator, person, texture=texture)
     yield "--morph-to", _edit(animator, person, morph_to=dancer)
@@ -75,6 +78,12 @@ def _edit(animator: Animator, photo: Path, **edits: Any) -> Picture:
 
 def _quiet(_event: Event) -> None:
     """Nothing is told: what the pictures show is what there is."""
+
+
+def _narrow(picture: AnySizePicture) -> AnySizePicture:
+    """The middle of a picture, in which somebody stands."""
+    width = picture.shape[1]
+    return picture[:, round(UPRIGHT[0] * width) : round(UPRIGHT[1] * width)]
 
 
 def _titled(title: str, picture: AnySizePicture) -> AnySizePicture:

@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 from jaxtyping import Float
 
+from mcld_anim.background.matte import photo_alpha
 from mcld_anim.body.clip import ClipFrame, FramePose
 from mcld_anim.body.draw import DrawnBody
 from mcld_anim.body.garments import bare_share
@@ -24,7 +25,7 @@ from mcld_anim.sampling.photo_pixels import PhotoPixels
 from mcld_anim.source.edited_warp import EditedWarp
 from mcld_anim.source.fitted_photo import FittedPhoto
 from mcld_anim.source.photo_warp import PhotoWarp
-from mcld_anim.source.recolour import bareness
+from mcld_anim.source.recolour import Tone, bareness
 
 CHANGE = 3
 """Difference in levels between edited and unedited pixels from which an edit shows."""
@@ -34,6 +35,8 @@ OWN = 0.5
 """Opacity in the photo from which its pixel shows the surface that is drawn there."""
 HIDDEN = 0.3
 """Matte below which a pixel of the body is hidden by a thing in front, which stays."""
+REPLACED = 0.3
+"""Share of somebody else's surface from which a pixel near it is not the photo's: a morph in a picture has a half."""
 MISTAKEN, LEAST_PIXELS = 0.4, 20
 """Share of a drawn hand that the photo shows below which the hand is somewhere else, and pixels of a hand."""
 
@@ -60,48 +63,55 @@ class OwnPose:
         warp, drawn = self.edited.at(0).warp, _drawn(self.plain)
         if not isinstance(warp, EditedWarp):  # only options without effect were given
             return self.plain.picture
-        trusted, doubtful, matte = self._trusted(drawn)
+        skin = warp.look.parts[0].tone
+        skin = warp.look.tone if skin is None else skin
+        own = self._own(drawn, skin)
+        mistaken = _mistaken(drawn, own)
+        trusted, matte = own & ~np.isin(drawn.iuv[..., 0], [HAND_PART[side] for side in mistaken]), self._matte()
+        doubtful = ~trusted & (matte >= HIDDEN)
         unedited = replace(warp.look, parts=warp.look.parts[:1], paint=None)
-        dyed = _pixels(replace(self.plain, warp=EditedWarp(unedited, warp.warps[:1])), frame)
+        dyed = _pixels(replace(self.plain, warp=EditedWarp(unedited, (self.plain.warp,))), frame)
         after = _pixels(self.edited, frame)
-        for side, part in HAND_PART.items():
-            if side in self._mistaken(drawn):  # what is behind it
-                hand = self.edited.at(0).painter.drawn(self.plain.motion, 0).iuv[..., 0] == part
-                after = np.where(hand[..., None], _pixels(self.edited, frame, side), after)
+        for side in mistaken:  # what is behind it
+            hand = _drawn(self.edited).iuv[..., 0] == HAND_PART[side]
+            after = np.where(hand[..., None], _pixels(self.edited, frame, side), after)
         shares = [share for _, share in unedited.dyes] + [_replaced(warp), bare_share()]
         *dyes, replaced, bare = np.moveaxis(_nearest(drawn, np.stack(shares, 1), trusted), -1, 0)
         person = self.plain.picture.astype(np.float32)
         for (dye, _), share in zip(unedited.dyes, dyes, strict=True):
             person = dye.laid(person, share * matte, np.where(doubtful, 1, bare))
-        skin = np.zeros_like(matte) if warp.look.tone is None else bareness(person, warp.look.tone)
+        bare = np.zeros_like(matte) if skin is None else bareness(self.plain.picture.astype(np.float32), skin)
         changed = np.abs(after.astype(np.int16) - dyed).max(-1) >= CHANGE
         changed &= ~(drawn.person & (matte < HIDDEN))
-        changed = np.where(doubtful, (replaced > 0.5) & (skin < 0.5), changed)
+        changed = np.where(doubtful, (replaced > REPLACED) & (bare < 0.5), changed)
         near = cv2.dilate(changed.astype(np.float32), np.ones((REACH, REACH)))
         share = cv2.GaussianBlur(near, (0, 0), SOFT)[..., None]
         return np.rint(after * share + person * (1 - share)).clip(0, 255).astype(np.uint8)
 
-    def _trusted(self, drawn: DrawnBody) -> tuple[Mask, Mask, Alpha]:
-        """Where the photo shows the surface that is drawn there, where it shows another of the person's, and their
-        matte."""
-        trusted, parts = self._own(drawn), drawn.iuv[..., 0]
-        for side in self._mistaken(drawn):
-            trusted &= parts != HAND_PART[side]
-        matte = PhotoSize.of(self.photo, self.body.motion).matte(self.body.matte).astype(np.float32) / 255
-        return trusted, ~trusted & (matte >= HIDDEN), matte
+    def _matte(self) -> Alpha:
+        """The person's opacity in the photo."""
+        frame = PhotoSize.of(self.photo, self.body.motion)
+        height = float(self.plain.motion.heights[0])
+        return photo_alpha(self.plain.picture, frame.matte(self.body.matte), height)
 
-    def _mistaken(self, drawn: DrawnBody) -> str:
-        """Sides whose hand is drawn where the photo does not show it."""
-        own, parts, mistaken = self._own(drawn), drawn.iuv[..., 0], ""
-        for side, part in HAND_PART.items():
-            hand = parts == part
-            if np.count_nonzero(hand) >= LEAST_PIXELS and own[hand].mean() < MISTAKEN:
-                mistaken += side
-        return mistaken
-
-    def _own(self, drawn: DrawnBody) -> Mask:
+    def _own(self, drawn: DrawnBody, skin: Tone | None) -> Mask:
+        """Where the photo shows the surface that is drawn there; a hand only where it has the colour of skin."""
         assert isinstance(self.plain.warp, PhotoWarp)
-        return np.asarray(drawn.person & (self.plain.warp.own > OWN))
+        own = drawn.person & (self.plain.warp.own > OWN)
+        if skin is not None:
+            hands = np.isin(drawn.iuv[..., 0], list(HAND_PART.values()))
+            own &= ~hands | (bareness(self.plain.picture.astype(np.float32), skin) > 0.5)
+        return np.asarray(own)
+
+
+def _mistaken(drawn: DrawnBody, own: Mask) -> str:
+    """Sides whose hand is drawn where the photo does not show it."""
+    parts, mistaken = drawn.iuv[..., 0], ""
+    for side, part in HAND_PART.items():
+        hand = parts == part
+        if np.count_nonzero(hand) >= LEAST_PIXELS and own[hand].mean() < MISTAKEN:
+            mistaken += side
+    return mistaken
 
 
 def _pixels(photo: FittedPhoto, frame: ClipFrame, hidden: str = "") -> Picture:
