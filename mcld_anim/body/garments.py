@@ -56,7 +56,7 @@ def garment_share(garment: str, hem: float) -> Share:
     ends."""
     above = np.clip((_heights() - hem) / (2 * SEAM) + 0.5, 0, 1)
     if garment == "upper":
-        whole = _share((*_TORSO, *_LEGS, *_ARMS)) + neck_share()
+        whole = np.minimum(_share((*_TORSO, *_LEGS, *_ARMS)) + neck_share(), 1 - 2 * head_share())  # none of the chin
         return np.asarray((whole * np.maximum(above, _share(_ARMS) > 0)).clip(0, 1))
     if garment == "lower":
         return np.asarray(_share((*_TORSO, *_LEGS)) * (1 - above))
