@@ -18,6 +18,7 @@ from mcld_anim.ui.controls import OptionHelp
 Options = TypeVar("Options", bound=EstimatorOptions)
 
 INPUT, MOTION, LOOK, OUTPUT, SPEED = "Input", "Motion", "Look", "Output", "Models and speed"
+EDITS = "Edits"
 
 
 def flag(panel: str, text: str, *names: str, default: object = None) -> Any:
@@ -152,6 +153,32 @@ Retries = Annotated[
         "Largest number of new attempts: stronger face weight, then other noise, then more steps.",
         default=RunOptions.retries,
     ),
+]
+
+FaceFrom = Annotated[Path | None, flag(EDITS, "PHOTO of the person whose head is shown: face and hair.")]
+GarmentFrom = Annotated[
+    list[str] | None,
+    flag(EDITS, "PHOTO:GROUP, clothes of another person: upper, lower, shoes or all. May be given several times."),
+]
+TintFlag = Annotated[
+    list[str] | None,
+    flag(
+        EDITS, "GROUP=#rrggbb, a colour for clothes: upper, lower, shoes or all. May be given several times.", "--tint"
+    ),
+]
+TextureFile = Annotated[
+    Path | None, flag(EDITS, "UV texture as `texture` writes it, with what somebody painted on it.", "--texture")
+]
+MorphTo = Annotated[
+    Path | None, flag(EDITS, "PHOTO of a person whom the source's becomes until the last frame; in a picture: half.")
+]
+WeightsFlag = Annotated[
+    str | None,
+    flag(EDITS, "Factors on what conditions add where networks paint: face=1.0,image=1.0,texture=1.0.", "--weights"),
+]
+AttentionMaps = Annotated[
+    bool | None,
+    flag(EDITS, "Where networks paint, also write OUTPUT.attention.png: where conditions act.", "--attention-maps"),
 ]
 
 Output = Annotated[Path | None, flag(OUTPUT, "Result; named after the inputs if absent.", "--output", "-o")]

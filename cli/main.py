@@ -21,6 +21,7 @@ from mcld_anim.cli import (
     comfyui,
     densepose,
     doctor,
+    edit,
     eval,
     models,
     pose,
@@ -98,6 +99,7 @@ app = typer.Typer(
 )
 app.command("run")(run.command)
 app.command("pose")(pose.command)
+app.command("edit")(edit.command)
 app.command("batch")(batch.command)
 app.command("densepose")(densepose.command)
 app.command("report")(report.command)

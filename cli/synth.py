@@ -195,6 +195,41 @@ def photos_command(
     _print_metrics(metrics, json_path)
 
 
+@app.command("edit-figures")
+def edit_figures_command(
+    samples: Annotated[Path, typer.Option("--samples", help="Folder with person.png, astronaut.jpg and dance.mp4.")],
+    output: Annotated[Path, typer.Option("--output", help="Folder to write into.")],
+) -> None:
+    """Make the README's pictures of edits, edit.jpg of rendered people and edit-photo.jpg of a photograph."""
+    from mcld_anim.evaluate.edit_figures import write_edit_figures
+
+    for path in write_edit_figures(samples, output):
+        typer.echo(path)
+
+
+@app.command("edit")
+def edit_command(
+    people: Annotated[
+        int, typer.Option("--people", min=2, help="Number of held-out people, each edited with the next.")
+    ] = 8,
+    poses: Annotated[int, typer.Option("--poses", min=1, help="Held-out poses per person, for the networks.")] = 4,
+    seed: HeldOutSeed = 900_000,
+    photo: Annotated[
+        bool, typer.Option("--photo/--no-photo", help="Also measure frames of the photo's own pixels, by BlazePose.")
+    ] = True,
+    json_path: Json = None,
+) -> None:
+    """Measure --garment-from and --face-from against rendered truth: PSNR of clothes and face, edited and unedited."""
+    from mcld_anim.evaluate.edits import EditEvaluationOptions, edit_metrics
+    from mcld_anim.pose.body_backend import load_body_backend
+
+    options = EditEvaluationOptions(people, poses, seed)
+    backend = load_body_backend() if photo else None
+    with _bar("people", people) as on_person:
+        metrics = edit_metrics(options, backend=backend, on_person=on_person)
+    _print_metrics(metrics, json_path)
+
+
 @contextmanager
 def _bar(name: str, total: int) -> Iterator[Callable[[int, int], None]]:
     """Show a progress bar; the callback yielded moves it."""

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     )
     from mcld_anim.core.events import Event
     from mcld_anim.options.extract import DensePoseOptions, ReportOptions, TextureOptions
-    from mcld_anim.options.run import PoseOptions, RunOptions
+    from mcld_anim.options.run import EditOptions, PoseOptions, RunOptions
     from mcld_anim.report.frames import FrameRow
     from mcld_anim.run.frames import Frame
     from mcld_anim.run.result import DensePoseResult, ReportResult, Result, TextureResult
@@ -40,6 +40,7 @@ _ORIGINS = {
     "Animator": "animator",
     "DensePoseOptions": "options.extract",
     "DensePoseResult": "run.result",
+    "EditOptions": "options.run",
     "Event": "core.events",
     "Frame": "run.frames",
     "FrameRow": "report.frames",
@@ -67,6 +68,7 @@ __all__ = [
     "Animator",
     "DensePoseOptions",
     "DensePoseResult",
+    "EditOptions",
     "Event",
     "Frame",
     "FrameRow",

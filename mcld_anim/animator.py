@@ -20,7 +20,7 @@ from mcld_anim.core.stages import Progress, Stages, ignore_progress
 from mcld_anim.options.estimators import EstimatorOptions
 from mcld_anim.options.extract import DensePoseOptions, ReportOptions, TextureOptions
 from mcld_anim.options.resolve import resolve_options
-from mcld_anim.options.run import PoseOptions, RunOptions
+from mcld_anim.options.run import EditOptions, PoseOptions, RunOptions
 from mcld_anim.run.animate import FrameSink, animate, ignore_frame
 from mcld_anim.run.array_inputs import picture_file, video_file
 from mcld_anim.run.cache import RunCache
@@ -158,14 +158,22 @@ class Animator:
         Writes the PNG with its report and record, as `mcld-anim pose` does, if an `output` is given.
         """
         given = {**options, "source": self._photos(source, "source"), "pose": self._picture(pose, "pose")}
-        resolved = self._options(PoseOptions, given, "transfer")
-        if resolved.output is None:
-            from mcld_anim.run.transfer import make_picture
+        return self._picture_of(self._options(PoseOptions, given, "transfer"), progress, on_event)
 
-            return make_picture(resolved, self._cache, progress, on_event).picture
-        made = self.run(resolved, progress, on_event).picture
-        assert made is not None
-        return made
+    def edit(
+        self,
+        source: PhotosLike,
+        *,
+        progress: Progress = ignore_progress,
+        on_event: EventSink = warn,
+        **options: Any,
+    ) -> Picture:
+        """The person of the photo `source` with edits, in their own pose, uint8 (H, W, 3) RGB.
+
+        Writes the PNG with its report and record, as `mcld-anim edit` does, if an `output` is given.
+        """
+        resolved = self._options(EditOptions, {**options, "source": self._photos(source, "source")}, "edit")
+        return self._picture_of(resolved, progress, on_event)
 
     def densepose(
         self,
@@ -200,7 +208,7 @@ class Animator:
     @overload
     def run(
         self,
-        options: RunOptions | PoseOptions,
+        options: RunOptions | PoseOptions | EditOptions,
         progress: Progress = ...,
         on_event: EventSink = ...,
         profile: bool = ...,
@@ -228,7 +236,7 @@ class Animator:
         match options:
             case RunOptions():
                 return animate(options, self._cache, progress, on_event, profile)
-            case PoseOptions():
+            case PoseOptions() | EditOptions():
                 from mcld_anim.run.transfer import transfer
 
                 return transfer(options, self._cache, progress, on_event)
@@ -303,6 +311,16 @@ class Animator:
         with tempfile.TemporaryDirectory(prefix="frames-", dir=self._cache.folder) as work, ExitStack() as stack:
             clip = open_clip(plan, self._cache, stages)
             yield from stack.enter_context(closing(make_frames(clip, Path(work))))
+
+    def _picture_of(self, options: PoseOptions | EditOptions, progress: Progress, on_event: EventSink) -> Picture:
+        """The picture, in memory only if no output is named."""
+        if options.output is None:
+            from mcld_anim.run.transfer import make_picture
+
+            return make_picture(options, self._cache, progress, on_event).picture
+        made = self.run(options, progress, on_event).picture
+        assert made is not None
+        return made
 
     def _options(self, cls: type[Options], given: Mapping[str, Any], method: str) -> Options:
         """Complete options, with the animator's own defaults for keywords that are not given."""

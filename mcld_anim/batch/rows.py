@@ -23,7 +23,7 @@ from mcld_anim.options.resolve import resolve_options
 from mcld_anim.options.run import PoseOptions, RunOptions, SynthesisOptions
 from mcld_anim.options.video import BACKGROUND_NAMES
 
-PATH_KEYS = ("source", "driving", "pose", "config")
+PATH_KEYS = ("source", "driving", "pose", "config", "face_from", "texture", "morph_to")
 """Keys whose value is a path relative to the manifest, of `source` also a list of them; values of `audio`, `densepose`
 and `background` may be one."""
 
@@ -129,6 +129,11 @@ class RowChecks:
         ):
             if isinstance(values.get(key), str) and values[key] not in names and not values[key].startswith("#"):
                 values[key] = str(self._base / values[key])
+        garments = values.get("garment_from")  # PHOTO:GROUP, once or several times
+        if isinstance(garments, str):
+            values["garment_from"] = str(self._base / garments)
+        elif isinstance(garments, list):
+            values["garment_from"] = [str(self._base / one) if isinstance(one, str) else one for one in garments]
         return values
 
     def _inside(self, name: str) -> Path:
@@ -149,6 +154,9 @@ class RowChecks:
             files["audio"] = Path(options.audio)
         if isinstance(options, RunOptions) and options.background_file is not None:
             files["background"] = options.background_file
+        files |= {flag.removeprefix("--"): photo for photo, flag in options.edit_photos.items()}
+        if options.texture is not None:
+            files["texture"] = options.texture
         for key, file in files.items():
             if file not in self._kinds:
                 self._kinds[file] = "ours" if file.is_file() or file.is_dir() else "device" if file.exists() else "none"

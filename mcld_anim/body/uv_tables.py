@@ -85,6 +85,29 @@ def smpl_texel_sources() -> np.ndarray:
     return sources
 
 
+@cache
+def atlas_texel_sources() -> np.ndarray:
+    """Flat index (24, 200, 200) int32 into the SMPL texture of the texel next to each atlas texel; -1 for parts that it
+    does not show.
+
+    The texture has a quarter of the atlas's texels, so most of these are not read by it: they have their neighbour's.
+    """
+    forward = smpl_texel_sources().ravel()
+    read = np.flatnonzero(forward >= 0)
+    back = np.full((PART_COUNT, ATLAS_SIZE, ATLAS_SIZE), -1, np.int32)
+    back.ravel()[forward[read]] = read
+    for part in list(back):
+        if (part >= 0).any():
+            _, label = cv2.distanceTransformWithLabels(
+                (part < 0).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5, labelType=cv2.DIST_LABEL_PIXEL
+            )
+            known = np.full(label.max() + 1, -1, np.int32)
+            known[label[part >= 0]] = part[part >= 0]
+            part[:] = known[label]
+    back.flags.writeable = False
+    return back
+
+
 def _first_texel_of_vertices() -> dict[int, int]:
     charts = chart_table()
     texels: dict[int, int] = {}

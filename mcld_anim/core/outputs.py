@@ -37,6 +37,11 @@ class OutputFiles:
         return self.result.with_suffix(".report.html")
 
     @property
+    def attention(self) -> Path:
+        """Attention maps of some frames, if they were asked for and networks made the frames."""
+        return self.result.with_suffix(".attention.png")
+
+    @property
     def all(self) -> tuple[Path, ...]:
         """All files, the result last: if it exists, the others do too."""
         page = () if self.result.suffix.lower() == ".png" else (self.report_html,)

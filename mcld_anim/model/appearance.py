@@ -18,6 +18,8 @@ from mcld_anim.model.attention import ProjectedAppearance
 from mcld_anim.model.build import Mcld
 from mcld_anim.model.focal import FocalTokens, route_tokens
 from mcld_anim.model.reference_net import ReferenceFeatures
+from mcld_anim.options.edits import Weights
+from mcld_anim.options.model import ModelOptions
 from mcld_anim.source.background import without_person
 from mcld_anim.source.clip import clip_pixels
 from mcld_anim.source.face import Face
@@ -50,6 +52,26 @@ class SourceAppearance:
     projected: ProjectedAppearance
     """Keys and values of reference and tokens, the denoiser's only input from the source."""
 
+    def at(self, _index: int) -> SourceAppearance:
+        """The appearance in a frame."""
+        return self
+
+    def projected_at(self, _indices: Sequence[int]) -> ProjectedAppearance:
+        """`projected` for a batch of frames."""
+        return self.projected
+
+
+@dataclass(frozen=True, eq=False)
+class Worn:
+    """What an edited person shows, instead of what their photo does."""
+
+    picture: Picture
+    """The photo with the edits, for the image embedding; at the photo's size."""
+    texture: Texture
+    atlas: Atlas
+    """Complete, see `SourceAppearance`."""
+    valid: AtlasMask
+
 
 @torch.no_grad()
 def encode_source(
@@ -59,6 +81,7 @@ def encode_source(
     face: Face | None = None,
     reference_dtype: torch.dtype | None = None,
     more: Sequence[tuple[Picture, Iuv]] = (),
+    worn: Worn | None = None,
 ) -> SourceAppearance:
     """Encode a source photo (H, W, 3) uint8 RGB with its IUV of the same size.
 
@@ -67,28 +90,27 @@ def encode_source(
     face: the photo's, for the face condition; None: the published zero vector.
     reference_dtype: see `Denoiser.project_source`.
     more: other photos of the person with their IUV. Texture and atlas are joined from all; the rest is the first's.
+    worn: what is encoded instead of the photos' texture and atlas.
     """
     if not iuv[..., 0].any():
         raise PoseError("no person was found in the source photo: use a photo of one person, best in full length")
     options = mcld.options
-    if more:
-        texture, atlas, valid = joined_source([(picture, iuv), *more], options.texture_fill)
-    else:
-        texture = source_texture(picture, iuv, options.texture_fill)
-        atlas, valid = complete_atlas(picture, iuv)
-    framed = resized(picture, options.frame_size)
-    image_embedding = embed_picture(mcld, framed)
-    texture_embedding = embed_picture(mcld, texture)
+    if worn is None and more:
+        worn = Worn(picture, *joined_source([(picture, iuv), *more], options.texture_fill))
+    elif worn is None:
+        worn = Worn(picture, source_texture(picture, iuv, options.texture_fill), *complete_atlas(picture, iuv))
+    image_embedding = embed_picture(mcld, resized(worn.picture, options.frame_size))
+    texture_embedding = embed_picture(mcld, worn.texture)
     face_tokens = encode_face(mcld, face) if "face" in options.conditions else None
     tokens = route_tokens(image_embedding, texture_embedding, face_tokens, options.conditions, options.aggregation)
-    latents = encode_pixels(mcld, resized(texture, options.texture_size))
+    latents = encode_pixels(mcld, resized(worn.texture, options.texture_size))
     reference = mcld.reference_net(latents, image_embedding)
     return SourceAppearance(
-        picture=framed,
+        picture=resized(picture, options.frame_size),
         iuv=iuv,
-        texture=texture,
-        atlas=atlas,
-        valid=valid,
+        texture=worn.texture,
+        atlas=worn.atlas,
+        valid=worn.valid,
         background=resized(without_person(picture, iuv), options.frame_size),
         face=face,
         image_embedding=image_embedding,
@@ -106,6 +128,20 @@ def with_face(source: SourceAppearance, face: Face, mcld: Mcld) -> SourceAppeara
     embeddings = source.image_embedding, source.texture_embedding
     tokens = route_tokens(*embeddings, encode_face(mcld, face), options.conditions, options.aggregation)
     return replace(source, face=face, tokens=tokens, projected=mcld.denoiser.project_source(source.reference, tokens))
+
+
+def with_weights(source: SourceAppearance, weights: Weights, options: ModelOptions) -> SourceAppearance:
+    """`source` with factors on what each condition adds: the lambda of the paper's aggregation (section 3.3).
+
+    Attention is linear in its values, so these have the factors; in the middle block the two tokens share one softmax,
+    which does not change.
+    """
+    image = torch.full((1, source.image_embedding.shape[1], 1), weights.image)
+    texture = torch.full((1, source.texture_embedding.shape[1], 1), weights.texture)
+    stages = route_tokens(image, texture, None, options.conditions, options.aggregation)
+    factors = {layer: stage[0, :, 0] for layer in source.projected.tokens if (stage := stages.stage(layer)) is not None}
+    projected = source.projected.with_token_weights(factors).with_face_weight(weights.face)
+    return replace(source, projected=projected)
 
 
 def resized(picture: Picture, size: tuple[int, int]) -> SizedPicture:

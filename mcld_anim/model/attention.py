@@ -20,6 +20,8 @@ from einops import rearrange
 from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 
+from mcld_anim.model.attention_maps import AttentionRecord
+
 
 class KeyValues(NamedTuple):
     """Projected keys and values of one attention layer, each (rows, heads, tokens, head width)."""
@@ -48,6 +50,14 @@ class ProjectedAppearance:
         face = {layer: KeyValues(kv.keys, kv.values * factor) for layer, kv in self.face.items()}
         return replace(self, face=face)
 
+    def with_token_weights(self, layer_weights: Mapping[str, Tensor]) -> ProjectedAppearance:
+        """The same appearance with weighted tokens: of each layer (tokens,) factors on what its tokens add."""
+        tokens = {
+            layer: KeyValues(kv.keys, kv.values * layer_weights[layer].to(kv.values)[:, None])
+            for layer, kv in self.tokens.items()
+        }
+        return replace(self, tokens=tokens)
+
     def select(self, rows: Tensor) -> ProjectedAppearance:
         """The given rows (int64 indices, may repeat), e.g. a source's row once per frame."""
 
@@ -63,6 +73,7 @@ class DenoiserContext:
 
     appearance: ProjectedAppearance
     unconditional_rows: int
+    record: AttentionRecord | None = None  # of the last row
 
 
 @dataclass(frozen=True)
@@ -131,6 +142,8 @@ class MutualSelfAttention:
         if start < len(queries):
             keys = _concat_tokens(own.keys[start:], reference.keys)
             values = _concat_tokens(own.values[start:], reference.values)
+            if context.record is not None:
+                context.record.self_attention(queries, own.keys, reference.keys)
             parts.append(scaled_dot_product_attention(queries[start:], keys, values))
         return project_out(attn, _concat_rows(parts))
 
@@ -163,7 +176,12 @@ class FocalCrossAttention(nn.Module):
         face = context.appearance.face.get(self.layer)
         states = torch.zeros_like(queries) if tokens is None else _attend(queries, tokens)
         if face is not None:
-            states = states + self.scale * _attend(queries, face)
+            branch = self.scale * _attend(queries, face)
+            if context.record is not None:
+                context.record.face(states, branch)
+            states = states + branch
+        if context.record is not None and tokens is not None:
+            context.record.tokens(queries, tokens.keys)
         if start:
             unconditional = states.new_zeros((start, *states.shape[1:]))
             states = _concat_rows([unconditional, states])

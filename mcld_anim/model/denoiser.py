@@ -7,6 +7,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from mcld_anim.model.attention import DenoiserContext, KeyValues, ProjectedAppearance, project_key_values
+from mcld_anim.model.attention_maps import AttentionRecord
 from mcld_anim.model.focal import FocalTokens
 from mcld_anim.model.reference_net import ReferenceFeatures
 from mcld_anim.model.unet import build_denoising_unet, transformer_blocks
@@ -60,6 +61,7 @@ class Denoiser(nn.Module):
         appearance: ProjectedAppearance,
         guided: bool = False,
         dropped: Bool[Tensor, " batch"] | None = None,
+        record: AttentionRecord | None = None,
     ) -> Tensor | tuple[Tensor, Tensor]:
         """Predict v, (B, C, h, w), or with `guided` the pair (unconditional, conditional) of such tensors.
 
@@ -69,6 +71,7 @@ class Denoiser(nn.Module):
         appearance: from `project`, of one source for all rows or of B sources.
         dropped: (B,) bool, training only: rows trained unconditionally, without reference features and tokens. Keep it
         on the CPU, which reads it: reading it from another device would synchronise.
+        record: takes the attention maps of the last frame.
         """
         frames = len(latents)
         timesteps = torch.as_tensor(timestep, device=latents.device).expand(frames)
@@ -78,13 +81,13 @@ class Denoiser(nn.Module):
         if guided:
             if dropped is not None:
                 raise ValueError("guided and dropped exclude each other: dropping belongs to training")
-            context = DenoiserContext(appearance, unconditional_rows=frames)
+            context = DenoiserContext(appearance, unconditional_rows=frames, record=record)
             unconditional, conditional = self._predict(
                 torch.cat([inputs, inputs]), torch.cat([timesteps, timesteps]), context
             ).chunk(2)
             return unconditional, conditional
         if dropped is None or not bool(dropped.any()):
-            return self._predict(inputs, timesteps, DenoiserContext(appearance, unconditional_rows=0))
+            return self._predict(inputs, timesteps, DenoiserContext(appearance, unconditional_rows=0, record=record))
         return self._predict_dropped(inputs, timesteps, appearance, dropped)
 
     def _predict_dropped(

@@ -17,6 +17,7 @@ from mcld_anim.core.plain_data import shortened
 from mcld_anim.options.checks import check_choice, check_noise, check_range
 from mcld_anim.options.clip import ClipOptions
 from mcld_anim.options.domain import Names, Range, check_ranges
+from mcld_anim.options.edits import AppearanceOptions
 from mcld_anim.options.estimators import FACE_BACKENDS, EstimatorOptions, FaceName
 from mcld_anim.options.person import LARGEST
 from mcld_anim.options.photos import check_photos
@@ -34,6 +35,7 @@ RetargetName = Literal["auto", "body", "off", "scale", "limbs"]
 SYNTHESIS_OPTIONS = (
     *("seed", "sampler", "steps", "guidance", "guidance_interval", "preset", "noise", "blend", "min_face_similarity"),
     *("memory", "vae_tiling"),
+    *("weights", "attention_maps"),
 )
 """Options that change nothing but what networks make."""
 
@@ -57,8 +59,8 @@ def guidance_range(interval: str) -> tuple[float, float]:
 
 
 @dataclass(frozen=True, kw_only=True)
-class SynthesisOptions(EstimatorOptions):
-    """The options shared by `run` and `pose`."""
+class SynthesisOptions(EstimatorOptions, AppearanceOptions):
+    """The options shared by `run`, `pose` and `edit`."""
 
     source: Path  # photo of the person to be shown
     more_sources: tuple[Path, ...] = ()  # further photos of the same person: given as `source`, in a list
@@ -94,6 +96,7 @@ class SynthesisOptions(EstimatorOptions):
         check_choice("--sampler", self.sampler or "ddim", ("ddim", "dpm++", "unipc"))
         if self.guidance_interval is not None:
             guidance_range(self.guidance_interval)
+        self.check_edits()
 
     @property
     def photos(self) -> tuple[Path, ...]:
@@ -103,7 +106,8 @@ class SynthesisOptions(EstimatorOptions):
     @property
     def inputs(self) -> tuple[Path, ...]:
         """Every file or folder that is read."""
-        return (self.source, *([self.precomputed] if self.precomputed else []))
+        precomputed = [self.precomputed] if self.precomputed else []
+        return (self.source, *precomputed, *self.edit_inputs, *self.more_sources)
 
     @property
     def synthesis_flags(self) -> list[str]:
@@ -183,7 +187,7 @@ class RunOptions(SynthesisOptions, ClipOptions, VideoOptions):
     def inputs(self) -> tuple[Path, ...]:
         """Every file or folder that is read."""
         more = [file for file in (self.audio_file, self.background_file) if file not in (None, self.driving)]
-        return (*super().inputs, self.driving, *more, *self.more_sources)
+        return (*super().inputs, self.driving, *more)
 
     @property
     def audio_file(self) -> Path | None:
@@ -207,4 +211,26 @@ class PoseOptions(SynthesisOptions):
     @property
     def inputs(self) -> tuple[Path, ...]:
         """Every file or folder that is read."""
-        return (*super().inputs, self.pose, *self.more_sources)
+        return (*super().inputs, self.pose)
+
+
+@dataclass(frozen=True, kw_only=True)
+class EditOptions(SynthesisOptions):
+    """Options of `mcld-anim edit`: one photo with edits, in its own pose, one picture."""
+
+    save_texture: Path | None = None  # also write the edited person's UV texture, a PNG
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.precomputed is not None:
+            raise UsageError(f"--densepose {self.densepose} is a path: edits need an estimator, for every photo")
+        if not (self.edits_person or self.weights or self.attention_maps):
+            raise UsageError(
+                "nothing to edit: give --face-from, --garment-from, --tint, --texture, --morph-to or --weights"
+            )
+        if self.save_texture is not None and self.save_texture.suffix.lower() != ".png":
+            raise UsageError(
+                f"--save-texture {self.save_texture} does not end in .png: that is the format which is written"
+            )
+        if self.save_texture is not None and self.output is not None and self.save_texture == self.output:
+            raise UsageError(f"--save-texture and --output are both {self.output}: give two names")

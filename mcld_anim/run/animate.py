@@ -48,6 +48,7 @@ def animate(
         return done
     with rehearsed(options, cache, stages) as (clip, sound, work):
         # Torch is imported by now, not before the inputs were checked.
+        from mcld_anim.run.attention import write_attention
         from mcld_anim.run.files import write_files
         from mcld_anim.run.profile import profiled
         from mcld_anim.run.resume import KeptFrames
@@ -57,8 +58,8 @@ def animate(
         with kept.told(), profiling as after_batch:
             frames = _shown(kept.frames(after_batch), on_frame)
             summary = write_files(clip, sound, frames, work, cache.checksums, kept.resumed_from)
-            request = request_of(options, cache.checksums)
-            publish(work.folder, work.outputs.all, options.overwrite, request, ends_run=True)
+            more, request = write_attention(clip, work), request_of(options, cache.checksums)
+            publish(work.folder, (*more, *work.outputs.all), options.overwrite, request, ends_run=True)
     return Result(work.outputs, summary)
 
 

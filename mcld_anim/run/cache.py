@@ -22,7 +22,7 @@ from mcld_anim.options.load import to_mapping
 from mcld_anim.options.run import SynthesisOptions
 from mcld_anim.run.checks import RunPlan
 from mcld_anim.run.first_look import check_shows_person
-from mcld_anim.run.kept import MOTION, PHOTO, POSES, SOURCE, STAGE, Form, KeptResults, Kind, Made, Wanted
+from mcld_anim.run.kept import MOTION, OTHER, PHOTO, POSES, SOURCE, STAGE, Form, KeptResults, Kind, Made, Wanted
 from mcld_anim.setup.first_need import ready_densepose
 from mcld_anim.weights.table import embedded_table
 
@@ -33,7 +33,9 @@ if TYPE_CHECKING:
     from mcld_anim.model.load import LoadedModels
     from mcld_anim.pose.body_backend import BodyBackend
     from mcld_anim.run.driving import DrivingMotion, DrivingPoses
+    from mcld_anim.run.edited import Edits
     from mcld_anim.run.source import SourcePhoto
+    from mcld_anim.source.edited_warp import Fitted
     from mcld_anim.source.fitted_photo import FittedPhoto
 
 FETCH_STAGE, MODELS_STAGE = "fetched networks", "models"
@@ -66,9 +68,11 @@ class RunCache:
         self._place, self._load = folder, load or load_models
         self._work: TemporaryFolder | None = None
         self._models: dict[Key, Made[LoadedModels]] = {}
-        self._photos: dict[Key, Made[SourcePhoto]] = {}  # of one source, and so are the next two
+        self._photos: dict[Key, Made[SourcePhoto]] = {}  # of one source, and so are the next four
         self._sources: dict[Key, Made[SourceAppearance]] = {}
         self._stages: dict[Key, Made[FittedPhoto]] = {}
+        self._others: dict[Key, Made[SourcePhoto]] = {}  # photos of other people, for its edits
+        self._fitted: dict[Key, Made[Fitted]] = {}
         self._driving: dict[Key, Made[DrivingPoses]] = {}
         self._motions: dict[Key, Made[DrivingMotion]] = {}
 
@@ -83,6 +87,8 @@ class RunCache:
         """Delete the working files and forget everything."""
         for known in (self._models, self._photos, self._sources, self._stages, self._driving, self._motions):
             known.clear()
+        self._others.clear()
+        self._fitted.clear()
         if self._work is not None:
             self._work.remove()
             self._work = None
@@ -145,7 +151,7 @@ class RunCache:
 
         keys = [(self.checksums.of(path), id(models)) for path in paths]
         if not self._photos.keys() >= set(keys):
-            for known in (self._photos, self._sources, self._stages):  # free memory first
+            for known in (self._photos, self._sources, self._stages, self._others, self._fitted):  # free memory first
                 known.clear()
         photos = []
         for path, key in zip(paths, keys, strict=True):
@@ -160,32 +166,73 @@ class RunCache:
         tell_missing_face(photo, paths, models, stages)
         return photo
 
+    def other_photo(self, path: Path, flag: str, models: LoadedModels, stages: Stages) -> SourcePhoto:
+        """Another person's photo, given by this flag, as the estimators see it."""
+        from mcld_anim.run.kept_forms import PHOTO_FORM
+        from mcld_anim.run.source import read_photo
+
+        key = (self.checksums.of(path), flag, id(models))
+        wanted = Wanted(PHOTO, path, self._seen_by(models) | {"content": key[0], "flag": flag}, models.device)
+        return self._once(self._others, key, wanted, PHOTO_FORM, lambda: read_photo(path, models, stages, flag), stages)
+
+    def fitted(self, path: Path, flag: str, photo: SourcePhoto, models: LoadedModels, stages: Stages) -> Fitted:
+        """The person of another photo with their body."""
+        from mcld_anim.run.kept_forms import FITTED_FORM
+        from mcld_anim.run.photo import fit_other
+
+        def fit() -> Fitted:
+            assert photo.body is not None
+            return fit_other(read_picture(path, flag) if photo.picture is None else photo.picture, photo.body)
+
+        key, estimator = (self.checksums.of(path), id(models)), models.pose_backend.name
+        depends = {"content": key[0], "estimator": estimator, "weights": _weights_of(estimator)}
+        wanted = Wanted(OTHER, path, depends, _place_of(estimator, models.device))
+        return self._once(self._fitted, key, wanted, FITTED_FORM, fit, stages)
+
     def source(
-        self, paths: Sequence[Path], photo: SourcePhoto, models: LoadedModels, stages: Stages
+        self,
+        paths: Sequence[Path],
+        photo: SourcePhoto,
+        models: LoadedModels,
+        stages: Stages,
+        edits: Edits | None = None,
     ) -> SourceAppearance:
-        """The source photo, encoded by the model's networks, which are read on first use; of several one source."""
+        """The source photo, with edits if there are any, encoded by the model's networks, which are read on first use;
+        of several photos one source."""
         with stages.timed(MODELS_STAGE):
             mcld = models.mcld
+        from mcld_anim.run.edited import edits_of
         from mcld_anim.run.kept_source import SOURCE_FORM
         from mcld_anim.run.source import encode_photo
 
-        key = (self._content(paths), id(models))
+        done = {} if edits is None else edits_of(edits.options, self.checksums)
+        key = (self._content(paths), *done.items(), id(models))
         depends = self._seen_by(models) | {
             "content": key[0],
             "model": to_mapping(mcld.options),
             "weights": dict(models.weights),
             "dtype": str(models.dtype),
+            **({"edits": done} if done else {}),
         }
+
+        def encode() -> SourceAppearance:
+            return encode_photo(photo, models, stages) if edits is None else edits.encoded(photo)
+
         wanted = Wanted(SOURCE, paths[0], depends, models.device)
-        return self._once(self._sources, key, wanted, SOURCE_FORM, lambda: encode_photo(photo, models, stages), stages)
+        return self._once(self._sources, key, wanted, SOURCE_FORM, encode, stages)
 
     def source_in_photo(
-        self, options: SynthesisOptions, photo: SourcePhoto, models: LoadedModels, stages: Stages
+        self,
+        options: SynthesisOptions,
+        photo: SourcePhoto,
+        models: LoadedModels,
+        stages: Stages,
+        edits: Edits | None = None,
     ) -> SourceAppearance | None:
         """The same for frames in the photo; None, and an event about options without effect, where the model keeps the
         photo's own pixels."""
         if not models.options.photo_pixels:
-            return self.source(options.photos, photo, models, stages)
+            return self.source(options.photos, photo, models, stages, edits)
         if options.synthesis_flags:
             message = (
                 f"{', '.join(options.synthesis_flags)} without effect: in the photo the person is the photo's own "

@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mcld_anim.background.backdrop import check_file
+from mcld_anim.core.durable import check_output
 from mcld_anim.core.errors import PictureError, PoseError, UsageError, VideoError
 from mcld_anim.core.outputs import OutputFiles, check_writable, name_output
 from mcld_anim.core.pictures import check_picture
 from mcld_anim.model.choose import check_model
 from mcld_anim.options.estimators import DENSEPOSE_BACKENDS
-from mcld_anim.options.run import PoseOptions, RunOptions
+from mcld_anim.options.run import EditOptions, PoseOptions, RunOptions, SynthesisOptions
 from mcld_anim.pose.iuv_file import is_archive, read_iuv_sequence
 from mcld_anim.video.container import open_input
 from mcld_anim.video.probe import VideoInfo, probe
@@ -26,11 +27,20 @@ class RunPlan:
     info: VideoInfo  # of the driving video
 
 
-def check_run(options: RunOptions) -> RunPlan:
-    """Refuse unusable inputs of `run` at once."""
+def check_source(options: SynthesisOptions) -> None:
+    """Refuse an unusable model, photo or edit at once."""
     check_model(options.model)
     for photo in options.photos:
         check_picture(photo, "--source")
+    for photo, flag in options.edit_photos.items():
+        check_picture(photo, flag)
+    if options.texture is not None:
+        check_picture(options.texture, "--texture")
+
+
+def check_run(options: RunOptions) -> RunPlan:
+    """Refuse unusable inputs of `run` at once."""
+    check_source(options)
     info = probe(options.driving)
     options.person_choice.check_inside(info.width, info.height, str(options.driving))
     frame_grid(info, *options.grid)
@@ -55,26 +65,28 @@ def check_run(options: RunOptions) -> RunPlan:
 
 def check_pose(options: PoseOptions) -> None:
     """Refuse unusable inputs of `pose` at once."""
-    check_model(options.model)
-    for photo in options.photos:
-        check_picture(photo, "--source")
+    check_source(options)
     if not options.pose.exists():
         raise PictureError(f"--pose {options.pose} does not exist: check the path")
     if not is_sequence(options.pose):
         check_picture(options.pose, "--pose")
 
 
-def named_outputs(options: RunOptions | PoseOptions) -> OutputFiles:
+def named_outputs(options: RunOptions | PoseOptions | EditOptions) -> OutputFiles:
     """The files to be written, unchecked."""
+    if isinstance(options, EditOptions):
+        return name_output(options.output, options.source, Path("edited"), ".png")
     if isinstance(options, RunOptions):
         return name_output(options.output, options.source, options.driving, *options.suffixes)
     return name_output(options.output, options.source, options.pose, ".png")
 
 
-def check_outputs(options: RunOptions | PoseOptions) -> OutputFiles:
+def check_outputs(options: RunOptions | PoseOptions | EditOptions) -> OutputFiles:
     """The files to be written. Raises an error if one cannot be written or would replace an input."""
     outputs = named_outputs(options)
     check_writable(outputs, options.overwrite)
+    if options.attention_maps:
+        check_output(outputs.attention, options.overwrite)
     for path in outputs.all:
         for given in options.inputs:
             if path.exists() and given.exists() and path.samefile(given):

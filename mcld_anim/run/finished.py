@@ -8,7 +8,7 @@ from mcld_anim.core.events import Event
 from mcld_anim.core.stages import Stages
 from mcld_anim.core.tables import read_json
 from mcld_anim.core.work_folder import recover
-from mcld_anim.options.run import PoseOptions, RunOptions
+from mcld_anim.options.run import EditOptions, PoseOptions, RunOptions
 from mcld_anim.run.checks import named_outputs
 from mcld_anim.run.request import request_of
 from mcld_anim.run.result import Result
@@ -17,7 +17,9 @@ MOST_REPORT_BYTES = 500_000_000
 """Largest report that is read again, in bytes: that of two million frames."""
 
 
-def published_before(options: RunOptions | PoseOptions, checksums: Checksums, stages: Stages) -> Result | None:
+def published_before(
+    options: RunOptions | PoseOptions | EditOptions, checksums: Checksums, stages: Stages
+) -> Result | None:
     """Finish an earlier run's publishing that was interrupted; its result if it was asked for the same, else None."""
     outputs = named_outputs(options)
     request = recover(outputs)
@@ -28,7 +30,7 @@ def published_before(options: RunOptions | PoseOptions, checksums: Checksums, st
     return finished_result(options, checksums)
 
 
-def finished_result(options: RunOptions | PoseOptions, checksums: Checksums) -> Result | None:
+def finished_result(options: RunOptions | PoseOptions | EditOptions, checksums: Checksums) -> Result | None:
     """The result of `options` if its set of files is there, was asked for exactly the same and made by this version of
     the program; None otherwise. A publishing that was interrupted is finished first."""
     outputs = named_outputs(options)

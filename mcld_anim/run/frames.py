@@ -27,8 +27,9 @@ from mcld_anim.run.cache import RunCache
 from mcld_anim.run.checks import RunPlan
 from mcld_anim.run.compositor import Compositor, compositor
 from mcld_anim.run.driving import DrivingClip
+from mcld_anim.run.edited import Edits
 from mcld_anim.run.identity_guard import IdentityGuard, tried_again
-from mcld_anim.run.makers import maker_in_crops, maker_in_photo
+from mcld_anim.run.makers import maker_in_crops, maker_in_photo, weighted_source
 from mcld_anim.run.scene import CropScene, PhotoScene, check_no_body
 from mcld_anim.run.source import SourcePhoto
 from mcld_anim.sampling.photo_pixels import PhotoPixels
@@ -108,16 +109,21 @@ def open_clip(plan: RunPlan, cache: RunCache, stages: Stages) -> Clip:
     """Load the models, encode the source and estimate the driving poses, or take them from the cache."""
     options, models = plan.options, cache.models(plan.options, stages)
     photo, backend = cache.photo(options.photos, models, stages), models.pose_backend
+    edits = Edits.opened(options, models, cache, stages)
     scene: CropScene | PhotoScene
     if options.may_keep_photo and isinstance(backend, BodyBackend) and photo.body is not None:
-        source = cache.source_in_photo(options, photo, models, stages)
-        motion = cache.motion(plan, backend, stages)
-        scene = PhotoScene.of(cache.stage(options.photos, photo, models, stages), motion)
+        source = cache.source_in_photo(options, photo, models, stages, edits)
+        motion, stage = cache.motion(plan, backend, stages), cache.stage(options.photos, photo, models, stages)
+        scene = PhotoScene.of(stage if edits is None else edits.stage(stage, len(motion)), motion)
     else:
         check_no_body(options.retarget, backend.name, options.framing)
-        source = cache.source(options.photos, photo, models, stages)
+        source = cache.source(options.photos, photo, models, stages, edits)
         scene = CropScene(plan, source, cache.driving(plan, models, stages), models.options.frame_size)
     stages.readers["driving poses"] = scene.driving.reader
+    if source is not None:
+        source = weighted_source(source, options, models, stages)
+        source = source if edits is None else edits.over_time(source, len(scene.driving))
+    photo = photo if edits is None else edits.shown(photo)
     settings = sampling_settings(options, models.options)
     if options.memory_bytes is not None and source is not None:
         plan, settings = within_memory(plan, settings, models, stages)

@@ -76,6 +76,8 @@ PHOTO = Kind("source-photo", 2)
 """`SourcePhoto`: the source photo, as the estimators see it."""
 SOURCE = Kind("source", 2)
 """`SourceAppearance`: the source photo, encoded by a model's networks."""
+OTHER = Kind("other-person", 1)
+"""`Fitted`: the person of a photo that edits are taken from, with their body."""
 STAGE = Kind("source-stage", 3)
 """`FittedPhoto`: the source photo with its fitted body and its background."""
 

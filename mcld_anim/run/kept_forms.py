@@ -22,6 +22,7 @@ from mcld_anim.pose.sequence import PoseSequence
 from mcld_anim.run.driving import DrivingMotion, DrivingPoses
 from mcld_anim.run.kept import Form
 from mcld_anim.run.source import SourcePhoto
+from mcld_anim.source.edited_warp import Fitted
 from mcld_anim.source.face import Face
 from mcld_anim.source.fitted_photo import FittedPhoto
 from mcld_anim.source.photo_view import PhotoView
@@ -59,6 +60,14 @@ def _give_stage(plain: dict[str, Any]) -> FittedPhoto:
     return FittedPhoto(painter=BodyPainter(shape).dressed(rest), **plain)
 
 
+def _take_fitted(person: Fitted) -> dict[str, Any]:
+    return {"warp": person.warp, "shape": person.painter.shape, "rest": person.painter.rest}
+
+
+def _give_fitted(plain: dict[str, Any]) -> Fitted:
+    return Fitted(BodyPainter(plain["shape"]).dressed(plain["rest"]), plain["warp"])
+
+
 def _write_poses(driving: DrivingPoses, folder: Path) -> Any:
     """The archive, under a second name or, on another disk, copied; the rest is plain data."""
     assert isinstance(driving.poses, PoseSequence)
@@ -83,6 +92,7 @@ POSES_FORM = Form(_write_poses, _read_poses)
 PHOTO_FORM: Form[SourcePhoto] = packed_form(
     (SourcePhoto, Face, EstimatedBody, *MOTION_CLASSES), lambda photo: replace(photo, picture=None), lambda it: it
 )
+FITTED_FORM: Form[Fitted] = packed_form((PhotoWarp, PhotoView, DrawnBody, *MOTION_CLASSES), _take_fitted, _give_fitted)
 STAGE_FORM: Form[FittedPhoto] = packed_form(
     (PhotoWarp, PhotoView, DrawnBody, *MOTION_CLASSES), _take_stage, _give_stage
 )

@@ -5,7 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mcld_anim.body.fit import BodyMotion
+from mcld_anim.core.events import Event
+from mcld_anim.core.stages import Stages
 from mcld_anim.model.load import LoadedModels
+from mcld_anim.options.edits import CONDITIONS, Weights
+from mcld_anim.options.run import SynthesisOptions
 from mcld_anim.run.photo import window_around
 from mcld_anim.sampling.photo_pixels import PhotoPixels
 from mcld_anim.sampling.settings import SamplingSettings
@@ -21,6 +25,22 @@ def maker_in_crops(models: LoadedModels, source: SourceAppearance, settings: Sam
     from mcld_anim.sampling.frame_maker import FrameMaker
 
     return FrameMaker(models.mcld, source, settings)
+
+
+def weighted_source(
+    source: SourceAppearance, options: SynthesisOptions, models: LoadedModels, stages: Stages
+) -> SourceAppearance:
+    """The encoded source with `--weights`; those of conditions that the model lacks are told."""
+    from mcld_anim.model.appearance import with_weights
+
+    weights = options.condition_weights
+    if weights == Weights():
+        return source
+    lacking = [name for name in CONDITIONS if name not in models.options.conditions and getattr(weights, name) != 1]
+    if lacking:
+        message = f"--weights {', '.join(lacking)} without effect: the model {models.name} has no such condition"
+        stages.emit(Event("options_without_effect", message))
+    return with_weights(source, weights, models.options)
 
 
 def maker_in_photo(

@@ -18,6 +18,7 @@ from mcld_anim.core.arrays import Alpha, AnySizePicture, Picture
 from mcld_anim.pose.backends import EstimatedBody
 from mcld_anim.pose.matte_alignment import Matte
 from mcld_anim.source.background import filled_background, widened
+from mcld_anim.source.edited_warp import Fitted
 from mcld_anim.source.fitted_photo import FittedPhoto
 from mcld_anim.source.front import in_front
 from mcld_anim.source.joined_warps import joined_warps
@@ -93,12 +94,21 @@ def fit_photos(photos: Sequence[tuple[AnySizePicture, EstimatedBody]]) -> Fitted
     stage = fit_photo(*photos[0])
     if len(photos) == 1:
         return stage
+    assert isinstance(stage.warp, PhotoWarp)
     warps = [stage.warp]
     for picture, body in photos[1:]:
         frame = PhotoSize.of(picture, body.motion)
         photo, motion = frame.picture(picture), frame.motion(body.motion)
         warps.append(fit_person(photo, motion, frame.matte(body.matte), body.hidden)[2])
     return replace(stage, warp=joined_warps(warps))
+
+
+def fit_other(picture: AnySizePicture, body: EstimatedBody) -> Fitted:
+    """The person of another photo, for their clothes or their face."""
+    frame = PhotoSize.of(picture, body.motion)
+    photo, motion = frame.picture(picture), frame.motion(body.motion)
+    _, painter, warp = fit_person(photo, motion, frame.matte(body.matte), body.hidden)
+    return Fitted(painter, warp)
 
 
 def fit_person(photo: Picture, motion: BodyMotion, matte: Matte, hidden: str) -> tuple[Alpha, BodyPainter, PhotoWarp]:

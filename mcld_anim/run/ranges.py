@@ -21,6 +21,7 @@ from mcld_anim.core.stages import Progress, Stages, ignore_progress
 from mcld_anim.core.tables import read_json
 from mcld_anim.core.work_folder import ENDING, Work, remove_work, working_folder
 from mcld_anim.options.run import RunOptions
+from mcld_anim.run.attention import write_attention
 from mcld_anim.run.border import Border
 from mcld_anim.run.cache import RunCache
 from mcld_anim.run.checks import check_outputs, check_run, named_outputs
@@ -133,7 +134,8 @@ def join(
             _take_in(logs[-1], part, frames, stages)
         emit_counts(clip, [log.start for log in logs])
         summary = write_files(clip, sound, _joined(logs), work, cache.checksums)
-        publish(work.folder, outputs.all, options.overwrite, request_of(options, cache.checksums), ends_run=True)
+        made = (*write_attention(clip, work), *outputs.all)
+        publish(work.folder, made, options.overwrite, request_of(options, cache.checksums), ends_run=True)
     parts = f".{escape(FrameRange(0, 0).outputs(outputs).result.stem.removesuffix('0-0'))}*{ENDING}"
     for folder in outputs.result.absolute().parent.glob(parts):  # other ranges of earlier calls too
         remove_work(folder)

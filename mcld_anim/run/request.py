@@ -22,6 +22,7 @@ def request_of(options: SynthesisOptions, checksums: Checksums) -> str:
     if options.more_sources:  # the request for one photo is what it was before there could be more
         given["photos"] = len(options.photos)
     asked = {name: "a file" if str(value) in paths else value for name, value in given.items()}
+    asked["garment_from"] = [choice.group for choice in options.garments]
     inputs = [checksums.of(path) for path in options.inputs]
     text = json.dumps([__version__, type(options).__name__, asked, inputs], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()

@@ -14,7 +14,9 @@ from mcld_anim.core.checksums import Checksums
 from mcld_anim.core.errors import McldAnimError, UnfinishedError
 from mcld_anim.core.events import Event
 from mcld_anim.core.work_folder import Work
+from mcld_anim.options.edits import EDIT_FILES
 from mcld_anim.run.border import Border
+from mcld_anim.run.edited import edits_of
 from mcld_anim.run.frame_log import FrameLog, KeptFrame
 from mcld_anim.run.frames import Clip, Frame, make_frames
 from mcld_anim.run.record import resolved_options, versions
@@ -24,13 +26,10 @@ PIXELS = "3"
 
 NOT_IN_FRAMES = (
     *("output", "overwrite", "offline", "resume", "audio", "audio_codec", "crf"),  # of the files made from frames
-    *(
-        "source",
-        "more_sources",
-        "driving",
-        "preset",
-        "step_scale",
-    ),  # in the identity by content, or resolved into others
+    *("source", "more_sources", "driving"),  # in the identity by content
+    *("preset", "step_scale"),  # resolved into others
+    *("tint", *EDIT_FILES),  # in the identity as edits
+    "attention_maps",
 )
 """Options that no frame depends on by themselves."""
 
@@ -48,6 +47,7 @@ def identity_of(clip: Clip, checksums: Checksums) -> dict[str, str]:
     files |= {f"source {number}": photo for number, photo in enumerate(options.more_sources, 2)}
     files |= {"background": options.background_file} if options.background_file is not None else {}
     identity |= {name: checksums.of(path) for name, path in files.items()}
+    identity |= edits_of(options, checksums)
     identity |= {f"weights {name}": checksum for name, checksum in clip.weights.items()}
     identity |= {f"version of {name}": one for name, one in versions().items() if name not in NOT_IN_PIXELS}
     return identity | {"version of pixels": PIXELS}

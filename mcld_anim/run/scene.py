@@ -116,7 +116,7 @@ class PhotoScene:
 
     def drawn(self, index: int) -> DrawnBody:
         """The body in a frame."""
-        return self.photo.painter.drawn(self.motion, index)
+        return self.photo.at(index).painter.drawn(self.motion, index)
 
     def poses(self, _folder: Path, _stages: Stages, first: int = 0) -> Iterator[FramePose]:
         """The pose of each frame from `first` on, drawn when it is asked for."""
@@ -129,7 +129,7 @@ class PhotoScene:
 def posed(photo: FittedPhoto, pose: BodyMotion) -> tuple[FramePose, BodyMotion]:
     """One pose by the photo's body, in the photo."""
     motion = placed(pose, [slice(0, 1)], photo.motion, photo.head)
-    drawn = photo.painter.drawn(motion, 0)
+    drawn = photo.at(0).painter.drawn(motion, 0)
     return FramePose(drawn.iuv, drawn=drawn), motion
 
 

@@ -51,21 +51,20 @@ class SourcePhoto:
         return self.all[self.face_from]
 
 
-def read_photo(path: Path, models: LoadedModels, stages: Stages) -> SourcePhoto:
-    """The source photo, framed around its largest person. Raises PoseError if it shows nobody."""
+def read_photo(path: Path, models: LoadedModels, stages: Stages, flag: str = "--source") -> SourcePhoto:
+    """The source photo, or another one given by `flag`, framed around its largest person. Raises PoseError if it shows
+    nobody."""
     with stages.timed(SOURCE_STAGE):
         stages.progress(SOURCE_STAGE, 0, 2)
-        picture = read_picture(path, "--source", stages.emit)
+        picture = read_picture(path, flag, stages.emit)
         (people,) = models.pose_backend.estimate([picture])
         if not people:
             raise PoseError(
-                f"no person was found in --source {path} (densepose: {models.pose_backend.name}): give a "
+                f"no person was found in {flag} {path} (densepose: {models.pose_backend.name}): give a "
                 "photo of one person, best in full length and from the front"
             )
         if len(people) > 1:
-            message = (
-                f"--source {path} shows {described(people)}: the largest one is used; crop the photo to use another"
-            )
+            message = f"{flag} {path} shows {described(people)}: the largest one is used; crop the photo to use another"
             stages.emit(Event("several_people", message))
         crop, iuv = frame_person(picture, people[0], models.options.frame_size)
         face = models.face_in(crop, iuv)

@@ -16,6 +16,7 @@ from mcld_anim.core.errors import NotFiniteError
 from mcld_anim.core.pixels import to_levels
 from mcld_anim.core.tensors import Latents
 from mcld_anim.model.appearance import SourceAppearance
+from mcld_anim.model.attention_maps import AttentionMap, AttentionRecord
 from mcld_anim.model.build import Mcld
 from mcld_anim.model.vae_tiles import decode_in_tiles
 from mcld_anim.pose.condition import network_condition
@@ -44,6 +45,7 @@ class FrameMaker:
         self._views = views or CropViews(source, mcld.options.pose_guider.warped_source != "none")
         self._scheduler = make_sampler(mcld.options.schedule, settings.sampler)
         self._noise = parse_noise_mode(settings.noise)
+        self._train_steps = mcld.options.schedule.train_steps
         self._blending = _blending(settings, mcld.options.latent_size)
         self._weights = next(mcld.denoiser.parameters())  # gives the networks' dtype and device
 
@@ -79,6 +81,12 @@ class FrameMaker:
         (made,) = self._synthesised([view], attempt, blending)
         return self._views.finished(view, made)
 
+    def attention(self, frame: ClipFrame) -> tuple[Picture, dict[str, AttentionMap]]:
+        """What the networks make of one frame, without blending, and where each condition acts in it."""
+        record, view = AttentionRecord(self.mcld.options.latent_size), self._views.view(frame)
+        (made,) = self._synthesised([view], FIRST_ATTEMPT, None, record=record)
+        return made, record.maps()
+
     @torch.inference_mode()
     def _synthesised(
         self,
@@ -86,13 +94,14 @@ class FrameMaker:
         attempt: Attempt,
         blending: StepBlending | None,
         on_step: Callable[[int, int], None] | None = None,
+        record: AttentionRecord | None = None,
     ) -> list[Picture]:
         settings, options = self.settings, self.mcld.options
         shape = (options.vae.latent_channels, *options.latent_size)
         indices = [view.frame.index for view in views]
         noise = start_noise(shape, settings.seed + attempt.seed_shift, indices, self._noise).to(self._weights.device)
         latents = denoise(
-            self._predictor(self._pose_features(views), attempt.face_weight),
+            self._predictor(self._pose_features(views), indices, attempt.face_weight, record),
             noise,
             self._scheduler,
             settings.steps * attempt.step_factor,
@@ -138,13 +147,15 @@ class FrameMaker:
             index = views[good.index(False)].frame.index
             raise NotFiniteError(f"the model made NaN or infinity of frame {index} (dtype {dtype}): {advice}")
 
-    def _predictor(self, pose_features: Tensor, face_weight: float) -> Callable[[Tensor, int], Prediction]:
-        """The prediction of v in the networks' dtype, for latents in float32."""
-        keys, steps = self.source.projected.with_face_weight(face_weight), self.mcld.options.schedule.train_steps
+    def _predictor(
+        self, pose_features: Tensor, indices: Sequence[int], face_weight: float, record: AttentionRecord | None
+    ) -> Callable[[Tensor, int], Prediction]:
+        """The prediction of v in the networks' dtype, for latents in float32, of the frames of these indices."""
+        keys, steps = self.source.projected_at(indices).with_face_weight(face_weight), self._train_steps
 
         def predict(latents: Tensor, timestep: int) -> Prediction:
             inputs, guided = latents.to(self._weights.dtype), self.settings.guidance_at(timestep / steps) > 1
-            velocity = self.mcld.denoiser(inputs, timestep, pose_features, keys, guided=guided)
+            velocity = self.mcld.denoiser(inputs, timestep, pose_features, keys, guided=guided, record=record)
             return velocity.float() if isinstance(velocity, Tensor) else tuple(part.float() for part in velocity)
 
         return predict

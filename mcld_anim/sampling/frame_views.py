@@ -79,7 +79,7 @@ class CropViews:
 
     def view(self, frame: ClipFrame) -> FrameView:
         """The frame itself."""
-        source = self.source
+        source = self.source.at(frame.index)
         if not self.with_warp:
             return FrameView(frame, None, None)
         return FrameView(frame, *warped_source(source.atlas, source.valid, frame.iuv, source.background))
@@ -100,7 +100,7 @@ class PhotoViews:
         """The window."""
         drawn = frame.pose.drawn
         assert drawn is not None  # frames of the photo are drawn from the fitted body
-        layer, size = self.photo.warp.layer(drawn), (self.window.h, self.window.w)
+        layer, size = self.photo.at(frame.index).warp.layer(drawn), (self.window.h, self.window.w)
         warped = apply_picture(layer.before(self.photo.background), self.window, size)
         validity = 1 - cut_out(drawn.whole(1 - layer.validity), self.window)
         link = None if frame.link is None else _cut_link(frame.link, self.window)

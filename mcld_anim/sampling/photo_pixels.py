@@ -31,5 +31,5 @@ class PhotoPixels:
     def _made(self, frame: ClipFrame) -> Picture:
         drawn = frame.pose.drawn
         assert drawn is not None  # frames of the photo are drawn from the fitted body
-        layer = self._photo.warp.layer(drawn).lit()
+        layer = self._photo.at(frame.index).warp.layer(drawn).lit()
         return self._photo.with_front(layer.before(self._photo.background).astype(np.float32))

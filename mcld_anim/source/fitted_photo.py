@@ -12,7 +12,7 @@ from mcld_anim.body.fit import BodyMotion
 from mcld_anim.body.place import NOSE
 from mcld_anim.body.rig import load_body
 from mcld_anim.core.arrays import Alpha, Picture
-from mcld_anim.source.photo_warp import PhotoWarp
+from mcld_anim.source.edited_warp import Warp
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,7 +24,11 @@ class FittedPhoto:
     front: Alpha  # opacity of what stands before the person, and stays before them
     painter: BodyPainter  # of the body in its clothes
     motion: BodyMotion  # one frame: the photo's pose
-    warp: PhotoWarp
+    warp: Warp
+
+    def at(self, _index: int) -> FittedPhoto:
+        """The photo in a frame, with that frame's person."""
+        return self
 
     @property
     def size(self) -> tuple[int, int]:

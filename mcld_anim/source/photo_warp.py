@@ -72,7 +72,7 @@ class PersonLayer:
         normals = self.normals
         up = normals[..., 2] - self.validity * normals[..., 5]
         brighter = LIGHT_FROM_ABOVE * up - ROUNDNESS * self.painted * (1 + normals[..., 1])
-        factor = _continued(np.exp(brighter)[..., None], self.drawn.inside)
+        factor = continued(np.exp(brighter)[..., None], self.drawn.inside)
         return replace(self, colours=self.colours * factor)
 
     def before(self, background: Picture) -> Picture:
@@ -123,10 +123,10 @@ class PhotoWarp:
         colours = colours * share + guessed * (1 - share)
         validity = np.where(inside, share[..., 0], 1).astype(np.float32)
         painted = np.append(False, self.painted)[drawn.iuv[drawn.box][..., 0]]
-        return PersonLayer(drawn, _continued(colours, inside), validity, painted, normals)
+        return PersonLayer(drawn, continued(colours, inside), validity, painted, normals)
 
 
-def _continued(
+def continued(
     planes: Float[np.ndarray, "h w channels"], inside: Bool[np.ndarray, "h w"]
 ) -> Float[np.ndarray, "h w channels"]:
     """Planes of the body continued a few pixels beyond its edge."""

@@ -73,7 +73,7 @@ def test_a_second_photo_changes_the_frames_and_is_told(run: Run, media: Path, sm
     (other,) = told(run, "other_person")  # they are two people
     assert "other.png seems to show somebody else than" in other
     record = json.loads(both.files.run_json.read_text())
-    assert [Path(name).name for name in record["inputs"]] == ["person.png", "dance.mp4", "other.png"]
+    assert [Path(name).name for name in record["inputs"]] == ["person.png", "other.png", "dance.mp4"]
     assert [Path(name).name for name in record["options"]["more_sources"]] == ["other.png"]
     assert {"photos_joined", "other_person"} <= {event["kind"] for event in record["events"]}
     assert {"photos_joined", "other_person"} <= {event["kind"] for event in both.summary["events"]}
