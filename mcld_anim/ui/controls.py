@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 from mcld_anim.options.domain import Domain, domains
-from mcld_anim.options.photos import LISTED
 from mcld_anim.options.run import RunOptions
 
 Kind = Literal["switch", "choice", "suggestion", "number", "file", "text"]
@@ -55,11 +54,6 @@ def controls_of(helps: Iterable[OptionHelp]) -> list[Control]:
     defaults = {field.name: field.default for field in dataclasses.fields(RunOptions)}
     apart = {*ON_THE_PAGE, *OF_THE_SERVER}
     return [_control(one, known[one.name], defaults[one.name]) for one in helps if one.name in known.keys() - apart]
-
-
-def takes_several(name: str, cls: type = RunOptions) -> bool:
-    """Whether an option takes several files."""
-    return LISTED.get(name) in domains(cls) or bool({tuple, list} & set(domains(cls)[name].kinds))
 
 
 def choices_of(name: str) -> tuple[str, ...]:

@@ -17,7 +17,7 @@ from mcld_anim.options.resolve import resolve_options
 from mcld_anim.options.run import MODEL_NAMES, PoseOptions, RunOptions, SynthesisOptions
 from mcld_anim.report.thumbnails import fit, to_jpeg
 from mcld_anim.run.checks import check_pose, check_run
-from mcld_anim.ui.controls import Control, changed, takes_several
+from mcld_anim.ui.controls import Control, changed
 from mcld_anim.ui.job import Job, Verb, take_in
 from mcld_anim.ui.messages import told
 from mcld_anim.ui.plan import Plan, plan_of
@@ -59,23 +59,21 @@ class Desk:
             raise Refused("There is no photo: drop one, or take the sample")
         if driving is None:
             raise Refused("There is no driving video: drop one, record one, or take the sample")
-        if len(photos) > 1 and not takes_several("source"):
-            raise Refused(f"There are {len(photos)} photos: leave one of them")
-        return self._job(owner, "run", RunOptions, {**given, "source": _source(photos, RunOptions), "driving": driving})
+        return self._job(owner, "run", RunOptions, {**given, "source": _source(photos), "driving": driving})
 
     def transfer(self, owner: str, photo: Upload, pose: Upload) -> Job:
         """A job of `pose`. Raises Refused."""
-        return self._job(owner, "pose", PoseOptions, {"source": _source([photo], PoseOptions), "pose": pose})
+        return self._job(owner, "pose", PoseOptions, {"source": photo, "pose": pose})
 
     def report(self, owner: str, video: Upload, photo: Upload) -> Job:
         """A job of `report`. Raises Refused."""
-        return self._job(owner, "report", ReportOptions, {"video": video, "source": _source([photo], ReportOptions)})
+        return self._job(owner, "report", ReportOptions, {"video": video, "source": photo})
 
     def plan(self, photos: Sequence[Upload], driving: Upload | None, given: Mapping[str, Any]) -> Plan | None:
         """What a job would be, told before it starts; None while something is missing. Raises Refused."""
         if not photos or driving is None:
             return None
-        files = {"source": _source(photos, RunOptions), "driving": driving}
+        files = {"source": _source(photos), "driving": driving}
         with refusing(driving.path.parent):
             options = self._checked(RunOptions, {**given, **files})
             return plan_of(options, self.jobs.all_jobs())
@@ -168,8 +166,8 @@ def refusing(folder: Path) -> Iterator[None]:
         raise Refused(told(error, folder)) from error
 
 
-def _source(photos: Sequence[Upload], cls: type) -> Any:
-    return list(photos) if len(photos) > 1 and takes_several("source", cls) else photos[0]
+def _source(photos: Sequence[Upload]) -> Any:
+    return list(photos) if len(photos) > 1 else photos[0]
 
 
 def _plain(value: Any, name_only: bool = False) -> Any:

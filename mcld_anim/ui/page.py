@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mcld_anim.ui import view
-from mcld_anim.ui.controls import Control, choices_of, number, shown_values, takes_several
+from mcld_anim.ui.controls import Control, choices_of, number, shown_values
 from mcld_anim.ui.desk import Desk, Refused, uploads
 from mcld_anim.ui.job import Job
 from mcld_anim.ui.queue import owner_of
@@ -61,8 +61,7 @@ class Page:
 
     def _form(self) -> None:
         gr = self._gr
-        count = "multiple" if takes_several("source") else "single"
-        self._photos = gr.File(label="Photo of the person", file_count=count, elem_id="photos", height=140)
+        self._photos = gr.File(label="Photo of the person", file_count="multiple", elem_id="photos", height=140)
         self._photo_look = gr.HTML(elem_id="photo-look")
         self._driving = gr.Video(label="Driving video", sources=["upload", "webcam"], elem_id="driving", buttons=[])
         self._driving_look = gr.HTML(elem_id="driving-look")
@@ -159,8 +158,8 @@ class Page:
         event.__annotations__ = {"data": self._gr.EventData}
         return event
 
-    def _given(self, photo: Path, driving: Path) -> tuple[Any, str]:
-        return [str(photo)] if takes_several("source") else str(photo), str(driving)
+    def _given(self, photo: Path, driving: Path) -> tuple[list[str], str]:
+        return [str(photo)], str(driving)
 
     def _look_at_photos(self, photos: Any) -> str:
         try:

@@ -1,9 +1,16 @@
-"""What a job would be, before it starts: model, size, frames, and time and memory by earlier results."""
+"""What a job would be, before it starts: model, size, frames, and time and memory by earlier results.
+
+Before there is a result, those of the embedded model on a CPU are told by what it took on a known machine.
+"""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
+
+import torch
 
 from mcld_anim.core.device import choose_device
 from mcld_anim.core.tables import read_json
@@ -25,17 +32,27 @@ class Plan:
     device: str
     size: str  # of the frames, for people
     frames: int
-    seconds: float | None  # by an earlier result alike; None: there is none
+    seconds: float | None  # by an earlier result alike, else by `USUAL`; None: neither fits
     memory: int | None  # bytes of the process, likewise
+    is_guess: bool  # whether both are by `USUAL`
 
 
 @dataclass(frozen=True)
-class _Earlier:
-    """A result, as its OUT.run.json tells it."""
+class Cost:
+    """What a result took, as its OUT.run.json tells it."""
 
     once: float  # seconds
     each: float  # seconds a frame
     memory: int
+
+
+USUAL = {"photo": Cost(13.0, 0.33, 900_000_000), None: Cost(12.0, 0.9, 1_000_000_000)}
+"""By framing, the embedded model's cost on a CPU of `USUAL_RATE`: README's first command, as it is and with `--framing
+fixed`."""
+USUAL_RATE = 123e9
+"""Operations a second in products of float32 matrices."""
+SIDE, TRIES = 1024, 5
+"""Of the matrices by which this machine's rate is measured."""
 
 
 def plan_of(options: RunOptions, jobs: Sequence[Job]) -> Plan:
@@ -47,12 +64,30 @@ def plan_of(options: RunOptions, jobs: Sequence[Job]) -> Plan:
     size = f"{LONG_SIDE} to {LARGEST_SIDE} pixels on the longer side" if in_photo else f"{width}x{height} pixels"
     frames = frame_count(probe(options.driving), *options.grid)
     alike = {"model": model.name, "device": str(device), "framing": "photo" if in_photo else None}
-    earlier = next((found for job in jobs if (found := _earlier(job, alike)) is not None), None)
-    seconds = None if earlier is None else earlier.once + earlier.each * frames
-    return Plan(model.name, str(device), size, frames, seconds, None if earlier is None else earlier.memory)
+    cost = next((found for job in jobs if (found := _earlier(job, alike)) is not None), None)
+    is_guess = cost is None and model.name == "tiny" and device.type == "cpu"
+    slower = 1.0
+    if is_guess:
+        cost, slower = USUAL[alike["framing"]], USUAL_RATE / _matrix_rate()
+    if cost is None:
+        return Plan(model.name, str(device), size, frames, None, None, is_guess)
+    seconds = slower * (cost.once + cost.each * frames)
+    return Plan(model.name, str(device), size, frames, seconds, cost.memory, is_guess)
 
 
-def _earlier(job: Job, alike: dict[str, str | None]) -> _Earlier | None:
+@cache
+def _matrix_rate() -> float:
+    """Operations a second in products of float32 matrices on the CPU, of the quickest try."""
+    one = torch.full((SIDE, SIDE), 0.5)
+    seconds = []
+    for _ in range(TRIES):
+        began = time.perf_counter()
+        _ = one @ one
+        seconds.append(time.perf_counter() - began)
+    return 2 * SIDE**3 / min(seconds)
+
+
+def _earlier(job: Job, alike: dict[str, str | None]) -> Cost | None:
     """What a job took, if it is done and made in the same way."""
     if job.state != "done" or job.verb != "run" or not job.result:
         return None
@@ -64,6 +99,6 @@ def _earlier(job: Job, alike: dict[str, str | None]) -> _Earlier | None:
         if {"model": chosen["model"], "device": chosen["device"], "framing": framing} != alike:
             return None
         once = sum(seconds.get(stage, 0.0) for stage in ONCE)
-        return _Earlier(once, (seconds["total"] - once) / job.frames, max(record["peak_memory_bytes"].values()))
+        return Cost(once, (seconds["total"] - once) / job.frames, max(record["peak_memory_bytes"].values()))
     except (OSError, ValueError, KeyError, TypeError, ZeroDivisionError, AttributeError):  # deleted, or changed
         return None

@@ -84,7 +84,8 @@ def planned(plan: Plan) -> str:
     if plan.seconds is None or plan.memory is None:
         facts.append("the first result here tells how long a frame takes")
     else:
-        facts.append(f"about {duration(plan.seconds)} and {plan.memory / 1e9:.1f} GB, by the last result like it")
+        by = "roughly, on a machine as fast as this" if plan.is_guess else "by the last result like it"
+        facts.append(f"about {duration(plan.seconds)} and {plan.memory / 1e9:.1f} GB, {by}")
     return f"<p>Animate makes: {escape(', '.join(facts))}.</p>"
 
 

@@ -16,6 +16,7 @@ from mcld_anim.ui.controls import controls_of
 from mcld_anim.ui.desk import Desk, Refused, Upload
 from mcld_anim.ui.job import read_job, take_in
 from mcld_anim.ui.messages import told, without_folders
+from mcld_anim.ui.plan import USUAL
 from mcld_anim.ui.queue import JobQueue, owner_of
 from mcld_anim.ui.web import token_in
 
@@ -120,7 +121,13 @@ def test_a_plan_tells_model_frames_and_size(desk: Desk, media: Path) -> None:
     plan = desk.plan([photo], clip, {"start": 0.5, "framing": "fixed"})
     assert plan is not None
     assert (plan.model, plan.device, plan.frames, plan.size) == ("tiny", "cpu", 6, "256x256 pixels")
-    assert plan.seconds is None
+    assert plan.is_guess
+    assert plan.seconds is not None
+    assert plan.seconds > 0
+    assert plan.memory == USUAL[None].memory
+    in_photo = desk.plan([photo], clip, {"densepose": "body"})
+    assert in_photo is not None
+    assert in_photo.memory == USUAL["photo"].memory
     assert desk.plan([photo], None, {}) is None
 
 
@@ -134,6 +141,7 @@ def test_a_plan_learns_from_a_result(desk: Desk, media: Path) -> None:
     (job.folder / "out.run.json").write_text(json.dumps(record))
     plan = desk.plan([photo], clip, {"framing": "fixed", "max_frames": 5})
     assert plan is not None
+    assert not plan.is_guess
     assert plan.seconds == pytest.approx(4 + 5 * 0.6)
     assert plan.memory == 7
 
