@@ -222,7 +222,7 @@ class Page:
             return str(shutil.copyfile(job.folder / name, folder / name))
 
         source, options = job.options["source"], dict(job.options)
-        photos = [copied(name) for name in source] if isinstance(source, list) else copied(source)
+        photos = [copied(name) for name in ([source] if isinstance(source, str) else source)]
         clip = [options.get("start", 0), str(options.get("end", "")), options.get("preset", "balanced")]
         filled = [photos, copied(options["driving"]), *clip]
         for control, value in zip(self._desk.controls, shown_values(self._desk.controls, options), strict=True):
