@@ -30,7 +30,8 @@ UPRIGHT = (0.22, 0.78)
 
 def write_edit_figures(samples: Path, output: Path) -> list[Path]:
     """Write edit.jpg, of the rendered person with the head and clothes of the dancer, and edit-photo.jpg, of the
-    portrait; returns their paths."""
+    portrait; returns their paths. The folder is made if it is missing."""
+    output.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as work, Animator(densepose="body") as animator:
         dancer = Path(work) / "dancer.png"
         write_picture(dancer, next(iter(read_frames(samples / "dance.mp4"))).picture)
