@@ -63,6 +63,14 @@ def pairs_command(
     finish(figures, json_path)
 
 
+def _asked(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """The options among a command's parameters that were given, once its JSON file is known to be writable."""
+    if parameters["json_path"] is not None:
+        check_output(parameters["json_path"], overwrite=True)
+    of_command = ("json_path", "progress")
+    return {name: value for name, value in parameters.items() if value is not None and name not in of_command}
+
+
 def finish(figures: Mapping[str, Any], json_path: Path | None) -> None:
     """Print the table of a measurement, and write its JSON."""
     print_figures(figures)
@@ -156,10 +164,7 @@ def video_command(
     progress: flags.ProgressStyle = "bars",
 ) -> None:
     """Compare a video with its target by SSIM, PSNR, LPIPS, face similarity, stability, warp error and FVD."""
-    given = {name: value for name, value in locals().items() if value is not None}
-    del given["progress"]
-    if json_path is not None:
-        check_output(given.pop("json_path"), overwrite=True)
+    given = _asked(locals())
     from mcld_anim.evaluate.video import VideoOptions, evaluate_video
 
     options = VideoOptions(**given)
@@ -198,10 +203,7 @@ def deepfashion_command(
     progress: flags.ProgressStyle = "bars",
 ) -> None:
     """Generate a data set's test pairs and measure them as the paper does; the same command resumes."""
-    given = {name: value for name, value in locals().items() if value is not None}
-    del given["progress"]
-    if json_path is not None:
-        check_output(given.pop("json_path"), overwrite=True)
+    given = _asked(locals())
     from mcld_anim.evaluate.deepfashion import evaluate_deepfashion
     from mcld_anim.evaluate.generated_pairs import DeepFashionOptions
 

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import os
-import signal
-import threading
 from contextlib import suppress
 from dataclasses import dataclass
-from multiprocessing import get_context, parent_process
+from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from types import TracebackType
@@ -17,6 +15,7 @@ import torch
 from mcld_anim.batch.executor import LOST, Listener, Outcome, Quieted, Workplace, threads_each
 from mcld_anim.batch.in_process import TaskRunner
 from mcld_anim.batch.tasks import Task
+from mcld_anim.core.child_process import obey_parent
 from mcld_anim.core.errors import McldAnimError, UsageError
 
 GPUS_VARIABLE = "CUDA_VISIBLE_DEVICES"
@@ -142,14 +141,10 @@ def _ending(code: int | None) -> str:
 
 def _serve(connection: Connection, gpu: str | None, threads: int, place: Workplace) -> None:
     """A worker's life: do the tasks that arrive, one at a time."""
-    for name in ("SIGINT", "SIGHUP"):  # which reach every process of a terminal; the first one decides
-        if hasattr(signal, name):
-            signal.signal(getattr(signal, name), signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, _end)
+    obey_parent()
     if gpu is not None:
         os.environ[GPUS_VARIABLE] = gpu
     torch.set_num_threads(threads)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
     runner = TaskRunner(place)
     listen = Quieted(lambda *heard: connection.send(heard))
     try:
@@ -159,15 +154,3 @@ def _serve(connection: Connection, gpu: str | None, threads: int, place: Workpla
         pass  # the first process is gone
     finally:
         runner.close()
-
-
-def _end(number: int, _frame: object) -> None:
-    raise SystemExit(128 + number)  # an exception, so that unfinished files are removed
-
-
-def _end_with_parent() -> None:
-    """End this worker when the process that started it is killed, so that its task may run again."""
-    parent = parent_process()
-    assert parent is not None
-    parent.join()
-    os.kill(os.getpid(), signal.SIGTERM)

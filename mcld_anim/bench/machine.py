@@ -17,9 +17,13 @@ COPIED_BYTES = 512 * 2**20
 """Larger than the caches."""
 
 
-def matrix_gflops(device: torch.device, dtype: torch.dtype, repeats: int) -> tuple[float, Timing]:
-    """Rate of multiplying two square matrices in 1e9 operations a second, from the median, with its timing."""
-    side = SIDE[device.type]
+def matrix_gflops(
+    device: torch.device, dtype: torch.dtype, repeats: int, side: int | None = None
+) -> tuple[float, Timing]:
+    """Rate of multiplying two square matrices in 1e9 operations a second, from the median, with its timing.
+
+    `side` None: that of the kind of device."""
+    side = SIDE[device.type] if side is None else side
     one, other = (torch.full((side, side), 0.5, device=device, dtype=dtype) for _ in range(2))
     timing = timed(lambda: one @ other, repeats, device)
     return 2 * side**3 / timing.median / 1e9, timing

@@ -13,12 +13,11 @@ from torch.utils.flop_counter import FlopCounterMode
 from mcld_anim.bench.timing import Timing, timed
 from mcld_anim.model.appearance import SourceAppearance, encode_source
 from mcld_anim.model.build import Mcld, build_mcld
-from mcld_anim.model.footprint import meta_appearance, meta_model, meta_step
+from mcld_anim.model.footprint import denoiser_step, meta_appearance, meta_model
 from mcld_anim.model.load import restore_constants
 from mcld_anim.options.model import ModelOptions
 from mcld_anim.setup.rehearsal import block_person
 
-TIMESTEP = 500
 PATTERN = 1 << 20
 """Numbers of the block of noise that weights repeat: drawing them all would take longer than the measurement."""
 
@@ -89,28 +88,20 @@ def network_times(
         source = made[-1]
         made.clear()
         on_part("step")
-        step = timed(guided_step(mcld, source, 1), repeats, device, warm_up)
+        step = timed(denoiser_step(mcld, source.projected), repeats, device, warm_up)
         on_part("batch")
-        batched = None if quick else timed(guided_step(mcld, source, batch), repeats, device)
+        batched = None if quick else timed(denoiser_step(mcld, source.projected, batch), repeats, device)
         on_part("decode")
         latents = torch.ones(1, options.vae.latent_channels, *options.latent_size, device=device, dtype=dtype)
         decode = timed(lambda: mcld.vae.decode(latents), repeats, device, warm_up)
     return NetworkTimes(step, encoding, decode, batched, batch, step_operations(options))
 
 
-def guided_step(mcld: Mcld, source: SourceAppearance, frames: int) -> Callable[[], object]:
-    """One evaluation of the denoiser for so many frames, unconditional and conditional."""
-    options, like = mcld.options, next(mcld.denoiser.parameters())
-    latents = like.new_ones((frames, options.unet.in_channels, *options.latent_size))
-    pose = like.new_ones((frames, options.unet.block_out_channels[0], *options.latent_size))
-    return lambda: mcld.denoiser(latents, TIMESTEP, pose, source.projected, guided=True)
-
-
 @torch.no_grad()
 def step_operations(options: ModelOptions) -> int:
     """Multiplications and additions of a guided step of one frame, counted without computing them."""
     mcld = meta_model(options)
-    step = meta_step(mcld, meta_appearance(mcld))
+    step = denoiser_step(mcld, meta_appearance(mcld))
     with FlopCounterMode(display=False) as counter:
         step()
     return int(counter.get_total_flops())

@@ -51,7 +51,7 @@ def footprint(options: ModelOptions, dtype: torch.dtype, guided: bool, tile: int
     return Footprint(
         weights=sum(weight.nbytes for weight in mcld.state_dict().values()),
         source=sum(leaf.nbytes for leaf in tree_leaves(kept) if isinstance(leaf, Tensor)),
-        step=peak_bytes(meta_step(mcld, appearance, guided)),
+        step=peak_bytes(denoiser_step(mcld, appearance, guided=guided)),
         encode=peak_bytes(lambda: mcld.vae.encode(latents.new_ones(1, 3, *options.texture_size))),
         decode=peak_bytes(lambda: mcld.vae.decode(tiled)),
     )
@@ -75,11 +75,14 @@ def meta_appearance(mcld: Mcld) -> ProjectedAppearance:
     )
 
 
-def meta_step(mcld: Mcld, appearance: ProjectedAppearance, guided: bool = True) -> Callable[[], object]:
-    """A step of the denoiser for one frame, which computes nothing."""
+def denoiser_step(
+    mcld: Mcld, appearance: ProjectedAppearance, frames: int = 1, guided: bool = True
+) -> Callable[[], object]:
+    """One evaluation of the denoiser for so many frames, guided: unconditional and conditional. Without weights it
+    computes nothing."""
     options, like = mcld.options, next(mcld.denoiser.parameters())
-    latents = like.new_ones(1, options.unet.in_channels, *options.latent_size)
-    pose = like.new_ones(1, options.unet.block_out_channels[0], *options.latent_size)
+    latents = like.new_ones(frames, options.unet.in_channels, *options.latent_size)
+    pose = like.new_ones(frames, options.unet.block_out_channels[0], *options.latent_size)
     return lambda: mcld.denoiser(latents, TIMESTEP, pose, appearance, guided=guided)
 
 

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from mcld_anim.core.checksums import Checksums
 from mcld_anim.core.events import Event
-from mcld_anim.core.pictures import read_picture
 from mcld_anim.core.stages import Stages
 from mcld_anim.core.temporary_folder import TemporaryFolder
 from mcld_anim.model.choose import choose_model, estimator_checksums, find_model
@@ -182,7 +181,7 @@ class RunCache:
 
         def fit() -> Fitted:
             assert photo.body is not None
-            return fit_other(read_picture(path, flag) if photo.picture is None else photo.picture, photo.body)
+            return fit_other(photo.opened(path, flag), photo.body)
 
         key, estimator = (self.checksums.of(path), id(models)), models.pose_backend.name
         depends = {"content": key[0], "estimator": estimator, "weights": _weights_of(estimator)}
@@ -255,8 +254,7 @@ class RunCache:
                 fitted = []
                 for path, photo in zip(paths, source.all, strict=True):
                     assert photo.body is not None
-                    picture = read_picture(path, "--source") if photo.picture is None else photo.picture
-                    fitted.append((picture, photo.body))
+                    fitted.append((photo.opened(path), photo.body))
                 stage = fit_photos(fitted)
                 stages.progress(SOURCE_STAGE, 2, 2)
             return stage

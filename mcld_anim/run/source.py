@@ -40,6 +40,10 @@ class SourcePhoto:
     more: tuple[SourcePhoto, ...] = ()  # further photos of the same person, of which this one is the first
     face_from: int = 0  # the photo whose face is the person's: 0 for this one, else the place in `more` plus 1
 
+    def opened(self, path: Path, flag: str = "--source") -> AnySizePicture:
+        """The photo itself, read again from its `path` if an earlier run read it."""
+        return read_picture(path, flag) if self.picture is None else self.picture
+
     @property
     def all(self) -> tuple[SourcePhoto, ...]:
         """This photo and the others."""

@@ -173,7 +173,7 @@ def _in_photo(
         pose, motion = posed(stage, estimate.body.motion)
         return _Scene(source, pose, maker_in_photo(stage, motion, models, source, settings), stage.picture, "body")
     assert photo.body is not None
-    own = OwnPose(plain, stage, read_picture(options.source, "--source"), photo.body)
+    own = OwnPose(plain, stage, photo.opened(options.source), photo.body)
     maker = own if source is None else maker_in_photo(stage, plain.motion, models, source, settings)
     return _Scene(source, own.pose, maker, stage.picture, "body")
 

@@ -9,10 +9,10 @@ import numpy as np
 from jaxtyping import UInt8
 
 from mcld_anim.body.draw import DrawnBody
-from mcld_anim.core.arrays import Alpha, Iuv, Picture
+from mcld_anim.core.arrays import Alpha, Picture
 from mcld_anim.source.joined_photos import joined_atlas
 from mcld_anim.source.photo_view import PhotoView
-from mcld_anim.source.photo_warp import PhotoWarp, hair_colour, one_coloured, skin_colour, whole_atlas
+from mcld_anim.source.photo_warp import PhotoWarp, hair_colour, one_coloured, seen_iuv, skin_colour, whole_atlas
 from mcld_anim.source.surface_views import JoinedSurface, surface_views, with_gain
 
 Colour = UInt8[np.ndarray, " 3"]
@@ -20,7 +20,7 @@ Colour = UInt8[np.ndarray, " 3"]
 
 def joined_warps(warps: Sequence[PhotoWarp]) -> PhotoWarp:
     """The first photo's person, with what the other photos show of their surface, in the first one's light."""
-    views = surface_views([(warp.colours, _seen(warp)) for warp in warps])
+    views = surface_views([(warp.colours, seen_iuv(warp.own, warp.drawn)) for warp in warps])
     joined = JoinedSurface.of(views)
     atlas, valid = joined_atlas(views, joined)
     hair, skin = (_first_known(find, warps, joined) for find in (hair_colour, skin_colour))
@@ -34,11 +34,6 @@ def joined_warps(warps: Sequence[PhotoWarp]) -> PhotoWarp:
             for warp, gain, weights in zip(warps, joined.gains, joined.weights, strict=True)
         ),
     )
-
-
-def _seen(warp: PhotoWarp) -> Iuv:
-    """The IUV of what the photo shows of its person, as large as the photo."""
-    return np.where((warp.own > 0.5)[..., None], warp.drawn.iuv, np.uint8(0))
 
 
 def _first_known(

@@ -20,7 +20,7 @@ from mcld_anim.body.part_labels import HAND_PART, LOWER_ARM_PARTS
 from mcld_anim.body.rig import load_body
 from mcld_anim.body.surface import GRID, rest_body
 from mcld_anim.body.texels import texel_index
-from mcld_anim.core.arrays import ATLAS_SIZE, HEAD_PARTS, PART_COUNT, Alpha, Atlas, AtlasMask, Picture
+from mcld_anim.core.arrays import ATLAS_SIZE, HEAD_PARTS, PART_COUNT, Alpha, Atlas, AtlasMask, Iuv, Picture
 from mcld_anim.source.fill import TORSO, fill_atlas, folded_torso, seen_atlas, usual_colour
 from mcld_anim.source.photo_view import SEAM, PhotoView, sampled, sampled_together
 
@@ -100,7 +100,7 @@ class PhotoWarp:
         skin = skin_colour(colours, alpha, drawn)
         doubtful = _beside_arm(drawn) | _mistaken_hands(colours, skin, drawn)
         own = alpha * drawn.whole(~doubtful, True)
-        seen = np.where((own > 0.5)[..., None], drawn.iuv, np.uint8(0))
+        seen = seen_iuv(own, drawn)
         atlas = whole_atlas(*seen_atlas(colours, seen), hair_colour(colours, alpha, drawn), skin)
         hidden = ~np.isin(np.arange(1, PART_COUNT + 1), seen[..., 0])
         return cls(colours, own, atlas, hidden & one_coloured(atlas), drawn)
@@ -124,6 +124,11 @@ class PhotoWarp:
         validity = np.where(inside, share[..., 0], 1).astype(np.float32)
         painted = np.append(False, self.painted)[drawn.iuv[drawn.box][..., 0]]
         return PersonLayer(drawn, continued(colours, inside), validity, painted, normals)
+
+
+def seen_iuv(own: Alpha, drawn: DrawnBody) -> Iuv:
+    """The IUV of what a photo shows of its person, as large as the photo."""
+    return np.where((own > 0.5)[..., None], drawn.iuv, np.uint8(0))
 
 
 def continued(

@@ -20,7 +20,7 @@ from mcld_anim.body.garments import (
 from mcld_anim.body.rig import load_body
 from mcld_anim.core.arrays import AnySizeIuv, Atlas, AtlasMask, Picture
 from mcld_anim.source.fill import complete_atlas
-from mcld_anim.source.photo_warp import CHEEKS, PhotoWarp
+from mcld_anim.source.photo_warp import CHEEKS, PhotoWarp, seen_iuv
 from mcld_anim.source.recolour import Tone
 
 CHEST, THIGHS = (0.33, 0.58), (-0.15, 0.0)
@@ -54,7 +54,7 @@ class Shown:
     @classmethod
     def of_warp(cls, warp: PhotoWarp) -> Shown:
         """From a photo with a fitted body."""
-        return cls.of(warp.colours, np.where((warp.own > 0.5)[..., None], warp.drawn.iuv, np.uint8(0)))
+        return cls.of(warp.colours, seen_iuv(warp.own, warp.drawn))
 
     @cached_property
     def tone(self) -> Tone | None:

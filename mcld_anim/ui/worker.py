@@ -6,18 +6,16 @@ It works inside a job's folder, so that no report holds a path of the server.
 from __future__ import annotations
 
 import os
-import signal
 import sys
-import threading
 import time
 import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass
-from multiprocessing import parent_process
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mcld_anim.core.child_process import obey_parent
 from mcld_anim.core.errors import McldAnimError
 from mcld_anim.core.events import Event
 from mcld_anim.ui.job import Verb
@@ -123,12 +121,8 @@ class Hearing:
 
 
 def serve(link: Connection) -> None:
-    """The worker's life: do the tasks that arrive until the server is gone."""
-    for name in ("SIGINT", "SIGHUP"):  # which reach every process of a terminal; the server decides
-        if hasattr(signal, name):
-            signal.signal(getattr(signal, name), signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, _end)
-    threading.Thread(target=_end_with_server, daemon=True).start()
+    """The worker's life: do the tasks that arrive until the server is gone, whose next start goes on with them."""
+    obey_parent()
     from mcld_anim.animator import Animator
 
     with Animator() as animator:
@@ -176,15 +170,3 @@ def _work(animator: Animator, task: Task, hearing: Hearing) -> Ended:
             source, driving, progress=hearing.progress, on_event=hearing.event, on_frame=hearing.frame, **options
         )
     return Ended(made.output.name, tuple(path.name for path in made.files.all))
-
-
-def _end(number: int, _frame: object) -> None:
-    raise SystemExit(128 + number)  # an exception, so that unfinished files are removed
-
-
-def _end_with_server() -> None:
-    """End this process when the server is killed; its next start goes on with the job."""
-    server = parent_process()
-    assert server is not None
-    server.join()
-    os.kill(os.getpid(), signal.SIGTERM)
