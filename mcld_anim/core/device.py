@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 
 import psutil
 import torch
@@ -73,7 +75,11 @@ def peak_memory_bytes(device: torch.device) -> dict[str, int]:
 def _peak_resident_bytes() -> int:
     if sys.platform == "win32":
         return int(psutil.Process().memory_info().peak_wset)
+    with suppress(OSError):  # getrusage would give the peak of the process that started this one, if that is higher
+        status = Path("/proc/self/status").read_text()
+        if peak := re.search(r"^VmHWM:\s+(\d+) kB$", status, re.MULTILINE):
+            return int(peak[1]) * 1024
     import resource
 
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return int(peak if sys.platform == "darwin" else peak * 1024)  # Linux counts KiB, macOS bytes
+    peak_size = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return int(peak_size if sys.platform == "darwin" else peak_size * 1024)  # Linux counts KiB, macOS bytes

@@ -1,5 +1,9 @@
 """The choice of device and dtype."""
 
+import subprocess
+import sys
+
+import numpy as np
 import pytest
 import torch
 
@@ -39,3 +43,10 @@ def test_accelerators_get_half_precision(monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_memory_is_counted_in_bytes() -> None:
     assert 30e6 < peak_memory_bytes(CPU)["main"] < 1e12
+
+
+def test_a_large_parent_is_not_counted() -> None:
+    held = np.ones(10**9, np.uint8)
+    code = "import torch; from mcld_anim.core.device import *; print(peak_memory_bytes(torch.device('cpu'))['main'])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert int(done.stdout) < held.nbytes

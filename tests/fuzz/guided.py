@@ -8,6 +8,7 @@ is written in Python guides the search, so pictures and videos gain nothing by i
 
 from __future__ import annotations
 
+import resource
 import sys
 import tempfile
 from pathlib import Path
@@ -18,7 +19,7 @@ import torch
 from safetensors.torch import save
 
 with atheris.instrument_imports(include=["mcld_anim", "yaml"]):
-    from reader_process import outcome
+    from reader_process import MOST_MEMORY, outcome
 
     from mcld_anim.pose.iuv_file import write_iuv_sequence
 
@@ -69,7 +70,9 @@ def main() -> None:
         if found not in ("read", "refused"):
             raise AssertionError(found)
 
-    atheris.Setup([sys.argv[0], str(corpus), *flags], read)
+    # libFuzzer's own limit looks at the peak, and Linux hands a parent's peak down to the process that it starts.
+    resource.setrlimit(resource.RLIMIT_AS, (MOST_MEMORY, MOST_MEMORY))
+    atheris.Setup([sys.argv[0], str(corpus), "-rss_limit_mb=0", *flags], read)
     atheris.Fuzz()
 
 

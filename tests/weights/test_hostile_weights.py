@@ -77,11 +77,14 @@ PICKLES = {
 }
 
 READ_ALL = """
-import sys, resource
+import sys
 from pathlib import Path
+import torch
+from mcld_anim.core.device import peak_memory_bytes
 from mcld_anim.core.errors import WeightsError
 from mcld_anim.weights.pickles import read_tensors
-begin = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+cpu = torch.device("cpu")
+begin = peak_memory_bytes(cpu)["main"]
 for path in sorted(Path(sys.argv[1]).iterdir()):
     print(path.name, flush=True)
     try:
@@ -90,7 +93,7 @@ for path in sorted(Path(sys.argv[1]).iterdir()):
         assert path.name in str(error) and "\\n" not in str(error) and len(str(error)) < 600, error
     else:
         raise SystemExit(f"{path.name} was read: {list(tensors)[:3]}")
-print("grown by", (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - begin) // 1024)
+print("grown by", (peak_memory_bytes(cpu)["main"] - begin) >> 20)
 """
 
 
