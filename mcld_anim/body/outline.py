@@ -7,7 +7,8 @@ the person's, round by round; the offsets D that each round adds are smooth on t
     min_D  |A D - m|^2 + l sum over edges |D_i - D_j|^2 + u |D|^2
 
 with A the vertices at the outline's pixels and m their moves. Turned back to the rest pose, hair, jackets and wide
-trousers are then a part of the mesh.
+trousers are then a part of the mesh. Hands keep their shape: they wear nothing wide, and what lies beside their fingers
+is no part of them.
 """
 
 from __future__ import annotations
@@ -50,6 +51,7 @@ def outline_offsets(
     """
     turned, _ = painter.transforms(motion.controls[0])
     pixels = float(motion.heights[0])  # of the person's height
+    bends = 1 - load_body().weight("hand", "finger")[:, None]
     moved = np.zeros_like(painter.rest)  # in the pose
     bent = painter
     here, normals = outline(person)
@@ -66,7 +68,7 @@ def outline_offsets(
             break
         moves = np.concatenate([here[near], here[back[reached]]]) - places
         moved += _smooth_moves(drawn, places, moves, motion.focal)
-        bent = painter.bent(np.linalg.solve(turned, moved[..., None])[..., 0].astype(np.float32))
+        bent = painter.bent((bends * np.linalg.solve(turned, moved[..., None])[..., 0]).astype(np.float32))
     return bent.offsets
 
 

@@ -11,7 +11,6 @@ from functools import cache
 
 import cv2
 import numpy as np
-from jaxtyping import UInt8
 
 from mcld_anim.body.uv_tables import chart_table
 from mcld_anim.core.arrays import (
@@ -112,16 +111,6 @@ def _filled_part(part: int, texels: Atlas, known: AtlasMask) -> np.ndarray:
         if known[part - 1].any():
             return np.full_like(texels[own], texels[part - 1][known[part - 1]].mean(axis=0))
     return np.full_like(texels[own], texels[known].mean(axis=0) if known.any() else _UNKNOWN)
-
-
-def usual_colour(part: int, atlas: Atlas, valid: AtlasMask) -> UInt8[np.ndarray, " 3"] | None:
-    """The median of the next part towards the torso of which one side is seen; None if there is none."""
-    while part in NEIGHBOUR:
-        part = NEIGHBOUR[part]
-        for chart in (part, OTHER_SIDE.get(part, part)):
-            if valid[chart - 1].any():
-                return np.median(atlas[chart - 1][valid[chart - 1]], axis=0).round().astype(np.uint8)
-    return None
 
 
 def folded_torso(valid: AtlasMask) -> AtlasMask:

@@ -12,8 +12,9 @@ from mcld_anim.body.draw import DrawnBody
 from mcld_anim.core.arrays import Alpha, Picture
 from mcld_anim.source.joined_photos import joined_atlas
 from mcld_anim.source.photo_view import PhotoView
-from mcld_anim.source.photo_warp import PhotoWarp, hair_colour, one_coloured, seen_iuv, skin_colour, whole_atlas
+from mcld_anim.source.photo_warp import PhotoWarp, hair_colour, seen_iuv, skin_colour
 from mcld_anim.source.surface_views import JoinedSurface, surface_views, with_gain
+from mcld_anim.source.whole_atlas import whole_atlas
 
 Colour = UInt8[np.ndarray, " 3"]
 
@@ -24,11 +25,11 @@ def joined_warps(warps: Sequence[PhotoWarp]) -> PhotoWarp:
     joined = JoinedSurface.of(views)
     atlas, valid = joined_atlas(views, joined)
     hair, skin = (_first_known(find, warps, joined) for find in (hair_colour, skin_colour))
-    whole = whole_atlas(atlas, valid, hair, skin)
+    whole, painted = whole_atlas(atlas, valid, hair, skin)
     return replace(
         warps[0],
         atlas=whole,
-        painted=~valid.any((1, 2)) & one_coloured(whole),
+        painted=painted,
         views=tuple(
             PhotoView(with_gain(warp.colours, gain), warp.own, warp.drawn, weights)
             for warp, gain, weights in zip(warps, joined.gains, joined.weights, strict=True)

@@ -1,28 +1,26 @@
 """The photo's own pixels in another pose: each pixel of the drawn body samples the photo where the photo shows it.
 
 Two drawings of one mesh, in the photo's pose and in the target's, give the place in the photo and whether it is seen
-there. Surface that the photo does not show comes from the completed atlas (`source.fill`): symmetry and neighbours.
+there. Surface that the photo does not show comes from the completed atlas (`source.whole_atlas`).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import cache
 
 import cv2
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
-from scipy.spatial import cKDTree
 
 from mcld_anim.body.draw import DrawnBody
 from mcld_anim.body.fit import STATURE
 from mcld_anim.body.part_labels import HAND_PART, LOWER_ARM_PARTS
 from mcld_anim.body.rig import load_body
-from mcld_anim.body.surface import GRID, rest_body
 from mcld_anim.body.texels import texel_index
-from mcld_anim.core.arrays import ATLAS_SIZE, HEAD_PARTS, PART_COUNT, Alpha, Atlas, AtlasMask, Iuv, Picture
-from mcld_anim.source.fill import TORSO, fill_atlas, folded_torso, seen_atlas, usual_colour
+from mcld_anim.core.arrays import HEAD_PARTS, Alpha, Atlas, Iuv, Picture
+from mcld_anim.source.fill import seen_atlas
 from mcld_anim.source.photo_view import SEAM, PhotoView, sampled, sampled_together
+from mcld_anim.source.whole_atlas import whole_atlas
 
 GUESS_BLUR = 1.5
 """Standard deviation, in pixels, of the blur of guessed colours: they come in texels, with edges between charts."""
@@ -42,17 +40,9 @@ BARE = 0.08
 """Share of skin from which a drawn hand is bare; others wear gloves. Hands before a sleeve are drawn too large."""
 CROWN = 0.07
 """Height above the eyes, in metres, from which the head has the colour of its back: hair, or none."""
-BEHIND_EARS, NAPE = 0.01, 0.06
-"""Where the back of the head begins: metres before the ears' middle, and down from it."""
-EAR = 0.75
-"""Weight of the ear, 0..1, from which a place on the head is the ear's."""
 LIGHT_FROM_ABOVE, ROUNDNESS = 0.12, 0.3
 """How much brighter, as natural logarithms, a surface is that faces up than one that faces sideways, and one that faces
 the camera than one seen edge-on. `mcld-anim eval light` measures both on rendered people."""
-BADGE = 16.0
-"""Standard deviation, in texels of 200, of the blur of colours that one side of the torso takes from the other."""
-PLAIN = 4.0
-"""Standard deviation, in levels, up to which the guessed colours of a part are one colour."""
 FACING, LEAST_PIXELS = 0.25, 20
 """Cosine between normal and line of sight, and pixels of a surface, from which it gives a colour."""
 
@@ -64,7 +54,7 @@ class PersonLayer:
     drawn: DrawnBody
     colours: Float[np.ndarray, "h w 3"]  # RGB in 0..255, continued beyond the soft edge
     validity: Float[np.ndarray, "h w"]  # 1 where the photo shows the colour, 0 where it is a guess; 1 outside
-    painted: Bool[np.ndarray, "h w"]  # where the guess is one colour, without the photo's light
+    painted: Bool[np.ndarray, "h w"]  # where the guess comes without the photo's light
     normals: Float[np.ndarray, "h w 6"]  # in this pose and in the photo's, see `DrawnBody.normals`; 0 outside
 
     def lit(self) -> PersonLayer:
@@ -90,7 +80,7 @@ class PhotoWarp:
     colours: Picture  # the photo, with the person's colours continued across their edge
     own: Alpha  # the photo's matte, 0 where the colours may not be the person's
     atlas: Atlas  # complete
-    painted: Bool[np.ndarray, 24]  # parts of which nothing is seen, and whose atlas is one colour
+    painted: Bool[np.ndarray, 24]  # parts whose colours are guessed from others', without the photo's light
     drawn: DrawnBody  # the body in the photo's pose
     views: tuple[PhotoView, ...] = ()  # all photos where there are several, this one first
 
@@ -101,9 +91,8 @@ class PhotoWarp:
         doubtful = _beside_arm(drawn) | _mistaken_hands(colours, skin, drawn)
         own = alpha * drawn.whole(~doubtful, True)
         seen = seen_iuv(own, drawn)
-        atlas = whole_atlas(*seen_atlas(colours, seen), hair_colour(colours, alpha, drawn), skin)
-        hidden = ~np.isin(np.arange(1, PART_COUNT + 1), seen[..., 0])
-        return cls(colours, own, atlas, hidden & one_coloured(atlas), drawn)
+        atlas, painted = whole_atlas(*seen_atlas(colours, seen), hair_colour(colours, alpha, drawn), skin)
+        return cls(colours, own, atlas, painted, drawn)
 
     def layer(self, drawn: DrawnBody) -> PersonLayer:
         """The person in the pose of a drawing of the same mesh."""
@@ -138,34 +127,6 @@ def continued(
     body = inside.astype(np.float32)[..., None]
     near, beyond = (cv2.blur(one, (SEAM, SEAM)).reshape(one.shape) for one in (body, planes * body))
     return np.where(body > 0, planes, beyond / np.maximum(near, 1e-3)).astype(np.float32)
-
-
-def whole_atlas(shown: Atlas, valid: AtlasMask, hair: np.ndarray | None, skin: np.ndarray | None) -> Atlas:
-    """The atlas of what is `shown`, completed; hands, ears and the back of the head that are not take their usual
-    colours. A part that takes one colour of another takes the usual one, not a mean with badges and shadows; the other
-    side of the torso has none of its badges."""
-    atlas = fill_atlas(shown, valid)
-    for part in range(1, PART_COUNT + 1):
-        usual = None if valid[part - 1].any() else usual_colour(part, atlas, valid)
-        if usual is not None and (atlas[part - 1].std((0, 1)) < PLAIN).all():
-            atlas[part - 1] = usual
-    folded = folded_torso(valid)
-    for part in TORSO:
-        soft = cv2.GaussianBlur(atlas[part - 1], (0, 0), BADGE)
-        atlas[part - 1] = np.where(folded[part - 1][..., None], soft, atlas[part - 1])
-    for part in HAND_PART.values():
-        if skin is not None and not valid[part - 1].any():
-            atlas[part - 1] = skin
-    for part in HEAD_PARTS:
-        for colour, place in ((hair, _back_of_head(part)), (skin, _ear(part))):
-            if colour is not None:
-                atlas[part - 1][place & ~valid[part - 1]] = colour
-    return atlas
-
-
-def one_coloured(atlas: Atlas) -> Bool[np.ndarray, " 24"]:
-    """Which parts of an atlas have one colour."""
-    return np.asarray((atlas.std((1, 2)) < PLAIN).all(-1))
 
 
 def hair_colour(colours: Picture, alpha: Alpha, drawn: DrawnBody) -> UInt8[np.ndarray, " 3"] | None:
@@ -230,26 +191,3 @@ def _colour_of(
     if np.count_nonzero(shown) < LEAST_PIXELS:
         return None
     return np.median(colours[drawn.box][shown], axis=0).round().astype(np.uint8)
-
-
-@cache
-def _ear(part: int) -> Bool[np.ndarray, "200 200"]:
-    """Texels of a head part that are an ear's."""
-    body = load_body()
-    places = rest_body().places.reshape(PART_COUNT, GRID, GRID, 3)[part - 1]
-    _, nearest = cKDTree(body.mean_vertices).query(places.reshape(-1, 3))
-    return _texels((body.ears[nearest] > EAR).reshape(GRID, GRID))
-
-
-@cache
-def _back_of_head(part: int) -> Bool[np.ndarray, "200 200"]:
-    """Texels of a head part that lie behind the ears, down to the nape."""
-    ears = load_body().mean_vertices[load_body().ears > 0.5].mean(0)
-    places = rest_body().places.reshape(PART_COUNT, GRID, GRID, 3)[part - 1]  # V is the row
-    return _texels((places[..., 1] > ears[1] - BEHIND_EARS) & (places[..., 2] > ears[2] - NAPE))
-
-
-def _texels(cells: Bool[np.ndarray, "rows columns"]) -> Bool[np.ndarray, "200 200"]:
-    """The texels of a part that lie in some cells of `RestBody`'s grid."""
-    cell = np.arange(ATLAS_SIZE) * GRID // ATLAS_SIZE
-    return np.asarray(cells[::-1][cell[:, None], cell])

@@ -8,12 +8,14 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from mcld_anim.body.draw import BodyPainter
+from mcld_anim.body.draw import BodyPainter, DrawnBody
 from mcld_anim.body.fit import FOCAL, BodyMotion, BodyShape
 from mcld_anim.body.skeleton import CONTROLS, SHAPES
 from mcld_anim.source.photo_warp import LIGHT_FROM_ABOVE, ROUNDNESS, PhotoWarp
+from mcld_anim.source.whole_atlas import DEEPEST_FOLD
 
 SIZE = (240, 180)
+UPPER_ARMS, LOWER_ARMS = (15, 16, 17, 18), (19, 20, 21, 22)
 SKIN, HAIR = (200, 150, 120), (90, 60, 20)
 
 
@@ -43,6 +45,12 @@ def picture() -> np.ndarray:
 def warp(painter: BodyPainter, picture: np.ndarray) -> PhotoWarp:
     drawn = painter.drawn(standing(), 0)
     return PhotoWarp.of(picture, drawn.person.astype(np.float32), drawn)
+
+
+def without_forearms(drawn: DrawnBody) -> np.ndarray:
+    """The matte of a photo in which forearms and hands are hidden."""
+    hidden = drawn.whole(np.isin(drawn.iuv[drawn.box][..., 0], (3, 4, *LOWER_ARMS)))
+    return (drawn.person & ~hidden).astype(np.float32)
 
 
 def test_in_its_own_pose_the_photo_comes_back(warp: PhotoWarp, painter: BodyPainter, picture: np.ndarray) -> None:
@@ -92,16 +100,42 @@ def test_a_back_does_not_show_the_badge_of_the_front(painter: BodyPainter) -> No
 def test_a_forearm_that_is_not_seen_has_the_usual_colour_of_its_sleeve(painter: BodyPainter) -> None:
     """Not a mean with the badge on it."""
     drawn = painter.drawn(standing(), 0)
-    parts = drawn.iuv[drawn.box][..., 0]
     picture = np.full((*SIZE, 3), (230, 90, 40), np.uint8)
-    upper = drawn.whole(drawn.inside & np.isin(parts, (15, 16, 17, 18)))
+    upper = drawn.whole(drawn.inside & np.isin(drawn.iuv[drawn.box][..., 0], UPPER_ARMS))
     rows = np.flatnonzero(upper.any(1))
     upper[rows[0] : rows[len(rows) * 2 // 3]] = False
     picture[upper] = (20, 20, 200)  # a third of the sleeve
-    alpha = (drawn.person & ~drawn.whole(np.isin(parts, (3, 4, 19, 20, 21, 22)))).astype(np.float32)
-    warp = PhotoWarp.of(picture, alpha, drawn)
-    for part in (19, 20, 21, 22):
-        assert np.abs(warp.atlas[part - 1].reshape(-1, 3).astype(int) - (230, 90, 40)).max() <= 3, part
+    warp = PhotoWarp.of(picture, without_forearms(drawn), drawn)
+    for part in LOWER_ARMS:
+        forearm = warp.atlas[part - 1].reshape(-1, 3).astype(int)
+        assert np.abs(np.median(forearm, 0) - (230, 90, 40)).max() <= 3, part
+        assert np.abs(forearm - (230, 90, 40)).max() <= DEEPEST_FOLD + 1, part
+
+
+def test_a_forearm_that_is_not_seen_has_the_folds_of_its_sleeve(painter: BodyPainter) -> None:
+    drawn = painter.drawn(standing(), 0)
+    picture = np.full((*SIZE, 3), (130, 90, 60), np.uint8)
+    picture[::6] -= 16
+    picture[1::6] -= 16
+    warp = PhotoWarp.of(picture, without_forearms(drawn), drawn)
+    assert warp.painted[[part - 1 for part in LOWER_ARMS]].all()
+    for part in (19, 20):  # the front, as the photo shows it of the upper arms
+        assert 2 < warp.atlas[part - 1].std((0, 1)).min() < 10, part
+
+
+def test_a_pin_on_one_arm_is_not_on_the_other(painter: BodyPainter) -> None:
+    """Symmetry repeats what is seen, but not everything."""
+    drawn = painter.drawn(standing(), 0)
+    picture = np.full((*SIZE, 3), (60, 70, 90), np.uint8)
+    rows, columns = np.nonzero(drawn.whole(drawn.inside & (drawn.iuv[drawn.box][..., 0] == 15)))
+    row, column = int(np.median(rows)), int(np.median(columns))
+    picture[row - 1 : row + 2, column - 1 : column + 2] = (250, 250, 90)
+    alpha = drawn.person.astype(np.float32)
+    alpha[drawn.whole(drawn.inside & np.isin(drawn.iuv[drawn.box][..., 0], (16, 18)))] = 0  # the other arm is hidden
+    atlas = PhotoWarp.of(picture, alpha, drawn).atlas
+    assert atlas[15 - 1].max() > 200
+    for part in (16, 17, 18):
+        assert np.abs(atlas[part - 1].astype(int) - (60, 70, 90)).max() < 40, part
 
 
 def test_what_is_not_the_persons_is_not_sampled(painter: BodyPainter, picture: np.ndarray) -> None:

@@ -1,0 +1,176 @@
+"""The atlas of a photographed person, completed: what the photo does not show looks as it usually does on people.
+
+`source.fill` takes it from symmetry and neighbours. Here hands, ears and the back of the head get their usual colours,
+badges stay where they are, and a limb that is not seen is of the cloth of the one above it.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+
+import cv2
+import numpy as np
+from jaxtyping import Bool, Float, Int, UInt8
+from scipy.spatial import cKDTree
+
+from mcld_anim.body.part_labels import HAND_PART, LOWER_ARM_PARTS, LOWER_LEG_PARTS, UPPER_ARM_PARTS, UPPER_LEG_PARTS
+from mcld_anim.body.rig import load_body
+from mcld_anim.body.surface import GRID, SEGMENTS, rest_body
+from mcld_anim.core.arrays import ATLAS_SIZE, HEAD_PARTS, PART_COUNT, Atlas, AtlasMask
+from mcld_anim.core.push_pull import push_pull
+from mcld_anim.source.fill import NEIGHBOUR, OTHER_SIDE, TORSO, fill_atlas, folded_torso
+
+BEHIND_EARS, NAPE = 0.01, 0.06
+"""Where the back of the head begins: metres before the ears' middle, and down from it."""
+EAR = 0.75
+"""Weight of the ear, 0..1, from which a place on the head is the ear's."""
+BADGE = 16.0
+"""Standard deviation, in texels of 200, of the blur of colours that one side of the torso takes from the other."""
+ODD = (25.0, 12.0, 12.0)
+"""Differences of L*, a* and b* from a part's median colour from which a texel may be a badge's."""
+LARGEST_BADGE = 0.08
+"""Share of a chart up to which texels of another colour are a badge or a pin: larger patches are the garment's."""
+RIM = 4
+"""Width, in texels of 200, of the mixed colours around a badge."""
+PLAIN = 4.0
+"""Standard deviation, in levels, up to which the guessed colours of a part are one colour."""
+LIT = (0.5, 0.75)
+"""Ranks by brightness, 0..1, between which the colours of cloth are those that face the camera: the rest is in its
+folds, or glare."""
+FOLDS, DEEPEST_FOLD = 10.0, 18.0
+"""Standard deviation, in texels of 200, of the blur from which folds of cloth stand out, and by how many levels they do
+at most: what stands out more is a print."""
+
+
+def whole_atlas(
+    shown: Atlas,
+    valid: AtlasMask,
+    hair: UInt8[np.ndarray, " 3"] | None,
+    skin: UInt8[np.ndarray, " 3"] | None,
+) -> tuple[Atlas, Bool[np.ndarray, " 24"]]:
+    """The atlas of what is `shown`, completed, and the parts whose colours come without a photo's light.
+
+    hair, skin: the person's; None where no photo shows them.
+    """
+    atlas = fill_atlas(shown, valid)
+    painted = ~valid.any((1, 2)) & (atlas.std((1, 2)) < PLAIN).all(-1)
+    _remove_badges(atlas, valid)
+    for part in (np.flatnonzero(painted) + 1).tolist():
+        cloth = _cloth(part, atlas, valid)
+        if cloth is not None:
+            atlas[part - 1] = cloth
+    for part in HAND_PART.values():
+        if skin is not None and not valid[part - 1].any():
+            atlas[part - 1] = skin
+    for part in HEAD_PARTS:
+        for colour, place in ((hair, _back_of_head(part)), (skin, _ear(part))):
+            if colour is not None:
+                atlas[part - 1][place & ~valid[part - 1]] = colour
+    return atlas, painted
+
+
+def _remove_badges(atlas: Atlas, valid: AtlasMask) -> None:
+    """Take badges from where the photo does not show them: symmetry repeats them. Works in place."""
+    folded = folded_torso(valid)
+    for part in TORSO:
+        soft = cv2.GaussianBlur(atlas[part - 1], (0, 0), BADGE)
+        atlas[part - 1] = np.where(folded[part - 1][..., None], soft, atlas[part - 1])
+    for part in set(range(1, PART_COUNT + 1)) - set(HEAD_PARTS):
+        badge = _badges(atlas[part - 1]) & ~valid[part - 1]
+        if badge.any():
+            around = push_pull(atlas[part - 1].astype(np.float32), (~badge).astype(np.float32))
+            atlas[part - 1][badge] = np.rint(around[badge]).clip(0, 255)
+
+
+def _badges(texels: UInt8[np.ndarray, "200 200 3"]) -> Bool[np.ndarray, "200 200"]:
+    """Where small patches of a chart have another colour than the rest, with their rim."""
+    lab = cv2.cvtColor(texels.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
+    odd = (np.abs(lab - np.median(lab.reshape(-1, 3), axis=0)) > ODD).any(-1)
+    _, labels, measures, _ = cv2.connectedComponentsWithStats(odd.astype(np.uint8))
+    small = measures[:, cv2.CC_STAT_AREA] <= LARGEST_BADGE * odd.size
+    small[0] = False  # that is the rest
+    patches = small[labels].astype(np.uint8)
+    return cv2.dilate(patches, np.ones((2 * RIM + 1, 2 * RIM + 1), np.uint8)) > 0
+
+
+def _cloth(part: int, atlas: Atlas, valid: AtlasMask) -> UInt8[np.ndarray, "200 200 3"] | None:
+    """The texels of a part that is not seen, of the cloth of the next part towards the torso that is: its usual colour,
+    with the folds of the limb above. None if no such part is seen."""
+    above = part
+    while above in NEIGHBOUR:
+        above = NEIGHBOUR[above]
+        for chart in (above, OTHER_SIDE.get(above, above)):
+            if valid[chart - 1].any():
+                return _folded_cloth(part, chart, _lit_colour(atlas[chart - 1][valid[chart - 1]]), atlas)
+    return None
+
+
+def _folded_cloth(
+    part: int, above: int, colour: Float[np.ndarray, " 3"], atlas: Atlas
+) -> UInt8[np.ndarray, "200 200 3"]:
+    texels = np.tile(colour, (ATLAS_SIZE, ATLAS_SIZE, 1))
+    if part in _limbs() and above in _limbs()[part]:
+        grey = atlas.reshape(-1, 3)[_across_joint(part)].mean(-1).astype(np.float32)
+        folds = grey - cv2.GaussianBlur(grey, (0, 0), FOLDS)
+        texels += folds.clip(-DEEPEST_FOLD, DEEPEST_FOLD)[..., None]
+    return np.rint(texels).clip(0, 255).astype(np.uint8)
+
+
+def _lit_colour(colours: UInt8[np.ndarray, "texels 3"]) -> Float[np.ndarray, " 3"]:
+    """The usual one of the colours in the light."""
+    bright = colours.mean(-1)
+    low, high = np.quantile(bright, LIT)
+    return np.asarray(np.median(colours[(bright >= low) & (bright <= high)], axis=0), np.float32)
+
+
+@cache
+def _limbs() -> dict[int, tuple[int, ...]]:
+    """The charts of the upper limb for each chart of the lower one."""
+    arms, legs = (LOWER_ARM_PARTS, UPPER_ARM_PARTS), (LOWER_LEG_PARTS, UPPER_LEG_PARTS)
+    return {part: upper[side] for lower, upper in (arms, legs) for side in "LR" for part in lower[side]}
+
+
+@cache
+def _across_joint(part: int) -> Int[np.ndarray, "200 200"]:
+    """For each texel of a lower limb's chart, the flat index of the texel as far above the joint on the upper limb."""
+    rest, upper = rest_body(), _limbs()[part]
+    names = [(segment.name, segment.side) for segment in SEGMENTS]
+    side = "L" if part in (*LOWER_ARM_PARTS["L"], *LOWER_LEG_PARTS["L"]) else "R"
+    limb = "arm" if part in LOWER_ARM_PARTS[side] else "leg"
+    lower, above = (names.index((f"{which} {limb}", side)) for which in ("lower", "upper"))
+    joint, along = rest.joints[lower], rest.axes[lower]
+    places = rest.places.reshape(PART_COUNT, GRID * GRID, 3)
+    from_joint = places[part - 1] - joint
+    distance = (from_joint @ along).clip(0, rest.lengths[above])[:, None]
+    around = from_joint - (from_joint @ along)[:, None] * along
+    candidates = np.concatenate([places[chart - 1] for chart in upper])
+    _, nearest = cKDTree(candidates).query(joint - distance * rest.axes[above] + around)
+    chart, cell = np.divmod(nearest, GRID * GRID)
+    row, column = np.divmod(cell, GRID)  # V down
+    scale = ATLAS_SIZE / GRID
+    texel = ((GRID - row - 0.5) * scale).astype(int) * ATLAS_SIZE + ((column + 0.5) * scale).astype(int)
+    flat = (np.array(upper)[chart] - 1) * ATLAS_SIZE**2 + texel
+    return _texels(flat.reshape(GRID, GRID))
+
+
+@cache
+def _ear(part: int) -> Bool[np.ndarray, "200 200"]:
+    """Texels of a head part that are an ear's."""
+    body = load_body()
+    places = rest_body().places.reshape(PART_COUNT, GRID, GRID, 3)[part - 1]
+    _, nearest = cKDTree(body.mean_vertices).query(places.reshape(-1, 3))
+    return _texels((body.ears[nearest] > EAR).reshape(GRID, GRID))
+
+
+@cache
+def _back_of_head(part: int) -> Bool[np.ndarray, "200 200"]:
+    """Texels of a head part that lie behind the ears, down to the nape."""
+    ears = load_body().mean_vertices[load_body().ears > 0.5].mean(0)
+    places = rest_body().places.reshape(PART_COUNT, GRID, GRID, 3)[part - 1]  # V is the row
+    return _texels((places[..., 1] > ears[1] - BEHIND_EARS) & (places[..., 2] > ears[2] - NAPE))
+
+
+def _texels(cells: np.ndarray) -> np.ndarray:
+    """The texels (200, 200) of a part that lie in the cells (64, 64) of `RestBody`'s grid."""
+    cell = np.arange(ATLAS_SIZE) * GRID // ATLAS_SIZE
+    return np.asarray(cells[::-1][cell[:, None], cell])
