@@ -70,15 +70,15 @@ class Kind:
 
 MOTION = Kind("driving-motion", 1)
 """`DrivingMotion`: the body fitted to a driving video's person."""
-POSES = Kind("driving-poses", 1)
+POSES = Kind("driving-poses", 2)
 """`DrivingPoses`: the IUV of a driving video's frames."""
 PHOTO = Kind("source-photo", 2)
 """`SourcePhoto`: the source photo, as the estimators see it."""
 SOURCE = Kind("source", 2)
 """`SourceAppearance`: the source photo, encoded by a model's networks."""
-OTHER = Kind("other-person", 1)
+OTHER = Kind("other-person", 2)
 """`Fitted`: the person of a photo that edits are taken from, with their body."""
-STAGE = Kind("source-stage", 3)
+STAGE = Kind("source-stage", 4)
 """`FittedPhoto`: the source photo with its fitted body and its background."""
 
 
