@@ -306,7 +306,8 @@ class Animator:
 
     def _frames(self, plan: RunPlan, stages: Stages) -> Iterator[Frame]:
         self._cache.check_driving(plan, stages)
-        from mcld_anim.run.frames import make_frames, open_clip
+        from mcld_anim.run.clip import open_clip
+        from mcld_anim.run.frames import make_frames
 
         with tempfile.TemporaryDirectory(prefix="frames-", dir=self._cache.folder) as work, ExitStack() as stack:
             clip = open_clip(plan, self._cache, stages)

@@ -40,8 +40,9 @@ from mcld_anim.pose.followed_body import FollowedBody
 from mcld_anim.pose.matte_alignment import PERSON
 from mcld_anim.run.cache import RunCache
 from mcld_anim.run.checks import RunPlan, check_run
+from mcld_anim.run.clip import Clip
 from mcld_anim.run.driving import DRIVING_STAGE, driving_frames, encode_driving, encode_motion
-from mcld_anim.run.frames import Clip, make_frames
+from mcld_anim.run.frames import make_frames
 from mcld_anim.run.photo import PhotoSize, fit_photos
 from mcld_anim.run.scene import CropScene
 from mcld_anim.run.several_photos import one_person

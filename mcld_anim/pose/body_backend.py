@@ -7,12 +7,14 @@ the body steady; in a single picture everybody is fitted by themselves.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import closing
 from dataclasses import replace
 from importlib.util import find_spec
 from typing import BinaryIO
 
 from mcld_anim.body.draw import BodyPainter
 from mcld_anim.body.fit import fit_scenes
+from mcld_anim.core.ahead import ahead
 from mcld_anim.core.arrays import Picture
 from mcld_anim.core.errors import MissingDependencyError, WeightsError
 from mcld_anim.options.person import PersonChoice
@@ -26,6 +28,9 @@ from mcld_anim.video.cuts import with_cuts
 from mcld_anim.video.read import VideoFrame
 from mcld_anim.weights.published import BLAZEPOSE, published_model
 from mcld_anim.weights.store import is_pulled, model_folder
+
+FRAMES_AHEAD = 4
+"""Frames that are decoded while the networks look at another."""
 
 
 class BodyBackend:
@@ -53,9 +58,10 @@ class BodyBackend:
         where no frame shows anybody, or nobody is where `person` says.
         """
         clip = BodyFollower(self.networks, person, masks)
-        for count, (frame, cut) in enumerate(with_cuts(iter(frames)), 1):
-            clip.add(frame, cut)
-            on_look(count)
+        with closing(ahead(with_cuts(iter(frames)), FRAMES_AHEAD)) as decoded:
+            for count, (frame, cut) in enumerate(decoded, 1):
+                clip.add(frame, cut)
+                on_look(count)
         return clip.fitted()
 
     def matte(self, picture: Picture, region: Region) -> Matte:

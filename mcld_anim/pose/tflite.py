@@ -9,9 +9,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import numpy as np
+
+_loading = Lock()
+"""Only one network at a time is read: standard error is redirected meanwhile."""
 
 
 class TfliteNetwork:
@@ -31,7 +35,7 @@ class TfliteNetwork:
     def _interpreter(self) -> Any:
         from ai_edge_litert.interpreter import Interpreter
 
-        with _without_infos():
+        with _loading, _without_infos():
             interpreter = Interpreter(model_path=str(self._path), num_threads=self._threads)
             interpreter.allocate_tensors()
         return interpreter

@@ -54,7 +54,7 @@ def animate(
         from mcld_anim.run.resume import KeptFrames
 
         kept = KeptFrames(clip, work, cache.checksums)
-        profiling = profiled(work.outputs.result, kept.batches_left, stages) if profile else nullcontext(lambda: None)
+        profiling = profiled(work.outputs.result, kept.batches_left, stages) if profile else nullcontext()
         with kept.told(), profiling as after_batch:
             frames = _shown(kept.frames(after_batch), on_frame)
             summary = write_files(clip, sound, frames, work, cache.checksums, kept.resumed_from)

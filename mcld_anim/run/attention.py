@@ -9,7 +9,7 @@ from mcld_anim.body.clip import clip_frames
 from mcld_anim.core.pictures import write_picture
 from mcld_anim.core.work_folder import Work
 from mcld_anim.report.attention import attention_picture
-from mcld_anim.run.frames import Clip
+from mcld_anim.run.clip import Clip
 from mcld_anim.sampling.photo_pixels import PhotoPixels
 
 ROWS = 4

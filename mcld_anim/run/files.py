@@ -18,8 +18,9 @@ from mcld_anim.core.work_folder import Work
 from mcld_anim.report.frames import FrameReport, frame_row
 from mcld_anim.report.page import write_page
 from mcld_anim.report.thumbnails import Thumbnails
+from mcld_anim.run.clip import Clip
 from mcld_anim.run.frame_log import KeptFrame
-from mcld_anim.run.frames import Clip, Frame
+from mcld_anim.run.frames import Frame
 from mcld_anim.run.page import run_page
 from mcld_anim.run.record import describe_run, describe_summary
 from mcld_anim.run.writer import open_result, result_size

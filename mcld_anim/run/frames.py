@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
+import time
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,35 +15,26 @@ import numpy as np
 import torch
 
 from mcld_anim.body.clip import ClipFrame, clip_frames
+from mcld_anim.core.ahead import ahead
 from mcld_anim.core.arrays import Box, Iuv, Picture
 from mcld_anim.core.events import Event
 from mcld_anim.core.stages import Stages
 from mcld_anim.metrics.stability import StabilityMeter
-from mcld_anim.model.load import LoadedModels
-from mcld_anim.options.run import RunOptions
-from mcld_anim.pose.body_backend import BodyBackend
 from mcld_anim.report.faces import FaceMeter
 from mcld_anim.report.frames import FrameRow, frame_row
 from mcld_anim.report.side_by_side import side_by_side
 from mcld_anim.run.border import BEGINNING, Border
-from mcld_anim.run.cache import RunCache
-from mcld_anim.run.checks import RunPlan
+from mcld_anim.run.clip import Clip
 from mcld_anim.run.compositor import Compositor, compositor
-from mcld_anim.run.driving import DrivingClip
-from mcld_anim.run.edited import Edits
 from mcld_anim.run.identity_guard import IdentityGuard, tried_again
-from mcld_anim.run.makers import maker_in_crops, maker_in_photo, weighted_source
-from mcld_anim.run.scene import CropScene, PhotoScene, check_no_body
-from mcld_anim.run.source import SourcePhoto
+from mcld_anim.run.scene import CropScene
 from mcld_anim.sampling.photo_pixels import PhotoPixels
-from mcld_anim.sampling.settings import SamplingSettings, sampling_settings
 from mcld_anim.source.face import Face
 
 if TYPE_CHECKING:
-    from mcld_anim.model.appearance import SourceAppearance
     from mcld_anim.sampling.frame_maker import FrameMaker
 
-FRAMES_STAGE = "frames"
+FRAMES_STAGE, SYNTHESIS_STAGE = "frames", "synthesis"
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,88 +58,6 @@ class Frame:
         return None if self.face is None else self.face.box
 
 
-@dataclass(frozen=True, eq=False)
-class Clip:
-    """The inputs of one result's frames."""
-
-    plan: RunPlan
-    models: LoadedModels
-    photo: SourcePhoto
-    source: SourceAppearance | None  # the photo, encoded for networks; None: the frames are made of its own pixels
-    scene: CropScene | PhotoScene
-    settings: SamplingSettings
-    stages: Stages
-
-    @property
-    def options(self) -> RunOptions:
-        """The options of the run."""
-        return self.plan.options
-
-    @property
-    def driving(self) -> DrivingClip:
-        """The chosen frames of the driving video."""
-        return self.scene.driving
-
-    @property
-    def blends(self) -> bool:
-        """Whether a frame is blended with the one before."""
-        return self.source is not None and self.options.blend > 0
-
-    @property
-    def weights(self) -> dict[str, str]:
-        """SHA-256 of the weights that the frames depend on, by file name."""
-        return self.models.weights_read(networks=self.source is not None)
-
-    def maker(self) -> FrameMaker | PhotoPixels:
-        """What makes the pictures of the frames."""
-        models, scene, source, settings = self.models, self.scene, self.source, self.settings
-        if isinstance(scene, PhotoScene):
-            return maker_in_photo(scene.photo, scene.motion, models, source, settings)
-        assert source is not None
-        return maker_in_crops(models, source, settings)
-
-
-def open_clip(plan: RunPlan, cache: RunCache, stages: Stages) -> Clip:
-    """Load the models, encode the source and estimate the driving poses, or take them from the cache."""
-    options, models = plan.options, cache.models(plan.options, stages)
-    photo, backend = cache.photo(options.photos, models, stages), models.pose_backend
-    edits = Edits.opened(options, models, cache, stages)
-    scene: CropScene | PhotoScene
-    if options.may_keep_photo and isinstance(backend, BodyBackend) and photo.body is not None:
-        source = cache.source_in_photo(options, photo, models, stages, edits)
-        motion, stage = cache.motion(plan, backend, stages), cache.stage(options.photos, photo, models, stages)
-        scene = PhotoScene.of(stage if edits is None else edits.stage(stage, len(motion)), motion)
-    else:
-        check_no_body(options.retarget, backend.name, options.framing)
-        source = cache.source(options.photos, photo, models, stages, edits)
-        scene = CropScene(plan, source, cache.driving(plan, models, stages), models.options.frame_size)
-    stages.readers["driving poses"] = scene.driving.reader
-    if source is not None:
-        source = weighted_source(source, options, models, stages)
-        source = source if edits is None else edits.over_time(source, len(scene.driving))
-    photo = photo if edits is None else edits.shown(photo)
-    settings = sampling_settings(options, models.options)
-    if options.memory_bytes is not None and source is not None:
-        plan, settings = within_memory(plan, settings, models, stages)
-    return Clip(plan, models, photo, source, scene, settings, stages)
-
-
-def within_memory(
-    plan: RunPlan, settings: SamplingSettings, models: LoadedModels, stages: Stages
-) -> tuple[RunPlan, SamplingSettings]:
-    """The plan and the settings with as many frames at a time as `--memory` holds, which is told."""
-    from mcld_anim.sampling.memory import plan_memory  # it imports diffusers
-
-    options, guided = plan.options, settings.guidance > 1
-    assert options.memory_bytes is not None
-    fitting = plan_memory(
-        options.memory_bytes, models.options, models.dtype, guided, options.batch_size, options.vae_tiling
-    )
-    stages.emit(Event("memory_plan", f"--memory {options.memory}: {fitting}"))
-    chosen = replace(options, batch_size=fitting.batch_size)
-    return replace(plan, options=chosen), replace(settings, decoded=fitting.decoded, vae_tiling=fitting.vae_tiling)
-
-
 def make_frames(
     clip: Clip,
     folder: Path,
@@ -153,6 +65,7 @@ def make_frames(
     end: int | None = None,
     on_border: Callable[[Callable[[], Border]], None] | None = None,
     tells_counts: bool = True,
+    overlapped: bool = False,
 ) -> Generator[Frame]:
     """The frames from `start` on in order, up to before `end` (None: all); a batch is synthesised when its first frame
     is requested. `folder` is for working files.
@@ -160,39 +73,71 @@ def make_frames(
     After each batch `on_border(border)` is called; `border()` is what another call, in another process too, needs as
     its `start` to make exactly the frames that this one would make from there. So ranges that meet at borders are one
     clip, frame by frame, as long as `end` is a multiple of the batch size. Without a border, see `first_needed`.
-    `tells_counts`: emit the events of `emit_counts` at the end.
+    `tells_counts`: emit the events of `emit_counts` at the end. `overlapped`: threads draw the poses of the next batch,
+    and synthesise it where `Clip.synthesises_ahead`, while the frames of this one are finished and read.
     """
-    options, stages, total, first = clip.options, clip.stages, len(clip.driving), start.index
+    stages, total, first = clip.stages, len(clip.driving), start.index
     end, before = total if end is None else min(end, total), min(first, 1)
     finishing = _Finishing(clip, start)
     frames = clip_frames(clip.scene.poses(folder, stages, first - before), first - before)
     for last in islice(frames, before):
         finishing.look_back(last)
     stages.progress(FRAMES_STAGE, first, total)
-    size, waiting = options.batch_size, list[ClipFrame]()
+    with ExitStack() as stack, _share_of_synthesis(stages):
+        if overlapped:
+            frames = stack.enter_context(closing(ahead(frames, clip.options.batch_size)))
+        batches = _synthesised(clip, finishing.maker, islice(frames, max(0, end - first)))
+        if overlapped and clip.synthesises_ahead:
+            batches = stack.enter_context(closing(ahead(batches, 1)))
+        for batch in batches:
+            for place, frame in enumerate(batch.frames):
+                yield finishing.finish(place, frame)
+            if on_border is not None:
+                on_border(partial(finishing.border, batch.carried))
+            stages.progress(FRAMES_STAGE, finishing.index, total)
+    if tells_counts:
+        emit_counts(clip, [finishing.border({})])
+
+
+@dataclass(frozen=True, eq=False)
+class _Batch:
+    """Synthesised frames, and what `FrameMaker.carried` was after them."""
+
+    frames: list[ClipFrame]
+    carried: Mapping[str, np.ndarray]
+
+
+def _synthesised(clip: Clip, maker: FrameMaker | PhotoPixels, frames: Iterator[ClipFrame]) -> Generator[_Batch]:
+    """The frames with their pictures, in batches, which become smaller where memory is short."""
+    size, waiting = clip.options.batch_size, list[ClipFrame]()
     while True:
-        waiting += islice(frames, max(0, min(size, end - finishing.index) - len(waiting)))
+        waiting += islice(frames, max(0, size - len(waiting)))
         if not waiting:
-            break
+            return
         batch = waiting[:size]
         try:
-            with stages.timed("synthesis"):
-                made = finishing.maker.make(batch)
+            with clip.stages.timed(SYNTHESIS_STAGE):
+                made = maker.make(batch)
         except torch.OutOfMemoryError:
             if len(batch) == 1:
                 raise
             size = len(batch) // 2
-            stages.emit(batch_halved(len(batch), size))
+            clip.stages.emit(batch_halved(len(batch), size))
             torch.cuda.empty_cache()  # does nothing without CUDA
             continue
         waiting = waiting[size:]
-        for place, (frame, picture) in enumerate(zip(batch, made, strict=True)):
-            yield finishing.finish(place, frame.showing(picture))
-        if on_border is not None:
-            on_border(finishing.border)
-        stages.progress(FRAMES_STAGE, finishing.index, total)
-    if tells_counts:
-        emit_counts(clip, [finishing.border()])
+        yield _Batch([frame.showing(picture) for frame, picture in zip(batch, made, strict=True)], maker.carried())
+
+
+@contextmanager
+def _share_of_synthesis(stages: Stages) -> Iterator[None]:
+    """Find `Stages.synthesis_share` of the block."""
+    began, before = time.perf_counter(), stages.seconds.get(SYNTHESIS_STAGE, 0.0)
+    try:
+        yield
+    finally:
+        spent = stages.seconds.get(SYNTHESIS_STAGE, 0.0) - before
+        stages.synthesis_share = round(spent / (time.perf_counter() - began), 3)
 
 
 def batch_halved(tried: int, size: int) -> Event:
@@ -249,9 +194,9 @@ class _Finishing:
         if self._shown is not None:
             self._stability.add(last.showing(self._shown))
 
-    def border(self) -> Border:
-        """The border after the last frame."""
-        guard, blending, matte = self._guard, self.maker.carried(), self._compositor.carried()
+    def border(self, blending: Mapping[str, np.ndarray]) -> Border:
+        """The border after the last frame; `blending`: what the maker carried over it."""
+        guard, matte = self._guard, self._compositor.carried()
         return Border(self.index, self._shown, blending, matte, guard.below, guard.helped, self._repaired)
 
     def finish(self, place: int, frame: ClipFrame) -> Frame:

@@ -25,10 +25,11 @@ from mcld_anim.run.attention import write_attention
 from mcld_anim.run.border import Border
 from mcld_anim.run.cache import RunCache
 from mcld_anim.run.checks import check_outputs, check_run, named_outputs
+from mcld_anim.run.clip import Clip, open_clip
 from mcld_anim.run.files import write_files
 from mcld_anim.run.frame_log import FrameLog, KeptFrame
 from mcld_anim.run.frame_range import FrameRange
-from mcld_anim.run.frames import Clip, Frame, emit_counts, first_needed, make_frames, open_clip
+from mcld_anim.run.frames import Frame, emit_counts, first_needed, make_frames
 from mcld_anim.run.record import describe_events
 from mcld_anim.run.rehearsed import rehearsed
 from mcld_anim.run.request import request_of
@@ -108,7 +109,7 @@ def _make(clip: Clip, work: Work, frames: FrameRange, log: FrameLog) -> None:
 
     if log.start.index > frames.first:
         before = Border()
-    with closing(make_frames(clip, work.new, start, frames.end, commit, tells_counts=False)) as made:
+    with closing(make_frames(clip, work.new, start, frames.end, commit, tells_counts=False, overlapped=True)) as made:
         for frame in made:
             if frame.row.index >= frames.first:
                 log.add(frame)

@@ -75,6 +75,7 @@ def describe_run(
         "inputs": checksums.of_all(options.inputs),
         "reused": list(stages.reused),
         "seconds": stages.rounded_seconds(),
+        "synthesis_share": stages.synthesis_share,
         "peak_memory_bytes": peak_memory_bytes(models.device),
         "events": describe_events(stages),
     }

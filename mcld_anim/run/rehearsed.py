@@ -14,7 +14,7 @@ from mcld_anim.run.checks import check_outputs, check_run
 from mcld_anim.run.sound import chosen_sound
 
 if TYPE_CHECKING:
-    from mcld_anim.run.frames import Clip
+    from mcld_anim.run.clip import Clip
     from mcld_anim.video.audio import AudioSource
 
 START_STAGE = "start"
@@ -29,8 +29,8 @@ def rehearsed(options: RunOptions, cache: RunCache, stages: Stages) -> Iterator[
         with stages.timed(START_STAGE):
             stages.progress(START_STAGE, 0, 1)
             # Now, not before the checks: they import torch, which takes seconds.
+            from mcld_anim.run.clip import open_clip
             from mcld_anim.run.files import rehearse
-            from mcld_anim.run.frames import open_clip
 
             stages.progress(START_STAGE, 1, 1)
         cache.check_driving(plan, stages)

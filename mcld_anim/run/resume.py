@@ -16,9 +16,10 @@ from mcld_anim.core.events import Event
 from mcld_anim.core.work_folder import Work
 from mcld_anim.options.edits import EDIT_FILES
 from mcld_anim.run.border import Border
+from mcld_anim.run.clip import Clip
 from mcld_anim.run.edited import edits_of
 from mcld_anim.run.frame_log import FrameLog, KeptFrame
-from mcld_anim.run.frames import Clip, Frame, make_frames
+from mcld_anim.run.frames import Frame, make_frames
 from mcld_anim.run.record import resolved_options, versions
 
 PIXELS = "3"
@@ -82,9 +83,11 @@ class KeptFrames:
         """The number of batches that are not kept."""
         return -(-(len(self._clip.driving) - self._log.count) // self._clip.options.batch_size)
 
-    def frames(self, after_batch: Callable[[], None] = lambda: None) -> Generator[Frame | KeptFrame]:
-        """All frames in order; a new one is yielded when it is encoded, and kept when its batch is. Then `after_batch`
-        is called."""
+    def frames(self, after_batch: Callable[[], None] | None = None) -> Generator[Frame | KeptFrame]:
+        """All frames in order; a new one is yielded when it is encoded, and kept when its batch is.
+
+        Then `after_batch` is called. With it stages do not overlap: a profiler sees one thread.
+        """
         stages = self._clip.stages
         stages.add(self._log.seconds)
         yield from self._log.frames()
@@ -92,9 +95,11 @@ class KeptFrames:
         def commit(border: Callable[[], Border]) -> None:
             with stages.timed("keeping"):
                 self._log.commit(border(), stages.rounded_seconds())
-            after_batch()
+            if after_batch is not None:
+                after_batch()
 
-        with closing(make_frames(self._clip, self._folder, self._log.start, on_border=commit)) as made:
+        clip, start = self._clip, self._log.start
+        with closing(make_frames(clip, self._folder, start, None, commit, overlapped=after_batch is None)) as made:
             for frame in made:
                 with stages.timed("keeping"):
                     self._log.add(frame)

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from mcld_anim.run.clip import Clip
 from mcld_anim.run.frame_log import KeptFrame
-from mcld_anim.run.frames import Clip, Frame
+from mcld_anim.run.frames import Frame
 from mcld_anim.video.audio import AudioSource
 from mcld_anim.video.write import VideoWriter
 from mcld_anim.video.write_alpha import FrameSink, open_transparent

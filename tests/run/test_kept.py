@@ -28,7 +28,8 @@ from mcld_anim.pose.tflite import TfliteNetwork
 from mcld_anim.run.animate import animate
 from mcld_anim.run.cache import RunCache
 from mcld_anim.run.checks import check_run
-from mcld_anim.run.frames import make_frames, open_clip
+from mcld_anim.run.clip import open_clip
+from mcld_anim.run.frames import make_frames
 from mcld_anim.run.kept import KeptResults, cache_folder, cache_limit, clear_kept, list_kept, open_kept
 
 LIMIT = 10**9

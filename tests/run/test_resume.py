@@ -8,6 +8,7 @@ import os
 import random
 import re
 import signal
+import threading
 import time
 import zipfile
 from collections.abc import Callable, Iterator
@@ -17,7 +18,7 @@ from typing import Any, TextIO
 import numpy as np
 import pytest
 
-from mcld_anim.core.errors import McldAnimError, OutputError, UnfinishedError
+from mcld_anim.core.errors import McldAnimError, OutputError, UnfinishedError, UsageError
 from mcld_anim.core.events import Event
 from mcld_anim.core.stages import Stages
 from mcld_anim.model.load import LoadedModels
@@ -26,8 +27,9 @@ from mcld_anim.run.animate import animate
 from mcld_anim.run.border import BEGINNING, Border
 from mcld_anim.run.cache import RunCache
 from mcld_anim.run.checks import check_run
+from mcld_anim.run.clip import Clip, open_clip
 from mcld_anim.run.finished import finished_result
-from mcld_anim.run.frames import Clip, first_needed, make_frames, open_clip
+from mcld_anim.run.frames import first_needed, make_frames
 from mcld_anim.run.result import Result
 
 Run = Callable[..., Result]
@@ -275,6 +277,45 @@ def test_ranges_that_meet_at_borders_are_one_clip(open_sample: Callable[..., Cli
     for one, other in zip(whole, parts, strict=True):
         assert np.array_equal(one.picture, other.picture)
         assert one.row == other.row
+
+
+@pytest.mark.parametrize("blending", ["surface", "neighbour"])
+def test_overlapped_stages_make_the_same_frames_and_borders(
+    open_sample: Callable[..., Clip], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, blending: str
+) -> None:
+    """As on an accelerator: a batch is synthesised while the one before is finished."""
+    monkeypatch.setattr(Clip, "synthesises_ahead", True)
+    clip = open_sample(background="source", blending=blending)
+    borders: dict[bool, list[bytes]] = {False: [], True: []}
+    one, other = (
+        list(
+            make_frames(
+                clip, tmp_path, on_border=lambda make, to=borders[way]: to.append(make().to_bytes()), overlapped=way
+            )
+        )
+        for way in (False, True)
+    )
+    assert len(one) == 7
+    assert all(np.array_equal(a.picture, b.picture) and a.row == b.row for a, b in zip(one, other, strict=True))
+    assert borders[False] == borders[True]
+    assert 0 < (clip.stages.synthesis_share or 0) <= 1
+
+
+def test_what_stops_synthesis_ahead_stops_the_run(
+    run: Run, tmp_path: Path, small_models: LoadedModels, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Clip, "synthesises_ahead", True)
+    calls = []
+
+    def fail(*_: object) -> None:
+        calls.append(1)
+        if len(calls) == 3 * 2:  # the last step of the third batch
+            raise UsageError("enough")
+
+    small_models.mcld.denoiser.register_forward_hook(fail)
+    with pytest.raises(UnfinishedError, match="enough; 4 of 7 frames are kept"):
+        run("X-.mp4")
+    assert "mcld-anim ahead" not in [thread.name for thread in threading.enumerate()]
 
 
 @pytest.mark.parametrize("blend", [0.0, 0.5])

@@ -29,7 +29,7 @@ from mcld_anim.options.run import PoseOptions, RunOptions
 from mcld_anim.run.animate import animate
 from mcld_anim.run.cache import RunCache
 from mcld_anim.run.checks import check_run
-from mcld_anim.run.frames import Clip, open_clip
+from mcld_anim.run.clip import Clip, open_clip
 from mcld_anim.run.kept import KeptResults
 from mcld_anim.run.request import request_of
 from mcld_anim.run.result import Result
