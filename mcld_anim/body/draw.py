@@ -211,7 +211,7 @@ class BodyPainter:
         triangle, share = rasterize(points, faces, *map(int, (high - low)[::-1]))
         if shown is not None:
             triangle = np.where(triangle >= 0, shown[triangle], -1).astype(np.int32)
-        facing = _facing(vertices + camera, body.faces)
+        facing = facing_camera(vertices + camera, body.faces)
         if shown is not None:
             facing[np.setdiff1d(np.arange(len(facing)), shown)] = -1
         return DrawnBody(
@@ -230,7 +230,7 @@ def _touching() -> csr_matrix:
     return incidence(body.faces, len(body.mean_vertices))
 
 
-def _facing(vertices: Vertices, faces: Int[np.ndarray, "triangles 3"]) -> Float[np.ndarray, " triangles"]:
+def facing_camera(vertices: Vertices, faces: Int[np.ndarray, "triangles 3"]) -> Float[np.ndarray, " triangles"]:
     """Cosine between each triangle's outward normal and the way to the camera, which is at the origin."""
     a, b, c = (vertices[faces[:, k]] for k in range(3))
     normal = np.cross(b - a, c - a)

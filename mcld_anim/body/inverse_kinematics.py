@@ -2,7 +2,8 @@
 
 A limb's world rotation is frame(bone, hinge) frame(rest bone, rest hinge)^T, where frame(a, b) has the columns a, b
 made square to a, and a x b. The hinge of elbow and knee is the normal of the plane in which the limb bends; where it is
-straight, the arm takes the least twist against the chest, and the leg the direction of foot and hips.
+straight, the arm takes the least twist against the chest, and the leg the direction of foot and hips, or of the hips
+alone where the network does not see the foot's direction.
 """
 
 from __future__ import annotations
@@ -23,6 +24,9 @@ HINGE_SMOOTHING = 1.0
 """Standard deviation of the smoothing of hinges over time, in frames."""
 STRAIGHT_ARM, STRAIGHT_LEG, HIPS = 0.15, 0.35, 0.2
 """Weights of the fallback hinges against the sine of the limb's bend: the untwisted arm, the foot, and the hips."""
+DOUBTED, BELIEVED = 0.4, 0.75
+"""Seen lengths of a foot, as fractions of its own, up to which its direction is noise, and from which it is believed.
+BlazePose sees a foot from the front at 0.7 and more; from behind, where its toes are hidden, at 0.05 to 0.5."""
 NOSE, EARS, EYES = 0, (7, 8), (2, 5)
 
 
@@ -63,14 +67,15 @@ def _leg(world: np.ndarray, rest: np.ndarray, root: Rotations, right: int) -> di
     """Thigh, shin and foot of one side."""
     upper, lower, upper_rest, lower_rest = _two_bones(world, rest, 23 + right)
     sole, sole_rest = (points[..., 31 + right, :] - points[..., 29 + right, :] for points in (world, rest))
+    certain, straight_rest = _certain(sole, sole_rest), np.cross(_unit(sole_rest), _unit(lower_rest))
     bend, straight = np.cross(_unit(upper), _unit(lower)), np.cross(_unit(sole), _unit(lower))
+    straight = certain * straight + (1 - certain) * (root @ straight_rest)
     share = STRAIGHT_LEG * (1 - np.linalg.norm(bend, axis=-1, keepdims=True))
     hinge = _smooth(bend + share * straight + HIPS * root[:, :, 0])
-    hinge_rest = np.cross(_unit(upper_rest), _unit(lower_rest))
-    hinge_rest = hinge_rest + STRAIGHT_LEG * np.cross(_unit(sole_rest), _unit(lower_rest)) + [HIPS, 0, 0]
+    hinge_rest = np.cross(_unit(upper_rest), _unit(lower_rest)) + STRAIGHT_LEG * straight_rest + [HIPS, 0, 0]
     thigh = _frame(upper, hinge) @ _back(_frame(upper_rest, hinge_rest))
     shin = _frame(lower, hinge) @ _back(_frame(lower_rest, hinge_rest))
-    foot = _limited(_back(shin) @ _foot(world, right) @ _back(_foot(rest, right)))
+    foot = _limited(_back(shin) @ _foot(world, right) @ _back(_foot(rest, right)), certain)
     return {"upperleg": _back(root) @ thigh, "lowerleg": _back(thigh) @ shin, "foot": foot}
 
 
@@ -112,9 +117,15 @@ def _half_twist(relative: Rotations, axis: Vectors) -> Rotations:
     return Rotation.from_rotvec(along * angle[:, None]).as_matrix()
 
 
-def _limited(relative: Rotations) -> Rotations:
-    """Rotations of at most `MOST_WRIST` about the same axes."""
-    vector = Rotation.from_matrix(relative).as_rotvec()
+def _certain(foot: Vectors, rest: Vectors) -> Float[np.ndarray, "... 1"]:
+    """How far the direction of a foot is to be believed, 0..1."""
+    length = np.linalg.norm(foot, axis=-1, keepdims=True) / np.linalg.norm(rest)
+    return np.asarray(((length - DOUBTED) / (BELIEVED - DOUBTED)).clip(0, 1))
+
+
+def _limited(relative: Rotations, share: float | Float[np.ndarray, "... 1"] = 1.0) -> Rotations:
+    """A share of each rotation about its own axis, of at most `MOST_WRIST`."""
+    vector = Rotation.from_matrix(relative).as_rotvec() * share
     angle = np.linalg.norm(vector, axis=-1, keepdims=True)
     return Rotation.from_rotvec(vector * np.minimum(1, MOST_WRIST / np.maximum(angle, 1e-6))).as_matrix()
 

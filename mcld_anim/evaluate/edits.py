@@ -103,7 +103,7 @@ def _by_networks(
     """PSNR by region, in each of the subject's shots."""
     own, theirs = ((one.photo.picture, one.photo.iuv) for one in (subject, other))
     look = make_look(Shown.of(*own), {OTHER: Shown.of(*theirs)}, OWNERS[edit], ())
-    dressed = worn(look, {None: own, OTHER: theirs}, models.options.texture_fill)
+    dressed = worn(look, {None: [own], OTHER: [theirs]}, models.options.texture_fill)
     own_face = models.face_in(*own)
     face = models.face_in(*theirs) if edit == "face" else own_face
     sources = {

@@ -3,6 +3,7 @@
 Every person has a photo of their front and one of their back, in another pose and taken with another exposure and white
 balance. Frames that show the back are made from the front alone and from both, by the networks from the exact IUV, and
 of the photos' own pixels by bodies fitted to the pictures. Errors count on surface that only the second photo shows.
+How much of the error is the fits' is told by the same frames with the exact bodies, which the renderer knows.
 """
 
 from __future__ import annotations
@@ -14,12 +15,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Bool
 
+from mcld_anim.background.matte import foreground, person_alpha
 from mcld_anim.body.clip import ClipFrame, FramePose
-from mcld_anim.body.draw import BodyPainter
+from mcld_anim.body.draw import BodyPainter, DrawnBody
 from mcld_anim.body.texels import texel_index
 from mcld_anim.core.arrays import Iuv, Picture
 from mcld_anim.core.errors import UsageError
 from mcld_anim.evaluate.embedded import load_embedded_models
+from mcld_anim.evaluate.exact_body import exact_body
 from mcld_anim.evaluate.held_out import Metrics, default_settings
 from mcld_anim.metrics.pictures import psnr
 from mcld_anim.model.appearance import encode_source
@@ -31,6 +34,7 @@ from mcld_anim.pose.matte_alignment import aligned_body
 from mcld_anim.run.photo import PhotoSize, fit_person
 from mcld_anim.sampling.frame_maker import FrameMaker
 from mcld_anim.source.joined_warps import joined_warps
+from mcld_anim.source.photo_warp import PhotoWarp
 from mcld_anim.source.same_person import other_clothes
 from mcld_anim.source.surface_views import SurfaceView
 from mcld_anim.synthetic.identity import FIRST_EVALUATION_SEED, check_held_out
@@ -66,6 +70,8 @@ class PhotosEvaluationOptions:
 class Sitter:
     """A person with two photos and the frames to be made."""
 
+    person: Person
+    shots: list[Shot]  # of front, back and truths
     front: Rendering
     back: Rendering
     truths: list[Rendering]
@@ -81,10 +87,11 @@ class Sitter:
             _turned(front, shot, np.pi + rng.uniform(-BACK_TURN, BACK_TURN))
             for shot in draw_shots(person, SOURCE_VIEWS, poses)
         ]
-        made = [render(person, one.pose, one.view, one.light, background, size) for one in (front, back, *shots)]
+        shots = [front, back, *shots]
+        made = [render(person, one.pose, one.view, one.light, background, size) for one in shots]
         gain = np.exp(rng.normal(0, EXPOSURE) + rng.normal(0, TINT, 3))
         changed = np.rint(made[1].picture * gain).clip(0, 255).astype(np.uint8)
-        return cls(made[0], replace(made[1], picture=changed), made[2:])
+        return cls(person, shots, made[0], replace(made[1], picture=changed), made[2:])
 
     @property
     def views(self) -> tuple[SurfaceView, SurfaceView]:
@@ -101,8 +108,9 @@ def photos_metrics(
 ) -> dict[str, float]:
     """Metrics by name, means over the frames. `models` replaces the embedded ones.
 
-    networks_*, pixels_*: by the networks, and of the photos' own pixels. *_front_psnr, *_both_psnr: error in dB on the
-    surface that only the back's photo shows, from the front alone and from both; *_gain: the difference.
+    networks_*, pixels_*: by the networks, and of the photos' own pixels, by fitted bodies; exact_*: of these pixels, by
+    the exact bodies. *_front_psnr, *_both_psnr: error in dB on the surface that only the back's photo shows, from the
+    front alone and from both; *_gain: the difference.
     taken_for_other_rate: share of the people whose own back is taken for somebody else's; other_noticed_rate: share of
     the other people's backs that are.
     """
@@ -112,9 +120,11 @@ def photos_metrics(
     for number in range(options.people):
         seed = options.first_seed + number
         sitters.append(Sitter.of_seed(seed, options.poses, size))
+        large = Sitter.of_seed(seed, options.poses, SIZE)
         for kind, frames in (
             ("networks", _by_networks(sitters[-1], models)),
-            ("pixels", _of_pixels(Sitter.of_seed(seed, options.poses, SIZE), backend)),
+            ("pixels", _of_pixels(large, backend)),
+            ("exact", _by_exact_bodies(large)),
         ):
             for alone, both in frames:
                 metrics.add(**{f"{kind}_front_psnr": alone, f"{kind}_both_psnr": both, f"{kind}_gain": both - alone})
@@ -185,6 +195,23 @@ def _of_pixels(sitter: Sitter, backend: BodyBackend) -> Iterator[tuple[float, fl
             truth = sitter.truths[index - 1]
             mesh = painter.drawn(frame.motion(body.motion), index, body.hidden[index])
             drawn = aligned_body(mesh, frame.matte(body.matte(index)))
-            frames = [warp.layer(drawn).lit().before(background) for warp in warps]
             mask = frame.matte(_only_in_second(sitter.views, truth.iuv).astype(np.uint8) * 255) > 127
+            frames = [_made(warp, drawn, background) for warp in warps]
             yield from _errors(frames, frame.picture(truth.picture), mask & drawn.person)
+
+
+def _by_exact_bodies(sitter: Sitter) -> Iterator[tuple[float, float]]:
+    """The errors of frames of the photos' own pixels, if no fit were off."""
+    drawn = [exact_body(sitter.person, shot, SIZE) for shot in sitter.shots]
+    warps = []
+    for photo, body in zip((sitter.front, sitter.back), drawn, strict=False):
+        alpha = person_alpha(photo.picture, photo.iuv)
+        warps.append(PhotoWarp.of(foreground(photo.picture, alpha), alpha, body))
+    joined, background, views = joined_warps(warps), sitter.front.picture, sitter.views
+    for truth, body in zip(sitter.truths, drawn[2:], strict=True):
+        frames = [_made(warp, body, background) for warp in (warps[0], joined)]
+        yield from _errors(frames, truth.picture, _only_in_second(views, truth.iuv))
+
+
+def _made(warp: PhotoWarp, drawn: DrawnBody, background: Picture) -> Picture:
+    return warp.layer(drawn).lit().before(background)

@@ -8,24 +8,25 @@ from pathlib import Path
 import numpy as np
 
 from mcld_anim.body.texels import texel_index
-from mcld_anim.core.arrays import AnySizeIuv, AnySizePicture
 from mcld_anim.model.appearance import Worn
 from mcld_anim.options.model import TextureFill
+from mcld_anim.source.joined_photos import Photos, texture_atlas
 from mcld_anim.source.look import Look
 from mcld_anim.source.shown import Shown
-from mcld_anim.source.texture import atlas_from_picture, smpl_texture
+from mcld_anim.source.texture import smpl_texture
 
 VISIBLE = 8
 """Difference in levels from which a texel of the photo counts as edited."""
 
 
-def worn(look: Look, photos: Mapping[Path | None, tuple[AnySizePicture, AnySizeIuv]], fill: TextureFill) -> Worn:
-    """From the photos with their IUV, the source's under None; `fill`: see `atlas_from_picture`."""
-    seen = {path: Shown.of(*one) for path, one in photos.items()}
+def worn(look: Look, photos: Mapping[Path | None, Photos], fill: TextureFill) -> Worn:
+    """From everybody's photos with their IUV, the source's under None; `fill`: see `atlas_from_picture`."""
+    seen = {path: Shown.of_photos(own) for path, own in photos.items()}
     atlas, valid = look.dressed({path: (one.atlas, one.valid) for path, one in seen.items()})
-    flat, _ = look.dressed({path: atlas_from_picture(*one, fill) for path, one in photos.items()})
+    flat, _ = look.dressed({path: texture_atlas(own, fill) for path, own in photos.items()})
     changed = (np.abs(atlas.astype(np.int16) - seen[None].atlas).max(-1) > VISIBLE).ravel()
-    picture, iuv = photos[None][0].copy(), photos[None][1]
+    picture, iuv = photos[None][0]
+    picture = picture.copy()
     inside, index = iuv[..., 0] > 0, texel_index(iuv)
     picture[inside] = np.where(changed[index][:, None], atlas.reshape(-1, 3)[index], picture[inside])
     return Worn(picture, smpl_texture(flat), atlas, valid)

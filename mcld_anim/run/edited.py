@@ -27,12 +27,13 @@ from mcld_anim.options.run import SynthesisOptions
 from mcld_anim.run.source import SOURCE_STAGE, SourcePhoto
 from mcld_anim.source.edited_warp import Fitted, edited
 from mcld_anim.source.fitted_photo import FittedPhoto
+from mcld_anim.source.joined_photos import Photos, texture_atlas
 from mcld_anim.source.look import Look, Paint, make_look
 from mcld_anim.source.morphed_photo import MorphedPhoto
 from mcld_anim.source.paint import paint_on
 from mcld_anim.source.photo_warp import PhotoWarp
 from mcld_anim.source.shown import Shown, region_share
-from mcld_anim.source.texture import atlas_from_picture, smpl_texture, source_texture
+from mcld_anim.source.texture import smpl_texture
 
 if TYPE_CHECKING:
     from mcld_anim.model.appearance import SourceAppearance
@@ -109,19 +110,17 @@ class Edits:
         from mcld_anim.model.worn import worn
 
         models, embedder = self.models, self.models.native_embedder
-        if photo.more:
-            message = "edits where networks paint are made on the first --source; the other photos have no effect"
-            self.stages.emit(Event("photos_without_effect", message))
         with self.stages.timed(SOURCE_STAGE):
-            own = photo.crop, photo.iuv
-            pictures: dict[Path | None, tuple[Picture, Iuv]] = {None: own}
-            pictures |= {path: (one.crop, one.iuv) for path, one in self.photos.items()}
-            seen = {path: Shown.of(*pictures[path]) for path in self.photos}
-            look, face = self._look(Shown.of(*own), seen), self.shown(photo).faced.face
+            pictures: dict[Path | None, Photos] = {None: [(one.crop, one.iuv) for one in photo.all]}
+            pictures |= {path: [(one.crop, one.iuv)] for path, one in self.photos.items()}
+            seen = {path: Shown.of_photos(pictures[path]) for path in self.photos}
+            look = self._look(Shown.of_photos(pictures[None]), seen)
+            faced = photo.faced if self.options.face_from is None else self.photos[self.options.face_from]
+            face = faced.face
             if models.measures_only:  # the model does not know embeddings of the report's backend
-                face = None if embedder is None else embedder.largest(*pictures[self.options.face_from])
+                face = None if embedder is None else embedder.largest(faced.crop, faced.iuv)
             dressed = worn(look, pictures, models.options.texture_fill)
-            source = encode_source(*own, models.mcld, face, worn=dressed)
+            source = encode_source(photo.crop, photo.iuv, models.mcld, face, worn=dressed)
             self.stages.progress(SOURCE_STAGE, 2, 2)
         return source
 
@@ -139,10 +138,11 @@ class Edits:
 
     def texture(self) -> Texture:
         """The edited person's UV texture, (512, 512, 3), of the photos at their own size."""
-        estimated = {path: self._estimated(path) for path in (None, *self.photos)}
-        seen = {path: Shown.of(*one) for path, one in estimated.items()}
+        estimated: dict[Path | None, Photos] = {None: self._own}
+        estimated |= {path: [self._estimated(path, flag)] for path, flag in self.options.edit_photos.items()}
+        seen = {path: Shown.of_photos(photos) for path, photos in estimated.items()}
         look = self._look(seen[None], {path: one for path, one in seen.items() if path is not None})
-        atlas, valid = look.dressed({path: atlas_from_picture(*one) for path, one in estimated.items()})
+        atlas, valid = look.dressed({path: texture_atlas(photos) for path, photos in estimated.items()})
         return smpl_texture(np.where(valid[..., None], atlas, np.uint8(0)))
 
     def _look(self, source: Shown, seen: Mapping[Path, Shown]) -> Look:
@@ -166,15 +166,17 @@ class Edits:
     def _paint(self) -> Paint | None:
         if self.options.texture is None:
             return None
-        own = source_texture(*self._estimated(None))
-        return paint_on(
-            own, read_picture(self.options.texture, "--texture", self.stages.emit), str(self.options.texture)
-        )
+        own, name = smpl_texture(texture_atlas(self._own)[0]), str(self.options.texture)
+        return paint_on(own, read_picture(self.options.texture, "--texture", self.stages.emit), name)
 
-    def _estimated(self, path: Path | None) -> tuple[Picture, Iuv]:
-        """A photo at its own size with its IUV; None: the source's."""
-        flag = "--source" if path is None else self.options.edit_photos[path]
-        picture = read_picture(self.options.source if path is None else path, flag)
+    @cached_property
+    def _own(self) -> Photos:
+        """The source's photos at their own sizes, with their IUV."""
+        return [self._estimated(path, "--source") for path in self.options.photos]
+
+    def _estimated(self, path: Path, flag: str) -> tuple[Picture, Iuv]:
+        """A photo at its own size with its IUV."""
+        picture = read_picture(path, flag)
         (people,) = self.models.pose_backend.estimate([picture])
         return picture, people[0].iuv
 

@@ -68,13 +68,13 @@ class Kind:
     version: int  # raised when the making of the results or their form on disk changes
 
 
-MOTION = Kind("driving-motion", 1)
+MOTION = Kind("driving-motion", 2)
 """`DrivingMotion`: the body fitted to a driving video's person."""
 POSES = Kind("driving-poses", 2)
 """`DrivingPoses`: the IUV of a driving video's frames."""
-PHOTO = Kind("source-photo", 2)
+PHOTO = Kind("source-photo", 3)
 """`SourcePhoto`: the source photo, as the estimators see it."""
-SOURCE = Kind("source", 2)
+SOURCE = Kind("source", 3)
 """`SourceAppearance`: the source photo, encoded by a model's networks."""
 OTHER = Kind("other-person", 2)
 """`Fitted`: the person of a photo that edits are taken from, with their body."""

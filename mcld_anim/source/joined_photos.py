@@ -27,11 +27,22 @@ def joined_source(photos: Photos, fill: TextureFill) -> tuple[Texture, Atlas, At
     return _texture(photos, joined, fill), fill_atlas(atlas, valid), valid
 
 
+def texture_atlas(photos: Photos, fill: TextureFill = "telea") -> tuple[Atlas, AtlasMask]:
+    """The atlas that the texture of one or more photos is made of, see `atlas_from_picture`."""
+    if len(photos) == 1:
+        return atlas_from_picture(*photos[0], fill)
+    return _texture_atlas(photos, JoinedSurface.of(surface_views(photos)), fill)
+
+
 def joined_atlas(views: Sequence[SurfaceView], joined: JoinedSurface) -> tuple[Atlas, AtlasMask]:
     """The atlas of all that the photos show, and which of its texels hold a colour."""
     return joined.mixed([view.atlas for view in views], [view.valid for view in views])
 
 
 def _texture(photos: Photos, joined: JoinedSurface, fill: TextureFill) -> Texture:
+    return smpl_texture(_texture_atlas(photos, joined, fill)[0])
+
+
+def _texture_atlas(photos: Photos, joined: JoinedSurface, fill: TextureFill) -> tuple[Atlas, AtlasMask]:
     atlases, valid = zip(*(atlas_from_picture(picture, iuv, fill) for picture, iuv in photos), strict=True)
-    return smpl_texture(joined.mixed(atlases, valid)[0])
+    return joined.mixed(atlases, valid)

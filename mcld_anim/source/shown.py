@@ -1,4 +1,4 @@
-"""What one photo shows of its person's surface: the atlas, the tone of bare skin, and the hem of the upper garment."""
+"""What photos show of their person's surface: the atlas, the tone of bare skin, and the hem of the upper garment."""
 
 from __future__ import annotations
 
@@ -19,9 +19,11 @@ from mcld_anim.body.garments import (
 )
 from mcld_anim.body.rig import load_body
 from mcld_anim.core.arrays import AnySizeIuv, Atlas, AtlasMask, Picture
-from mcld_anim.source.fill import complete_atlas
+from mcld_anim.source.fill import complete_atlas, fill_atlas
+from mcld_anim.source.joined_photos import Photos, joined_atlas
 from mcld_anim.source.photo_warp import CHEEKS, PhotoWarp, seen_iuv
 from mcld_anim.source.recolour import Tone
+from mcld_anim.source.surface_views import JoinedSurface, surface_views
 
 CHEST, THIGHS = (0.33, 0.58), (-0.15, 0.0)
 """Heights at rest, in metres, at which the upper and the lower garment are looked at."""
@@ -41,15 +43,24 @@ ALIKE = 1.0
 
 @dataclass(frozen=True, eq=False)
 class Shown:
-    """One photo's person."""
+    """The person of one photo, or of several."""
 
     atlas: Atlas  # complete
-    valid: AtlasMask  # texels that the photo shows
+    valid: AtlasMask  # texels that a photo shows
 
     @classmethod
     def of(cls, picture: Picture, iuv: AnySizeIuv) -> Shown:
         """From a picture and its IUV of the same size."""
         return cls(*complete_atlas(picture, np.asarray(iuv)))
+
+    @classmethod
+    def of_photos(cls, photos: Photos) -> Shown:
+        """From all photos of one person."""
+        if len(photos) == 1:
+            return cls.of(*photos[0])
+        views = surface_views(photos)
+        atlas, valid = joined_atlas(views, JoinedSurface.of(views))
+        return cls(fill_atlas(atlas, valid), valid)
 
     @classmethod
     def of_warp(cls, warp: PhotoWarp) -> Shown:

@@ -136,6 +136,21 @@ def test_hands_and_feet_turn_as_far_as_they_can(
         assert angle(found) > 0.8 * MOST_WRIST
 
 
+@pytest.mark.parametrize("toes", [(0.0, 0.02, 0.0), (0.02, 0.0, 0.01), (-0.03, 0.0, 0.0)])
+def test_feet_that_are_not_seen_in_their_length_turn_no_leg(
+    toes: tuple[float, float, float], controls: Callable, landmarks: Callable, seen_from_hips: Callable
+) -> None:
+    """From behind, heel and toes fall together, and the way from one to the other is noise."""
+    world = seen_from_hips(landmarks(controls({"root": (0.0, 0.0, 3.0), "upperleg.L": (-0.3, 0.0, 0.0)})))
+    legs = [CONTROLS.index(f"{name}.{side}") for name in ("upperleg", "lowerleg") for side in "LR"]
+    feet = [CONTROLS.index(f"foot.{side}") for side in "LR"]
+    known = inverse_kinematics(world, REST)[0]
+    world[:, 31:33] = world[:, 29:31] + toes
+    found = inverse_kinematics(world, REST)[0]
+    assert angle(np.swapaxes(known, -1, -2)[legs] @ found[legs]).max() < 0.1
+    assert angle(found[feet]).max() < 1e-6
+
+
 def test_a_turned_hand_takes_half_of_its_twist_from_the_forearm(
     controls: Callable, landmarks: Callable, seen_from_hips: Callable
 ) -> None:

@@ -20,6 +20,7 @@ def test_the_back_is_better_with_a_photo_of_it(body_backend: BodyBackend) -> Non
     assert metrics["networks_gain"] > 1.5
     assert metrics["networks_gain"] == pytest.approx(metrics["networks_both_psnr"] - metrics["networks_front_psnr"])
     assert metrics["pixels_gain"] > 0
+    assert metrics["exact_gain"] > 3
     assert (metrics["taken_for_other_rate"], metrics["other_noticed_rate"]) == (0, 1)
 
 
