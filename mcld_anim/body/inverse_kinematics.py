@@ -24,9 +24,9 @@ HINGE_SMOOTHING = 1.0
 """Standard deviation of the smoothing of hinges over time, in frames."""
 STRAIGHT_ARM, STRAIGHT_LEG, HIPS = 0.15, 0.35, 0.2
 """Weights of the fallback hinges against the sine of the limb's bend: the untwisted arm, the foot, and the hips."""
-DOUBTED, BELIEVED = 0.4, 0.75
+DOUBTED, BELIEVED = 0.4, 0.6
 """Seen lengths of a foot, as fractions of its own, up to which its direction is noise, and from which it is believed.
-BlazePose sees a foot from the front at 0.7 and more; from behind, where its toes are hidden, at 0.05 to 0.5."""
+BlazePose sees a real foot from the front at 0.62 to 0.8; from behind, where its toes are hidden, at 0.05 to 0.5."""
 NOSE, EARS, EYES = 0, (7, 8), (2, 5)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,9 @@ from mcld_anim.run.edited import edits_of, morph_shares
 from mcld_anim.run.request import request_of
 from mcld_anim.run.result import Result
 from mcld_anim.run.transfer import transfer
+from mcld_anim.synthetic.person import Person, render
 from mcld_anim.synthetic.samples import sample_photo
+from mcld_anim.synthetic.views import draw_shots, person_background
 
 SIZE = 256
 
@@ -64,6 +67,33 @@ def test_networks_get_other_clothes_another_face_and_paint(
     assert load(tmp_path / "face.png").shape == (512, 512, 3)
     record = json.loads((tmp_path / "out.run.json").read_text())
     assert record["options"]["weights"] == "face=0,texture=3"
+
+
+def test_networks_get_the_edits_on_all_photos_of_the_person(tmp_path: Path, small_models: LoadedModels) -> None:
+    person, background = Person.from_seed(900_001), person_background(Person.from_seed(900_001), SIZE)
+    (shot,), shown = draw_shots(person, 0, 1), []
+    for name, turn in (("front", 0.0), ("back", np.pi)):
+        shown.append(render(person, shot.pose.changed(turn=turn), shot.view, shot.light, background, SIZE))
+        write_picture(tmp_path / f"{name}.png", shown[-1].picture)
+    models = replace(small_models, pose_backend=type(small_models.pose_backend)(shown))  # type: ignore[call-arg]
+    made, textures = [], []
+    for more in ((), (tmp_path / "back.png",)):
+        options = EditOptions(
+            source=tmp_path / "front.png",
+            more_sources=more,
+            tint="all=#00ff00",
+            save_texture=tmp_path / "texture.png",
+            output=tmp_path / "out.png",
+            overwrite=True,
+            steps=2,
+            densepose="tiny",
+        )
+        made.append(load(transfer(options, RunCache(tmp_path, load=lambda *_: models)).output))
+        textures.append(load(tmp_path / "texture.png"))
+    assert np.abs(made[1] - made[0]).mean() > 0.1
+    seen = [texture.any(-1) for texture in textures]
+    assert seen[1].sum() > 1.3 * seen[0].sum()
+    assert (np.argmax(textures[1][seen[1] & ~seen[0]], axis=-1) == 1).mean() > 0.5  # the back is green, too
 
 
 def test_attention_maps_lie_beside_the_picture(edit: Callable[..., Result], tmp_path: Path) -> None:

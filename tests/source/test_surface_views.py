@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 
 from mcld_anim.core.arrays import HEAD_PARTS
-from mcld_anim.source.joined_photos import joined_source, joined_texture
+from mcld_anim.source.joined_photos import joined_source, joined_texture, texture_atlas
 from mcld_anim.source.same_person import clothes_distance, other_clothes
+from mcld_anim.source.shown import Shown
 from mcld_anim.source.surface_views import JoinedSurface, SurfaceView, matched_gains, sharpness, surface_views
-from mcld_anim.source.texture import source_texture
+from mcld_anim.source.texture import smpl_texture, source_texture
 from mcld_anim.synthetic.person import Person, Rendering, render
 from mcld_anim.synthetic.scene import Light, View, draw_background
 from mcld_anim.synthetic.views import draw_shots
@@ -117,6 +118,11 @@ def test_the_texture_shows_both_sides(front: Rendering, back: Rendering) -> None
     assert np.array_equal(texture, joined)
     assert atlas[valid].any(-1).mean() > 0.99
     assert (atlas.max(-1) > 0).mean() > 0.95  # complete
+    assert np.array_equal(smpl_texture(texture_atlas(photos, "nearest")[0]), texture)
+    shown = Shown.of_photos(photos)
+    assert np.array_equal(shown.atlas, atlas)
+    assert np.array_equal(shown.valid, valid)
+    assert Shown.of_photos(photos[:1]).valid.sum() < 0.7 * valid.sum()
 
 
 def test_somebody_else_is_noticed_by_the_clothes(front: Rendering, back: Rendering) -> None:
