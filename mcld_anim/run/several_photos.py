@@ -12,7 +12,7 @@ from mcld_anim.core.events import Event
 from mcld_anim.core.stages import Stages
 from mcld_anim.run.source import SourcePhoto
 from mcld_anim.source.face import FaceBackend
-from mcld_anim.source.same_person import other_clothes, other_face
+from mcld_anim.source.same_person import other_clothes, other_colours, other_face
 from mcld_anim.source.surface_views import SurfaceView, matched_gains, surface_views
 
 
@@ -28,6 +28,8 @@ def one_person(
             stages.emit(other_person(path, paths[face], "face"))
         elif other_clothes(views[0], view):
             stages.emit(other_person(path, paths[0], "clothes"))
+        elif other_colours(views[0], view):
+            stages.emit(_other_colours(path, paths[0]))
     stages.emit(Event("photos_joined", _described(views, paths, face)))
     return replace(photos[0], more=tuple(photos[1:]), face_from=face)
 
@@ -36,6 +38,12 @@ def other_person(path: Path, than: Path, told_by: str) -> Event:
     """That a photo seems to be of somebody else."""
     message = f"{path} seems to show somebody else than {than}, by the {told_by}"
     return Event("other_person", f"{message}: it is joined all the same; leave it out if they are two people")
+
+
+def _other_colours(path: Path, than: Path) -> Event:
+    message = f"{path} shows other colours than {than} where both show the same surface"
+    cause = "the body was not seen right in one of them, or they are two people"
+    return Event("other_colours", f"{message}: {cause}; it is joined all the same, try the result without it")
 
 
 def _face(photos: Sequence[SourcePhoto], views: Sequence[SurfaceView]) -> int:

@@ -33,6 +33,11 @@ from mcld_anim.run.clip import Clip, open_clip
 from mcld_anim.run.kept import KeptResults
 from mcld_anim.run.request import request_of
 from mcld_anim.run.result import Result
+from mcld_anim.run.several_photos import one_person
+from mcld_anim.run.source import SourcePhoto
+from mcld_anim.synthetic.person import Person, render
+from mcld_anim.synthetic.scene import Light, View, draw_background
+from mcld_anim.synthetic.views import draw_shots
 
 Run = Callable[..., Result]
 
@@ -81,6 +86,19 @@ def test_a_second_photo_changes_the_frames_and_is_told(run: Run, media: Path, sm
     alone = run("one.mp4", source=media / "person.png")
     assert not told(run, "photos_joined")
     assert np.abs(pixels(both).astype(int) - pixels(alone)).max() > 10
+
+
+def test_a_body_that_was_not_seen_right_is_told() -> None:
+    person, size = Person.from_seed(900_009), 256
+    (shot,), background = draw_shots(person, 0, 1), draw_background(np.random.default_rng(0), size, "plain")
+    shown = render(person, shot.pose.changed(turn=0.0), View(zoom=0.8), Light(), background, size, supersample=1)
+    for higher, expected in ((0, ["photos_joined"]), (14, ["other_colours", "photos_joined"])):
+        events: list[Event] = []
+        iuvs = shown.iuv, np.roll(shown.iuv, -higher, axis=0)
+        photos = [SourcePhoto(None, shown.picture, iuv, None, None) for iuv in iuvs]
+        one_person(photos, [Path("a.png"), Path("b.png")], None, Stages(on_event=events.append))
+        assert [event.kind for event in events] == expected
+    assert "b.png shows other colours than a.png" in events[0].message
 
 
 def test_an_interrupted_run_goes_on_with_the_same_photos_only(run: Run, media: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from mcld_anim.core.arrays import HEAD_PARTS
 from mcld_anim.source.joined_photos import joined_source, joined_texture, texture_atlas
-from mcld_anim.source.same_person import clothes_distance, other_clothes
+from mcld_anim.source.same_person import clothes_distance, other_clothes, other_colours, surface_distance
 from mcld_anim.source.shown import Shown
 from mcld_anim.source.surface_views import JoinedSurface, SurfaceView, matched_gains, sharpness, surface_views
 from mcld_anim.source.texture import smpl_texture, source_texture
@@ -123,6 +123,16 @@ def test_the_texture_shows_both_sides(front: Rendering, back: Rendering) -> None
     assert np.array_equal(shown.atlas, atlas)
     assert np.array_equal(shown.valid, valid)
     assert Shown.of_photos(photos[:1]).valid.sum() < 0.7 * valid.sum()
+
+
+def test_a_body_that_is_not_where_it_was_seen_is_noticed_by_the_colours(front: Rendering, back: Rendering) -> None:
+    turned = seen_from(900_001, 0.4)
+    first, second = surface_views([(front.picture, front.iuv), (darker(turned), turned.iuv)])
+    assert not other_colours(first, second)
+    aside = SurfaceView.of(front.picture, np.roll(front.iuv, -14, axis=0))
+    assert not other_clothes(first, aside)
+    assert other_colours(first, aside)
+    assert surface_distance(first, SurfaceView.of(back.picture, back.iuv)) is None  # they hardly share any
 
 
 def test_somebody_else_is_noticed_by_the_clothes(front: Rendering, back: Rendering) -> None:
