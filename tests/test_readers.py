@@ -59,7 +59,8 @@ READERS: dict[str, tuple[str, ...]] = {
     "pyav().open": ("mcld_anim/video/container.py", "mcld_anim/video/join.py"),
     "load_file": (),
     "safe_open": ("mcld_anim/weights/trained.py", "mcld_anim/setup/install.py"),
-    ".read_text": (*OWN, "mcld_anim/synthetic/dataset.py", "mcld_anim/setup/fetch.py"),
+    # The last reads what the system says of this process.
+    ".read_text": (*OWN, "mcld_anim/synthetic/dataset.py", "mcld_anim/setup/fetch.py", "mcld_anim/core/device.py"),
     ".read_bytes": ("mcld_anim/core/disk_cache.py",),
 }
 
