@@ -43,7 +43,7 @@ def animator(small_models: LoadedModels, monkeypatch: pytest.MonkeyPatch, tmp_pa
 def test_no_batch_compiles_again_and_the_frames_are_the_same(
     animator: Animator, media: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Neither the last batch, which is smaller, nor a frame that is made again."""
+    """Not even the last one, which is smaller."""
     kinds: set[tuple[object, ...]] = set()
     told: list[tuple[str, int, int | None, int]] = []
 
@@ -60,15 +60,14 @@ def test_no_batch_compiles_again_and_the_frames_are_the_same(
         return compiled
 
     monkeypatch.setattr("mcld_anim.model.compiled.torch.compile", compiler)
-    clip, again = (media / "person.png", media / "dance.mp4"), {"min_face_similarity": 0.99, "retries": 1}
-    usual = list(animator.frames(*clip, **GIVEN, **again))
+    clip = media / "person.png", media / "dance.mp4"
+    usual = list(animator.frames(*clip, **GIVEN))
     assert not kinds
 
     def note(stage: str, done: int, total: int | None) -> None:
         told.append((stage, done, total, len(kinds)))
 
-    made = list(animator.frames(*clip, **GIVEN, **again, compile=True, progress=note))
-    assert any(frame.row.tries > 1 for frame in made)
+    made = list(animator.frames(*clip, **GIVEN, compile=True, progress=note))
     for frame, plain in zip(made, usual, strict=True):
         assert np.abs(frame.picture.astype(int) - plain.picture).max() <= 1
     compiling = [step for step in told if step[0] == "compiling"]

@@ -84,7 +84,7 @@ def test_the_plan_is_kept_and_told(small_models: LoadedModels, media: Path) -> N
     assert (changed.options.batch_size, fitting.decoded) == (2, 2)
     assert [event.message for event in told] == [
         "--memory 3GB: batches of 2, decoded 2 at a time, with the networks that are not used in main memory (as "
-        "--offload), take 3.0 GB by calculation"
+        "--offload), take 2.9 GB by calculation"
     ]
 
 
