@@ -42,6 +42,8 @@ def command(
     offline: flags.Offline = None,
     device: flags.Device = None,
     dtype: flags.Dtype = None,
+    offload: flags.Offload = None,
+    reuse_features: flags.ReuseFeatures = None,
     no_cache: flags.NoCache = False,
     progress: flags.ProgressStyle = "bars",
 ) -> None:

@@ -211,11 +211,23 @@ Dtype = Annotated[str | None, flag(SPEED, "auto, float32, bfloat16 or float16.",
 BatchSize = Annotated[int | None, flag(SPEED, "Frames per network call.", default=RunOptions.batch_size)]
 Memory = Annotated[
     str | None,
-    flag(SPEED, "Memory of the device, such as 8GB: batch size and decoding are chosen to fit, by calculation."),
+    flag(SPEED, "Memory of the device, such as 8GB: batch size, decoding, offload are chosen to fit, by calculation."),
 ]
 VaeTiling = Annotated[
     bool | None,
     flag(SPEED, "Decode pictures in overlapping tiles: less memory, slightly other pictures.", "--vae-tiling"),
+]
+Offload = Annotated[
+    bool | None,
+    flag(SPEED, "Keep networks on the GPU only while they are used: less of its memory, slower.", "--offload"),
+]
+ReuseFeatures = Annotated[
+    int | None,
+    flag(SPEED, "Run the denoiser's deep layers only at every Nth step (DeepCache): faster, other pictures; 1: off."),
+]
+Compile = Annotated[
+    bool | None,
+    flag(SPEED, "Compile the denoiser before the first frame (torch.compile): pays on long clips.", "--compile"),
 ]
 NoCache = Annotated[
     bool,

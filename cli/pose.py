@@ -43,6 +43,8 @@ def command(
     device: flags.Device = None,
     dtype: flags.Dtype = None,
     vae_tiling: flags.VaeTiling = None,
+    offload: flags.Offload = None,
+    reuse_features: flags.ReuseFeatures = None,
     no_cache: flags.NoCache = False,
     progress: flags.ProgressStyle = "bars",
 ) -> None:

@@ -8,13 +8,13 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
 
 from mcld_anim.bench.timing import Timing, timed
 from mcld_anim.model.appearance import SourceAppearance, encode_source
 from mcld_anim.model.build import Mcld, build_mcld
-from mcld_anim.model.footprint import denoiser_step, meta_appearance, meta_model
+from mcld_anim.model.footprint import denoiser_step
 from mcld_anim.model.load import restore_constants
+from mcld_anim.model.operations import step_operations
 from mcld_anim.options.model import ModelOptions
 from mcld_anim.setup.rehearsal import block_person
 
@@ -95,16 +95,6 @@ def network_times(
         latents = torch.ones(1, options.vae.latent_channels, *options.latent_size, device=device, dtype=dtype)
         decode = timed(lambda: mcld.vae.decode(latents), repeats, device, warm_up)
     return NetworkTimes(step, encoding, decode, batched, batch, step_operations(options))
-
-
-@torch.no_grad()
-def step_operations(options: ModelOptions) -> int:
-    """Multiplications and additions of a guided step of one frame, counted without computing them."""
-    mcld = meta_model(options)
-    step = denoiser_step(mcld, meta_appearance(mcld))
-    with FlopCounterMode(display=False) as counter:
-        step()
-    return int(counter.get_total_flops())
 
 
 def random_mcld(options: ModelOptions, device: torch.device, dtype: torch.dtype) -> Mcld:

@@ -9,12 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from mcld_anim.evaluate.embedded import load_embedded_models
 from mcld_anim.evaluate.stability import ClipMetrics, dance_frames, draw_clip
 from mcld_anim.metrics.pictures import psnr, ssim
 from mcld_anim.model.appearance import encode_source
+from mcld_anim.model.feature_reuse import FeatureReuse
 from mcld_anim.model.load import LoadedModels
+from mcld_anim.model.operations import step_operations
 from mcld_anim.options.model import ModelOptions, load_model_options
 from mcld_anim.options.preset import PRESETS
 from mcld_anim.options.run import RunOptions
@@ -68,8 +71,8 @@ def preset_metrics(
 
     psnr (dB), ssim: of the whole frame; person_psnr (dB): inside the truth's person mask; texture_change: grey levels a
     texel changes from frame to frame, see `evaluate.stability`; seconds_per_frame: synthesis alone, in batches of 4,
-    after one frame for warm-up; steps; published_rows: rows that the published denoiser computes for a frame, two in a
-    step with guidance, which is what its cost is made of.
+    after one frame for warm-up; steps; published_tflop: multiplications and additions of the published denoiser for a
+    frame, in 1e12.
     """
     models = models or load_embedded_models()
     measured = {name: _Measured() for name in PRESETS}
@@ -89,7 +92,7 @@ def preset_metrics(
         name: {
             **of_one.described(),
             "steps": preset_settings(name, models.mcld.options).steps,
-            "published_rows": denoiser_rows(preset_settings(name, published), published),
+            "published_tflop": denoiser_operations(preset_settings(name, published), published) / 1e12,
         }
         for name, of_one in measured.items()
     }
@@ -100,12 +103,18 @@ def preset_settings(name: str, model: ModelOptions) -> SamplingSettings:
     return sampling_settings(RunOptions(source=Path("photo"), driving=Path("dance"), preset=name), model)  # type: ignore[arg-type]
 
 
-def denoiser_rows(settings: SamplingSettings, model: ModelOptions) -> int:
-    """Rows of the denoising UNet's batch over all steps of one frame: one a step, two where there is guidance."""
+def denoiser_operations(settings: SamplingSettings, model: ModelOptions) -> int:
+    """Multiplications and additions of the denoiser over all steps of one frame."""
     scheduler = make_sampler(model.schedule, settings.sampler)
     scheduler.set_timesteps(settings.steps)
     levels = [int(timestep) / model.schedule.train_steps for timestep in scheduler.timesteps]
-    return sum(2 if settings.guidance_at(level) > 1 else 1 for level in levels)
+    reuse, operations = FeatureReuse(settings.reuse_features), 0
+    for guided in (settings.guidance_at(level) > 1 for level in levels):
+        shallow = reuse.deep(guided) is not None
+        if not shallow:
+            reuse.keep(torch.empty(1 + guided, device="meta"), guided)
+        operations += step_operations(model, guided, shallow)
+    return operations
 
 
 def _measure(measured: _Measured, maker: FrameMaker, truths: list[Rendering]) -> None:

@@ -11,9 +11,10 @@ from jaxtyping import Float
 from PIL import Image
 from torch import Tensor
 
-from mcld_anim.core.arrays import AnySizeIuv, Atlas, AtlasMask, Iuv, Picture, SizedPicture, Texture
+from mcld_anim.core.arrays import AnySizeIuv, AnySizePicture, Atlas, AtlasMask, Iuv, Picture, SizedPicture, Texture
 from mcld_anim.core.errors import PoseError, UsageError
 from mcld_anim.core.pixels import to_signed
+from mcld_anim.core.tensors import placed
 from mcld_anim.model.attention import ProjectedAppearance
 from mcld_anim.model.build import Mcld
 from mcld_anim.model.focal import FocalTokens, route_tokens
@@ -86,7 +87,7 @@ def encode_source(
     """Encode a source photo (H, W, 3) uint8 RGB with its IUV of the same size.
 
     The photo is squashed to the model's frame size, as published, so crop it to that aspect ratio first. Every network
-    on the source runs once (CLIP twice, for photo and texture).
+    runs once.
     face: the photo's, for the face condition; None: the published zero vector.
     reference_dtype: see `Denoiser.project_source`.
     more: other photos of the person with their IUV. Texture and atlas are joined from all; the rest is the first's.
@@ -99,12 +100,14 @@ def encode_source(
         worn = Worn(picture, *joined_source([(picture, iuv), *more], options.texture_fill))
     elif worn is None:
         worn = Worn(picture, source_texture(picture, iuv, options.texture_fill), *complete_atlas(picture, iuv))
-    image_embedding = embed_picture(mcld, resized(worn.picture, options.frame_size))
-    texture_embedding = embed_picture(mcld, worn.texture)
+    image_embedding, texture_embedding = embed_pictures(mcld, [resized(worn.picture, options.frame_size), worn.texture])
     face_tokens = encode_face(mcld, face) if "face" in options.conditions else None
     tokens = route_tokens(image_embedding, texture_embedding, face_tokens, options.conditions, options.aggregation)
     latents = encode_pixels(mcld, resized(worn.texture, options.texture_size))
-    reference = mcld.reference_net(latents, image_embedding)
+    with mcld.using(mcld.reference_net):
+        reference = mcld.reference_net(latents, image_embedding)
+    with mcld.using(mcld.denoiser):
+        projected = mcld.denoiser.project_source(reference, tokens, reference_dtype)
     return SourceAppearance(
         picture=resized(picture, options.frame_size),
         iuv=iuv,
@@ -117,7 +120,7 @@ def encode_source(
         texture_embedding=texture_embedding,
         tokens=tokens,
         reference=reference,
-        projected=mcld.denoiser.project_source(reference, tokens, reference_dtype),
+        projected=projected,
     )
 
 
@@ -127,7 +130,9 @@ def with_face(source: SourceAppearance, face: Face, mcld: Mcld) -> SourceAppeara
     options = mcld.options
     embeddings = source.image_embedding, source.texture_embedding
     tokens = route_tokens(*embeddings, encode_face(mcld, face), options.conditions, options.aggregation)
-    return replace(source, face=face, tokens=tokens, projected=mcld.denoiser.project_source(source.reference, tokens))
+    with mcld.using(mcld.denoiser):
+        projected = mcld.denoiser.project_source(source.reference, tokens)
+    return replace(source, face=face, tokens=tokens, projected=projected)
 
 
 def with_weights(source: SourceAppearance, weights: Weights, options: ModelOptions) -> SourceAppearance:
@@ -151,10 +156,12 @@ def resized(picture: Picture, size: tuple[int, int]) -> SizedPicture:
     return np.asarray(Image.fromarray(picture).resize((size[1], size[0]), Image.Resampling.BICUBIC))
 
 
-def embed_picture(mcld: Mcld, picture: Picture) -> Float[Tensor, "1 1 dim"]:
-    """CLIP embedding of a picture, as one token."""
-    pixels = clip_pixels(picture, mcld.options.image_encoder).to(next(mcld.image_encoder.parameters()))
-    return mcld.image_encoder(pixels).image_embeds[:, None]
+def embed_pictures(mcld: Mcld, pictures: Sequence[AnySizePicture]) -> list[Float[Tensor, "1 1 dim"]]:
+    """CLIP embedding of each picture, as one token."""
+    pixels = torch.cat([clip_pixels(picture, mcld.options.image_encoder) for picture in pictures])
+    with mcld.using(mcld.image_encoder):
+        embeddings = mcld.image_encoder(placed(pixels, mcld.like)).image_embeds
+    return list(embeddings[:, None].split(1))
 
 
 def encode_face(mcld: Mcld, face: Face | None) -> Float[Tensor, "1 tokens dim"]:
@@ -166,10 +173,12 @@ def encode_face(mcld: Mcld, face: Face | None) -> Float[Tensor, "1 tokens dim"]:
             f"the face embedding has {len(embedding)} numbers, the model {mcld.options.name} takes {size}: "
             f"choose --face {'tiny' if size == 128 else 'insightface'}"
         )
-    return mcld.face_tokens(torch.from_numpy(embedding)[None, None].to(next(mcld.face_tokens.parameters())))
+    with mcld.using(mcld.face_tokens):
+        return mcld.face_tokens(placed(torch.from_numpy(embedding)[None, None], mcld.like))
 
 
 def encode_pixels(mcld: Mcld, picture: Picture) -> Float[Tensor, "1 channels height_8 width_8"]:
     """Scaled latents of one picture (the posterior's mean, no noise)."""
-    pixels = torch.from_numpy(np.array(picture)).permute(2, 0, 1)[None].to(next(mcld.vae.parameters()))
-    return mcld.vae.encode(to_signed(pixels))
+    pixels = placed(torch.from_numpy(np.array(picture)).permute(2, 0, 1)[None], mcld.like)
+    with mcld.using(*mcld.vae.encoding):
+        return mcld.vae.encode(to_signed(pixels))

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from torch import nn
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
 from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
 
 from mcld_anim.model.denoiser import Denoiser
 from mcld_anim.model.detail import DetailDecoder
 from mcld_anim.model.face_tokens import Resampler
+from mcld_anim.model.offload import Offload
 from mcld_anim.model.pose_guider import PoseGuider
 from mcld_anim.model.reference_net import ReferenceNet
 from mcld_anim.model.vae import LatentAutoencoder, build_vae
@@ -15,7 +20,7 @@ from mcld_anim.options.model import ImageEncoderOptions, ModelOptions
 
 
 class Mcld(nn.Module):
-    """The networks of one model and the options they were built from. They are called one by one."""
+    """The networks of one model and the options they were built from. They are called one by one, within `using`."""
 
     def __init__(
         self,
@@ -37,6 +42,22 @@ class Mcld(nn.Module):
         self.pose_guider = pose_guider
         self.face_tokens = face_tokens
         self.detail = detail
+        self.offload: Offload | None = None  # None: every network stays where it is
+
+    @property
+    def like(self) -> Tensor:
+        """An empty tensor in the networks' dtype, on the device where they compute."""
+        weight = next(self.denoiser.parameters())
+        return torch.empty(0, dtype=weight.dtype, device=self.offload.device if self.offload else weight.device)
+
+    @contextmanager
+    def using(self, *parts: nn.Module | None) -> Iterator[None]:
+        """Within, these networks are on the device where they compute."""
+        if self.offload is None:
+            yield
+            return
+        with self.offload.using(*(part for part in parts if part is not None)):
+            yield
 
 
 def build_mcld(options: ModelOptions) -> Mcld:

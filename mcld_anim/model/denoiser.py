@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from mcld_anim.model.attention import DenoiserContext, KeyValues, ProjectedAppearance, project_key_values
 from mcld_anim.model.attention_maps import AttentionRecord
+from mcld_anim.model.feature_reuse import FeatureReuse, Layers, run_layers
 from mcld_anim.model.focal import FocalTokens
 from mcld_anim.model.reference_net import ReferenceFeatures
 from mcld_anim.model.unet import build_denoising_unet, transformer_blocks
@@ -62,6 +63,8 @@ class Denoiser(nn.Module):
         guided: bool = False,
         dropped: Bool[Tensor, " batch"] | None = None,
         record: AttentionRecord | None = None,
+        reuse: FeatureReuse | None = None,
+        layers: Layers | None = None,
     ) -> Tensor | tuple[Tensor, Tensor]:
         """Predict v, (B, C, h, w), or with `guided` the pair (unconditional, conditional) of such tensors.
 
@@ -72,9 +75,11 @@ class Denoiser(nn.Module):
         dropped: (B,) bool, training only: rows trained unconditionally, without reference features and tokens. Keep it
         on the CPU, which reads it: reading it from another device would synchronise.
         record: takes the attention maps of the last frame.
+        reuse: the deep features of these frames, read or replaced; None: all layers run. Not for training.
+        layers: `run_layers`, compiled.
         """
         frames = len(latents)
-        timesteps = torch.as_tensor(timestep, device=latents.device).expand(frames)
+        timesteps = self._timesteps(latents, timestep)
         inputs = torch.cat([latents, pose_features.expand(frames, -1, -1, -1)], dim=1)
         if appearance.rows not in (1, frames):
             raise ValueError(f"appearance of {appearance.rows} sources for {frames} frames, expected 1 or {frames}")
@@ -83,12 +88,20 @@ class Denoiser(nn.Module):
                 raise ValueError("guided and dropped exclude each other: dropping belongs to training")
             context = DenoiserContext(appearance, unconditional_rows=frames, record=record)
             unconditional, conditional = self._predict(
-                torch.cat([inputs, inputs]), torch.cat([timesteps, timesteps]), context
+                torch.cat([inputs, inputs]), torch.cat([timesteps, timesteps]), context, reuse, layers
             ).chunk(2)
             return unconditional, conditional
         if dropped is None or not bool(dropped.any()):
-            return self._predict(inputs, timesteps, DenoiserContext(appearance, unconditional_rows=0, record=record))
+            context = DenoiserContext(appearance, unconditional_rows=0, record=record)
+            return self._predict(inputs, timesteps, context, reuse, layers)
         return self._predict_dropped(inputs, timesteps, appearance, dropped)
+
+    @staticmethod
+    def _timesteps(latents: Tensor, timestep: int | Tensor) -> Int[Tensor, " batch"]:
+        """One a row. A number fills a tensor on the device: copying it there would be waited for at each step."""
+        if isinstance(timestep, Tensor):
+            return timestep.to(latents.device).expand(len(latents))
+        return latents.new_full((len(latents),), timestep, dtype=torch.int64)
 
     def _predict_dropped(
         self, inputs: Tensor, timesteps: Tensor, appearance: ProjectedAppearance, dropped: Tensor
@@ -101,7 +114,21 @@ class Denoiser(nn.Module):
         sorted_rows = self._predict(inputs[order], timesteps[order], DenoiserContext(conditional, unconditional))
         return sorted_rows[torch.argsort(order)]
 
-    def _predict(self, inputs: Tensor, timesteps: Tensor, context: DenoiserContext) -> Tensor:
+    def _predict(
+        self,
+        inputs: Tensor,
+        timesteps: Tensor,
+        context: DenoiserContext,
+        reuse: FeatureReuse | None = None,
+        layers: Layers | None = None,
+    ) -> Tensor:
+        if reuse is not None or layers is not None:
+            guided = context.unconditional_rows > 0
+            kept = None if reuse is None else reuse.deep(guided)
+            predicted, deep = (layers or run_layers)(self.unet, inputs, timesteps, context, kept)
+            if reuse is not None and kept is None:
+                reuse.keep(deep, guided)
+            return predicted
         return self.unet(
             inputs,
             timesteps,

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.multiprocessing.reductions import StorageWeakRef
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
@@ -17,7 +17,9 @@ from torch.utils._pytree import tree_leaves
 
 from mcld_anim.model.attention import ProjectedAppearance
 from mcld_anim.model.build import Mcld, build_mcld
+from mcld_anim.model.feature_reuse import FeatureReuse
 from mcld_anim.model.focal import route_tokens
+from mcld_anim.model.reference_net import ReferenceFeatures
 from mcld_anim.options.model import ModelOptions
 
 TIMESTEP = 500
@@ -28,14 +30,26 @@ class Footprint:
     """Bytes in one number format, without what libraries and kernels need for themselves."""
 
     weights: int  # of all networks
+    parts: Mapping[str, int]  # the same by network, the autoencoder's halves apart
     source: int  # of the encoded source
     step: int  # of a step of the denoiser for one frame, on top of both
     encode: int  # of encoding the texture, on top of the weights
+    reference: int  # of the ReferenceNet, on top of the weights; its result counts as much as the source once more
     decode: int  # of decoding one frame, on top of weights and source
 
-    def at(self, batch: int, decoded: int) -> int:
-        """At the peak of a batch of frames, of which `decoded` are decoded at a time."""
-        return self.weights + max(self.encode, self.source + max(self.step * batch, self.decode * decoded))
+    def at(self, batch: int, decoded: int, offload: bool = False) -> int:
+        """At the peak of a batch of frames, of which `decoded` are decoded at a time; `offload`: with one network at a
+        time on the device."""
+        step, decode = self.source + self.step * batch, self.source + self.decode * decoded
+        if not offload:
+            return self.weights + max(self.encode, step, decode)
+        return max(
+            *self.parts.values(),
+            self.parts["vae_encoder"] + self.encode,
+            self.parts["reference_net"] + self.reference,
+            self.parts["denoiser"] + max(step, 2 * self.source),
+            self.parts["vae_decoder"] + decode,
+        )
 
 
 @cache
@@ -49,10 +63,12 @@ def footprint(options: ModelOptions, dtype: torch.dtype, guided: bool, tile: int
     side = options.latent_size if tile is None else tuple(min(tile, side) for side in options.latent_size)
     tiled = latents.new_ones(1, options.vae.latent_channels, *side)
     return Footprint(
-        weights=sum(weight.nbytes for weight in mcld.state_dict().values()),
+        weights=_bytes(mcld),
+        parts=_parts(mcld),
         source=sum(leaf.nbytes for leaf in tree_leaves(kept) if isinstance(leaf, Tensor)),
         step=peak_bytes(denoiser_step(mcld, appearance, guided=guided)),
         encode=peak_bytes(lambda: mcld.vae.encode(latents.new_ones(1, 3, *options.texture_size))),
+        reference=peak_bytes(lambda: meta_reference(mcld)),
         decode=peak_bytes(lambda: mcld.vae.decode(tiled)),
     )
 
@@ -68,22 +84,43 @@ def meta_appearance(mcld: Mcld) -> ProjectedAppearance:
     options, like = mcld.options, next(mcld.denoiser.parameters())
     width = options.unet.cross_attention_dim
     tokens, face = like.new_ones(1, 1, width), like.new_ones(1, options.face.num_tokens, width)
-    height, width = (side // 8 for side in options.texture_size)
-    reference = mcld.reference_net(like.new_ones(1, options.unet.in_channels, height, width), tokens)
     return mcld.denoiser.project_source(
-        reference, route_tokens(tokens, tokens, face, options.conditions, options.aggregation)
+        meta_reference(mcld), route_tokens(tokens, tokens, face, options.conditions, options.aggregation)
     )
 
 
+def meta_reference(mcld: Mcld) -> ReferenceFeatures:
+    """Reference features without numbers."""
+    options, like = mcld.options, next(mcld.reference_net.parameters())
+    height, width = (side // 8 for side in options.texture_size)
+    latents = like.new_ones(1, options.unet.in_channels, height, width)
+    return mcld.reference_net(latents, like.new_ones(1, 1, options.unet.cross_attention_dim))
+
+
 def denoiser_step(
-    mcld: Mcld, appearance: ProjectedAppearance, frames: int = 1, guided: bool = True
+    mcld: Mcld,
+    appearance: ProjectedAppearance,
+    frames: int = 1,
+    guided: bool = True,
+    reuse: FeatureReuse | None = None,
 ) -> Callable[[], object]:
     """One evaluation of the denoiser for so many frames, guided: unconditional and conditional. Without weights it
     computes nothing."""
     options, like = mcld.options, next(mcld.denoiser.parameters())
     latents = like.new_ones(frames, options.unet.in_channels, *options.latent_size)
     pose = like.new_ones(frames, options.unet.block_out_channels[0], *options.latent_size)
-    return lambda: mcld.denoiser(latents, TIMESTEP, pose, appearance, guided=guided)
+    return lambda: mcld.denoiser(latents, TIMESTEP, pose, appearance, guided=guided, reuse=reuse)
+
+
+def _parts(mcld: Mcld) -> dict[str, int]:
+    """Bytes of each network's weights."""
+    parts = {name: _bytes(part) for name, part in mcld.named_children() if name != "vae"}
+    halves = {"vae_encoder": mcld.vae.encoding, "vae_decoder": mcld.vae.decoding}
+    return parts | {name: sum(_bytes(part) for part in half if part is not None) for name, half in halves.items()}
+
+
+def _bytes(network: nn.Module) -> int:
+    return sum(weight.nbytes for weight in network.state_dict().values())
 
 
 def peak_bytes(work: Callable[[], object]) -> int:

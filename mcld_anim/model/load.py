@@ -50,6 +50,7 @@ class LoadedModels:
     name: str = "tiny"  # as in `--model`
     measures_only: bool = False  # whether the model was trained with another embedder than `face_backend`
     native_embedder: FaceBackend | None = None  # if `measures_only`: the model's embedder; None: not installed
+    offload: bool = False  # whether networks rest in main memory
 
     @cached_property
     def mcld(self) -> Mcld:
@@ -79,11 +80,18 @@ class LoadedModels:
 
 
 def load_models(
-    model: str, device: torch.device, dtype: torch.dtype, densepose: str, face: str, on_event: EventSink = warn
+    model: str,
+    device: torch.device,
+    dtype: torch.dtype,
+    densepose: str,
+    face: str,
+    on_event: EventSink = warn,
+    offload: bool = False,
 ) -> LoadedModels:
     """Load a model ("tiny", "mcld-sd15" or a folder) with a DensePose and a face backend ("auto": the matching one).
 
-    The networks of models that keep a photo's own pixels are read when they are first used, others now.
+    The networks of models that keep a photo's own pixels are read when they are first used, others now. `offload`: they
+    rest in main memory, see `model.offload`.
     """
     chosen = find_model(model)
     pose_name, face_name = choose_densepose(densepose, device, chosen), choose_face(face, chosen)
@@ -96,7 +104,7 @@ def load_models(
     embedded = [EMBEDDED_FOLDER / f"{part}.safetensors" for part, read in tiny if read]
     models = LoadedModels(
         options=chosen.options,
-        read=partial(load_mcld, chosen, device, dtype),
+        read=partial(load_mcld, chosen, device, dtype, offload),
         pose_backend=pose_backend,
         face_backend=face_backend,
         device=device,
@@ -106,6 +114,7 @@ def load_models(
         name=chosen.name,
         measures_only=measures_only,
         native_embedder=embedder,
+        offload=offload,
     )
     if not chosen.options.photo_pixels:
         _ = models.mcld
@@ -137,19 +146,25 @@ def model_files(chosen: ChosenModel) -> dict[str, Path]:
     return files
 
 
-def load_mcld(chosen: ChosenModel, device: torch.device, dtype: torch.dtype) -> Mcld:
-    """All networks of a model.
+def load_mcld(chosen: ChosenModel, device: torch.device, dtype: torch.dtype, offload: bool = False) -> Mcld:
+    """All networks of a model; `offload`: at rest in main memory.
 
     No weight is initialised or held twice: the networks are built on the meta device and assigned each file's tensors.
     """
     from mcld_anim.model.build import build_mcld
+    from mcld_anim.model.offload import Offload
 
     files = model_files(chosen)
     with torch.device("meta"):
         mcld = build_mcld(chosen.options)
     for part, path in files.items():
-        assign_strictly(getattr(mcld, part), read_tensors(path), part, _remedy(chosen), device, dtype)
+        place = torch.device("cpu") if offload else device
+        assign_strictly(getattr(mcld, part), read_tensors(path), part, _remedy(chosen), place, dtype)
     restore_constants(mcld, device)
+    if offload:
+        mcld.offload = Offload(device)
+    if device.type == "cuda":  # cuDNN's kernels for half precision want channels last, and else convert at each call
+        mcld.vae.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return mcld.requires_grad_(False).eval()
 
 

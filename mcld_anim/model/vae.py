@@ -45,6 +45,16 @@ class LatentAutoencoder(nn.Module):
             self.linear_encoder = nn.Conv2d(3, self.latent_channels, stride, stride).requires_grad_(False)
             self.linear_decoder = nn.ConvTranspose2d(self.latent_channels, 3, stride, stride).requires_grad_(False)
 
+    @property
+    def encoding(self) -> tuple[nn.Module | None, ...]:
+        """The networks of `encode`."""
+        return self.encoder, self.quant_conv, self.linear_encoder
+
+    @property
+    def decoding(self) -> tuple[nn.Module | None, ...]:
+        """The networks of `decode`."""
+        return self.decoder, self.post_quant_conv, self.linear_decoder
+
     def encode(self, pictures: Pictures) -> LatentMaps:
         """Scaled latents from the posterior's mean: (mean - shift) * scaling_factor."""
         return (self.encode_posterior(pictures).mode() - self.shift) * self.scaling_factor

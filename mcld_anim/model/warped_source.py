@@ -13,6 +13,7 @@ from torch.nn.functional import adaptive_avg_pool2d
 
 from mcld_anim.core.arrays import Iuv, Picture
 from mcld_anim.core.pixels import to_signed
+from mcld_anim.core.tensors import placed
 from mcld_anim.model.vae import LatentAutoencoder
 
 Planes = Float[Tensor, "frames 1 height width"]
@@ -40,7 +41,8 @@ class WarpedSources:
         """From the results of `warped_source` for each of the `poses`, on the device and in the dtype of `like`."""
         pixels = torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2)
         person = torch.from_numpy(np.stack([pose[..., 0] > 0 for pose in poses]))[:, None]
-        return cls(to_signed(pixels.to(like)), torch.from_numpy(np.stack(validity))[:, None].to(like), person.to(like))
+        shares = torch.from_numpy(np.stack(validity))[:, None]
+        return cls(to_signed(placed(pixels, like)), placed(shares, like), placed(person, like))
 
     def encode(self, vae: LatentAutoencoder) -> Float[Tensor, "frames warp_channels height_8 width_8"]:
         """[scaled latents of the pictures ; share of valid pixels per latent cell], the Pose Guider's input."""

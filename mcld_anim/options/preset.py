@@ -18,6 +18,7 @@ class PresetOptions:
     guidance: float | None = None  # classifier-free guidance scale; None: the model's own
     guidance_interval: str = "0:1"  # see `SynthesisOptions.guidance_interval`
     sampler: str = "ddim"  # see `sampling.schedule.make_sampler`
+    reuse_features: int = 1  # see `model.feature_reuse`
 
 
 @cache

@@ -34,7 +34,7 @@ RetargetName = Literal["auto", "body", "off", "scale", "limbs"]
 
 SYNTHESIS_OPTIONS = (
     *("seed", "sampler", "steps", "guidance", "guidance_interval", "preset", "noise", "blend", "min_face_similarity"),
-    *("memory", "vae_tiling"),
+    *("memory", "vae_tiling", "offload", "reuse_features", "compile"),
     *("weights", "attention_maps"),
 )
 """Options that change nothing but what networks make."""
@@ -81,6 +81,9 @@ class SynthesisOptions(EstimatorOptions, AppearanceOptions):
     side_by_side: bool = False  # source picture, driving pose and result next to each other
     preset: PresetName = "balanced"  # see `options.preset`
     vae_tiling: bool = False  # decode pictures in tiles, which takes less memory and changes them a little
+    offload: bool = False  # networks rest in main memory, and are on the GPU only while they are used
+    reuse_features: Annotated[int | None, Range(1, 10)] = None
+    """The UNet's deep layers run only at every so many steps (`model.feature_reuse`), 1 = all; None: the preset's."""
 
     def __post_init__(self) -> None:
         if not self.model:
@@ -128,6 +131,7 @@ class RunOptions(SynthesisOptions, ClipOptions, VideoOptions):
     blend: Annotated[float, Range(0, 0.95)] = 0.5  # with the frame before at each step, 0 = off
     batch_size: Annotated[int, Range(1, 1024)] = 4  # frames per network call; the frames do not depend on it
     memory: str | None = None  # of the device, such as "8GB", into which the frames at a time are to fit
+    compile: bool = False  # compile the denoiser's steps before the first frame, see `model.compiled`
     crf: Annotated[int, Range(0, 51)] = 18  # H.264 constant rate factor, 0 is best
     resume: bool = True  # go on from the frames that an interrupted run of the same output has kept
 

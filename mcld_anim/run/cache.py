@@ -22,6 +22,7 @@ from mcld_anim.options.run import SynthesisOptions
 from mcld_anim.run.checks import RunPlan
 from mcld_anim.run.first_look import check_shows_person
 from mcld_anim.run.kept import MOTION, OTHER, PHOTO, POSES, SOURCE, STAGE, Form, KeptResults, Kind, Made, Wanted
+from mcld_anim.run.memory import offloads
 from mcld_anim.setup.first_need import ready_densepose
 from mcld_anim.weights.table import embedded_table
 
@@ -95,7 +96,9 @@ class RunCache:
     def models(self, options: SynthesisOptions, stages: Stages) -> LoadedModels:
         """The models for these options, loaded on first use."""
         densepose = options.densepose if options.precomputed is None else "auto"
-        return self.load(options.model, options.device, options.dtype, densepose, options.face, stages, options.offline)
+        offload = offloads(options, stages)
+        names = (options.model, options.device, options.dtype, densepose, options.face)
+        return self.load(*names, stages, options.offline, offload)
 
     def load(
         self,
@@ -106,10 +109,12 @@ class RunCache:
         face: str,
         stages: Stages,
         offline: bool = False,
+        offload: bool = False,
     ) -> LoadedModels:
         """The models of these names, each of which may be "auto", loaded on first use.
 
-        The networks of the pose estimator are fetched if they are missing, unless `offline`.
+        The networks of the pose estimator are fetched if they are missing, unless `offline`. `offload`: see
+        `model.offload`.
         """
         from mcld_anim.core.device import choose_dtype
 
@@ -120,9 +125,9 @@ class RunCache:
 
         def load() -> LoadedModels:
             with stages.timed(MODELS_STAGE):
-                return self._load(name, place, number_format, estimator, face, stages.emit)
+                return self._load(name, place, number_format, estimator, face, stages.emit, offload)
 
-        key = (name, str(place), str(number_format), estimator, face)
+        key = (name, str(place), str(number_format), estimator, face, offload)
         if key in self._models:
             return self._models[key].told(stages)
         self._models[key] = _made(load, stages)

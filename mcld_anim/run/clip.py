@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from mcld_anim.core.events import Event
 from mcld_anim.core.stages import Stages
 from mcld_anim.model.load import LoadedModels
 from mcld_anim.options.run import RunOptions
@@ -15,6 +14,7 @@ from mcld_anim.run.checks import RunPlan
 from mcld_anim.run.driving import DrivingClip
 from mcld_anim.run.edited import Edits
 from mcld_anim.run.makers import maker_in_crops, maker_in_photo, weighted_source
+from mcld_anim.run.memory import within_memory
 from mcld_anim.run.scene import CropScene, PhotoScene, check_no_body
 from mcld_anim.run.source import SourcePhoto
 from mcld_anim.sampling.photo_pixels import PhotoPixels
@@ -96,19 +96,3 @@ def open_clip(plan: RunPlan, cache: RunCache, stages: Stages) -> Clip:
     if options.memory_bytes is not None and source is not None:
         plan, settings = within_memory(plan, settings, models, stages)
     return Clip(plan, models, photo, source, scene, settings, stages)
-
-
-def within_memory(
-    plan: RunPlan, settings: SamplingSettings, models: LoadedModels, stages: Stages
-) -> tuple[RunPlan, SamplingSettings]:
-    """The plan and the settings with as many frames at a time as `--memory` holds, which is told."""
-    from mcld_anim.sampling.memory import plan_memory  # it imports diffusers
-
-    options, guided = plan.options, settings.guidance > 1
-    assert options.memory_bytes is not None
-    fitting = plan_memory(
-        options.memory_bytes, models.options, models.dtype, guided, options.batch_size, options.vae_tiling
-    )
-    stages.emit(Event("memory_plan", f"--memory {options.memory}: {fitting}"))
-    chosen = replace(options, batch_size=fitting.batch_size)
-    return replace(plan, options=chosen), replace(settings, decoded=fitting.decoded, vae_tiling=fitting.vae_tiling)

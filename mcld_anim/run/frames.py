@@ -25,6 +25,7 @@ from mcld_anim.report.frames import FrameRow, frame_row
 from mcld_anim.report.side_by_side import side_by_side
 from mcld_anim.run.border import BEGINNING, Border
 from mcld_anim.run.clip import Clip
+from mcld_anim.run.compiling import compile_steps
 from mcld_anim.run.compositor import Compositor, compositor
 from mcld_anim.run.identity_guard import IdentityGuard, tried_again
 from mcld_anim.run.scene import CropScene
@@ -109,12 +110,15 @@ class _Batch:
 
 def _synthesised(clip: Clip, maker: FrameMaker | PhotoPixels, frames: Iterator[ClipFrame]) -> Generator[_Batch]:
     """The frames with their pictures, in batches, which become smaller where memory is short."""
-    size, waiting = clip.options.batch_size, list[ClipFrame]()
+    size, waiting, to_compile = clip.options.batch_size, list[ClipFrame](), clip.options.compile
     while True:
         waiting += islice(frames, max(0, size - len(waiting)))
         if not waiting:
             return
         batch = waiting[:size]
+        if to_compile:
+            compile_steps(maker, size, clip.stages)
+            to_compile = False
         try:
             with clip.stages.timed(SYNTHESIS_STAGE):
                 made = maker.make(batch)

@@ -50,6 +50,8 @@ def resolved_options(
         "guidance": settings.guidance,
         "guidance_interval": "{:g}:{:g}".format(*settings.guidance_range),
         "sampler": settings.sampler,
+        "offload": models.offload,
+        "reuse_features": settings.reuse_features,
         **chosen,
     }
 

@@ -30,7 +30,7 @@ NOT_IN_FRAMES = (
     *("source", "more_sources", "driving"),  # in the identity by content
     *("preset", "step_scale"),  # resolved into others
     *("tint", *EDIT_FILES),  # in the identity as edits
-    "attention_maps",
+    *("attention_maps", "offload"),
 )
 """Options that no frame depends on by themselves."""
 

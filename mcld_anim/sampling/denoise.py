@@ -12,7 +12,7 @@ from torch import Tensor
 
 from mcld_anim.core.errors import UsageError
 from mcld_anim.core.tensors import Latents
-from mcld_anim.sampling.schedule import Sampler, signal_and_noise_rates
+from mcld_anim.sampling.schedule import Sampler
 
 Prediction = Tensor | tuple[Tensor, Tensor]
 """v of the frames, or (unconditional, conditional) v for classifier-free guidance."""
@@ -102,7 +102,8 @@ def _changed(
     scheduler: Sampler, prediction: Tensor, timestep: int, latents: Latents, change: Callable[[Latents], Latents]
 ) -> Tensor:
     """The prediction whose estimate of the clean latents is the changed one of `prediction`."""
-    signal, noise = signal_and_noise_rates(scheduler.alphas_cumprod, torch.tensor([timestep], device=latents.device))
+    alpha_bar = scheduler.alphas_cumprod[timestep]  # one number on the CPU, which no device is waited for to take
+    signal, noise = alpha_bar.sqrt(), (1 - alpha_bar).sqrt()
     if scheduler.config.prediction_type == "epsilon":
         return (latents - signal * change((latents - noise * prediction) / signal)) / noise
     return (signal * latents - change(signal * latents - noise * prediction)) / noise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
@@ -14,10 +15,12 @@ from mcld_anim.body.clip import ClipFrame
 from mcld_anim.core.arrays import Picture
 from mcld_anim.core.errors import NotFiniteError
 from mcld_anim.core.pixels import to_levels
-from mcld_anim.core.tensors import Latents
+from mcld_anim.core.tensors import Latents, placed
 from mcld_anim.model.appearance import SourceAppearance
 from mcld_anim.model.attention_maps import AttentionMap, AttentionRecord
 from mcld_anim.model.build import Mcld
+from mcld_anim.model.compiled import CompiledLayers, filled_up
+from mcld_anim.model.feature_reuse import FeatureReuse
 from mcld_anim.model.vae_tiles import decode_in_tiles
 from mcld_anim.pose.condition import network_condition
 from mcld_anim.sampling.denoise import Prediction, StepBlending, denoise
@@ -42,12 +45,14 @@ class FrameMaker:
         self.mcld = mcld
         self.source = source
         self.settings = settings
+        self._like = mcld.like  # gives the networks' dtype and device
         self._views = views or CropViews(source, mcld.options.pose_guider.warped_source != "none")
         self._scheduler = make_sampler(mcld.options.schedule, settings.sampler)
         self._noise = parse_noise_mode(settings.noise)
         self._train_steps = mcld.options.schedule.train_steps
-        self._blending = _blending(settings, mcld.options.latent_size)
-        self._weights = next(mcld.denoiser.parameters())  # gives the networks' dtype and device
+        self._blending = _blending(settings, mcld.options.latent_size, self._like.float())
+        self._layers: CompiledLayers | None = None
+        self._batch = 0  # frames that compiled layers take at a time
 
     def carried(self) -> dict[str, np.ndarray]:
         """What the next batch needs of the last one; empty without blending."""
@@ -57,6 +62,34 @@ class FrameMaker:
         """Go on from what another maker of the same clip has `carried`."""
         if self._blending is not None:
             self._blending.carry(arrays)
+
+    @torch.inference_mode()
+    def compile(
+        self,
+        frames: int,
+        on_failure: Callable[[str], None],
+        on_kind: Callable[[int, int], None] = lambda done, of: None,
+    ) -> None:
+        """Compile the steps of batches of so many frames, up to which smaller ones are filled from then on.
+
+        `on_failure`: see `CompiledLayers`. `on_kind(done, of)` is called with the kinds of steps, which differ in
+        guidance and in whether deep features are reused.
+        """
+        self._layers, self._batch = CompiledLayers(on_failure), frames
+        options, scheduler, timesteps = self.mcld.options, copy.deepcopy(self._scheduler), {}
+        scheduler.set_timesteps(self.settings.steps)
+        for timestep in (int(timestep) for timestep in scheduler.timesteps):
+            timesteps[self._is_guided(timestep)] = timestep
+        latents = self._like.new_zeros(frames, options.unet.in_channels, *options.latent_size)
+        pose = self._like.new_zeros(frames, options.unet.block_out_channels[0], *options.latent_size)
+        repeats = min(self.settings.reuse_features, 2)
+        with self.mcld.using(self.mcld.denoiser):
+            for done, timestep in enumerate(timesteps.values()):
+                on_kind(done * repeats, len(timesteps) * repeats)
+                predict = self._predictor(pose, [0] * frames, 1.0, None)
+                for _ in range(repeats):
+                    predict(latents, timestep)
+        on_kind(len(timesteps) * repeats, len(timesteps) * repeats)
 
     def make(self, frames: Sequence[ClipFrame], on_step: Callable[[int, int], None] | None = None) -> list[Picture]:
         """The pictures of the clip's next frames, uint8 (H, W, 3) RGB; `on_step(done, steps)` reports progress.
@@ -70,6 +103,7 @@ class FrameMaker:
         except torch.OutOfMemoryError:
             if self._blending is not None:
                 self._blending.undo()
+            self._batch = len(frames) // 2
             raise
         return [self._views.finished(view, picture) for view, picture in zip(views, made, strict=True)]
 
@@ -99,38 +133,44 @@ class FrameMaker:
         settings, options = self.settings, self.mcld.options
         shape = (options.vae.latent_channels, *options.latent_size)
         indices = [view.frame.index for view in views]
-        noise = start_noise(shape, settings.seed + attempt.seed_shift, indices, self._noise).to(self._weights.device)
-        latents = denoise(
-            self._predictor(self._pose_features(views), indices, attempt.face_weight, record),
-            noise,
-            self._scheduler,
-            settings.steps * attempt.step_factor,
-            settings.guidance_at,
-            blending,
-            on_step,
-        )
+        noise = start_noise(shape, settings.seed + attempt.seed_shift, indices, self._noise)
+        predict = self._predictor(self._pose_features(views), indices, attempt.face_weight, record)
+        with self.mcld.using(self.mcld.denoiser):
+            latents = denoise(
+                predict,
+                placed(noise, self._like.float()),
+                self._scheduler,
+                settings.steps * attempt.step_factor,
+                settings.guidance_at,
+                blending,
+                on_step,
+            )
         self._check_numbers(latents, views)
         return self._decoded(latents, views)
 
     def _pose_features(self, views: Sequence[FrameView]) -> Tensor:
         """The Pose Guider's features (F, C0, h, w), computed once per frame and used at every step."""
-        small = [view.shrunk(self.mcld.options.frame_size) for view in views]
-        warped = stacked(small, self._weights)
-        iuvs = torch.from_numpy(np.stack([view.frame.iuv for view in small])).to(self._weights.device)
-        condition = network_condition(iuvs, self.mcld.options.pose_guider)
-        encoded = None if warped is None else warped.encode(self.mcld.vae).to(self._weights)
-        return self.mcld.pose_guider(condition.to(self._weights), encoded)
+        mcld, like = self.mcld, self._like
+        small = [view.shrunk(mcld.options.frame_size) for view in views]
+        warped, encoded = stacked(small, like), None
+        iuvs = placed(torch.from_numpy(np.stack([view.frame.iuv for view in small])), like.to(torch.uint8))
+        if warped is not None:
+            with mcld.using(*mcld.vae.encoding):
+                encoded = warped.encode(mcld.vae).to(like)
+        with mcld.using(mcld.pose_guider):
+            return mcld.pose_guider(network_condition(iuvs, mcld.options.pose_guider).to(like), encoded)
 
     def _decoded(self, latents: Latents, views: Sequence[FrameView]) -> list[Picture]:
         """Latents (F, C, h, w) -> pictures of the views' size, uint8 (H, W, 3) RGB."""
-        decode, inputs = self.mcld.vae.decode, latents.to(next(self.mcld.vae.parameters()))
-        if self.settings.vae_tiling:
-            decode = partial(decode_in_tiles, decode)
-        decoded = torch.cat([decode(part) for part in inputs.split(self.settings.decoded or len(inputs))])
-        if self.mcld.detail is not None:
-            warped = stacked([view.shrunk(self.mcld.options.frame_size) for view in views], self._weights)
+        mcld, inputs = self.mcld, latents.to(self._like)
+        decode = partial(decode_in_tiles, mcld.vae.decode) if self.settings.vae_tiling else mcld.vae.decode
+        with mcld.using(*mcld.vae.decoding):
+            decoded = torch.cat([decode(part) for part in inputs.split(self.settings.decoded or len(inputs))])
+        if mcld.detail is not None:
+            warped = stacked([view.shrunk(mcld.options.frame_size) for view in views], self._like)
             assert warped is not None  # guaranteed by ModelOptions
-            decoded = self.mcld.detail(decoded, warped.pictures, warped.validity, warped.person)
+            with mcld.using(mcld.detail):
+                decoded = mcld.detail(decoded, warped.pictures, warped.validity, warped.person)
         size = views[0].frame.iuv.shape[:2]
         if decoded.shape[2:] != size:
             decoded = interpolate(decoded, size=size, mode="bicubic", align_corners=False)
@@ -142,7 +182,7 @@ class FrameMaker:
         """Refuse frames that hold NaN or infinity, which would become black or white without a word."""
         good = torch.isfinite(made).flatten(1).all(1).tolist()
         if not all(good):
-            dtype = str(self._weights.dtype).removeprefix("torch.")
+            dtype = str(self._like.dtype).removeprefix("torch.")
             advice = "the weights or an input are damaged" if dtype == "float32" else "--dtype float32 avoids overflow"
             index = views[good.index(False)].frame.index
             raise NotFiniteError(f"the model made NaN or infinity of frame {index} (dtype {dtype}): {advice}")
@@ -151,20 +191,34 @@ class FrameMaker:
         self, pose_features: Tensor, indices: Sequence[int], face_weight: float, record: AttentionRecord | None
     ) -> Callable[[Tensor, int], Prediction]:
         """The prediction of v in the networks' dtype, for latents in float32, of the frames of these indices."""
-        keys, steps = self.source.projected_at(indices).with_face_weight(face_weight), self._train_steps
+        interval, frames = self.settings.reuse_features, len(indices)
+        reuse, layers = None if interval == 1 else FeatureReuse(interval), self._layers if record is None else None
+        rows = frames if layers is None else max(frames, self._batch)
+        pose_features = filled_up(pose_features, rows)
+        keys = self.source.projected_at([*indices, *[indices[-1]] * (rows - frames)]).with_face_weight(face_weight)
 
         def predict(latents: Tensor, timestep: int) -> Prediction:
-            inputs, guided = latents.to(self._weights.dtype), self.settings.guidance_at(timestep / steps) > 1
-            velocity = self.mcld.denoiser(inputs, timestep, pose_features, keys, guided=guided, record=record)
-            return velocity.float() if isinstance(velocity, Tensor) else tuple(part.float() for part in velocity)
+            inputs, guided = filled_up(latents.to(self._like.dtype), rows), self._is_guided(timestep)
+            velocity = self.mcld.denoiser(
+                inputs, timestep, pose_features, keys, guided=guided, record=record, reuse=reuse, layers=layers
+            )
+            if isinstance(velocity, Tensor):
+                return velocity[:frames].float()
+            unconditional, conditional = (part[:frames].float() for part in velocity)
+            return unconditional, conditional
 
         return predict
 
+    def _is_guided(self, timestep: int) -> bool:
+        return self.settings.guidance_at(timestep / self._train_steps) > 1
 
-def _blending(settings: SamplingSettings, latent_size: tuple[int, int]) -> SurfaceBlending | NeighbourBlending | None:
-    """The blending of the settings; None if it is off."""
+
+def _blending(
+    settings: SamplingSettings, latent_size: tuple[int, int], like: Tensor
+) -> SurfaceBlending | NeighbourBlending | None:
+    """The blending of the settings, of latents like this tensor; None if it is off."""
     if settings.blend == 0:
         return None
     if settings.blending == "neighbour":
-        return NeighbourBlending(settings.blend, latent_size)
-    return SurfaceBlending(settings.blend, settings.steps, latent_size)
+        return NeighbourBlending(settings.blend, latent_size, like)
+    return SurfaceBlending(settings.blend, settings.steps, latent_size, like)

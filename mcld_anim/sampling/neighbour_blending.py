@@ -20,7 +20,7 @@ from torch import Tensor
 from mcld_anim.body.clip import ClipFrame
 from mcld_anim.core.arrays import Iuv
 from mcld_anim.core.errors import UsageError
-from mcld_anim.core.tensors import Latents
+from mcld_anim.core.tensors import Latents, placed
 from mcld_anim.sampling.denoise import StepBlending
 
 MIXED_CELL = -1
@@ -107,8 +107,10 @@ def blend(
 class NeighbourBlending:
     """The blending of one clip, batch by batch."""
 
-    def __init__(self, strength: float, latent_size: tuple[int, int]) -> None:
+    def __init__(self, strength: float, latent_size: tuple[int, int], like: Tensor | None = None) -> None:
+        """`like`: a float32 tensor on the device of the latents; None: the CPU."""
         self.strength, self.latent_size = strength, latent_size
+        self._like = torch.empty(0) if like is None else like
         self.state = self._start = BlendState()
 
     def carried(self) -> dict[str, np.ndarray]:
@@ -127,7 +129,7 @@ class NeighbourBlending:
 
     def batch(self, frames: Sequence[ClipFrame]) -> StepBlending:
         """For the next consecutive frames of the clip."""
-        cells = cell_codes([frame.iuv for frame in frames], self.latent_size)
+        cells = placed(cell_codes([frame.iuv for frame in frames], self.latent_size), self._like)
         begins, self._start = [frame.link is None for frame in frames], self.state
 
         def blend_step(latents: Latents, step: int) -> Latents:

@@ -23,6 +23,7 @@ class SamplingSettings:
     blending: str = "surface"  # along the "surface", or in place ("neighbour")
     decoded: int | None = None  # frames decoded at a time; None: the whole batch
     vae_tiling: bool = False  # decode in tiles, see `model.vae_tiles`
+    reuse_features: int = 1  # the deep layers run at every so many steps, see `model.feature_reuse`
 
     def guidance_at(self, level: float) -> float:
         """The guidance scale at a share of the noise steps, 1 being pure noise (Kynkäänniemi et al. 2024, arXiv
@@ -58,4 +59,5 @@ def sampling_settings(options: SynthesisOptions, model: ModelOptions) -> Samplin
         blend=options.blend if isinstance(options, RunOptions) else 0.0,
         blending=options.blending if isinstance(options, RunOptions) else "surface",
         vae_tiling=options.vae_tiling,
+        reuse_features=options.reuse_features or preset.reuse_features,
     )

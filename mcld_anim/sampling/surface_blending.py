@@ -29,7 +29,7 @@ from torch.nn.functional import avg_pool2d, grid_sample, pad
 
 from mcld_anim.body.clip import ClipFrame, FrameLink
 from mcld_anim.core.errors import UsageError
-from mcld_anim.core.tensors import Latents
+from mcld_anim.core.tensors import Latents, placed
 from mcld_anim.sampling.denoise import StepBlending
 
 LEAST_CELL_SHARE, FULL_CELL_SHARE = 0.75, 1.0
@@ -51,6 +51,10 @@ class CellLink:
     offset: Float[Tensor, "h w 2"]  # x, y in cells
     weight: Float[Tensor, "h w"]  # 0..1
 
+    def placed(self, like: Tensor) -> CellLink:
+        """On the device of `like`, where every step reads it."""
+        return CellLink(placed(self.offset, like), placed(self.weight, like))
+
 
 def cell_link(link: FrameLink, latent_size: tuple[int, int]) -> CellLink:
     """The link of a frame whose IUV's size is a multiple of `latent_size` (h, w)."""
@@ -69,10 +73,9 @@ def cell_link(link: FrameLink, latent_size: tuple[int, int]) -> CellLink:
 def fetch(latents: Float[Tensor, "c h w"], offset: Float[Tensor, "h w 2"]) -> Float[Tensor, "c h w"]:
     """`latents` sampled at each cell's position one frame ago, by bilinear interpolation."""
     height, width = latents.shape[1:]
-    rows, columns = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
-    places = torch.stack([columns, rows], -1).to(offset) + offset
-    scale = torch.tensor([width, height]).to(offset)
-    grid = ((places + 0.5) / scale * 2 - 1)[None].to(latents)
+    rows, columns = (torch.arange(side, device=offset.device, dtype=offset.dtype) for side in (height, width))
+    x, y = columns + offset[..., 0] + 0.5, rows[:, None] + offset[..., 1] + 0.5
+    grid = (torch.stack([x / width, y / height], -1) * 2 - 1)[None].to(latents)
     return grid_sample(latents[None], grid, mode="bilinear", padding_mode="border", align_corners=False)[0]
 
 
@@ -91,10 +94,12 @@ def coarse(difference: Float[Tensor, "c h w"], weight: Float[Tensor, "h w"]) -> 
 class SurfaceBlending:
     """The blending of one clip, batch by batch, in `steps` sampling steps."""
 
-    def __init__(self, strength: float, steps: int, latent_size: tuple[int, int]) -> None:
+    def __init__(self, strength: float, steps: int, latent_size: tuple[int, int], like: Tensor | None = None) -> None:
+        """`like`: a float32 tensor on the device of the latents; None: the CPU."""
         if not 0 <= strength < 1:
             raise UsageError(f"blending strength {strength}: expected 0 (off) or more, and less than 1")
         self.strength, self.steps, self.latent_size = strength, steps, latent_size
+        self._like = torch.empty(0) if like is None else like
         self._last: dict[int, Tensor] = {}  # the last frame's blended estimate (C, h, w) of each step
         self._start: dict[int, Tensor] = {}  # the same before the last batch
         self._links: list[CellLink | None] = []  # of the last batch's frames
@@ -112,7 +117,7 @@ class SurfaceBlending:
 
     def batch(self, frames: Sequence[ClipFrame]) -> StepBlending:
         """For the next consecutive frames of the clip."""
-        links = [None if frame.link is None else cell_link(frame.link, self.latent_size) for frame in frames]
+        links = [None if f.link is None else cell_link(f.link, self.latent_size).placed(self._like) for f in frames]
         last, self._start, self._last = self._last, self._last, {}
         self._links, self._before = links, {}
 
@@ -154,7 +159,7 @@ class SurfaceBlending:
 
     def _blended(self, frame: Tensor, previous: Tensor, link: CellLink, step: int) -> Tensor:
         weight = link.weight.to(frame)
-        difference = fetch(previous, link.offset.to(frame.device)) - frame
+        difference = fetch(previous, link.offset) - frame
         rough = coarse(difference, weight)
         fine = same_phase(link.offset).to(frame) * (step < COARSE_FROM * self.steps)
         difference = rough + fine * (difference - rough)

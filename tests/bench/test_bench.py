@@ -11,10 +11,11 @@ from typer.testing import CliRunner
 
 from mcld_anim.bench.bench import BenchOptions, compared
 from mcld_anim.bench.command import command_runs
-from mcld_anim.bench.networks import network_times, random_mcld, step_operations
+from mcld_anim.bench.networks import network_times, random_mcld
 from mcld_anim.bench.timing import Timing, timed
 from mcld_anim.cli.main import app
 from mcld_anim.core.errors import UsageError
+from mcld_anim.model.operations import step_operations
 from mcld_anim.options.model import ModelOptions, load_model_options
 
 CPU = torch.device("cpu")

@@ -106,7 +106,7 @@ def test_every_flag_of_run_is_taken(call: Call, media: Path, tmp_path: Path) -> 
     (tmp_path / "more.yaml").write_text("seed: 4\n")
     flags = "--fps 5 --start 0.1 --end 0.9 --max-frames 2 --audio none --model tiny --preset fast --steps 1"
     flags += " --sampler unipc --guidance 1.5 --guidance-interval 0.1:0.9 --noise mixed:0.5 --blend 0.3"
-    flags += " --blending neighbour --framing track --pose-cleanup 0.2"
+    flags += " --blending neighbour --framing track --pose-cleanup 0.2 --reuse-features 2"
     flags += " --min-face-similarity 0.2 --retries 1 --batch-size 2 --device cpu --dtype float32 --densepose tiny"
     flags += " --offline --face tiny --retarget limbs --crf 20 --side-by-side --background source"
     flags += " --overwrite --no-resume --config more.yaml -o x.mp4"
@@ -119,7 +119,7 @@ def test_every_flag_of_run_is_taken(call: Call, media: Path, tmp_path: Path) -> 
         2,
         "mixed:0.5",
     )
-    assert (options["retarget"], options["offline"]) == ("limbs", True)
+    assert (options["retarget"], options["offline"], options["reuse_features"]) == ("limbs", True, 2)
 
 
 def test_pose_prints_its_output(call: Call, media: Path, tmp_path: Path) -> None:

@@ -6,17 +6,25 @@ from dataclasses import replace
 
 import pytest
 
-from mcld_anim.evaluate.presets import PresetEvaluationOptions, denoiser_rows, preset_metrics, preset_settings
+from mcld_anim.evaluate.presets import PresetEvaluationOptions, denoiser_operations, preset_metrics, preset_settings
+from mcld_anim.model.operations import step_operations
 from mcld_anim.options.model import load_model_options
-from mcld_anim.options.preset import PRESETS
 
 
-def test_the_cost_of_the_published_model_is_counted_in_rows() -> None:
+def test_the_cost_of_the_published_model_is_counted() -> None:
     published = load_model_options("mcld_sd15")
-    rows = {name: denoiser_rows(preset_settings(name, published), published) for name in PRESETS}
-    assert rows == {"fast": 10, "balanced": 40, "best": 80}
-    half = replace(preset_settings("balanced", published), guidance_range=(0.0, 0.5))
-    assert denoiser_rows(half, published) == 30
+    plain, guided = (step_operations(published, guided) for guided in (False, True))
+    balanced = preset_settings("balanced", published)
+    assert denoiser_operations(balanced, published) == 20 * guided
+    assert denoiser_operations(preset_settings("best", published), published) == 40 * guided
+    fast = denoiser_operations(preset_settings("fast", published), published)
+    assert fast == 5 * (plain + step_operations(published, False, shallow=True))
+    assert fast < 0.65 * 10 * plain
+    assert denoiser_operations(replace(balanced, guidance=1.0), published) == 20 * plain
+    half = replace(balanced, guidance_range=(0.0, 0.5))
+    assert denoiser_operations(half, published) == 10 * (plain + guided)
+    shallow = step_operations(published, True, shallow=True)
+    assert denoiser_operations(replace(balanced, reuse_features=3), published) == 7 * guided + 13 * shallow
 
 
 def test_presets_are_measured_on_a_dance() -> None:

@@ -42,3 +42,12 @@ def test_the_published_model_in_half_precision_fits_an_8_gb_gpu() -> None:
     assert 4300 * MEGABYTE < counted.weights < 4500 * MEGABYTE
     assert counted.at(4, 4) < 7000 * MEGABYTE
     assert counted.at(4, 1) < counted.at(4, 4)
+
+
+def test_with_one_network_at_a_time_a_4_gb_gpu_does() -> None:
+    counted = footprint(load_model_options("mcld_sd15"), torch.bfloat16, True)
+    assert sum(counted.parts.values()) == counted.weights
+    largest = max(counted.parts.values())
+    assert largest == counted.parts["denoiser"]
+    assert largest + counted.source + counted.step <= counted.at(1, 1, offload=True) < 2500 * MEGABYTE
+    assert counted.at(1, 1, offload=True) < counted.at(4, 1, offload=True) < counted.at(4, 1) / 2

@@ -42,6 +42,17 @@ def test_guidance_may_be_on_in_a_part_of_the_steps() -> None:
     assert settings.sampler == "unipc"
 
 
+def test_features_are_reused_only_where_it_is_asked_for() -> None:
+    model = load_model_options("mcld_sd15")
+    assert sampling_settings(RunOptions(**GIVEN), model).reuse_features == 1  # type: ignore[arg-type]
+    for number, options in ((2, {"preset": "fast"}), (1, {"preset": "fast", "reuse_features": 1})):
+        assert sampling_settings(resolve_options(RunOptions, {**GIVEN, **options}), model).reuse_features == number
+    given = resolve_options(RunOptions, {**GIVEN, "reuse_features": 3})
+    assert sampling_settings(given, model).reuse_features == 3
+    with pytest.raises(UsageError, match="--reuse-features 0"):
+        RunOptions(**GIVEN, reuse_features=0)  # type: ignore[arg-type]
+
+
 def test_presets_scale_the_steps_of_any_model() -> None:
     model = load_model_options("mcld_sd15")
     steps = [

@@ -67,11 +67,16 @@ def test_nothing_is_blended_over_a_cut(
 
 
 @pytest.mark.parametrize("blending", ["surface", "neighbour"])
-@pytest.mark.parametrize("guidance", [1.0, 2.0])
+@pytest.mark.parametrize(("guidance", "reuse"), [(1.0, 1), (2.0, 1), (2.0, 2)])
 def test_batch_sizes_1_3_and_8_differ_by_one_grey_level_at_most(
-    small_models: LoadedModels, source: SourceAppearance, poses: list[np.ndarray], guidance: float, blending: str
+    small_models: LoadedModels,
+    source: SourceAppearance,
+    poses: list[np.ndarray],
+    guidance: float,
+    reuse: int,
+    blending: str,
 ) -> None:
-    settings = replace(SETTINGS, guidance=guidance, blending=blending)
+    settings = replace(SETTINGS, guidance=guidance, blending=blending, reuse_features=reuse)
     one, three, eight = (make(small_models, source, poses, settings, batch) for batch in (1, 3, 8))
     assert one.shape == (11, 64, 64, 3)
     assert one.std() > 5
@@ -81,7 +86,7 @@ def test_batch_sizes_1_3_and_8_differ_by_one_grey_level_at_most(
 
 @pytest.mark.parametrize(
     "change",
-    [{"steps": 2}, {"guidance": 1.0}, {"seed": 1}, {"noise": "independent"}, {"blend": 0.0}],
+    [{"steps": 2}, {"guidance": 1.0}, {"seed": 1}, {"noise": "independent"}, {"blend": 0.0}, {"reuse_features": 2}],
 )
 def test_every_setting_changes_the_frames(
     small_models: LoadedModels, source: SourceAppearance, poses: list[np.ndarray], change: dict[str, object]
@@ -90,6 +95,19 @@ def test_every_setting_changes_the_frames(
     before = make(small_models, source, poses[:3], settings, 3)
     after = make(small_models, source, poses[:3], replace(settings, **change), 3)
     assert np.abs(before - after).max() > 1
+
+
+@pytest.mark.parametrize("sampler", ["ddim", "dpm++", "unipc"])
+def test_reused_features_change_the_frames_a_little(
+    small_models: LoadedModels, source: SourceAppearance, poses: list[np.ndarray], sampler: str
+) -> None:
+    """Less than half the steps do; guidance that ends between steps has the rows it needs."""
+    settings = replace(SETTINGS, steps=8, sampler=sampler, guidance_range=(0.4, 0.8))
+    exact, reused, fewer = (
+        make(small_models, source, poses[:2], replace(settings, **change), 2)
+        for change in ({}, {"reuse_features": 2}, {"steps": 4})
+    )
+    assert 0 < np.abs(reused - exact).mean() < np.abs(fewer - exact).mean()
 
 
 def test_with_shared_noise_one_pose_gives_one_picture(

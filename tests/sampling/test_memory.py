@@ -14,26 +14,37 @@ from mcld_anim.model.load import LoadedModels
 from mcld_anim.options.model import load_model_options
 from mcld_anim.options.run import RunOptions
 from mcld_anim.sampling.memory import RESERVE, plan_memory
+from mcld_anim.sampling.settings import SamplingSettings
 
 GB = 10**9
 PUBLISHED = load_model_options("mcld_sd15")
+GUIDED, UNGUIDED = (SamplingSettings(20, guidance, 0, "shared", 0.5) for guidance in (3.5, 1.0))
 
 
 @pytest.mark.parametrize(
-    ("budget", "batch_size", "decoded", "tiled"),
-    [(80 * GB, 8, 8, False), (8 * GB, 8, 6, False), (5.9 * GB, 4, 1, False), (5.6 * GB, 2, 2, True)],
+    ("budget", "batch_size", "decoded", "tiled", "offload"),
+    [
+        (80 * GB, 8, 8, False, False),
+        (8 * GB, 8, 6, False, False),
+        (5.9 * GB, 4, 1, False, False),
+        (5.6 * GB, 2, 2, True, False),
+        (4 * GB, 8, 7, False, True),
+        (2.8 * GB, 1, 1, False, True),
+    ],
 )
-def test_the_published_model_on_gpus(budget: float, batch_size: int, decoded: int, tiled: bool) -> None:
-    plan = plan_memory(int(budget), PUBLISHED, torch.bfloat16, True, 8, False)
+def test_the_published_model_on_gpus(budget: float, batch_size: int, decoded: int, tiled: bool, offload: bool) -> None:
+    plan = plan_memory(int(budget), PUBLISHED, torch.bfloat16, GUIDED, 8, ways=(False, True))
     assert plan.bytes <= budget
-    assert (plan.batch_size, plan.decoded, plan.vae_tiling) == (batch_size, decoded, tiled)
+    assert (plan.batch_size, plan.decoded, plan.vae_tiling, plan.offload) == (batch_size, decoded, tiled, offload)
 
 
 def test_too_little_says_what_is_needed() -> None:
     with pytest.raises(UsageError, match=r"--memory 4GB is too little: a single frame takes 5\.\d GB in bfloat16"):
-        plan_memory(4 * GB, PUBLISHED, torch.bfloat16, True, 4, False)
+        plan_memory(4 * GB, PUBLISHED, torch.bfloat16, GUIDED, 4)
+    with pytest.raises(UsageError, match=r"--memory 2GB is too little: a single frame takes 2\.\d GB .* are 1\.8"):
+        plan_memory(2 * GB, PUBLISHED, torch.bfloat16, GUIDED, 4, ways=(False, True))
     with pytest.raises(UsageError, match="or --dtype bfloat16"):
-        plan_memory(8 * GB, PUBLISHED, torch.float32, True, 4, False)
+        plan_memory(8 * GB, PUBLISHED, torch.float32, GUIDED, 4)
 
 
 @pytest.mark.parametrize(("given", "expected"), [("8GB", 8 * GB), ("512 MiB", 2**29), ("1.5GB", 3 * GB // 2)])
@@ -54,7 +65,7 @@ def test_a_run_within_little_memory_makes_the_same_frames(
     monkeypatch.chdir(tmp_path)
     given = {"steps": 1, "guidance": 1.0, "densepose": "tiny", "max_frames": 5}
     clip = media / "person.png", media / "dance.mp4"
-    least = plan_memory(80 * GB, small_models.options, torch.float32, False, 1, False).bytes
+    least = plan_memory(80 * GB, small_models.options, torch.float32, UNGUIDED, 1).bytes
     told: list[Event] = []
     with Animator.load("tiny") as animator:
         usual = [frame.picture for frame in animator.frames(*clip, **given)]
