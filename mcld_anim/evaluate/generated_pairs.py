@@ -137,7 +137,9 @@ def open_work(options: DeepFashionOptions, on_event: EventSink) -> Work:
     )
     usual = chosen.options.sampling
     guidance = usual.guidance if options.guidance is None else options.guidance
-    settings = SamplingSettings(options.steps or usual.steps, guidance, options.seed, "independent", 0.0)
+    settings = SamplingSettings(
+        steps=options.steps or usual.steps, guidance=guidance, seed=options.seed, noise="independent", blend=0.0
+    )
     _check_record(options, chosen, preparation, settings)
     return Work(options, data, pairs, chosen, preparation, settings, device)
 

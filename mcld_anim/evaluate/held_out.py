@@ -142,7 +142,7 @@ def measure_person(options: EvaluationOptions, number: int, models: LoadedModels
 def default_settings(mcld: Mcld) -> SamplingSettings:
     """The model's default steps and guidance; frames are independent and share the noise of seed 0."""
     defaults = mcld.options.sampling
-    return SamplingSettings(defaults.steps, defaults.guidance, seed=0, noise="shared", blend=0.0)
+    return SamplingSettings(steps=defaults.steps, guidance=defaults.guidance, seed=0, noise="shared", blend=0.0)
 
 
 def draw_subject(seed: int, poses: int, size: int) -> Subject:

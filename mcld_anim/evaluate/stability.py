@@ -131,9 +131,15 @@ def measure_dance(options: StabilityEvaluationOptions, number: int, models: Load
 
 def clip_settings(mcld: Mcld) -> SamplingSettings:
     """The default settings of `run`."""
-    sampling = mcld.options.sampling
-    noise, blend, blending = RunOptions.noise, RunOptions.blend, RunOptions.blending
-    return SamplingSettings(sampling.steps, sampling.guidance, 0, noise, blend, blending)
+    sampling, run = mcld.options.sampling, RunOptions
+    return SamplingSettings(
+        steps=sampling.steps,
+        guidance=sampling.guidance,
+        seed=0,
+        noise=run.noise,
+        blend=run.blend,
+        blending=run.blending,
+    )
 
 
 def draw_clip(seed: int, frames: int, size: int) -> tuple[Rendering, list[Rendering]]:

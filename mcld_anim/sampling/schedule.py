@@ -14,6 +14,7 @@ from diffusers.schedulers.scheduling_unipc_multistep import UniPCMultistepSchedu
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from mcld_anim.core.errors import UsageError
 from mcld_anim.options.model import ScheduleOptions
 
 Sampler: TypeAlias = DDIMScheduler | DPMSolverMultistepScheduler | UniPCMultistepScheduler
@@ -27,8 +28,10 @@ def make_sampler(options: ScheduleOptions, name: str = "ddim") -> Sampler:
     """
     if name == "ddim":
         return make_scheduler(options)
-    solver = DPMSolverMultistepScheduler if name == "dpm++" else UniPCMultistepScheduler
-    return solver(**_shared(options), solver_order=2, final_sigmas_type="zero")
+    solvers = {"dpm++": DPMSolverMultistepScheduler, "unipc": UniPCMultistepScheduler}
+    if name not in solvers:
+        raise UsageError(f"there is no sampler {name!r}: give ddim, {' or '.join(solvers)}")
+    return solvers[name](**_shared(options), solver_order=2, final_sigmas_type="zero")
 
 
 def make_scheduler(options: ScheduleOptions) -> DDIMScheduler:

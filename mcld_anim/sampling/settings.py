@@ -9,7 +9,7 @@ from mcld_anim.options.preset import load_preset
 from mcld_anim.options.run import RunOptions, SynthesisOptions, guidance_range
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class SamplingSettings:
     """The resolved sampling options of one clip."""
 

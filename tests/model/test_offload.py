@@ -21,7 +21,7 @@ from mcld_anim.sampling.frame_maker import FrameMaker
 from mcld_anim.sampling.settings import SamplingSettings
 from mcld_anim.synthetic.person import Rendering
 
-SETTINGS = SamplingSettings(2, 2.0, 0, "shared", 0.5)
+SETTINGS = SamplingSettings(steps=2, guidance=2.0, seed=0, noise="shared", blend=0.5)
 
 
 class AwayAtRest(Offload):

@@ -34,7 +34,9 @@ class Judge(FaceMeter):
 def maker(small_models: LoadedModels, photo: Rendering) -> FrameMaker:
     framed = frame_person(photo.picture, estimate_of(photo.iuv, 1.0), small_models.options.frame_size)
     source = encode_source(*framed, small_models.mcld, small_models.face_in(*framed))
-    return FrameMaker(small_models.mcld, source, SamplingSettings(2, 1.0, 0, "shared", 0.5))
+    return FrameMaker(
+        small_models.mcld, source, SamplingSettings(steps=2, guidance=1.0, seed=0, noise="shared", blend=0.5)
+    )
 
 
 @pytest.fixture

@@ -30,6 +30,11 @@ def test_velocity_inverts_add_noise() -> None:
 SAMPLERS = ("ddim", "dpm++", "unipc")
 
 
+def test_an_unknown_sampler_is_refused() -> None:
+    with pytest.raises(UsageError, match="no sampler 'surface': give ddim, dpm"):
+        make_sampler(ScheduleOptions(), "surface")
+
+
 @pytest.mark.parametrize("name", SAMPLERS)
 @pytest.mark.parametrize("steps", [1, 4, 8, 20])
 def test_a_perfect_network_recovers_the_latents(steps: int, name: str) -> None:

@@ -18,7 +18,9 @@ from mcld_anim.sampling.settings import SamplingSettings
 
 GB = 10**9
 PUBLISHED = load_model_options("mcld_sd15")
-GUIDED, UNGUIDED = (SamplingSettings(20, guidance, 0, "shared", 0.5) for guidance in (3.5, 1.0))
+GUIDED, UNGUIDED = (
+    SamplingSettings(steps=20, guidance=guidance, seed=0, noise="shared", blend=0.5) for guidance in (3.5, 1.0)
+)
 
 
 @pytest.mark.parametrize(
