@@ -8,7 +8,7 @@ in the same shots with the same noise. Their intervals are therefore the ones to
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
@@ -65,7 +65,7 @@ def as_markdown(trained: Sequence[Trained], options: AblationOptions) -> str:
         rows = [["difference", *titles, "paper: PSNR / SSIM"]]
         for name, metrics in compared.items():
             paper = {key: PAPER_ABLATION[name][key] - PAPER_ABLATION[WHOLE][key] for key in PAPER_ABLATION[name]}
-            shown = (SHOWN[key].shown(metrics[key]) for key in keys)
+            shown = (replace(SHOWN[key], form=f"+{SHOWN[key].form}").shown(metrics[key]) for key in keys)
             rows.append([f"{name} - {WHOLE}", *shown, _paper(paper, sign="+")])
         parts.append(_table(rows))
     return "\n".join([*parts, _note(trained, options)])
@@ -83,8 +83,13 @@ def as_json(trained: Sequence[Trained], options: AblationOptions) -> dict[str, A
 
 
 def summary(trained: Sequence[Trained]) -> dict[str, dict[str, Any]]:
-    """Mean and interval of every metric, by variant, as `metrics.bootstrap.Estimate`."""
-    return {name: _estimates(figures) for name, figures in _by_variant(trained).items()}
+    """Mean and interval of every metric, by variant, as `metrics.bootstrap.Estimate`; those of rates end at 0 and 1."""
+    found = {name: _estimates(figures) for name, figures in _by_variant(trained).items()}
+    for metrics in found.values():
+        rate = metrics["right_person_rate"]
+        if rate["low"] is not None:
+            rate["low"], rate["high"] = max(0.0, rate["low"]), min(1.0, rate["high"])
+    return found
 
 
 def differences(trained: Sequence[Trained]) -> dict[str, dict[str, Any]]:
@@ -131,8 +136,9 @@ def _note(trained: Sequence[Trained], options: AblationOptions) -> str:
     """What was trained and measured, in a sentence."""
     seeds, steps = sorted({one.seed for one in trained}), sorted({one.steps for one in trained})
     minutes = sum(one.minutes for one in trained)
+    over = "trainings and people" if len(seeds) > 1 else "people; those over trainings need --seeds"
     return (
         f"Training seeds {', '.join(map(str, seeds))}; {' or '.join(map(str, steps))} steps each, {minutes:.0f} "
         f"minutes in all. {options.people} held-out people in {options.poses} poses each. In brackets: 95 % intervals "
-        "over trainings and people."
+        f"over {over}."
     )

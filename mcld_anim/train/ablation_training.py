@@ -182,7 +182,7 @@ def _asked(options: AblationOptions, training: DiffusionTrainingOptions, model: 
         "vae": file_sha256(options.vae),
         "held_out": {"people": options.people, "poses": options.poses, "first_seed": options.first_seed},
     }
-    return parse_json(json.dumps(asked))  # type: ignore[no-any-return]
+    return parse_json(json.dumps(asked))
 
 
 def _finished(path: Path, asked: dict[str, Any]) -> dict[str, Any] | None:

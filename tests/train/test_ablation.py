@@ -16,7 +16,7 @@ from mcld_anim.cli.train import app
 from mcld_anim.core.errors import UsageError
 from mcld_anim.model.build import build_mcld
 from mcld_anim.options.model import load_model_options
-from mcld_anim.train.ablation import as_json, as_markdown
+from mcld_anim.train.ablation import as_json, as_markdown, summary
 from mcld_anim.train.ablation_training import VARIANTS, AblationOptions, Trained, parse_seeds, variant_options
 from mcld_anim.train.prepared_people import load_vae, prepare_missing
 from mcld_anim.train.views import PeopleViews, ViewsOptions
@@ -74,6 +74,13 @@ def test_without_the_full_variant_there_are_no_differences(tmp_path: Path) -> No
     tables = as_markdown([trained("B1", 0, 19.0, 14.0)], options_of(tmp_path))
     assert "difference" not in tables
     assert "| 16.50 [" in tables
+    assert tables.endswith("95 % intervals over people; those over trainings need --seeds.")
+
+
+def test_intervals_of_rates_end_at_0_and_1() -> None:
+    runs = [trained("full", seed, 20.0, 21.0, right_person_rate=0.5 * seed) for seed in (0, 1)]
+    found = summary(runs)["full"]["right_person_rate"]
+    assert (found["mean"], found["low"], found["high"]) == (0.25, 0.0, 1.0)
 
 
 def small_ablation(people: Path, tmp_path: Path) -> tuple[list[str], dict[str, object]]:
