@@ -106,22 +106,26 @@ def small_ablation(people: Path, tmp_path: Path) -> tuple[list[str], dict[str, o
 @pytest.mark.slow
 def test_every_variant_is_trained_and_measured_with_every_seed(people: Path, tmp_path: Path) -> None:
     arguments, training = small_ablation(people, tmp_path)
-    # As if two processes shared the work: the second finds what the first has finished.
-    invoke([*arguments, "--seeds", "1:2", "--variant", "B3", "--variant", "full"])
-    kept = (tmp_path / "out" / "B3" / "seed_1" / "weights.safetensors").stat().st_mtime_ns
-    done = invoke([*arguments, "--seeds", "2"])
-    assert (tmp_path / "out" / "B3" / "seed_1" / "weights.safetensors").stat().st_mtime_ns == kept
-    lines = done.output.splitlines()
-    assert "[6/8] B3, seed 1: finished before" in lines
-    assert "[2/8] B3, seed 0: finished before" not in lines
+    first = invoke(arguments)
+    kept = (tmp_path / "out" / "B3" / "seed_0" / "weights.safetensors").stat().st_mtime_ns
+    found = json.loads((tmp_path / "out" / "ablation.json").read_text(encoding="utf-8"))["trainings"]
+    assert [one["variant"] for one in found] == list(VARIANTS)
+    assert len({json.dumps(one["people"]) for one in found}) == 4, "four variants, four results"
     tables = (tmp_path / "out" / "ablation.md").read_text(encoding="utf-8").splitlines()
-    assert lines[-len(tables) :] == tables
+    assert first.output.splitlines()[-len(tables) :] == tables
     assert [row.split(" | ")[0] for row in tables[2:6]] == [f"| {name}" for name in VARIANTS]
-    content = json.loads((tmp_path / "out" / "ablation.json").read_text(encoding="utf-8"))
-    found = [(one["variant"], one["seed"]) for one in content["trainings"]]
-    assert found == [(name, seed) for seed in (0, 1) for name in VARIANTS], "a stop leaves whole seeds"
-    assert len({json.dumps(one["people"]) for one in content["trainings"]}) == 8, "eight trainings, eight results"
-    assert all(len(one["people"]) == 2 for one in content["trainings"])
+    # A second seed trains only what is new.
+    done = invoke([*arguments, "--seeds", "2", "--variant", "B3", "--variant", "full"])
+    assert (tmp_path / "out" / "B3" / "seed_0" / "weights.safetensors").stat().st_mtime_ns == kept
+    lines = done.output.splitlines()
+    assert "[1/4] B3, seed 0: finished before" in lines
+    assert "[3/4] B3, seed 1: finished before" not in lines
+    again = json.loads((tmp_path / "out" / "ablation.json").read_text(encoding="utf-8"))["trainings"]
+    order = [(one["variant"], one["seed"]) for one in again]
+    assert order == [("B3", 0), ("full", 0), ("B3", 1), ("full", 1)], "a stop leaves whole seeds"
+    assert again[0] == found[1]
+    assert len({json.dumps(one["people"]) for one in again}) == 4, "other seeds, other results"
+    assert all(len(one["people"]) == 2 for one in again)
     # Measured otherwise, nothing is trained again.
     fewer = invoke([*arguments, "--seeds", "1:2", "--variant", "B3", "--poses", "2"])
     assert "[1/1] B3, seed 1: trained, 1 steps; measuring" in fewer.output.splitlines()
