@@ -7,12 +7,13 @@ metrics are computed for naive predictors, as a lower bound, and for the autoenc
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
 import numpy as np
 import torch
+from jaxtyping import UInt8
 
 from mcld_anim.body.clip import ClipFrame, FramePose
 from mcld_anim.core.arrays import Picture
@@ -131,7 +132,7 @@ def measure_person(options: EvaluationOptions, number: int, models: LoadedModels
             **autoencoder_metrics(models.mcld, truth, mask),
             **densepose_metrics(models.pose_backend, truth),
             **face_metrics(models.face_backend, source, made, truth),
-            right_person_rate=float(is_right_person(made, subject, shot, truth, others)),
+            right_person_rate=float(is_right_person(made, truth, shown_instead(subject.person, shot, truth, others))),
         )
         pictures.append(made)
     truths = subject.truths
@@ -214,16 +215,19 @@ def autoencoder_metrics(mcld: Mcld, truth: Rendering, mask: np.ndarray) -> dict[
     }
 
 
-def is_right_person(made: Picture, subject: Subject, shot: Shot, truth: Rendering, others: Sequence[Person]) -> bool:
-    """Whether `made` is closer to its own person than to every other person rendered in the same shot."""
-    owner, size = subject.person, len(made)
+def shown_instead(
+    owner: Person, shot: Shot, truth: Rendering, others: Sequence[Person]
+) -> Iterator[UInt8[np.ndarray, "_pixels 3"]]:
+    """Every other person in a shot of `owner`: the pixels of the truth's person mask, rendered one by one."""
+    size = len(truth.picture)
     mask, background = truth.iuv[..., 0] > 0, person_background(owner, size)
+    for other in others:
+        yield shade_picture(other, other.posed(shot.pose), shot.view, shot.light, background, size)[mask]
 
-    def distance(picture: Picture) -> float:
-        return float(np.abs(made[mask].astype(float) - picture[mask]).mean())
 
-    def shown(other: Person) -> Picture:
-        return shade_picture(other, other.posed(shot.pose), shot.view, shot.light, background, size)
-
-    own = distance(truth.picture)
-    return all(own < distance(shown(other)) for other in others)
+def is_right_person(made: Picture, truth: Rendering, others: Iterable[UInt8[np.ndarray, "_pixels 3"]]) -> bool:
+    """Whether `made` is closer to its own person, the truth, than to each of the `others`, see `shown_instead`."""
+    mask = truth.iuv[..., 0] > 0
+    shown = made[mask].astype(float)
+    own = np.abs(shown - truth.picture[mask]).mean()
+    return all(own < np.abs(shown - other).mean() for other in others)

@@ -37,3 +37,11 @@ PAPER: Mapping[tuple[str, str], Mapping[str, float]] = {
     ("PIDM", "512x352"): {"fid": 5.837, "ssim": 0.7419},
 }
 """By method and size (height x width), then by the keys of `evaluate.columns.COLUMNS`."""
+
+PAPER_ABLATION: Mapping[str, Mapping[str, float]] = {
+    "B1": {"psnr": 18.18, "ssim": 0.7371},
+    "B3": {"psnr": 18.03, "ssim": 0.7340},
+    "B5": {"psnr": 18.72, "ssim": 0.7499},
+    "full": {"psnr": 18.84, "ssim": 0.7511},
+}
+"""Table 3 of the paper, at 256x176, by variant: image alone; all conditions concatenated; without face; all."""

@@ -1,141 +1,144 @@
-"""The paper's ablation at small scale: the same training with fewer conditions, or with all of them concatenated.
+"""The paper's ablation at small scale: trainings, and their table with intervals beside the paper's figures.
 
-Each variant is trained from scratch, with the same budget and on the same people, and measured on held-out people. The
-detail decoder is left out, and so is the warped source on request: both let the source's pixels bypass the conditions.
+An interval says where the mean would lie for other trainings and other people, see `metrics.crossed`. The differences
+from the full model are paired: both trainings of a seed see the same batches, and both are measured on the same people
+in the same shots with the same noise. Their intervals are therefore the ones to judge a variant by.
 """
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, replace
+from typing import Any
 
-import torch
-import yaml
-from torch import nn
+import numpy as np
+from jaxtyping import Float
 
-from mcld_anim.core.errors import UsageError
-from mcld_anim.evaluate.held_out import EvaluationOptions, evaluate
-from mcld_anim.model.build import build_mcld
-from mcld_anim.model.load import LoadedModels
-from mcld_anim.options.load import to_mapping
-from mcld_anim.options.model import Aggregation, Condition, ModelOptions, load_model_options
-from mcld_anim.pose.backends import load_pose_backend
-from mcld_anim.source.face import load_face_backend
-from mcld_anim.synthetic.identity import FIRST_EVALUATION_SEED
-from mcld_anim.train.diffusion import TRAINED_PARTS, DiffusionTask, DiffusionTrainingOptions, load_examples
-from mcld_anim.train.from_config import BudgetOptions, load_training_options
-from mcld_anim.train.loop import description, device_of, train
-from mcld_anim.train.parts import load_into
+from mcld_anim.core.durable import durable_file
+from mcld_anim.core.names import write_json
+from mcld_anim.evaluate.columns import Column
+from mcld_anim.evaluate.published_results import PAPER_ABLATION
+from mcld_anim.metrics.crossed import crossed_estimate
+from mcld_anim.train.ablation_figures import COLUMNS
+from mcld_anim.train.ablation_training import VARIANTS, AblationOptions, Trained, train_variants
 
-VARIANTS: dict[str, tuple[tuple[Condition, ...], Aggregation]] = {
-    "B1": (("image",), "mfca"),
-    "B3": (("image", "texture", "face"), "concat"),
-    "B5": (("image", "texture"), "mfca"),
-    "full": (("image", "texture", "face"), "mfca"),
+SHOWN = {
+    "psnr": Column("PSNR", ".2f", True),
+    "ssim": Column("SSIM", ".3f", True),
+    "person_psnr": Column("person PSNR", ".2f", True),
+    "person_ssim": Column("person SSIM", ".3f", True),
+    "face_similarity": Column("face similarity", ".3f", True),
+    "right_person_rate": Column("right person", ".2f", True),
 }
-"""Conditions and their aggregation, by the variant's name in table 3 of the paper."""
-COLUMNS = ("psnr", "ssim", "person_psnr", "person_ssim", "face_similarity", "right_person_rate")
-"""Metrics of `synth eval` that the table shows."""
+"""How the table shows each of `COLUMNS`."""
+WHOLE = "full"
+"""The variant that the others are compared with."""
 
 
-@dataclass(frozen=True)
-class AblationOptions:
-    """What `train ablation` trains and measures."""
+def run_ablation(options: AblationOptions, on_log: Callable[[str], None] = lambda line: None) -> str:
+    """Train and measure the variants as far as that is not done; returns the tables as Markdown.
 
-    data: Path  # shards of `synth data`
-    prepared: Path  # people of `train prepare`
-    vae: Path  # autoencoder weights the people were prepared with
-    output: Path  # one folder per variant
-    config: str = "tiny_ablation"
-    budget: BudgetOptions = field(default_factory=BudgetOptions)  # of each variant
-    variants: tuple[str, ...] = tuple(VARIANTS)
-    warped_source: bool = True  # whether the Pose Guider gets it
-    sampling_steps: int | None = None  # for the measurement; None: the model's
-    people: int = 8  # held-out people
-    poses: int = 8  # held-out poses of each
-    first_seed: int = FIRST_EVALUATION_SEED
-
-    def __post_init__(self) -> None:
-        unknown = sorted(set(self.variants) - set(VARIANTS))
-        if unknown:
-            raise UsageError(f"unknown variant {unknown[0]!r}; there are {', '.join(VARIANTS)}")
-        self.evaluation()
-
-    def evaluation(self) -> EvaluationOptions:
-        """The held-out measurement, without the clips and with the fewest close-ups: the table shows neither."""
-        return EvaluationOptions(self.people, self.poses, self.first_seed, identities=2, clips=0)
-
-
-def variant_options(model: ModelOptions, name: str, warped_source: bool, steps: int | None = None) -> ModelOptions:
-    """The model with a variant's conditions and no detail decoder; `steps` replaces its number of sampling steps."""
-    conditions, aggregation = VARIANTS[name]
-    pose_guider = model.pose_guider if warped_source else dataclasses.replace(model.pose_guider, warped_source="none")
-    return dataclasses.replace(
-        model,
-        name=f"{model.name}_{name}",
-        conditions=conditions,
-        aggregation=aggregation,
-        pose_guider=pose_guider,
-        detail=None,
-        sampling=model.sampling if steps is None else dataclasses.replace(model.sampling, steps=steps),
-    )
-
-
-def run_ablation(
-    options: AblationOptions, on_log: Callable[[str], None] = lambda line: None
-) -> dict[str, dict[str, float]]:
-    """Train and measure the variants; returns metrics by variant.
-
-    A variant whose training is complete is only measured. Several processes can therefore train one variant each, and
-    a final call makes the table. Raises UsageError if `output` holds trainings with other options. Sets the CPU threads
-    of this process.
+    Also writes them to `ablation.md` in `options.output`, and all figures to `ablation.json`.
     """
-    torch.set_num_threads(options.budget.threads)
-    training = load_training_options(DiffusionTrainingOptions, options.config, options.budget)
-    evaluation = options.evaluation()
-    metrics = {}
-    for name in options.variants:
-        folder = options.output / name
-        folder.mkdir(parents=True, exist_ok=True)
-        model = variant_options(load_model_options(training.model), name, options.warped_source, options.sampling_steps)
-        path = folder / "model.yaml"
-        if path.exists() and dataclasses.replace(load_model_options(path), sampling=model.sampling) != model:
-            raise UsageError(
-                f"{folder} was begun with another model or another --warped-source: use the same or another --output"
-            )
-        path.write_text(yaml.safe_dump(to_mapping(model)), encoding="utf-8")
-        variant = dataclasses.replace(training, model=str(path))
-        people, autoencoder = load_examples(variant, options.vae, options.data, options.prepared, None, None)
-        task = DiffusionTask(variant, people, autoencoder)
-        result = train(
-            task,
-            variant.loop,
-            folder,
-            resume=True,
-            describe=description(variant),
-            on_log=lambda line, name=name: on_log(f"{name} {line}"),  # type: ignore[misc]
-        )
-        measured = evaluate(evaluation, load_variant(model, options.vae, result.weights, device_of(task.network)))
-        metrics[name] = {column: measured[column] for column in COLUMNS if column in measured}
-    return metrics
+    trained = train_variants(options, on_log)
+    tables = as_markdown(trained, options)
+    with durable_file(options.output / "ablation.md", overwrite=True) as path:
+        path.write_text(tables + "\n", encoding="utf-8")
+    with durable_file(options.output / "ablation.json", overwrite=True) as path:
+        write_json(path, as_json(trained, options))
+    return tables
 
 
-def load_variant(model: ModelOptions, vae: Path, weights: Path, device: torch.device) -> LoadedModels:
-    """A trained variant with the embedded estimators."""
-    mcld = build_mcld(model)
-    load_into(mcld.vae, vae)
-    load_into(nn.ModuleDict({part: getattr(mcld, part) for part in TRAINED_PARTS}), weights)
-    mcld.requires_grad_(False).eval().to(device)
-    return LoadedModels.of(mcld, load_pose_backend("tiny", device), load_face_backend("tiny", device))
+def as_markdown(trained: Sequence[Trained], options: AblationOptions) -> str:
+    """Two tables: the figures of each variant, and their differences from the full one if that was trained."""
+    keys = [key for key in COLUMNS if any(key in person for one in trained for person in one.people)]
+    found = summary(trained)
+    titles = [SHOWN[key].arrow for key in keys]
+    rows = [["variant", "conditions", *titles, "paper: PSNR / SSIM"]]
+    for name, metrics in found.items():
+        conditions, aggregation = VARIANTS[name]
+        joined = f"{', '.join(conditions)}; {aggregation}" if len(conditions) > 1 else conditions[0]
+        rows.append([name, joined, *(SHOWN[key].shown(metrics[key]) for key in keys), _paper(PAPER_ABLATION[name])])
+    parts = [_table(rows)]
+    compared = differences(trained)
+    if compared:
+        rows = [["difference", *titles, "paper: PSNR / SSIM"]]
+        for name, metrics in compared.items():
+            paper = {key: PAPER_ABLATION[name][key] - PAPER_ABLATION[WHOLE][key] for key in PAPER_ABLATION[name]}
+            shown = (replace(SHOWN[key], form=f"+{SHOWN[key].form}").shown(metrics[key]) for key in keys)
+            rows.append([f"{name} - {WHOLE}", *shown, _paper(paper, sign="+")])
+        parts.append(_table(rows))
+    return "\n".join([*parts, _note(trained, options)])
 
 
-def as_table(metrics: dict[str, dict[str, float]]) -> str:
-    """The metrics as a Markdown table, one row per variant."""
-    names = [name for name in COLUMNS if any(name in row for row in metrics.values())]
-    lines = ["| variant | " + " | ".join(names) + " |", "|---" * (len(names) + 1) + "|"]
-    for variant, row in metrics.items():
-        values = [f"{row[name]:.3f}" if name in row else "" for name in names]
-        lines.append(f"| {variant} | " + " | ".join(values) + " |")
-    return "\n".join(lines)
+def as_json(trained: Sequence[Trained], options: AblationOptions) -> dict[str, Any]:
+    """Everything as plain data: tables, the paper's figures, and the figures of every training and person."""
+    return {
+        "note": _note(trained, options),
+        "variants": summary(trained),
+        f"difference_from_{WHOLE}": differences(trained),
+        "paper": {name: dict(PAPER_ABLATION[name]) for name in summary(trained)},
+        "trainings": [asdict(one) for one in trained],
+    }
+
+
+def summary(trained: Sequence[Trained]) -> dict[str, dict[str, Any]]:
+    """Mean and interval of every metric, by variant, as `metrics.bootstrap.Estimate`; those of rates end at 0 and 1."""
+    found = {name: _estimates(figures) for name, figures in _by_variant(trained).items()}
+    for metrics in found.values():
+        rate = metrics["right_person_rate"]
+        if rate["low"] is not None:
+            rate["low"], rate["high"] = max(0.0, rate["low"]), min(1.0, rate["high"])
+    return found
+
+
+def differences(trained: Sequence[Trained]) -> dict[str, dict[str, Any]]:
+    """The same of each other variant minus the full one, paired by seed and person; empty without the full one."""
+    figures = _by_variant(trained)
+    whole = figures.pop(WHOLE, None)
+    if whole is None:
+        return {}
+    return {
+        name: _estimates({key: values - whole[key] for key, values in of_one.items()})
+        for name, of_one in figures.items()
+    }
+
+
+def _by_variant(trained: Sequence[Trained]) -> dict[str, dict[str, Float[np.ndarray, "seeds people"]]]:
+    """The figures by variant and metric, a row per seed in order; NaN where a person has none."""
+    by_variant: dict[str, list[Trained]] = {}
+    for one in sorted(trained, key=lambda one: one.seed):
+        by_variant.setdefault(one.variant, []).append(one)
+    return {
+        name: {
+            key: np.array([[person.get(key, np.nan) for person in one.people] for one in by_variant[name]])
+            for key in COLUMNS
+        }
+        for name in VARIANTS
+        if name in by_variant
+    }
+
+
+def _estimates(figures: Mapping[str, Float[np.ndarray, "seeds people"]]) -> dict[str, Any]:
+    return {key: asdict(crossed_estimate(values)) for key, values in figures.items()}
+
+
+def _paper(figures: Mapping[str, float], sign: str = "") -> str:
+    return f"{figures['psnr']:{sign}.2f} / {figures['ssim']:{sign}.4f}"
+
+
+def _table(rows: Sequence[Sequence[str]]) -> str:
+    lines = [rows[0], ["---"] * len(rows[0]), *rows[1:]]
+    return "".join("| " + " | ".join(cells) + " |\n" for cells in lines)
+
+
+def _note(trained: Sequence[Trained], options: AblationOptions) -> str:
+    """What was trained and measured, in a sentence."""
+    seeds, steps = sorted({one.seed for one in trained}), sorted({one.steps for one in trained})
+    minutes = sum(one.minutes for one in trained)
+    over = "trainings and people" if len(seeds) > 1 else "people; those over trainings need --seeds"
+    return (
+        f"Training seeds {', '.join(map(str, seeds))}; {' or '.join(map(str, steps))} steps each, {minutes:.0f} "
+        f"minutes in all. {options.people} held-out people in {options.poses} poses each. In brackets: 95 % intervals "
+        f"over {over}."
+    )

@@ -271,7 +271,9 @@ def load_examples(
     if pairs is not None and images is not None and data is None and prepared is None:
         return PreparedPairs(pairs, images, model, options.measured_pairs), autoencoder
     if data is not None and prepared is not None and pairs is None and images is None:
-        return PreparedPeople(prepared, PeopleViews(data, options.data)), autoencoder
+        people = PreparedPeople(prepared, PeopleViews(data, options.data))
+        people.check_model(model)
+        return people, autoencoder
     raise UsageError("give --data and --prepared for rendered people, or --pairs and --images for a list of pairs")
 
 

@@ -16,8 +16,8 @@ from torch import Tensor
 
 from mcld_anim.model.vae import LatentAutoencoder
 from mcld_anim.options.model import LATENT_STRIDE
+from mcld_anim.train.latents import to_latents
 from mcld_anim.train.loss import face_cells
-from mcld_anim.train.prepared_people import to_latents
 
 
 class Window(NamedTuple):

@@ -6,7 +6,7 @@ written under a temporary name and renamed, so preparation can resume, run in se
 training.
 
 Where there are too many latents to prepare (`train.prepared_pairs`), pictures replace them, and the loss encodes them
-(`to_latents`). Everywhere, pictures are uint8 with channels last, and latents are float with channels first.
+(`train.latents`). Everywhere, pictures are uint8 with channels last, and latents are float with channels first.
 """
 
 from __future__ import annotations
@@ -20,25 +20,23 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
-from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from mcld_anim.core.array_files import read_arrays
 from mcld_anim.core.arrays import Iuv, Picture
 from mcld_anim.core.device import choose_device
 from mcld_anim.core.errors import InputError, UsageError
-from mcld_anim.core.pixels import to_signed
 from mcld_anim.model.appearance import resized
 from mcld_anim.model.vae import LatentAutoencoder, build_vae
-from mcld_anim.model.warped_source import WarpedSources, encode_warped_sources
-from mcld_anim.options.model import ModelOptions, load_model_options
+from mcld_anim.model.warped_source import WarpedSources
+from mcld_anim.options.model import LATENT_STRIDE, ModelOptions, load_model_options
 from mcld_anim.pose.condition import warped_source
 from mcld_anim.source.background import without_person
 from mcld_anim.source.clip import clip_pixels
 from mcld_anim.source.face import load_face_backend
 from mcld_anim.source.fill import complete_atlas
 from mcld_anim.source.texture import source_texture
-from mcld_anim.train.loop import device_of
+from mcld_anim.train.latents import encode_pictures
 from mcld_anim.train.parts import load_into
 from mcld_anim.train.views import PeopleViews
 
@@ -76,13 +74,14 @@ class PreparedPerson:
     def read(cls, path: Path) -> PreparedPerson:
         """Read a file written by `write`."""
         arrays = read_arrays(path)
-        return cls(**{"views" if key == "latents" else key: array for key, array in arrays.items()})
+        return cls(views=arrays.pop("latents"), warped_sources=arrays.pop("warped_sources", None), **arrays)
 
     def write(self, path: Path) -> None:
         """Write a file atomically. Its views must be latents."""
         partial = path.with_name(f".{path.stem}.partial-{os.getpid()}.npz")
-        names = [entry.name for entry in fields(self)]
-        np.savez(partial, **{"latents" if name == "views" else name: getattr(self, name) for name in names})
+        arrays = {entry.name: getattr(self, entry.name) for entry in fields(self)}
+        arrays["latents"] = arrays.pop("views")
+        np.savez(partial, **{name: array for name, array in arrays.items() if array is not None})
         os.replace(partial, path)
 
 
@@ -97,30 +96,34 @@ def prepare_person(
 ) -> PreparedPerson:
     """Prepare one person from views (V, H, W, 3) uint8 and their IUVs; views 0..sources-1 are the sources."""
     textures, photo_pixels, texture_pixels, faces = [], [], [], []
-    warped: list[tuple[Picture, np.ndarray]] = [(pictures[0], np.empty(0))] * len(pictures)
-    for source in range(sources):
-        picture, iuv = pictures[source], iuvs[source]
-        whole, valid = complete_atlas(picture, iuv)
-        background = without_person(picture, iuv)
-        for view in range(source, len(pictures), sources):
-            warped[view] = warped_source(whole, valid, iuvs[view], background)
+    for picture, iuv in zip(pictures[:sources], iuvs[:sources], strict=True):
         texture = source_texture(picture, iuv, options.texture_fill)
         textures.append(encode_pictures(vae, [resized(texture, options.texture_size)])[0])
         photo_pixels.append(clip_pixels(picture, options.image_encoder)[0])
         texture_pixels.append(clip_pixels(texture, options.image_encoder)[0])
         face = embed_face(picture, iuv)
         faces.append(np.zeros(options.face.embedding_dim, np.float32) if face is None else face)
-    like = next(vae.parameters())
-    colours, validity = zip(*warped, strict=True)
-    warped_planes = WarpedSources.stack(colours, validity, list(iuvs), like)
+    warped = options.pose_guider.warped_source == "uv_warp"
     return PreparedPerson(
         views=_half(encode_pictures(vae, list(pictures))),
-        warped_sources=_half(warped_planes.encode(vae)),
+        warped_sources=_half(_warped_sources(pictures, iuvs, sources, vae)) if warped else None,
         textures=_half(torch.stack(textures)),
         photo_pixels=_half(torch.stack(photo_pixels)),
         texture_pixels=_half(torch.stack(texture_pixels)),
         faces=np.stack(faces).astype(np.float32),
     )
+
+
+def _warped_sources(pictures: np.ndarray, iuvs: np.ndarray, sources: int, vae: LatentAutoencoder) -> Tensor:
+    """The Pose Guider's input (V, C + 1, h, w) for every view v, from source v modulo `sources`."""
+    warped: list[tuple[Picture, np.ndarray]] = [(pictures[0], np.empty(0))] * len(pictures)
+    for source in range(sources):
+        whole, valid = complete_atlas(pictures[source], iuvs[source])
+        background = without_person(pictures[source], iuvs[source])
+        for view in range(source, len(pictures), sources):
+            warped[view] = warped_source(whole, valid, iuvs[view], background)
+    colours, validity = zip(*warped, strict=True)
+    return WarpedSources.stack(colours, validity, list(iuvs), next(vae.parameters())).encode(vae)
 
 
 def prepare_missing(
@@ -263,37 +266,23 @@ class PreparedPeople:
         """The arrays of one person."""
         return PreparedPerson.read(self.folder / FILE_NAME.format(number))
 
-
-@torch.no_grad()
-def to_latents(vae: LatentAutoencoder, planes: Tensor) -> Float[Tensor, "n channels height_8 width_8"]:
-    """Scaled latents (n, C, h, w) of uint8 RGB pictures (n, H, W, 3), without gradient; the posterior's mean.
-
-    A fourth channel, 255 where a warped source's colour was seen, becomes one more channel of the result: the share of
-    such pixels in each cell. Latents (float) are returned unchanged. `planes` must be on the autoencoder's device.
-    Raises UsageError if a side is not a multiple of 8.
-
-    The computation is in the autoencoder's own format, float32, even under autocast. The latents are then those of the
-    prepared files, up to half precision and the device's rounding, and nothing leaves float16's range, as Stable
-    Diffusion autoencoders are known to do. The published training encodes in its mixed-precision format. Without
-    gradients float32 costs little memory, and on GPUs PyTorch rounds the inputs of float32 convolutions to TF32, which
-    keeps the range.
-    """
-    if planes.dtype != torch.uint8:
-        return planes
-    weights = next(vae.parameters())
-    channels = planes.permute(0, 3, 1, 2)
-    pixels = to_signed(channels[:, :3].to(weights))
-    with torch.autocast(weights.device.type, enabled=False):
-        if channels.shape[1] == 3:
-            return vae.encode(pixels)
-        return encode_warped_sources(vae, pixels, channels[:, 3:].to(weights) / 255)
-
-
-def encode_pictures(
-    vae: LatentAutoencoder, pictures: Sequence[UInt8[np.ndarray, "height width planes"]]
-) -> Float[Tensor, "n channels height_8 width_8"]:
-    """`to_latents` of pictures or hints of one size, on the autoencoder's device."""
-    return to_latents(vae, torch.from_numpy(np.stack(pictures)).to(device_of(vae)))
+    def check_model(self, model: ModelOptions) -> None:
+        """InputError if the people were prepared for a model of another kind."""
+        person = self.person(self.training[0])
+        expected = tuple(side // LATENT_STRIDE for side in model.texture_size)
+        textures = person.textures.shape[2:]
+        if textures != expected:
+            problem = (
+                f"with texture latents of {textures[0]}x{textures[1]}, {model.name} has {expected[0]}x{expected[1]}"
+            )
+        elif model.pose_guider.warped_source == "uv_warp" and person.warped_sources is None:
+            problem = f"without warped sources, {model.name} has one"
+        else:
+            return
+        raise InputError(
+            f"{self.folder} was prepared for another model ({problem}): "
+            "run `mcld-anim train prepare --model` with this one and another --output"
+        )
 
 
 def with_latents(person: PreparedPerson, vae: LatentAutoencoder) -> PreparedPerson:

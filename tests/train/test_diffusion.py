@@ -12,7 +12,7 @@ import yaml
 from diffusers.models.controlnets.controlnet import ControlNetConditioningEmbedding
 from safetensors.torch import load_file, save_file
 
-from mcld_anim.core.errors import UsageError, WeightsError
+from mcld_anim.core.errors import InputError, UsageError, WeightsError
 from mcld_anim.model.build import build_mcld
 from mcld_anim.model.pose_guider import PoseGuider
 from mcld_anim.options.load import load_yaml
@@ -160,6 +160,22 @@ def test_every_network_learns(folders: Folders) -> None:
         gradients = [p.grad for p in getattr(task.mcld, part).parameters() if p.grad is not None]
         assert sum(float(gradient.abs().sum()) for gradient in gradients) > 0 or part == "face_tokens"
     assert all(p.grad is None for p in task.mcld.vae.parameters())
+
+
+def test_a_model_without_warped_source_has_its_own_people(folders: Folders, tmp_path: Path) -> None:
+    options = load_model_options(folders.model)
+    bare = dataclasses.replace(options, pose_guider=dataclasses.replace(options.pose_guider, warped_source="none"))
+    views, vae = PeopleViews(folders.people, DATA), load_vae(options, folders.vae)
+    prepare_missing(views, [0, 1], tmp_path, 2, vae, bare, lambda picture, iuv: None)
+    people = PreparedPeople(tmp_path, views)
+    with_warp = PreparedPeople(folders.prepared, views).person(0)
+    assert people.person(0).warped_sources is None
+    assert np.array_equal(people.person(0).textures, with_warp.textures)
+    people.check_model(bare)
+    with pytest.raises(InputError, match="without warped sources"):
+        people.check_model(options)
+    with pytest.raises(InputError, match=r"texture latents of 8x8, .* has 16x16"):
+        people.check_model(dataclasses.replace(bare, texture_size=(128, 128)))
 
 
 def test_the_warped_source_goes_through_at_the_start(folders: Folders) -> None:

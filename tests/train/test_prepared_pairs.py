@@ -29,10 +29,11 @@ from mcld_anim.source.fill import complete_atlas
 from mcld_anim.source.texture import source_texture
 from mcld_anim.train.diffusion import DiffusionTask, DiffusionTrainingOptions, StageOptions, load_examples
 from mcld_anim.train.diffusion_batch import Batch
+from mcld_anim.train.latents import encode_pictures
 from mcld_anim.train.loop import LoopOptions, train
 from mcld_anim.train.loss import face_cells
 from mcld_anim.train.prepared_pairs import PreparedPairs
-from mcld_anim.train.prepared_people import encode_pictures, load_vae, with_latents
+from mcld_anim.train.prepared_people import load_vae, with_latents
 from mcld_anim.train.views import PeopleViews
 
 from .test_diffusion import MODEL
