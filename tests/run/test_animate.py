@@ -21,9 +21,10 @@ from mcld_anim.core.stages import Stages
 from mcld_anim.model.load import LoadedModels
 from mcld_anim.options.run import RunOptions
 from mcld_anim.pose.iuv_file import iuv_writer
-from mcld_anim.run.animate import animate
+from mcld_anim.run.animate import animate, ignore_frame
 from mcld_anim.run.cache import RunCache
 from mcld_anim.run.checks import check_run
+from mcld_anim.run.frames import Frame
 from mcld_anim.run.result import Result
 from mcld_anim.synthetic.person import Rendering
 
@@ -34,7 +35,13 @@ Run = Callable[..., Result]
 def run(tmp_path: Path, media: Path, small_models: LoadedModels) -> Run:
     """Runs the sample clip into `tmp_path/out` with changed options."""
 
-    def run_with(name: str = "out/result.mp4", on_event: Any = None, profile: bool = False, **change: Any) -> Result:
+    def run_with(
+        name: str = "out/result.mp4",
+        on_event: Any = None,
+        profile: bool = False,
+        on_frame: Any = ignore_frame,
+        **change: Any,
+    ) -> Result:
         given = {
             "source": media / "person.png",
             "driving": media / "dance.mp4",
@@ -44,7 +51,8 @@ def run(tmp_path: Path, media: Path, small_models: LoadedModels) -> Run:
         }
         (tmp_path / "cache").mkdir(exist_ok=True)
         cache = RunCache(tmp_path / "cache", load=lambda *_: small_models)
-        return animate(RunOptions(**given), cache, on_event=on_event or (lambda _: None), profile=profile)
+        told = on_event or (lambda _: None)
+        return animate(RunOptions(**given), cache, on_event=told, profile=profile, on_frame=on_frame)
 
     return run_with
 
@@ -141,7 +149,7 @@ def test_the_source_is_encoded_once_whatever_the_number_of_frames(
     monkeypatch.setattr(mcld.denoiser, "project_source", lambda *given: projections.append(1) or project(*given))
     run(batch_size=2)
     assert calls["reference_net"] == calls["face_tokens"] == len(projections) == 1
-    assert calls["image_encoder"] == 2  # photo and texture
+    assert calls["image_encoder"] == 1  # photo and texture together
     assert calls["pose_guider"] == 6  # once per batch of 2, not per step
     assert calls["denoiser"] == 6 * 3  # batches x steps; guidance is part of the same call
 
@@ -150,7 +158,9 @@ def test_the_source_is_encoded_once_whatever_the_number_of_frames(
 def test_a_device_without_memory_gets_fewer_frames_at_a_time(
     run: Run, small_models: LoadedModels, tmp_path: Path, blending: str
 ) -> None:
-    alone = decode(run(blending=blending, batch_size=1).output)
+    alone: list[Frame] = []
+    made: list[Frame] = []  # frames, not videos: H.264 makes much of one level in one pixel
+    run(blending=blending, batch_size=1, on_frame=alone.append)
     rows: list[int] = []
 
     def fail(_module: object, inputs: tuple[torch.Tensor, ...], _output: object) -> None:
@@ -160,8 +170,9 @@ def test_a_device_without_memory_gets_fewer_frames_at_a_time(
 
     small_models.mcld.denoiser.register_forward_hook(fail)
     told: list[Event] = []
-    made = decode(run(on_event=told.append, blending=blending, batch_size=4, overwrite=True).output)
-    assert np.abs(made.astype(int) - alone).max() <= 1
+    run(on_event=told.append, on_frame=made.append, blending=blending, batch_size=4, overwrite=True)
+    for one, other in zip(made, alone, strict=True):
+        assert np.abs(one.picture.astype(int) - other.picture).max() <= 1
     halved = [event.message.partition(":")[0] for event in told if event.kind == "batch_halved"]
     assert halved == [f"the device has no memory for {tried} frames at a time" for tried in (4, 2)]
     assert rows[-1] == 1
