@@ -18,6 +18,7 @@ from mcld_anim.body.part_labels import HAND_PART, LOWER_ARM_PARTS
 from mcld_anim.body.rig import load_body
 from mcld_anim.body.texels import texel_index
 from mcld_anim.core.arrays import HEAD_PARTS, Alpha, Atlas, Iuv, Picture
+from mcld_anim.core.cielab import to_lab
 from mcld_anim.source.fill import seen_atlas
 from mcld_anim.source.photo_view import SEAM, PhotoView, sampled, sampled_together
 from mcld_anim.source.whole_atlas import whole_atlas
@@ -163,9 +164,7 @@ def _mistaken_hands(
     hands = np.isin(parts, list(HAND_PART.values()))
     if skin is None or not hands.any():
         return nothing
-    lab = cv2.cvtColor(colours[drawn.box].astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
-    (own,) = cv2.cvtColor(skin.astype(np.float32)[None, None] / 255, cv2.COLOR_RGB2LAB)[0]
-    bare = (np.abs(lab - own) < SKIN_RANGE).all(-1)
+    bare = (np.abs(to_lab(colours[drawn.box]) - to_lab(skin)) < SKIN_RANGE).all(-1)
     if np.count_nonzero(bare & hands) < BARE * np.count_nonzero(hands):
         return nothing
     around = nothing.copy()

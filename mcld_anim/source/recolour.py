@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 from jaxtyping import Float, UInt8
+
+from mcld_anim.core.cielab import to_lab, to_rgb
 
 Colours = Float[np.ndarray, "*places 3"]
 Shares = Float[np.ndarray, "*places"]
@@ -61,31 +62,20 @@ class Dye:
         """Colours dyed as far as `share` (0..1) says; skin may be where `bare` (0..1) is not 0."""
         if self.tone is not None:
             share = share * (1 - bareness(colours, self.tone) * bare)
-        lightness, wanted = _lab(colours)[..., 0], _lab(np.array(self.colour, np.float32))
+        lightness, wanted = to_lab(colours)[..., 0], to_lab(np.array(self.colour, np.float32))
         new = (wanted[0] + CONTRAST * (lightness - self.usual)).clip(1, max(LIGHTEST, wanted[0]))
         vivid = np.minimum(new / max(wanted[0], 1.0), (100 - new) / max(100 - wanted[0], 1.0)).clip(0, 1)
         lab = np.stack([new, wanted[1] * vivid, wanted[2] * vivid], -1)
-        return np.asarray(colours + (_rgb(lab) - colours) * share[..., None], np.float32)
+        return np.asarray(colours + (to_rgb(lab) - colours) * share[..., None], np.float32)
 
     @classmethod
     def of(cls, colour: tuple[int, int, int], atlas: Colours, share: Shares, bare: Shares, tone: Tone | None) -> Dye:
         """For a garment that has this `share` of an atlas's texels."""
         cloth = share if tone is None else share * (1 - bareness(atlas, tone) * bare)
         garment = cloth > 0.5
-        usual = float(np.median(_lab(atlas[garment])[..., 0])) if garment.any() else 50.0
+        usual = float(np.median(to_lab(atlas[garment])[..., 0])) if garment.any() else 50.0
         return cls(colour, usual, tone)
 
 
 def _light(colours: Colours) -> Colours:
     return np.asarray((np.maximum(colours, 2.0) / 255) ** GAMMA, np.float32)
-
-
-def _lab(colours: Colours) -> Colours:
-    """L* in 0..100, a*, b*."""
-    flat = np.ascontiguousarray(colours.reshape(-1, 1, 3), np.float32) / 255
-    return np.asarray(cv2.cvtColor(flat.clip(0, 1), cv2.COLOR_RGB2LAB)).reshape(colours.shape)
-
-
-def _rgb(lab: Colours) -> Colours:
-    flat = np.ascontiguousarray(lab.reshape(-1, 1, 3), np.float32)
-    return (np.asarray(cv2.cvtColor(flat, cv2.COLOR_LAB2RGB)) * 255).clip(0, 255).reshape(lab.shape)

@@ -3,10 +3,9 @@ the surface that both show, which also tells a body that was not seen right."""
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
-from jaxtyping import Float, Real
 
+from mcld_anim.core.cielab import to_lab
 from mcld_anim.source.face import Face, FaceBackend, similarity
 from mcld_anim.source.surface_views import DARK, SurfaceView, compared_colours, matched_gains, usual_change
 
@@ -48,7 +47,7 @@ def clothes_distance(first: SurfaceView, second: SurfaceView) -> float | None:
     exposure = change.mean()
     tint = (change - exposure).clip(-MOST_TINT, MOST_TINT)
     matched = (others + DARK) * np.exp(tint + exposure.clip(-MOST_EXPOSURE, MOST_EXPOSURE)) - DARK
-    difference = (_lab(colours) - _lab(matched)) * [LIGHTNESS, 1, 1]
+    difference = (to_lab(colours) - to_lab(matched)) * [LIGHTNESS, 1, 1]
     return float(np.average(np.linalg.norm(difference, axis=1), weights=weights))
 
 
@@ -65,10 +64,5 @@ def surface_distance(first: SurfaceView, second: SurfaceView) -> float | None:
     if np.count_nonzero(both) < LEAST_SHARED * max(1, min(first.valid.sum(), second.valid.sum())):
         return None
     gain = matched_gains([first, second])[1]
-    difference = (_lab(first.atlas[both]) - _lab(second.atlas[both] * gain)) * [LIGHTNESS, 1, 1]
+    difference = (to_lab(first.atlas[both]) - to_lab(second.atlas[both] * gain)) * [LIGHTNESS, 1, 1]
     return float(np.median(np.linalg.norm(difference, axis=1)))
-
-
-def _lab(colours: Real[np.ndarray, "n 3"]) -> Float[np.ndarray, "n 3"]:
-    scaled = (colours / 255).clip(0, 1).astype(np.float32)[None]
-    return np.asarray(cv2.cvtColor(scaled, cv2.COLOR_RGB2LAB)[0])

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cache, cached_property
 
-import cv2
 import numpy as np
 from jaxtyping import Float
 
@@ -19,6 +18,7 @@ from mcld_anim.body.garments import (
 )
 from mcld_anim.body.rig import load_body
 from mcld_anim.core.arrays import AnySizeIuv, Atlas, AtlasMask, Picture
+from mcld_anim.core.cielab import to_lab
 from mcld_anim.source.fill import complete_atlas, fill_atlas
 from mcld_anim.source.joined_photos import Photos, joined_atlas
 from mcld_anim.source.photo_warp import CHEEKS, PhotoWarp, seen_iuv
@@ -78,8 +78,7 @@ class Shown:
         """Height at rest, in metres, where the upper garment ends; None where the photo does not show it."""
         place = self.valid & (on_texels(torso_and_legs().astype(np.float32)) > 0.5)
         heights = texel_heights()
-        lab = cv2.cvtColor(self.atlas.reshape(-1, 1, 3).astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
-        lab = lab.reshape(*heights.shape, 3)
+        lab = to_lab(self.atlas)
         upper, lower = (lab[place & (heights > low) & (heights < high)] for low, high in (CHEST, THIGHS))
         if min(len(upper), len(lower)) < LEAST_TEXELS:
             return None

@@ -7,6 +7,7 @@ badges stay where they are, and a limb that is not seen is of the cloth of the o
 from __future__ import annotations
 
 from functools import cache
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -17,6 +18,7 @@ from mcld_anim.body.part_labels import HAND_PART, LOWER_ARM_PARTS, LOWER_LEG_PAR
 from mcld_anim.body.rig import load_body
 from mcld_anim.body.surface import GRID, SEGMENTS, rest_body
 from mcld_anim.core.arrays import ATLAS_SIZE, HEAD_PARTS, PART_COUNT, Atlas, AtlasMask
+from mcld_anim.core.cielab import to_lab
 from mcld_anim.core.push_pull import push_pull
 from mcld_anim.source.fill import NEIGHBOUR, OTHER_SIDE, TORSO, fill_atlas, folded_torso
 
@@ -84,7 +86,7 @@ def _remove_badges(atlas: Atlas, valid: AtlasMask) -> None:
 
 def _badges(texels: UInt8[np.ndarray, "200 200 3"]) -> Bool[np.ndarray, "200 200"]:
     """Where small patches of a chart have another colour than the rest, with their rim."""
-    lab = cv2.cvtColor(texels.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
+    lab = to_lab(texels)
     odd = (np.abs(lab - np.median(lab.reshape(-1, 3), axis=0)) > ODD).any(-1)
     _, labels, measures, _ = cv2.connectedComponentsWithStats(odd.astype(np.uint8))
     small = measures[:, cv2.CC_STAT_AREA] <= LARGEST_BADGE * odd.size
@@ -109,7 +111,7 @@ def _folded_cloth(
     part: int, above: int, colour: Float[np.ndarray, " 3"], atlas: Atlas
 ) -> UInt8[np.ndarray, "200 200 3"]:
     texels = np.tile(colour, (ATLAS_SIZE, ATLAS_SIZE, 1))
-    if part in _limbs() and above in _limbs()[part]:
+    if part in _lower_limbs() and above in _lower_limbs()[part].upper:
         grey = atlas.reshape(-1, 3)[_across_joint(part)].mean(-1).astype(np.float32)
         folds = grey - cv2.GaussianBlur(grey, (0, 0), FOLDS)
         texels += folds.clip(-DEEPEST_FOLD, DEEPEST_FOLD)[..., None]
@@ -123,22 +125,31 @@ def _lit_colour(colours: UInt8[np.ndarray, "texels 3"]) -> Float[np.ndarray, " 3
     return np.asarray(np.median(colours[(bright >= low) & (bright <= high)], axis=0), np.float32)
 
 
+class _LowerLimb(NamedTuple):
+    """A forearm or shin."""
+
+    segment: int  # of `SEGMENTS`, whose parent is the upper limb
+    upper: tuple[int, ...]  # charts of the upper limb
+
+
 @cache
-def _limbs() -> dict[int, tuple[int, ...]]:
-    """The charts of the upper limb for each chart of the lower one."""
-    arms, legs = (LOWER_ARM_PARTS, UPPER_ARM_PARTS), (LOWER_LEG_PARTS, UPPER_LEG_PARTS)
-    return {part: upper[side] for lower, upper in (arms, legs) for side in "LR" for part in lower[side]}
+def _lower_limbs() -> dict[int, _LowerLimb]:
+    """The limb of each chart of forearms and shins."""
+    segments = {(segment.name, segment.side): index for index, segment in enumerate(SEGMENTS)}
+    arms, legs = ("lower arm", LOWER_ARM_PARTS, UPPER_ARM_PARTS), ("lower leg", LOWER_LEG_PARTS, UPPER_LEG_PARTS)
+    return {
+        part: _LowerLimb(segments[name, side], upper[side])
+        for name, lower, upper in (arms, legs)
+        for side in "LR"
+        for part in lower[side]
+    }
 
 
 @cache
 def _across_joint(part: int) -> Int[np.ndarray, "200 200"]:
     """For each texel of a lower limb's chart, the flat index of the texel as far above the joint on the upper limb."""
-    rest, upper = rest_body(), _limbs()[part]
-    names = [(segment.name, segment.side) for segment in SEGMENTS]
-    side = "L" if part in (*LOWER_ARM_PARTS["L"], *LOWER_LEG_PARTS["L"]) else "R"
-    limb = "arm" if part in LOWER_ARM_PARTS[side] else "leg"
-    lower, above = (names.index((f"{which} {limb}", side)) for which in ("lower", "upper"))
-    joint, along = rest.joints[lower], rest.axes[lower]
+    rest, (lower, upper) = rest_body(), _lower_limbs()[part]
+    above, joint, along = SEGMENTS[lower].parent, rest.joints[lower], rest.axes[lower]
     places = rest.places.reshape(PART_COUNT, GRID * GRID, 3)
     from_joint = places[part - 1] - joint
     distance = (from_joint @ along).clip(0, rest.lengths[above])[:, None]

@@ -5,7 +5,7 @@ The compiler itself takes minutes and cannot look through the checks of array ty
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,6 @@ from torch._dynamo.exc import TorchDynamoException
 
 from mcld_anim import Animator, Event
 from mcld_anim.model.attention import DenoiserContext
-from mcld_anim.model.load import LoadedModels
 
 GIVEN: dict[str, Any] = {
     "steps": 4,
@@ -29,15 +28,6 @@ GIVEN: dict[str, Any] = {
 }
 KINDS = 4
 """Full and shallow steps, with guidance and without."""
-
-
-@pytest.fixture
-def animator(small_models: LoadedModels, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Animator]:
-    """An animator with small random networks, in a folder of its own."""
-    monkeypatch.setattr("mcld_anim.run.cache.load_models", lambda *_: small_models)
-    monkeypatch.chdir(tmp_path)
-    with Animator.load("tiny") as animator:
-        yield animator
 
 
 def test_no_batch_compiles_again_and_the_frames_are_the_same(

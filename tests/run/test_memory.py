@@ -4,7 +4,7 @@ where that is asked for, or where nothing else fits."""
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
@@ -28,15 +28,6 @@ from mcld_anim.synthetic.person import Rendering
 FRAMES, FIRST = 600, 60
 MOST_GROWTH = 1.05
 GIVEN: dict[str, Any] = {"source": Path("photo.png"), "driving": Path("dance.mp4"), "model": "mcld-sd15"}
-
-
-@pytest.fixture
-def animator(small_models: LoadedModels, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Animator]:
-    """An animator with small random networks, in a folder of its own."""
-    monkeypatch.setattr("mcld_anim.run.cache.load_models", lambda *_: small_models)
-    monkeypatch.chdir(tmp_path)
-    with Animator.load("tiny") as animator:
-        yield animator
 
 
 def test_memory_does_not_grow_with_the_clip(
