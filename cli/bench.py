@@ -13,18 +13,23 @@ from mcld_anim.cli.progress import stage_display
 from mcld_anim.core.durable import check_output
 from mcld_anim.core.names import write_json
 
+PART_HELP = (
+    "machine, embedded, published, frames (whole ones of the published size, by preset) or command; may be repeated. "
+    "All, if absent; frames, which take half an hour on a CPU, are left out there."
+)
 LEGEND = (
     "step: one guided evaluation of the denoiser for one frame; share of the matrix rate of the same run. source, "
     "decode: encoding of a source and the VAE's decoding, in steps. batch: time per frame of a batched step against "
-    "one of a single frame. again: the same command with poses and encoded source on disk. Medians; +-: from the "
-    "fastest to the slowest repeat, of the median."
+    "one of a single frame. a frame: all from photo and pose to the picture, with its share of the source in a clip of "
+    "these frames, without DensePose and encoding. again: the same command with poses and encoded source on disk. "
+    "Medians; +-: from the fastest to the slowest repeat, of the median."
 )
 
 
 def command(
     part: Annotated[
         list[str] | None,
-        typer.Option("--part", help="machine, embedded, published or command; may be repeated. All, if absent."),
+        typer.Option("--part", help=PART_HELP),
     ] = None,
     quick: Annotated[
         bool,
@@ -32,7 +37,13 @@ def command(
     ] = False,
     repeats: Annotated[int, typer.Option("--repeats", help="Repeats after one warm-up.")] = 5,
     frames: Annotated[int, typer.Option("--frames", help="Frames of the command's clip.")] = 16,
-    batch: Annotated[int, typer.Option("--batch", help="Frames of the batched step.")] = 4,
+    batch: Annotated[int, typer.Option("--batch", help="Frames of the batched step, and of a batch of frames.")] = 4,
+    preset: Annotated[
+        list[str] | None, typer.Option("--preset", help="Preset of the frames; may be repeated. All, if absent.")
+    ] = None,
+    compiled: Annotated[
+        bool, typer.Option("--compile", help="Make the frames with compiled networks, as run --compile does.")
+    ] = False,
     device: flags.Device = None,
     json_path: Annotated[Path | None, typer.Option("--json", help="Also write everything to this JSON file.")] = None,
     compare: Annotated[
@@ -43,10 +54,13 @@ def command(
     """Measure this machine, the networks of both models on random weights, and the whole command."""
     if json_path is not None:
         check_output(json_path, overwrite=True)
-    from mcld_anim.bench.bench import PARTS, BenchOptions, bench, compared, read_bench
+    from mcld_anim.bench.bench import BenchOptions, bench, compared, read_bench
 
     given: dict[str, Any] = {} if device is None else {"device": device}
-    options = BenchOptions(tuple(part or PARTS), repeats=repeats, frames=frames, batch=batch, quick=quick, **given)
+    if preset:
+        given["presets"] = tuple(preset)
+    parts = tuple(part) if part else None
+    options = BenchOptions(parts, repeats=repeats, frames=frames, batch=batch, compile=compiled, quick=quick, **given)
     old = None if compare is None else read_bench(compare)
     with stage_display() as shown:
         found = bench(options, shown.update)
@@ -81,6 +95,12 @@ def _print(found: Mapping[str, Any]) -> None:
                 spread, seconds = f"{100 * step['spread']:.0f} %", f"{step['median']:.3f} s"
                 batch = "-" if one["batch_share"] is None else f"{one['batch_share']:.2f}"
                 table.add_row(model, name, seconds, spread, share, *costs, batch)
+        console.print(table)
+    if "frames" in found:
+        table = Table("published, whole frames", "steps", "a frame", "source", "compiling", box=SIMPLE_HEAD)
+        for name, one in found["frames"].items():
+            seconds = (f"{one[part]:.3f} s" for part in ("seconds_per_frame", "source", "compiling"))
+            table.add_row(name, str(one["steps"]), *seconds)
         console.print(table)
     if "command" in found:
         clip = found["command"]

@@ -13,6 +13,7 @@ from mcld_anim.bench.timing import Timing, timed
 from mcld_anim.model.appearance import SourceAppearance, encode_source
 from mcld_anim.model.build import Mcld, build_mcld
 from mcld_anim.model.footprint import denoiser_step
+from mcld_anim.model.graphs import GraphedLayers
 from mcld_anim.model.load import restore_constants
 from mcld_anim.model.operations import step_operations
 from mcld_anim.options.model import ModelOptions
@@ -77,7 +78,8 @@ def network_times(
     """
     if quick:
         repeats = 1
-    warm_up = 0 if quick else 1
+    warm_up = 0 if quick else 2  # where steps are replayed, the second records them
+    layers = GraphedLayers() if device.type == "cuda" else None  # as `run` does
     on_part("weights")
     mcld = random_mcld(options, device, dtype)
     picture, iuv = block_person(options.frame_size)
@@ -88,9 +90,10 @@ def network_times(
         source = made[-1]
         made.clear()
         on_part("step")
-        step = timed(denoiser_step(mcld, source.projected), repeats, device, warm_up)
+        step = timed(denoiser_step(mcld, source.projected, layers=layers), repeats, device, warm_up)
         on_part("batch")
-        batched = None if quick else timed(denoiser_step(mcld, source.projected, batch), repeats, device)
+        batched_step = denoiser_step(mcld, source.projected, batch, layers=layers)
+        batched = None if quick else timed(batched_step, repeats, device, warm_up)
         on_part("decode")
         latents = torch.ones(1, options.vae.latent_channels, *options.latent_size, device=device, dtype=dtype)
         decode = timed(lambda: mcld.vae.decode(latents), repeats, device, warm_up)

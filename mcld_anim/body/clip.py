@@ -82,6 +82,14 @@ def clip_frames(poses: Iterable[FramePose], first: int = 0) -> Iterator[ClipFram
         before = pose
 
 
+def with_links(frames: Iterable[ClipFrame]) -> Iterator[ClipFrame]:
+    """The same frames, where each pixel was one frame ago found beforehand: for a thread that works ahead."""
+    for frame in frames:
+        if frame.link is not None:
+            _ = frame.link.correspondence
+        yield frame
+
+
 def _link(pose: FramePose, before: FramePose) -> FrameLink:
     bodies = None if pose.drawn is None or before.drawn is None else (pose.drawn, before.drawn)
     return FrameLink(pose.iuv, before.iuv, bodies)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 
 import cv2
@@ -23,6 +24,9 @@ share one value."""
 
 PART_GAP = 1000.0
 """Distance between parts in the search space, so that a neighbour never belongs to another part."""
+
+MOST_THREADS = 4
+"""Threads that look for neighbours: they find the same, and a GPU must not wait for it."""
 
 OFFSET_WINDOW = 5
 """Side of the square over which offsets are averaged, in pixels. Rounded U and V make offsets jitter by a pixel."""
@@ -48,13 +52,14 @@ def correspond(iuv: Iuv, before: Iuv, tolerance: float = SAME_PLACE) -> Correspo
         return Correspondence(offset, found)
     count = min(MATCHES_PER_PIXEL, len(there))
     tree = cKDTree(_points(before, there), balanced_tree=False, compact_nodes=False)
-    distance, index = tree.query(_points(iuv, here), k=count, distance_upper_bound=tolerance)
+    threads = min(MOST_THREADS, os.cpu_count() or 1)
+    distance, index = tree.query(_points(iuv, here), k=count, distance_upper_bound=tolerance, workers=threads)
     distance, index = distance.reshape(len(here), count), index.reshape(len(here), count)
     near = np.isfinite(distance)
     weight = np.where(near, 1 / (distance + 0.5), 0.0)  # a distance of half a level is no difference
     total = weight.sum(1)
     places = np.append(there, [[0, 0]], 0)[np.where(near, index, len(there))]
-    place = (places * weight[..., None]).sum(1) / np.maximum(total, 1e-9)[:, None]
+    place = np.einsum("nk,nkd->nd", weight, places) / np.maximum(total, 1e-9)[:, None]
     match = total > 0
     rows, columns = here[match].T
     offset[rows, columns] = (place[match] - here[match])[:, ::-1]

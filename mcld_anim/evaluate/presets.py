@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,10 +19,9 @@ from mcld_anim.model.load import LoadedModels
 from mcld_anim.model.operations import step_operations
 from mcld_anim.options.model import ModelOptions, load_model_options
 from mcld_anim.options.preset import PRESETS
-from mcld_anim.options.run import RunOptions
 from mcld_anim.sampling.frame_maker import FrameMaker
 from mcld_anim.sampling.schedule import make_sampler
-from mcld_anim.sampling.settings import SamplingSettings, sampling_settings
+from mcld_anim.sampling.settings import SamplingSettings, preset_settings
 from mcld_anim.synthetic.identity import FIRST_EVALUATION_SEED, check_held_out
 from mcld_anim.synthetic.person import Rendering
 
@@ -96,11 +94,6 @@ def preset_metrics(
         }
         for name, of_one in measured.items()
     }
-
-
-def preset_settings(name: str, model: ModelOptions) -> SamplingSettings:
-    """The sampling settings of `run` with a preset and nothing else."""
-    return sampling_settings(RunOptions(source=Path("photo"), driving=Path("dance"), preset=name), model)  # type: ignore[arg-type]
 
 
 def denoiser_operations(settings: SamplingSettings, model: ModelOptions) -> int:

@@ -1,43 +1,33 @@
-"""`--compile`: the denoiser's layers compiled by torch, which fuses what lies between matrix products."""
+"""`--compile`: what networks do, compiled by torch, which fuses what lies between matrix products."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
-from diffusers import UNet2DConditionModel
 from torch import Tensor
 from torch._dynamo.exc import TorchDynamoException
 
-from mcld_anim.model.attention import DenoiserContext
-from mcld_anim.model.feature_reuse import Layers, run_layers
 
+class Compiled:
+    """A function of tensors whose shapes never change, so that each kind of call is compiled once."""
 
-class CompiledLayers:
-    """`run_layers` for batches of one size, whose shapes never change, so that each kind of step is compiled once."""
-
-    def __init__(self, on_failure: Callable[[str], None]) -> None:
-        """`on_failure(reason)` is called if the compiler fails; from then on the layers run as they are."""
-        self._on_failure = on_failure
-        self._compiled: Layers = torch.compile(run_layers, dynamic=False)
+    def __init__(self, function: Callable[..., Any], on_failure: Callable[[str], None]) -> None:
+        """`on_failure(reason)` is called if the compiler fails; from then on the function runs as it is."""
+        self._function, self._on_failure = function, on_failure
+        self._compiled: Callable[..., Any] = torch.compile(function, dynamic=False)
         self.failed = False
 
-    def __call__(
-        self,
-        unet: UNet2DConditionModel,
-        inputs: Tensor,
-        timesteps: Tensor,
-        context: DenoiserContext,
-        deep: Tensor | None = None,
-    ) -> tuple[Tensor, Tensor]:
-        """As `run_layers`."""
+    def __call__(self, *args: Any) -> Any:
+        """As the function."""
         if not self.failed:
             try:
-                return self._compiled(unet, inputs, timesteps, context, deep)
+                return self._compiled(*args)
             except TorchDynamoException as error:
                 self.failed = True
                 self._on_failure(str(error).strip().partition("\n")[0])
-        return run_layers(unet, inputs, timesteps, context, deep)
+        return self._function(*args)
 
 
 def filled_up(rows: Tensor, number: int) -> Tensor:

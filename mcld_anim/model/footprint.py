@@ -17,7 +17,7 @@ from torch.utils._pytree import tree_leaves
 
 from mcld_anim.model.attention import ProjectedAppearance
 from mcld_anim.model.build import Mcld, build_mcld
-from mcld_anim.model.feature_reuse import FeatureReuse
+from mcld_anim.model.feature_reuse import FeatureReuse, Layers
 from mcld_anim.model.focal import route_tokens
 from mcld_anim.model.reference_net import ReferenceFeatures
 from mcld_anim.options.model import ModelOptions
@@ -103,13 +103,14 @@ def denoiser_step(
     frames: int = 1,
     guided: bool = True,
     reuse: FeatureReuse | None = None,
+    layers: Layers | None = None,
 ) -> Callable[[], object]:
     """One evaluation of the denoiser for so many frames, guided: unconditional and conditional. Without weights it
-    computes nothing."""
+    computes nothing. reuse, layers: see `Denoiser`."""
     options, like = mcld.options, next(mcld.denoiser.parameters())
     latents = like.new_ones(frames, options.unet.in_channels, *options.latent_size)
     pose = like.new_ones(frames, options.unet.block_out_channels[0], *options.latent_size)
-    return lambda: mcld.denoiser(latents, TIMESTEP, pose, appearance, guided=guided, reuse=reuse)
+    return lambda: mcld.denoiser(latents, TIMESTEP, pose, appearance, guided=guided, reuse=reuse, layers=layers)
 
 
 def _parts(mcld: Mcld) -> dict[str, int]:

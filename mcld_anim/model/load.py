@@ -163,8 +163,6 @@ def load_mcld(chosen: ChosenModel, device: torch.device, dtype: torch.dtype, off
     restore_constants(mcld, device)
     if offload:
         mcld.offload = Offload(device)
-    if device.type == "cuda":  # cuDNN's kernels for half precision want channels last, and else convert at each call
-        mcld.vae.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return mcld.requires_grad_(False).eval()
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from mcld_anim.body.clip import ClipFrame, clip_frames
+from mcld_anim.body.clip import ClipFrame, clip_frames, with_links
 from mcld_anim.core.ahead import ahead
 from mcld_anim.core.arrays import Box, Iuv, Picture
 from mcld_anim.core.events import Event
@@ -86,7 +86,7 @@ def make_frames(
     stages.progress(FRAMES_STAGE, first, total)
     with ExitStack() as stack, _share_of_synthesis(stages):
         if overlapped:
-            frames = stack.enter_context(closing(ahead(frames, clip.options.batch_size)))
+            frames = stack.enter_context(closing(ahead(with_links(frames), clip.options.batch_size)))
         batches = _synthesised(clip, finishing.maker, islice(frames, max(0, end - first)))
         if overlapped and clip.synthesises_ahead:
             batches = stack.enter_context(closing(ahead(batches, 1)))

@@ -62,4 +62,6 @@ def within_memory(
     found = fitting(options, settings, models.options, models.dtype, models.device)
     stages.emit(Event("memory_plan", f"--memory {options.memory}: {found}"))
     chosen = replace(options, batch_size=found.batch_size)
-    return replace(plan, options=chosen), replace(settings, decoded=found.decoded, vae_tiling=found.vae_tiling)
+    return replace(plan, options=chosen), replace(
+        settings, decoded=found.decoded, vae_tiling=found.vae_tiling, graphs=False
+    )

@@ -22,7 +22,7 @@ from mcld_anim.run.frame_log import FrameLog, KeptFrame
 from mcld_anim.run.frames import Frame, make_frames
 from mcld_anim.run.record import resolved_options, versions
 
-PIXELS = "4"
+PIXELS = "5"
 """To be raised with every change of this program that changes frames: those of earlier states are not gone on from."""
 
 NOT_IN_FRAMES = (

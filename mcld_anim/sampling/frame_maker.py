@@ -19,8 +19,9 @@ from mcld_anim.core.tensors import Latents, placed
 from mcld_anim.model.appearance import SourceAppearance
 from mcld_anim.model.attention_maps import AttentionMap, AttentionRecord
 from mcld_anim.model.build import Mcld
-from mcld_anim.model.compiled import CompiledLayers, filled_up
-from mcld_anim.model.feature_reuse import FeatureReuse
+from mcld_anim.model.compiled import Compiled, filled_up
+from mcld_anim.model.feature_reuse import FeatureReuse, Layers, run_layers
+from mcld_anim.model.graphs import GraphedLayers
 from mcld_anim.model.vae_tiles import decode_in_tiles
 from mcld_anim.pose.condition import network_condition
 from mcld_anim.sampling.denoise import Prediction, StepBlending, denoise
@@ -51,8 +52,10 @@ class FrameMaker:
         self._noise = parse_noise_mode(settings.noise)
         self._train_steps = mcld.options.schedule.train_steps
         self._blending = _blending(settings, mcld.options.latent_size, self._like.float())
-        self._layers: CompiledLayers | None = None
-        self._batch = 0  # frames that compiled layers take at a time
+        self._decode: Callable[[Latents], Tensor] = mcld.vae.decode
+        self._graphs = self._new_graphs(run_layers)
+        self._layers: Layers | None = self._graphs  # None: the denoiser's own way
+        self._batch = 0  # frames that compiled networks take at a time
 
     def carried(self) -> dict[str, np.ndarray]:
         """What the next batch needs of the last one; empty without blending."""
@@ -70,12 +73,16 @@ class FrameMaker:
         on_failure: Callable[[str], None],
         on_kind: Callable[[int, int], None] = lambda done, of: None,
     ) -> None:
-        """Compile the steps of batches of so many frames, up to which smaller ones are filled from then on.
+        """Compile the steps and the decoding of batches of so many frames, up to which smaller ones are filled from
+        then on.
 
-        `on_failure`: see `CompiledLayers`. `on_kind(done, of)` is called with the kinds of steps, which differ in
-        guidance and in whether deep features are reused.
+        `on_failure`: see `Compiled`. `on_kind(done, of)` is called with the kinds of steps, which differ in guidance
+        and in whether deep features are reused.
         """
-        self._layers, self._batch = CompiledLayers(on_failure), frames
+        compiled = Compiled(run_layers, on_failure)
+        self._graphs = self._new_graphs(compiled)
+        self._layers, self._batch = self._graphs or compiled, frames
+        self._decode = Compiled(self.mcld.vae.decode, on_failure)
         options, scheduler, timesteps = self.mcld.options, copy.deepcopy(self._scheduler), {}
         scheduler.set_timesteps(self.settings.steps)
         for timestep in (int(timestep) for timestep in scheduler.timesteps):
@@ -89,6 +96,8 @@ class FrameMaker:
                 predict = self._predictor(pose, [0] * frames, 1.0, None)
                 for _ in range(repeats):
                     predict(latents, timestep)
+        with self.mcld.using(*self.mcld.vae.decoding):
+            self._decode_parts(latents.new_zeros(frames, options.vae.latent_channels, *options.latent_size))
         on_kind(len(timesteps) * repeats, len(timesteps) * repeats)
 
     def make(self, frames: Sequence[ClipFrame], on_step: Callable[[int, int], None] | None = None) -> list[Picture]:
@@ -103,7 +112,9 @@ class FrameMaker:
         except torch.OutOfMemoryError:
             if self._blending is not None:
                 self._blending.undo()
-            self._batch = len(frames) // 2
+            if self._graphs is not None:
+                self._graphs.forget()
+            self._batch = min(self._batch, len(frames) // 2)
             raise
         return [self._views.finished(view, picture) for view, picture in zip(views, made, strict=True)]
 
@@ -162,10 +173,9 @@ class FrameMaker:
 
     def _decoded(self, latents: Latents, views: Sequence[FrameView]) -> list[Picture]:
         """Latents (F, C, h, w) -> pictures of the views' size, uint8 (H, W, 3) RGB."""
-        mcld, inputs = self.mcld, latents.to(self._like)
-        decode = partial(decode_in_tiles, mcld.vae.decode) if self.settings.vae_tiling else mcld.vae.decode
+        mcld = self.mcld
         with mcld.using(*mcld.vae.decoding):
-            decoded = torch.cat([decode(part) for part in inputs.split(self.settings.decoded or len(inputs))])
+            decoded = self._decode_parts(filled_up(latents.to(self._like), self._batch))[: len(views)]
         if mcld.detail is not None:
             warped = stacked([view.shrunk(mcld.options.frame_size) for view in views], self._like)
             assert warped is not None  # guaranteed by ModelOptions
@@ -177,6 +187,16 @@ class FrameMaker:
         self._check_numbers(decoded, views)
         levels = to_levels(decoded)
         return list(np.ascontiguousarray(levels.permute(0, 2, 3, 1).cpu().numpy()))
+
+    def _decode_parts(self, latents: Latents) -> Tensor:
+        """Pictures (F, 3, H, W), as many at a time as there is memory for."""
+        decode = partial(decode_in_tiles, self._decode) if self.settings.vae_tiling else self._decode
+        return torch.cat([decode(part) for part in latents.split(self.settings.decoded or len(latents))])
+
+    def _new_graphs(self, layers: Layers) -> GraphedLayers | None:
+        """Where steps can be replayed: on CUDA, with the denoiser's weights in one place and memory to spare."""
+        possible = self._like.is_cuda and self.mcld.offload is None and self.settings.graphs
+        return GraphedLayers(layers) if possible else None
 
     def _check_numbers(self, made: Tensor, views: Sequence[FrameView]) -> None:
         """Refuse frames that hold NaN or infinity, which would become black or white without a word."""
@@ -193,7 +213,7 @@ class FrameMaker:
         """The prediction of v in the networks' dtype, for latents in float32, of the frames of these indices."""
         interval, frames = self.settings.reuse_features, len(indices)
         reuse, layers = None if interval == 1 else FeatureReuse(interval), self._layers if record is None else None
-        rows = frames if layers is None else max(frames, self._batch)
+        rows = frames if record is not None else max(frames, self._batch)
         pose_features = filled_up(pose_features, rows)
         keys = self.source.projected_at([*indices, *[indices[-1]] * (rows - frames)]).with_face_weight(face_weight)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from mcld_anim.options.model import ModelOptions
 from mcld_anim.options.preset import load_preset
@@ -24,6 +25,7 @@ class SamplingSettings:
     decoded: int | None = None  # frames decoded at a time; None: the whole batch
     vae_tiling: bool = False  # decode in tiles, see `model.vae_tiles`
     reuse_features: int = 1  # the deep layers run at every so many steps, see `model.feature_reuse`
+    graphs: bool = True  # on CUDA steps are replayed, which takes the memory of a step once more, see `model.graphs`
 
     def guidance_at(self, level: float) -> float:
         """The guidance scale at a share of the noise steps, 1 being pure noise (Kynkäänniemi et al. 2024, arXiv
@@ -61,3 +63,8 @@ def sampling_settings(options: SynthesisOptions, model: ModelOptions) -> Samplin
         vae_tiling=options.vae_tiling,
         reuse_features=options.reuse_features or preset.reuse_features,
     )
+
+
+def preset_settings(name: str, model: ModelOptions) -> SamplingSettings:
+    """The settings of `run` with a preset and nothing else."""
+    return sampling_settings(RunOptions(source=Path("photo"), driving=Path("dance"), preset=name), model)  # type: ignore[arg-type]

@@ -22,7 +22,6 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 import torch
-from einops import reduce
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, grid_sample, pad
@@ -179,6 +178,7 @@ def _stride(iuv: np.ndarray, latent_size: tuple[int, int]) -> np.ndarray:
 
 def _cell_means(planes: np.ndarray, latent_size: tuple[int, int]) -> np.ndarray:
     """(H, W, K) -> (h, w, K), the mean over each cell's pixels."""
-    down, across = _stride(planes, latent_size)
-    values = planes.astype(np.float32)
-    return reduce(values, "(h down) (w across) plane -> h w plane", "mean", down=down, across=across)
+    _stride(planes, latent_size)  # refuses what does not divide
+    height, width = latent_size
+    means = cv2.resize(planes.astype(np.float32), (width, height), interpolation=cv2.INTER_AREA)
+    return means.reshape(height, width, -1)  # cv2 drops a single plane's axis

@@ -12,7 +12,7 @@ from PIL import Image
 from mcld_anim.body.rig import FloatArray
 from mcld_anim.synthetic.dance import BEATS_PER_MINUTE, dance_pose
 from mcld_anim.synthetic.motion import ARMS_DOWN, Pose
-from mcld_anim.synthetic.person import Person, Picture, render
+from mcld_anim.synthetic.person import Person, Picture, Rendering, render
 from mcld_anim.synthetic.scene import Light, View, draw_background
 from mcld_anim.synthetic.views import fit_view
 
@@ -59,13 +59,20 @@ def sample_photo(seed: int = PHOTO_SEED, size: int = SAMPLE_SIZE) -> Picture:
 
 
 def sample_dance(seed: int = DANCER_SEED, seconds: float = DANCE_SECONDS, size: int = SAMPLE_SIZE) -> list[Picture]:
-    """Frames of a dance at `FRAMES_PER_SECOND`, from one fixed camera."""
+    """The frames of `dance_renderings`."""
+    return [one.picture for one in dance_renderings(seed, seconds, size)]
+
+
+def dance_renderings(
+    seed: int = DANCER_SEED, seconds: float = DANCE_SECONDS, size: int = SAMPLE_SIZE
+) -> list[Rendering]:
+    """A dance at `FRAMES_PER_SECOND`, from one fixed camera, with its IUV."""
     person = Person.from_seed(seed)
     poses = [dance_pose(number / FRAMES_PER_SECOND) for number in range(round(seconds * FRAMES_PER_SECOND))]
     everywhere = np.concatenate([person.posed(pose)[::8] for pose in poses])
     view = fit_view(everywhere, View(), person.identity.stature, 0.86)
     background = draw_background(np.random.default_rng(seed), size, "floor")
-    return [render(person, pose, view, STUDIO, background, size).picture for pose in poses]
+    return [render(person, pose, view, STUDIO, background, size) for pose in poses]
 
 
 def beat_sound(seconds: float, beats_per_minute: float = BEATS_PER_MINUTE) -> NDArray[np.float32]:

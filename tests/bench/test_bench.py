@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 
 from mcld_anim.bench.bench import BenchOptions, compared
 from mcld_anim.bench.command import command_runs
+from mcld_anim.bench.frames import preset_times
 from mcld_anim.bench.networks import network_times, random_mcld
 from mcld_anim.bench.timing import Timing, timed
 from mcld_anim.cli.main import app
@@ -71,6 +72,20 @@ def test_the_whole_command_is_timed(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert not {"driving poses", "source"} & set(again.stages)
     assert first.peak_bytes["main"] > 10**8
     assert json.loads(json.dumps(runs.described()))["first"]["seconds"]["whole"] == first.whole
+
+
+def test_whole_frames_are_timed_by_preset(small_options: ModelOptions) -> None:
+    told: list[tuple[int, int]] = []
+    presets = "fast", "best"
+    found = preset_times(small_options, CPU, torch.float32, presets, 2, 3, False, lambda *at: told.append(at))
+    assert told == [(0, 2), (1, 2), (2, 2)]
+    fast, best = (json.loads(json.dumps(found[name].described())) for name in presets)
+    assert (fast["frames"], fast["compiling"], fast["peak_bytes"]) == (3, 0.0, None)
+    assert (fast["steps"], best["steps"]) == (2, 6)
+    for one in fast, best:
+        assert one["seconds_per_frame"] == pytest.approx(one["synthesis"] + one["source"] / 3)
+        assert one["synthesis"] > 0
+        assert one["source"] > 0
 
 
 def test_the_machine_is_measured_and_compared(tmp_path: Path) -> None:

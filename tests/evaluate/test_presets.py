@@ -6,9 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from mcld_anim.evaluate.presets import PresetEvaluationOptions, denoiser_operations, preset_metrics, preset_settings
+from mcld_anim.evaluate.presets import PresetEvaluationOptions, denoiser_operations, preset_metrics
 from mcld_anim.model.operations import step_operations
 from mcld_anim.options.model import load_model_options
+from mcld_anim.sampling.settings import preset_settings
 
 
 def test_the_cost_of_the_published_model_is_counted() -> None:

@@ -16,6 +16,7 @@ from torch._dynamo.exc import TorchDynamoException
 
 from mcld_anim import Animator, Event
 from mcld_anim.model.attention import DenoiserContext
+from mcld_anim.model.feature_reuse import run_layers
 
 GIVEN: dict[str, Any] = {
     "steps": 4,
@@ -35,6 +36,7 @@ def test_no_batch_compiles_again_and_the_frames_are_the_same(
 ) -> None:
     """Not even the last one, which is smaller."""
     kinds: set[tuple[object, ...]] = set()
+    decoded: list[int] = []
     told: list[tuple[str, int, int | None, int]] = []
 
     def compiler(function: Callable[..., Any], dynamic: bool) -> Callable[..., Any]:
@@ -47,7 +49,11 @@ def test_no_batch_compiles_again_and_the_frames_are_the_same(
             kinds.add((inputs.shape, context.appearance.rows, context.unconditional_rows, deep is None))
             return function(unet, inputs, timesteps, context, deep)
 
-        return compiled
+        def compiled_decode(latents: Tensor) -> Tensor:
+            decoded.append(len(latents))
+            return function(latents)
+
+        return compiled if function is run_layers else compiled_decode
 
     monkeypatch.setattr("mcld_anim.model.compiled.torch.compile", compiler)
     clip = media / "person.png", media / "dance.mp4"
@@ -63,6 +69,7 @@ def test_no_batch_compiles_again_and_the_frames_are_the_same(
     compiling = [step for step in told if step[0] == "compiling"]
     assert compiling == [("compiling", done, KINDS, done) for done in (0, 2, 4)]
     assert len(kinds) == KINDS
+    assert decoded == [2, 2, 2]  # while it compiles, and two batches
     after = told[told.index(compiling[-1]) :]
     assert [done for stage, done, _, _ in after if stage == "frames"] == [2, 3]
 
