@@ -70,15 +70,15 @@ class Kind:
 
 MOTION = Kind("driving-motion", 2)
 """`DrivingMotion`: the body fitted to a driving video's person."""
-POSES = Kind("driving-poses", 3)
+POSES = Kind("driving-poses", 4)
 """`DrivingPoses`: the IUV of a driving video's frames."""
 PHOTO = Kind("source-photo", 3)
 """`SourcePhoto`: the source photo, as the estimators see it."""
 SOURCE = Kind("source", 3)
 """`SourceAppearance`: the source photo, encoded by a model's networks."""
-OTHER = Kind("other-person", 3)
+OTHER = Kind("other-person", 4)
 """`Fitted`: the person of a photo that edits are taken from, with their body."""
-STAGE = Kind("source-stage", 5)
+STAGE = Kind("source-stage", 6)
 """`FittedPhoto`: the source photo with its fitted body and its background."""
 
 

@@ -39,6 +39,10 @@ SKIN_RANGE = (35.0, 16.0, 16.0)
 """Differences of L*, a* and b* from the cheeks up to which a hand shows skin: it lies in another light."""
 BARE = 0.08
 """Share of skin from which a drawn hand is bare; others wear gloves. Hands before a sleeve are drawn too large."""
+JAW, EDGE, HEAD_RANGE = 0.09, 0.6, (32.0, 15.0, 17.0)
+"""How far down from the eyes jaws reach, in metres: below, collars lie on necks. Cosine between normal and line of
+sight below which a surface is at an edge, and differences of L*, a* and b* from cheeks and crown up to which a jaw's
+edge shows skin or hair."""
 CROWN = 0.07
 """Height above the eyes, in metres, from which the head has the colour of its back: hair, or none."""
 LIGHT_FROM_ABOVE, ROUNDNESS = 0.12, 0.3
@@ -89,10 +93,11 @@ class PhotoWarp:
     def of(cls, colours: Picture, alpha: Alpha, drawn: DrawnBody) -> PhotoWarp:
         """From the colours, the photo's matte and the body in the photo's pose."""
         skin = skin_colour(colours, alpha, drawn)
-        doubtful = _beside_arm(drawn) | _mistaken_hands(colours, skin, drawn)
+        hair = hair_colour(colours, alpha, drawn)
+        doubtful = _beside_arm(drawn) | _mistaken_hands(colours, skin, drawn) | _beside_jaw(colours, skin, hair, drawn)
         own = alpha * drawn.whole(~doubtful, True)
         seen = seen_iuv(own, drawn)
-        atlas, painted = whole_atlas(*seen_atlas(colours, seen), hair_colour(colours, alpha, drawn), skin)
+        atlas, painted = whole_atlas(*seen_atlas(colours, seen), hair, skin)
         return cls(colours, own, atlas, painted, drawn)
 
     def layer(self, drawn: DrawnBody) -> PersonLayer:
@@ -173,6 +178,25 @@ def _mistaken_hands(
         around |= near & ~np.isin(parts, (hand, *LOWER_ARM_PARTS[side], *HEAD_PARTS))
     rim = cv2.dilate((bare & around).astype(np.uint8), np.ones((SEAM, SEAM), np.uint8)) > 0
     return np.asarray(drawn.inside & ((hands & ~bare) | (rim & around)))
+
+
+def _beside_jaw(
+    colours: Picture, skin: UInt8[np.ndarray, " 3"] | None, hair: UInt8[np.ndarray, " 3"] | None, drawn: DrawnBody
+) -> Bool[np.ndarray, "h w"]:
+    """Where the box shows the edge of a jaw, but the photo neither skin nor hair: a collar, or what is behind."""
+    if skin is None:
+        return np.zeros(drawn.triangle.shape, bool)
+    body = load_body()
+    below = body.joint("eye.L")[2] - body.mean_vertices[:, 2]
+    low = ((below > 0) & (below < JAW))[body.faces].all(1)
+    edge = drawn.inside & np.isin(drawn.iuv[drawn.box][..., 0], HEAD_PARTS)
+    edge &= (low & (drawn.facing < EDGE))[drawn.triangle]
+    lab, known = to_lab(colours[drawn.box]), np.zeros(edge.shape, bool)
+    for colour in (skin, hair):
+        if colour is not None:
+            known |= (np.abs(lab - to_lab(colour)) < HEAD_RANGE).all(-1)
+    rim = cv2.dilate((edge & ~known).astype(np.uint8), np.ones((SEAM, SEAM), np.uint8)) > 0
+    return np.asarray(rim & edge)
 
 
 def _disc(reach: float, drawn: DrawnBody) -> UInt8[np.ndarray, "side side"]:

@@ -1,7 +1,8 @@
 """The atlas of a photographed person, completed: what the photo does not show looks as it usually does on people.
 
-`source.fill` takes it from symmetry and neighbours. Here hands, ears and the back of the head get their usual colours,
-badges stay where they are, and a limb that is not seen is of the cloth of the one above it.
+`source.fill` takes it from symmetry and neighbours. Here hands and ears get their usual colours, hair and the cloth of
+the torso go around to the back (`source.wrapped`), badges stay where they are, and a limb that is not seen is of the
+cloth of the one above it.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
 from scipy.spatial import cKDTree
 
+from mcld_anim.body.garments import on_texels
 from mcld_anim.body.part_labels import HAND_PART, LOWER_ARM_PARTS, LOWER_LEG_PARTS, UPPER_ARM_PARTS, UPPER_LEG_PARTS
 from mcld_anim.body.rig import load_body
 from mcld_anim.body.surface import GRID, SEGMENTS, rest_body
@@ -21,11 +23,19 @@ from mcld_anim.core.arrays import ATLAS_SIZE, HEAD_PARTS, PART_COUNT, Atlas, Atl
 from mcld_anim.core.cielab import to_lab
 from mcld_anim.core.push_pull import push_pull
 from mcld_anim.source.fill import NEIGHBOUR, OTHER_SIDE, TORSO, fill_atlas, folded_torso
+from mcld_anim.source.wrapped import CLOTH, HAIR, wrapped
 
 BEHIND_EARS, NAPE = 0.01, 0.06
 """Where the back of the head begins: metres before the ears' middle, and down from it."""
+FOREHEAD, BESIDE_EARS = 0.07, 0.025
+"""Where hair begins on a head that has any: metres above the eyes, and before the ears' middle."""
 EAR = 0.75
 """Weight of the ear, 0..1, from which a place on the head is the ear's."""
+LEAST_EAR = 20
+"""Texels of an ear that the photo has to show for hair to be seen on it."""
+SKIN_RANGE, BARE = (20.0, 9.0, 9.0), 0.5
+"""Differences of L*, a* and b* from the cheeks' colour up to which a torso shows skin, and its share from which that is
+bare: else hands and necks give it."""
 BADGE = 16.0
 """Standard deviation, in texels of 200, of the blur of colours that one side of the torso takes from the other."""
 ODD = (25.0, 12.0, 12.0)
@@ -56,6 +66,7 @@ def whole_atlas(
     """
     atlas = fill_atlas(shown, valid)
     painted = ~valid.any((1, 2)) & (atlas.std((1, 2)) < PLAIN).all(-1)
+    _turn_torso(atlas, shown, valid, skin)
     _remove_badges(atlas, valid)
     for part in (np.flatnonzero(painted) + 1).tolist():
         cloth = _cloth(part, atlas, valid)
@@ -64,19 +75,34 @@ def whole_atlas(
     for part in HAND_PART.values():
         if skin is not None and not valid[part - 1].any():
             atlas[part - 1] = skin
+    if hair is not None:
+        around = wrapped(HEAD_PARTS, shown, valid & _hairy(), HAIR, hair)
+        for number, part in enumerate(HEAD_PARTS):
+            behind = _back_of_head(part) & ~valid[part - 1]
+            atlas[part - 1][behind] = hair if around is None else around[number][behind]
     for part in HEAD_PARTS:
-        for colour, place in ((hair, _back_of_head(part)), (skin, _ear(part))):
-            if colour is not None:
-                atlas[part - 1][place & ~valid[part - 1]] = colour
+        if skin is not None and not _covered(part, shown, valid, hair, skin):
+            atlas[part - 1][_ear(part) & ~valid[part - 1]] = skin
     return atlas, painted
+
+
+def _turn_torso(atlas: Atlas, shown: Atlas, valid: AtlasMask, skin: UInt8[np.ndarray, " 3"] | None) -> None:
+    """Give the side of the torso that is not seen the cloth of the other one, or its skin if that is bare. Works in
+    place."""
+    folded, cloth = folded_torso(valid), valid.copy()
+    if skin is not None:
+        bare = (np.abs(to_lab(shown) - to_lab(skin)) < SKIN_RANGE).all(-1) & valid
+        charts = [part - 1 for part in TORSO]
+        if np.count_nonzero(bare[charts]) < BARE * np.count_nonzero(valid[charts]):
+            cloth &= ~bare
+    around = wrapped(TORSO, shown, cloth, CLOTH)
+    for number, part in enumerate(TORSO):
+        guess = cv2.GaussianBlur(atlas[part - 1], (0, 0), BADGE) if around is None else around[number]
+        atlas[part - 1] = np.where(folded[part - 1][..., None], guess, atlas[part - 1])
 
 
 def _remove_badges(atlas: Atlas, valid: AtlasMask) -> None:
     """Take badges from where the photo does not show them: symmetry repeats them. Works in place."""
-    folded = folded_torso(valid)
-    for part in TORSO:
-        soft = cv2.GaussianBlur(atlas[part - 1], (0, 0), BADGE)
-        atlas[part - 1] = np.where(folded[part - 1][..., None], soft, atlas[part - 1])
     for part in set(range(1, PART_COUNT + 1)) - set(HEAD_PARTS):
         badge = _badges(atlas[part - 1]) & ~valid[part - 1]
         if badge.any():
@@ -171,6 +197,27 @@ def _ear(part: int) -> Bool[np.ndarray, "200 200"]:
     places = rest_body().places.reshape(PART_COUNT, GRID, GRID, 3)[part - 1]
     _, nearest = cKDTree(body.mean_vertices).query(places.reshape(-1, 3))
     return _texels((body.ears[nearest] > EAR).reshape(GRID, GRID))
+
+
+@cache
+def _hairy() -> AtlasMask:
+    """Texels of the head above the forehead, and beside the ears and behind: where hair is, if it is anywhere."""
+    body = load_body()
+    ears, eyes = body.mean_vertices[body.ears > 0.5].mean(0), body.joint("eye.L")
+    behind, above = body.mean_vertices[:, 1] - ears[1], body.mean_vertices[:, 2]
+    hairy = (above > eyes[2] + FOREHEAD) | ((behind > -BESIDE_EARS) & (above > ears[2]))
+    return on_texels((hairy & (body.ears < EAR)).astype(np.float32)) > 0.5
+
+
+def _covered(
+    part: int, shown: Atlas, valid: AtlasMask, hair: UInt8[np.ndarray, " 3"] | None, skin: UInt8[np.ndarray, " 3"]
+) -> bool:
+    """Whether hair hides the ear of a head part, as far as the photo shows."""
+    seen = shown[part - 1][_ear(part) & valid[part - 1]]
+    if hair is None or len(seen) < LEAST_EAR:
+        return False
+    colour, far = to_lab(np.median(seen, axis=0).astype(np.uint8)), [to_lab(one) for one in (hair, skin)]
+    return bool(np.linalg.norm(colour - far[0]) < np.linalg.norm(colour - far[1]))
 
 
 @cache

@@ -10,13 +10,17 @@ from scipy.spatial.transform import Rotation
 
 from mcld_anim.body.draw import BodyPainter, DrawnBody
 from mcld_anim.body.fit import FOCAL, BodyMotion, BodyShape
+from mcld_anim.body.rig import load_body
 from mcld_anim.body.skeleton import CONTROLS, SHAPES
-from mcld_anim.source.photo_warp import LIGHT_FROM_ABOVE, ROUNDNESS, PhotoWarp
+from mcld_anim.core.arrays import HEAD_PARTS
+from mcld_anim.source.photo_warp import CROWN, EDGE, JAW, LIGHT_FROM_ABOVE, ROUNDNESS, PhotoWarp
 from mcld_anim.source.whole_atlas import DEEPEST_FOLD
 
 SIZE = (240, 180)
 UPPER_ARMS, LOWER_ARMS = (15, 16, 17, 18), (19, 20, 21, 22)
 SKIN, HAIR = (200, 150, 120), (90, 60, 20)
+JAW_AND_NECK = (0.02, JAW - 0.01), (JAW + 0.01, 0.2)
+"""Metres down from the eyes."""
 
 
 def standing(**turns: tuple[float, float, float]) -> BodyMotion:
@@ -227,3 +231,26 @@ def test_what_is_painted_gets_its_roundness_from_light(painter: BodyPainter) -> 
     factor = layer.lit().colours[leg][:, 0] / layer.colours[leg][:, 0]
     dark, bright = factor[edge_on[leg] > 0.5], factor[edge_on[leg] < 0.1]
     assert dark.mean() < bright.mean() * np.exp(-0.3 * ROUNDNESS)
+
+
+def test_what_is_behind_a_jaw_does_not_stick_to_it(painter: BodyPainter) -> None:
+    """Where the body is drawn a little wider than the photo's jaw, its edge shows the background; a collar stays."""
+    drawn, body = painter.drawn(standing(), 0), load_body()
+    below = (body.joint("eye.L")[2] - body.mean_vertices[:, 2])[body.faces].mean(1)
+    head = np.isin(drawn.iuv[drawn.box][..., 0], HEAD_PARTS)
+    edge = head & (drawn.facing < EDGE - 0.05)[drawn.triangle]
+    jaw, neck = (edge & (below > low)[drawn.triangle] & (below < high)[drawn.triangle] for low, high in JAW_AND_NECK)
+    picture = np.zeros((*SIZE, 3), np.uint8)
+    shown = picture[drawn.box]
+    shown[head] = SKIN
+    shown[head & (below < -CROWN)[drawn.triangle]] = HAIR
+    shown[jaw], shown[neck] = (40, 160, 90), (245, 245, 250)
+    warp = PhotoWarp.of(picture, drawn.person.astype(np.float32), drawn)
+    own = warp.own[drawn.box]
+    assert min(np.count_nonzero(jaw), np.count_nonzero(neck)) > 5
+    assert not own[jaw].any()
+    assert own[neck].mean() > 0.9
+    assert own[head & ~edge].mean() > 0.9
+    side = warp.layer(painter.drawn(standing(root=(0, 0, 1.2)), 0))
+    colours = side.colours[np.isin(side.drawn.iuv[side.drawn.box][..., 0], HEAD_PARTS)]
+    assert (colours[:, 1] < colours[:, 0] + 10).all()  # nothing is green

@@ -1,0 +1,184 @@
+"""Hair and cloth around the back of a head and torso that a photo shows from the front.
+
+The surface is unrolled onto a label, a column per angle around the vertical axis and a row per height, or on a head per
+angle from the crown. Two things go around: the usual colour of each height, and the texture of what is seen (strands,
+folds), made anew from patches of it, so that neither a face nor a badge nor a tie comes again on the other side.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+
+import cv2
+import numpy as np
+from jaxtyping import Bool, Float, Int, UInt8
+
+from mcld_anim.body.surface import GRID, rest_body
+from mcld_anim.core.arrays import ATLAS_SIZE, PART_COUNT, Atlas, AtlasMask
+from mcld_anim.core.cielab import to_lab
+from mcld_anim.core.push_pull import push_pull
+
+COLUMNS, ROWS = 240, 120
+"""Size of the unrolled surface: columns of 1.5 degrees."""
+PATCHES, KNOWN, LEAST_PATCHES = (24, 16, 10), 0.9, 20
+"""Sides of the patches that texture is made of, in pixels of the label, the largest of which there are enough; the
+share of one that has to be known; and how many are enough."""
+GAP = 5
+"""Width of the gaps between texels, in pixels of the label, that are closed."""
+HEIGHTS, LEAST_COLOURS = 6, 60
+"""Rows above and below whose colours tell the usual one of a height, and pixels from which they do; others have that of
+their neighbours."""
+LEAST_BESIDE = 0.1
+"""Least distance from the middle of the front, in quarter turns, for the weight of a colour."""
+
+
+@dataclass(frozen=True)
+class Material:
+    """What goes around, and how it is told from the rest."""
+
+    same: tuple[float, float, float]  # differences of L*, a* and b* from the usual colour up to which it is that
+    coarse: float  # standard deviation, in pixels of the label, of the blur from which its texture stands out
+    deepest: float  # levels by which it does at most: what stands out more is a print or an edge
+    brightness: tuple[float, float]  # range of that of each height, as a factor on a given colour
+    on_head: bool
+
+
+HAIR = Material((28.0, 14.0, 18.0), 16.0, 60.0, (0.75, 1.1), on_head=True)
+CLOTH = Material((22.0, 10.0, 10.0), 12.0, 9.0, (1.0, 1.0), on_head=False)
+
+
+def wrapped(
+    parts: tuple[int, ...],
+    atlas: Atlas,
+    source: AtlasMask,
+    material: Material,
+    colour: UInt8[np.ndarray, " 3"] | None = None,
+) -> UInt8[np.ndarray, "parts 200 200 3"] | None:
+    """The texels of charts all around, from those in `source`; None if these are too few.
+
+    colour: the usual one at all heights; None: it is found for each height.
+    """
+    place = _places(parts, material.on_head)
+    charts = [part - 1 for part in parts]
+    used = source[charts].ravel()
+    label, seen = _mean(atlas[charts].reshape(-1, 3)[used], place[used])
+    near = seen & _alike(label, np.broadcast_to(colour, label.shape), material) if colour is not None else seen
+    base = _usual(label, near)
+    if colour is not None:
+        brighter = base.mean(-1, keepdims=True) / max(float(colour.mean()), 1.0)
+        base = colour * brighter.clip(*material.brightness)
+    alike = seen & _alike(label, np.broadcast_to(base, label.shape), material)
+    alike = cv2.erode(alike.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
+    texture = _texture(label.mean(-1), alike, material)
+    if texture is None:
+        return None
+    whole = _levels(base + texture[..., None])
+    return whole.reshape(-1, 3)[place].reshape(len(parts), ATLAS_SIZE, ATLAS_SIZE, 3)
+
+
+def _alike(
+    label: Float[np.ndarray, "rows columns 3"], usual: np.ndarray, material: Material
+) -> Bool[np.ndarray, "rows columns"]:
+    """Where the label has the usual colour."""
+    return (np.abs(to_lab(label) - to_lab(usual)) < material.same).all(-1)
+
+
+def _mean(
+    colours: UInt8[np.ndarray, "texels 3"], place: Int[np.ndarray, " texels"]
+) -> tuple[Float[np.ndarray, "rows columns 3"], Bool[np.ndarray, "rows columns"]]:
+    """The label, and which of its pixels texels lie in, or between."""
+    count = np.bincount(place, minlength=ROWS * COLUMNS)
+    sums = np.stack([np.bincount(place, weights=channel, minlength=len(count)) for channel in colours.T], -1)
+    label = (sums / np.maximum(count, 1)[:, None]).astype(np.float32).reshape(ROWS, COLUMNS, 3)
+    hit = (count > 0).reshape(ROWS, COLUMNS).astype(np.uint8)
+    seen = cv2.morphologyEx(hit, cv2.MORPH_CLOSE, np.ones((GAP, GAP), np.uint8)) > 0
+    return push_pull(label, hit.astype(np.float32)), seen
+
+
+def _usual(
+    label: Float[np.ndarray, "rows columns 3"], seen: Bool[np.ndarray, "rows columns"]
+) -> Float[np.ndarray, "rows 1 3"]:
+    """The usual colour of each height: the weighted median of those around it.
+
+    The further to the side, the more a colour counts: ties, zips and what an open jacket shows are in the middle.
+    """
+    beside = np.abs(np.arange(COLUMNS) + 0.5 - COLUMNS / 2) / (COLUMNS / 4)
+    weight = np.where(seen, beside.clip(LEAST_BESIDE, 1) ** 2, 0.0)
+    known, medians = [], []
+    for row in range(ROWS):
+        window = slice(max(0, row - HEIGHTS), row + HEIGHTS + 1)
+        there = seen[window]
+        if seen[row].any() and np.count_nonzero(there) >= LEAST_COLOURS:
+            known.append(row)
+            medians.append(_weighted_median(label[window][there], weight[window][there]))
+    if not known:
+        return np.zeros((ROWS, 1, 3), np.float32)
+    rows = np.stack([np.interp(np.arange(ROWS), known, channel) for channel in np.stack(medians, 1)], -1)
+    return cv2.GaussianBlur(rows[:, None].astype(np.float32), (1, 0), 0, sigmaY=2.0).reshape(ROWS, 1, 3)
+
+
+def _weighted_median(values: Float[np.ndarray, "n 3"], weight: Float[np.ndarray, " n"]) -> Float[np.ndarray, " 3"]:
+    """Of each channel."""
+    order = np.argsort(values, axis=0)
+    share = np.cumsum(weight[order], axis=0) / weight.sum()
+    middle = (share < 0.5).sum(0)
+    return np.take_along_axis(np.take_along_axis(values, order, 0), middle[None], 0)[0]
+
+
+def _texture(
+    grey: Float[np.ndarray, "rows columns"], alike: Bool[np.ndarray, "rows columns"], material: Material
+) -> Float[np.ndarray, "rows columns"] | None:
+    """What stands out of the mean brightness, made anew all around from patches of where it is seen; None without any.
+
+    Patches that overlap are blended so that contrast stays, by the root of their weights' squares: Heitz and Neyret,
+    "High-Performance By-Example Noise using a Histogram-Preserving Blending Operator", HPG 2018.
+    """
+    weight = cv2.GaussianBlur(alike.astype(np.float32), (0, 0), material.coarse)
+    mean = cv2.GaussianBlur(grey * alike, (0, 0), material.coarse) / np.maximum(weight, 1e-3)
+    detail = np.where(alike, grey - mean, 0.0).clip(-material.deepest, material.deepest)
+    for side in PATCHES:
+        places = _whole_patches(alike, side)
+        if len(places) >= LEAST_PATCHES:
+            return _blended(detail, places, side)
+    return None
+
+
+def _whole_patches(alike: Bool[np.ndarray, "rows columns"], side: int) -> Int[np.ndarray, "patches 2"]:
+    """The first row and column of every square in which nearly all is known."""
+    share = cv2.boxFilter(alike.astype(np.float32), -1, (side, side), anchor=(0, 0), borderType=cv2.BORDER_CONSTANT)
+    return np.argwhere(share[: ROWS - side, : COLUMNS - side] >= KNOWN)
+
+
+def _blended(
+    detail: Float[np.ndarray, "rows columns"], places: Int[np.ndarray, "patches 2"], side: int
+) -> Float[np.ndarray, "rows columns"]:
+    """Patches drawn at random, each over half of its neighbours."""
+    generator, step = np.random.default_rng(0), side // 2
+    ramp = np.sin(np.pi * (np.arange(side) + 0.5) / side) ** 2
+    window = np.outer(ramp, ramp)
+    total, squares = (np.zeros((ROWS + 2 * side, COLUMNS + 2 * side)) for _ in range(2))
+    for top in range(0, ROWS + side, step):
+        for left in range(0, COLUMNS + side, step):
+            row, column = places[generator.integers(len(places))]
+            total[top : top + side, left : left + side] += window * detail[row : row + side, column : column + side]
+            squares[top : top + side, left : left + side] += window**2
+    made = total / np.sqrt(np.maximum(squares, 1e-6))
+    return made[side : side + ROWS, side : side + COLUMNS].astype(np.float32)
+
+
+def _levels(colours: np.ndarray) -> UInt8[np.ndarray, "rows columns 3"]:
+    return np.rint(colours).clip(0, 255).astype(np.uint8)
+
+
+@cache
+def _places(parts: tuple[int, ...], on_head: bool) -> Int[np.ndarray, " texels"]:
+    """The pixel of the label, as a flat index, of each texel of these charts; the front is in the middle."""
+    cells = rest_body().places.reshape(PART_COUNT, GRID, GRID, 3)[[part - 1 for part in parts]].astype(np.float32)
+    texels = np.stack([cv2.resize(one[::-1], (ATLAS_SIZE, ATLAS_SIZE)) for one in cells]).reshape(-1, 3)
+    low, high = texels.min(0), texels.max(0)
+    x, y, z = (texels - (low + high) / 2).T
+    angle = np.arctan2(x, -y)  # the body looks along -y
+    down = np.arctan2(np.hypot(x, y), z) / np.pi if on_head else (high[2] - texels[:, 2]) / (high[2] - low[2])
+    column, row = ((angle / (2 * np.pi) + 0.5) * COLUMNS).astype(int), (down * ROWS).astype(int)
+    return row.clip(0, ROWS - 1) * COLUMNS + column.clip(0, COLUMNS - 1)

@@ -1,0 +1,93 @@
+"""What goes around to the back of a head and a torso: usual colours and texture, and nothing of the front alone."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from mcld_anim.body.garments import on_texels
+from mcld_anim.body.rig import load_body
+from mcld_anim.core.arrays import HEAD_PARTS, PART_COUNT, Atlas, AtlasMask
+from mcld_anim.source.fill import TORSO
+from mcld_anim.source.whole_atlas import whole_atlas
+from mcld_anim.source.wrapped import CLOTH, HAIR, wrapped
+
+JACKET, TIE, HAIR_COLOUR, SKIN = (40, 60, 110), (200, 30, 40), (90, 60, 40), (220, 170, 140)
+
+
+@pytest.fixture(scope="module")
+def places() -> np.ndarray:
+    """Of every texel (24, 200, 200, 3), metres on the body at rest."""
+    return np.stack([on_texels(axis.astype(np.float32)) for axis in load_body().mean_vertices.T], -1)
+
+
+@pytest.fixture(scope="module")
+def seen_from_the_front(places: np.ndarray) -> AtlasMask:
+    return places[..., 1] < -0.02
+
+
+def coloured(colour: tuple[int, int, int], contrast: float) -> Atlas:
+    noise = np.random.default_rng(1).normal(0, contrast, (PART_COUNT, 200, 200, 1))
+    return np.rint(np.array(colour) + noise).clip(0, 255).astype(np.uint8)
+
+
+def test_a_jacket_goes_around_without_its_tie(places: np.ndarray, seen_from_the_front: AtlasMask) -> None:
+    atlas = coloured(JACKET, 4)
+    atlas[np.abs(places[..., 0]) < 0.03] = TIE
+    made = wrapped(TORSO, atlas, seen_from_the_front, CLOTH)
+    assert made is not None
+    back = made[0]
+    assert np.abs(back.reshape(-1, 3).astype(float) - JACKET).max() < 25
+    np.testing.assert_allclose(np.median(back, (0, 1)), JACKET, atol=3)
+    assert 0.5 < back.mean(-1).std() < 6
+    again = wrapped(TORSO, atlas, seen_from_the_front, CLOTH)
+    np.testing.assert_array_equal(made, again)
+
+
+def test_the_waist_stays_where_it_is(places: np.ndarray, seen_from_the_front: AtlasMask) -> None:
+    waist = float(np.median(places[TORSO[0] - 1][..., 2]))
+    atlas = np.where((places[..., 2] > waist)[..., None], coloured(JACKET, 2), coloured(TIE, 2))
+    made = wrapped(TORSO, atlas, seen_from_the_front, CLOTH)
+    assert made is not None
+    heights = places[TORSO[0] - 1][..., 2]
+    for there, colour in ((heights > waist + 0.06, JACKET), (heights < waist - 0.06, TIE)):
+        np.testing.assert_allclose(np.median(made[0][there], 0), colour, atol=6)
+
+
+def test_hair_has_the_contrast_of_what_is_seen_of_it(seen_from_the_front: AtlasMask) -> None:
+    for contrast in (3.0, 20.0):
+        made = wrapped(HEAD_PARTS, coloured(HAIR_COLOUR, contrast), seen_from_the_front, HAIR, np.uint8(HAIR_COLOUR))
+        assert made is not None
+        np.testing.assert_allclose(np.median(made, (0, 1, 2)), HAIR_COLOUR, atol=12)
+        assert 0.15 * contrast < made.mean(-1).std() < contrast  # a pixel of the label is the mean of some texels
+
+
+def test_too_little_to_see_is_not_made_up(seen_from_the_front: AtlasMask) -> None:
+    atlas, few = coloured(JACKET, 4), np.zeros_like(seen_from_the_front)
+    few[TORSO[1] - 1, 90:100, 90:100] = True
+    assert wrapped(TORSO, atlas, few, CLOTH) is None
+    assert wrapped(TORSO, atlas, np.zeros_like(few), CLOTH) is None
+
+
+def test_an_ear_under_hair_is_not_painted(places: np.ndarray) -> None:
+    """Only if the photo shows it bare is the rest of it skin."""
+    body = load_body()
+    ears = on_texels((body.ears > 0.75).astype(np.float32)) > 0.5
+    valid = places[..., 1] < -0.05
+    hidden = ears & ~valid
+    assert hidden.any()
+    for colour, expected in ((HAIR_COLOUR, HAIR_COLOUR), (SKIN, SKIN)):
+        shown = coloured(HAIR_COLOUR, 3)
+        shown[ears] = colour
+        atlas, _ = whole_atlas(shown, valid, np.uint8(HAIR_COLOUR), np.uint8(SKIN))
+        np.testing.assert_allclose(np.median(atlas[hidden], 0), expected, atol=15)
+
+
+def test_hands_and_necks_are_no_cloth(places: np.ndarray, seen_from_the_front: AtlasMask) -> None:
+    """Unless the whole torso is bare."""
+    low = float(np.quantile(places[TORSO[1] - 1][..., 2], 0.3))
+    for bare_below, expected in ((low, JACKET), (9.0, SKIN)):
+        shown = np.where((places[..., 2] < bare_below)[..., None], coloured(SKIN, 2), coloured(JACKET, 2))
+        atlas, _ = whole_atlas(shown, seen_from_the_front, None, np.uint8(SKIN))
+        back = atlas[TORSO[0] - 1][~seen_from_the_front[TORSO[0] - 1]]
+        np.testing.assert_allclose(np.median(back, 0), expected, atol=10)
