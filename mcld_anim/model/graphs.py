@@ -28,7 +28,7 @@ class GraphedLayers:
     """`run_layers`, replayed. A graph holds the memory that its step takes; it reads weights and source where they are.
 
     The deep features that are returned are overwritten by the next step of the kind that makes them. Steps of another
-    source than the first one, such as those of a morph, run as they are.
+    source than the first one, such as those of a morph, run as they are; so do all where memory is too short.
     """
 
     def __init__(self, layers: Layers = run_layers, record: Record | None = None) -> None:
@@ -36,6 +36,7 @@ class GraphedLayers:
         self._layers, self._record = layers, record or _recorder()
         self._appearance: ProjectedAppearance | None = None
         self._graphs: dict[Kind, _Graph | None] = {}
+        self._gave_up = False
 
     def __call__(
         self,
@@ -48,7 +49,7 @@ class GraphedLayers:
         """As `run_layers`."""
         if self._appearance is None:
             self._appearance = context.appearance
-        if context.appearance is not self._appearance:
+        if self._gave_up or context.appearance is not self._appearance:
             return self._layers(unet, inputs, timesteps, context, deep)
         kind = inputs.shape, context.unconditional_rows, deep is None
         if kind not in self._graphs:  # the first step loads kernels and may compile, which cannot be recorded
@@ -58,13 +59,19 @@ class GraphedLayers:
         graph = self._graphs[kind]
         if graph is None:
             places = [tensor.clone() for tensor in given]
-            work = _work(self._layers, unet, places, context)
-            graph = self._graphs[kind] = _Graph(places, *self._record(work))
+            try:
+                graph = _Graph(places, *self._record(_work(self._layers, unet, places, context)))
+            except RuntimeError:  # of which running out of memory is one; what else is wrong happens again at once
+                self.give_up()
+                return self._layers(unet, inputs, timesteps, context, deep)
+            self._graphs[kind] = graph
         return graph.run(given)
 
-    def forget(self) -> None:
-        """Give up the memory of all graphs."""
+    def give_up(self) -> None:
+        """Free the memory of all graphs; from now on steps run as they are."""
+        self._gave_up = True
         self._graphs.clear()
+        torch.cuda.empty_cache()  # does nothing without CUDA
 
 
 class _Graph:

@@ -113,7 +113,7 @@ class FrameMaker:
             if self._blending is not None:
                 self._blending.undo()
             if self._graphs is not None:
-                self._graphs.forget()
+                self._graphs.give_up()
             self._batch = min(self._batch, len(frames) // 2)
             raise
         return [self._views.finished(view, picture) for view, picture in zip(views, made, strict=True)]

@@ -83,9 +83,25 @@ def test_fewer_frames_have_a_graph_of_their_own(mcld: Mcld, context: DenoiserCon
         given = inputs[:rows], timesteps[:rows], DenoiserContext(context.appearance, unconditional_rows=rows - 2)
         torch.testing.assert_close(graphed(unet, *given), run_layers(unet, *given))
     assert (recorder.recorded, recorder.replayed) == (2, 3)
-    graphed.forget()
-    graphed(unet, inputs, timesteps, context)
+    graphed.give_up()
+    for _ in range(3):
+        graphed(unet, inputs, timesteps, context)
     assert recorder.replayed == 3
+
+
+@torch.inference_mode()
+def test_without_memory_for_a_graph_steps_run_as_they_are(mcld: Mcld, context: DenoiserContext) -> None:
+    tried: list[int] = []
+
+    def record(_work: Callable[[], Results]) -> tuple[Results, Callable[[], None]]:
+        tried.append(1)
+        raise torch.OutOfMemoryError("out of memory")
+
+    graphed, (inputs, timesteps) = GraphedLayers(record=record), _inputs(mcld, 0)
+    for _ in range(4):
+        made = graphed(mcld.denoiser.unet, inputs, timesteps, context)
+        torch.testing.assert_close(made, run_layers(mcld.denoiser.unet, inputs, timesteps, context))
+    assert len(tried) == 1
 
 
 def _inputs(mcld: Mcld, seed: int) -> tuple[Tensor, Tensor]:
