@@ -39,13 +39,13 @@ class Material:
 
     same: tuple[float, float, float]  # differences of L*, a* and b* from the usual colour up to which it is that
     coarse: float  # standard deviation, in pixels of the label, of the blur from which its texture stands out
-    deepest: float  # levels by which it does at most: what stands out more is a print or an edge
+    deepest: float  # share of the usual brightness by which it does at most: more is a print or an edge
     brightness: tuple[float, float]  # range of that of each height, as a factor on a given colour
     on_head: bool
 
 
-HAIR = Material((28.0, 14.0, 18.0), 16.0, 60.0, (0.75, 1.1), on_head=True)
-CLOTH = Material((22.0, 10.0, 10.0), 12.0, 9.0, (1.0, 1.0), on_head=False)
+HAIR = Material((28.0, 14.0, 18.0), 16.0, 0.5, (0.75, 1.1), on_head=True)
+CLOTH = Material((22.0, 10.0, 10.0), 12.0, 0.06, (1.0, 1.0), on_head=False)
 
 
 def wrapped(
@@ -70,7 +70,7 @@ def wrapped(
         base = colour * brighter.clip(*material.brightness)
     alike = seen & _alike(label, np.broadcast_to(base, label.shape), material)
     alike = cv2.erode(alike.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
-    texture = _texture(label.mean(-1), alike, material)
+    texture = _texture(label.mean(-1), alike, material.coarse, material.deepest * float(base.mean()))
     if texture is None:
         return None
     whole = _levels(base + texture[..., None])
@@ -127,16 +127,16 @@ def _weighted_median(values: Float[np.ndarray, "n 3"], weight: Float[np.ndarray,
 
 
 def _texture(
-    grey: Float[np.ndarray, "rows columns"], alike: Bool[np.ndarray, "rows columns"], material: Material
+    grey: Float[np.ndarray, "rows columns"], alike: Bool[np.ndarray, "rows columns"], coarse: float, most: float
 ) -> Float[np.ndarray, "rows columns"] | None:
     """What stands out of the mean brightness, made anew all around from patches of where it is seen; None without any.
 
     Patches that overlap are blended so that contrast stays, by the root of their weights' squares: Heitz and Neyret,
     "High-Performance By-Example Noise using a Histogram-Preserving Blending Operator", HPG 2018.
     """
-    weight = cv2.GaussianBlur(alike.astype(np.float32), (0, 0), material.coarse)
-    mean = cv2.GaussianBlur(grey * alike, (0, 0), material.coarse) / np.maximum(weight, 1e-3)
-    detail = np.where(alike, grey - mean, 0.0).clip(-material.deepest, material.deepest)
+    weight = cv2.GaussianBlur(alike.astype(np.float32), (0, 0), coarse)
+    mean = cv2.GaussianBlur(grey * alike, (0, 0), coarse) / np.maximum(weight, 1e-3)
+    detail = np.where(alike, grey - mean, 0.0).clip(-most, most)
     for side in PATCHES:
         places = _whole_patches(alike, side)
         if len(places) >= LEAST_PATCHES:
