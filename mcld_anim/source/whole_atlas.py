@@ -33,6 +33,9 @@ EAR = 0.75
 """Weight of the ear, 0..1, from which a place on the head is the ear's."""
 LEAST_EAR = 20
 """Texels of an ear that the photo has to show for hair to be seen on it."""
+BESIDE_EAR, SIDE_RANGE = 12, (40.0, 14.0, 18.0)
+"""Width of what lies around an ear, in texels of 200, and differences of L*, a* and b* from the cheeks' colour up to
+which it is skin: the side of a head lies in less light."""
 SKIN_RANGE, BARE = (20.0, 9.0, 9.0), 0.5
 """Differences of L*, a* and b* from the cheeks' colour up to which a torso shows skin, and its share from which that is
 bare: else hands and necks give it."""
@@ -82,7 +85,7 @@ def whole_atlas(
             atlas[part - 1][behind] = hair if around is None else around[number][behind]
     for part in HEAD_PARTS:
         if skin is not None and not _covered(part, shown, valid, hair, skin):
-            atlas[part - 1][_ear(part) & ~valid[part - 1]] = skin
+            atlas[part - 1][_ear(part) & ~valid[part - 1]] = _skin_beside(part, atlas, skin)
     return atlas, painted
 
 
@@ -218,6 +221,15 @@ def _covered(
         return False
     colour, far = to_lab(np.median(seen, axis=0).astype(np.uint8)), [to_lab(one) for one in (hair, skin)]
     return bool(np.linalg.norm(colour - far[0]) < np.linalg.norm(colour - far[1]))
+
+
+def _skin_beside(part: int, atlas: Atlas, skin: UInt8[np.ndarray, " 3"]) -> UInt8[np.ndarray, " 3"]:
+    """The colour of the skin around the ear of a head part, which lies in its light; that of the cheeks without any."""
+    ear = _ear(part).astype(np.uint8)
+    around = (cv2.dilate(ear, np.ones((2 * BESIDE_EAR + 1, 2 * BESIDE_EAR + 1), np.uint8)) > ear) & ~_back_of_head(part)
+    colours = atlas[part - 1][around]
+    bare = colours[(np.abs(to_lab(colours) - to_lab(skin)) < SIDE_RANGE).all(-1)]
+    return skin if len(bare) < LEAST_EAR else np.median(bare, axis=0).round().astype(np.uint8)
 
 
 @cache

@@ -83,6 +83,16 @@ def test_an_ear_under_hair_is_not_painted(places: np.ndarray) -> None:
         np.testing.assert_allclose(np.median(atlas[hidden], 0), expected, atol=15)
 
 
+def test_an_ear_lies_in_the_light_of_the_skin_beside_it(places: np.ndarray) -> None:
+    """A photo from the front shows the side of a head in less light than the cheeks."""
+    ears = on_texels((load_body().ears > 0.75).astype(np.float32)) > 0.5
+    valid = (places[..., 1] < -0.05) & ~ears
+    darker = tuple(round(0.8 * level) for level in SKIN)
+    for beside, expected in ((darker, darker), (JACKET, SKIN)):
+        atlas, _ = whole_atlas(coloured(beside, 2), valid, None, np.uint8(SKIN))
+        np.testing.assert_allclose(np.median(atlas[ears], 0), expected, atol=4)
+
+
 def test_hands_and_necks_are_no_cloth(places: np.ndarray, seen_from_the_front: AtlasMask) -> None:
     """Unless the whole torso is bare."""
     low = float(np.quantile(places[TORSO[1] - 1][..., 2], 0.3))
