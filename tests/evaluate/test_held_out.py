@@ -36,10 +36,9 @@ def test_truth_compared_with_itself_is_perfect_and_with_a_wrong_part_is_not() ->
 
 def test_the_embedded_model_beats_naive_predictors_on_held_out_people() -> None:
     calls: list[tuple[int, int]] = []
-    models = load_embedded_models()
-    few = replace(default_settings(models.mcld), steps=6)
+    few = replace(default_settings(load_embedded_models().mcld), steps=6)
     options = EvaluationOptions(people=2, poses=2, identities=12, clips=1, clip_frames=4, settings=few)
-    metrics = evaluate(options, models, lambda done, total: calls.append((done, total)))
+    metrics = evaluate(options, on_frame=lambda done, total: calls.append((done, total)))
     assert calls == [(2, 4), (4, 4)]
     assert metrics["person_psnr"] > 16
     assert metrics["person_psnr"] > metrics["grey_person_psnr"]

@@ -98,7 +98,8 @@ def logged_in(server: Fixture) -> str:
 
 @pytest.fixture(scope="module")
 def tools(start_server: Callable[..., Fixture]) -> Fixture:
-    return start_server("--mcp")
+    """A server with tools that the whole network may use."""
+    return start_server("--mcp", "--host", "0.0.0.0")
 
 
 def as_data(path: Path) -> str:
@@ -150,6 +151,5 @@ def test_a_tool_refuses_in_a_sentence(tools: Fixture, media: Path, tmp_path: Pat
     assert tools.jobs() == before
 
 
-def test_everybody_is_warned_of_an_open_page(start_server: Callable[..., Fixture]) -> None:
-    server = start_server("--host", "0.0.0.0")
-    assert "--auth FILE or $MCLD_ANIM_UI_AUTH asks for a password" in server.log.read_text()
+def test_everybody_is_warned_of_an_open_page(tools: Fixture) -> None:
+    assert "--auth FILE or $MCLD_ANIM_UI_AUTH asks for a password" in tools.log.read_text()
