@@ -19,7 +19,7 @@ MCLD_ANIM = [sys.executable, "-m", "mcld_anim.cli.start"]
 FORGETFUL = """
 import sys
 import mcld_anim.run.driving, mcld_anim.run.source
-from mcld_anim.cli.main import main
+from mcld_anim.cli.start import main
 
 def called(*_):
     raise AssertionError("made again")

@@ -215,8 +215,10 @@ def test_a_machine_that_is_too_small_gets_one_line(
 
 
 @pytest.mark.skipif(os.name == "nt", reason="a console's Ctrl-C cannot be sent to one process on Windows")
-def test_an_interrupt_during_synthesis_stops_cleanly(media: Path, tmp_path: Path) -> None:
-    """Other signals, and at other moments: test_faults.py."""
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_during_synthesis_stops_cleanly(
+    media: Path, tmp_path: Path, number: signal.Signals, code: int
+) -> None:
     arguments = ["run", "-s", media / "person.png", "-d", media / "dance.mp4", "-o", "new/x.mp4"]
     arguments += ["--steps", "500", "--batch-size", "1"]  # minutes of work
     process = subprocess.Popen(
@@ -233,10 +235,10 @@ def test_an_interrupt_during_synthesis_stops_cleanly(media: Path, tmp_path: Path
             assert process.poll() is None, process.communicate()[1]
             assert time.monotonic() < deadline
             time.sleep(0.05)
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
         out, err = process.communicate(timeout=120)
     finally:
         process.kill()
-    assert (process.returncode, out) == (130, "")
+    assert (process.returncode, out) == (code, "")
     assert "Traceback" not in err
     assert not list(tmp_path.iterdir())
