@@ -15,9 +15,15 @@ from typing import TYPE_CHECKING
 
 import av
 import cv2
+import diffusers.models.unets.unet_2d_condition
+import diffusers.schedulers.scheduling_dpmsolver_multistep  # noqa: F401  # see below
 import numpy as np
 import pytest
+import scipy.optimize
+import scipy.spatial.transform
+import scipy.stats  # noqa: F401  # see below
 import torch
+import transformers.models.clip.modeling_clip  # noqa: F401  # see below
 from huggingface_hub import constants
 from PIL import Image
 from safetensors.torch import save_file
@@ -51,6 +57,9 @@ from mcld_anim.weights.store import PulledFile, add_to_record
 
 if TYPE_CHECKING:
     from selenium.webdriver import Chrome
+
+# Libraries that only the package needs are imported above before it is: what a module imports while jaxtyping's hook
+# imports that module is compiled anew, not read from its bytecode, and these are thousands of files.
 
 # A shell starts what it puts in the background without SIGINT, and nohup without SIGHUP; tests send both.
 for _number in (signal.SIGINT, signal.SIGHUP):

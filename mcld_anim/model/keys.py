@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
 
 from mcld_anim.core.errors import WeightsError
-from mcld_anim.model.build import Mcld
-from mcld_anim.model.reference_net import ReferenceNet
 from mcld_anim.weights.strict import checked_state
+
+if TYPE_CHECKING:
+    from mcld_anim.model.build import Mcld  # it imports diffusers, which takes seconds
+    from mcld_anim.model.reference_net import ReferenceNet
 
 PUBLISHED_NETWORKS = {
     "denoising_unet": "denoiser.unet",

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from fnmatch import fnmatchcase
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
-from typing import Literal, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
 import torch
 import yaml
@@ -20,13 +20,15 @@ from torch import Tensor
 from mcld_anim.core.archives import ArchiveError, check_members, copy_member, open_archive
 from mcld_anim.core.durable import durable_file
 from mcld_anim.core.errors import OutputError, UsageError, WeightsError
-from mcld_anim.model.build import Mcld, build_mcld
 from mcld_anim.model.choose import CONFIGURATION_NAME
 from mcld_anim.model.keys import PUBLISHED_NETWORKS, published_state
 from mcld_anim.options.load import to_mapping
 from mcld_anim.options.model import ModelOptions
 from mcld_anim.weights.pickles import read_tensors
 from mcld_anim.weights.published import MODELS, PublishedFile, PublishedModel
+
+if TYPE_CHECKING:
+    from mcld_anim.model.build import Mcld  # it imports diffusers, which takes seconds
 
 SavedDtype = Literal["float32", "float16", "bfloat16"]
 BYTES_PER_NUMBER: Mapping[str, int] = {"float32": 4, "float16": 2, "bfloat16": 2}
@@ -118,6 +120,8 @@ def convert_part(source: Path, part: str, options: ModelOptions, target: Path, d
 @lru_cache(maxsize=1)
 def _meta_model(options: ModelOptions) -> Mcld:
     """The networks on the meta device: keys and shapes without memory."""
+    from mcld_anim.model.build import build_mcld
+
     with torch.device("meta"):
         return build_mcld(options)
 

@@ -176,7 +176,8 @@ def test_a_signal_among_the_frames_keeps_them_in_a_sentence(
 
 def test_a_signal_among_the_imports_is_one_line(tmp_path: Path, media: Path) -> None:
     arguments = ["run", "-s", str(media / "person.png"), "-d", str(media / "dance.mp4"), "-o", "new/x.mp4"]
-    for delay, times in ((0.0, 1), (0.2, 6), (0.5, 1), (1.0, 1)):
+    moments = ((0.0, 1, signal.SIGINT), (0.2, 6, signal.SIGINT), (0.5, 1, signal.SIGINT))
+    for delay, times, number in (*moments, (0.7, 1, signal.SIGTERM), (1.0, 1, signal.SIGINT)):
         process = subprocess.Popen(
             [sys.executable, "-m", "mcld_anim.cli.start", *arguments],
             cwd=tmp_path,
@@ -188,9 +189,9 @@ def test_a_signal_among_the_imports_is_one_line(tmp_path: Path, media: Path) -> 
             assert process.poll() is None
         time.sleep(delay)
         for _ in range(times):
-            process.send_signal(signal.SIGINT)
+            process.send_signal(number)
         out, err = process.communicate(timeout=120)
-        assert (process.returncode, out, err) == (130, "", "mcld-anim: interrupted\n"), delay
+        assert (process.returncode, out, err) == (128 + number, "", f"mcld-anim: {WORDS[number]}\n"), delay
         assert not list(tmp_path.iterdir())
 
 

@@ -70,12 +70,14 @@ def test_a_batch_of_such_names(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("encoding", ["cp1252", "latin-1", "cp437:strict"])
-def test_a_terminal_that_cannot_print_the_name(tmp_path: Path, media: Path, encoding: str) -> None:
-    done = invoke(
-        tmp_path,
-        *("texture", str(media / "person.png"), "--densepose", "tiny", "-o", "танец.png"),
-        PYTHONIOENCODING=encoding,
-    )
+def test_a_terminal_that_cannot_print_a_name(tmp_path: Path, encoding: str) -> None:
+    done = invoke(tmp_path, "models", "where", MCLD_ANIM_HOME="танец", PYTHONIOENCODING=encoding)
+    assert (done.returncode, done.stdout) == (0, b"?????" + os.linesep.encode()), done.stderr
+
+
+def test_a_terminal_that_cannot_print_the_name_of_a_texture(tmp_path: Path, media: Path) -> None:
+    made = ("texture", str(media / "person.png"), "--densepose", "tiny", "-o", "танец.png")
+    done = invoke(tmp_path, *made, PYTHONIOENCODING="cp437:strict")
     assert done.returncode == 0, done.stderr
     assert done.stdout == b"?????.png" + os.linesep.encode()
     assert (tmp_path / "танец.png").stat().st_size > 1000

@@ -36,7 +36,8 @@ def test_truth_compared_with_itself_is_perfect_and_with_a_wrong_part_is_not() ->
 
 def test_the_embedded_model_beats_naive_predictors_on_held_out_people() -> None:
     calls: list[tuple[int, int]] = []
-    options = EvaluationOptions(people=2, poses=2, identities=12, clips=1, clip_frames=4)
+    few = replace(default_settings(load_embedded_models().mcld), steps=6)
+    options = EvaluationOptions(people=2, poses=2, identities=12, clips=1, clip_frames=4, settings=few)
     metrics = evaluate(options, on_frame=lambda done, total: calls.append((done, total)))
     assert calls == [(2, 4), (4, 4)]
     assert metrics["person_psnr"] > 16
@@ -74,8 +75,7 @@ def test_a_swapped_face_drops_the_similarity() -> None:
     assert torch.equal(swapped.image_embedding, source.image_embedding)
 
 
-@pytest.mark.parametrize("sampler", ["dpm++", "unipc"])
-def test_other_samplers_come_to_what_many_steps_of_ddim_come_to(sampler: str) -> None:
+def test_other_samplers_come_to_what_many_steps_of_ddim_come_to() -> None:
     """And nearer in as few steps: with v-prediction and zero terminal SNR they take no wrong turn."""
     models = load_embedded_models()
     own = draw_subject(900_012, 1, 256)
@@ -87,6 +87,6 @@ def test_other_samplers_come_to_what_many_steps_of_ddim_come_to(sampler: str) ->
         return FrameMaker(models.mcld, source, settings).make(clip)[0].astype(float)
 
     many = made("ddim", 40)
-    error, usual = (float(np.abs(made(name, 8) - many).mean()) for name in (sampler, "ddim"))
-    assert error < 0.85 * usual
-    assert usual < 3
+    errors = {name: float(np.abs(made(name, 8) - many).mean()) for name in ("dpm++", "unipc", "ddim")}
+    assert max(errors["dpm++"], errors["unipc"]) < 0.85 * errors["ddim"]
+    assert errors["ddim"] < 3

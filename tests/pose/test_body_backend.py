@@ -180,7 +180,7 @@ def middles(frames: Sequence[BodyFrame]) -> list[float]:
 
 
 def test_whoever_is_hidden_by_another_comes_back_as_themselves(body_backend: BodyBackend, tmp_path: Path) -> None:
-    steps = np.linspace(0, 2 * SIZE, 17).astype(int)
+    steps = np.linspace(0, 2 * SIZE, 13).astype(int)
     pictures = walkers([{31: SIZE, 12: left} for left in steps])  # the first passes in front of the second, who stands
     events: list[Event] = []
     made = estimate_sequence(
@@ -198,18 +198,18 @@ def test_whoever_is_hidden_by_another_comes_back_as_themselves(body_backend: Bod
 def test_who_left_is_known_by_their_look_and_no_other_takes_their_place(
     body_backend: BodyBackend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    patience = 8
+    patience = 5
     for module in (track, body_follower):
         monkeypatch.setattr(module, "PATIENCE", patience)
     away = [{31: 2 * SIZE}] * patience
-    pictures = walkers([{12: 0, 31: 2 * SIZE}] * 4 + away + [{31: SIZE // 4, 12: 2 * SIZE}] * 8)
+    pictures = walkers([{12: 0, 31: 2 * SIZE}] * 3 + away + [{31: SIZE // 4, 12: 2 * SIZE}] * 6)
     with tempfile.TemporaryFile() as masks:
         body = body_backend.fit(video(pictures), PersonChoice(number=1), masks)
         places = middles(list(body.frames()))
     found = body.seen.found.tolist()
-    assert found[: 4 + patience] == [True] * 4 + [False] * patience
+    assert found[: 3 + patience] == [True] * 3 + [False] * patience
     assert found[-3:] == [True] * 3  # sooner where the appearance is unmistakable
-    assert max(places[:4]) < 0.3 * SIZE
+    assert max(places[:3]) < 0.3 * SIZE
     assert min(places[-3:]) > 1.7 * SIZE
     assert [event.kind for event in body.events] == ["several_people", "person_hidden"]
 

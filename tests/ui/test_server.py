@@ -98,7 +98,8 @@ def logged_in(server: Fixture) -> str:
 
 @pytest.fixture(scope="module")
 def tools(start_server: Callable[..., Fixture]) -> Fixture:
-    return start_server("--mcp")
+    """A server with tools that the whole network may use."""
+    return start_server("--mcp", "--host", "0.0.0.0")
 
 
 def as_data(path: Path) -> str:
@@ -130,11 +131,12 @@ def test_the_tools_do_what_the_commands_do(tools: Fixture, media: Path) -> None:
     assert {"photo", "driving", "preset", "max_frames"} <= set(listed["animate"].inputSchema["properties"])
     assert not answer.isError, answer
     (folder,) = tools.jobs()
-    with av.open(str(folder / tools.record(folder)["result"])) as video:
+    made = folder / tools.record(folder)["result"]
+    with av.open(str(made)) as video:
         assert sum(1 for _ in video.decode(video=0)) == 2
-    assert tools.record(folder)["result"] in str(answer.content)
+    assert made.name in str(answer.content)
 
-    _, answer = asyncio.run(called(tools, "report", {"video": clip, "photo": photo}))
+    _, answer = asyncio.run(called(tools, "report", {"video": as_data(made), "photo": photo}))
     assert not answer.isError, answer
     assert "face_similarity_mean" in str(answer.content)
 
@@ -150,6 +152,5 @@ def test_a_tool_refuses_in_a_sentence(tools: Fixture, media: Path, tmp_path: Pat
     assert tools.jobs() == before
 
 
-def test_everybody_is_warned_of_an_open_page(start_server: Callable[..., Fixture]) -> None:
-    server = start_server("--host", "0.0.0.0")
-    assert "--auth FILE or $MCLD_ANIM_UI_AUTH asks for a password" in server.log.read_text()
+def test_everybody_is_warned_of_an_open_page(tools: Fixture) -> None:
+    assert "--auth FILE or $MCLD_ANIM_UI_AUTH asks for a password" in tools.log.read_text()
