@@ -41,6 +41,8 @@ SKIN_RANGE, BARE = (20.0, 9.0, 9.0), 0.5
 bare: else hands and necks give it."""
 BADGE = 16.0
 """Standard deviation, in texels of 200, of the blur of colours that one side of the torso takes from the other."""
+FADE = 15.0
+"""Width, in texels of 200, over which the cloth that goes around fades in."""
 ODD = (25.0, 12.0, 12.0)
 """Differences of L*, a* and b* from a part's median colour from which a texel may be a badge's."""
 LARGEST_BADGE = 0.08
@@ -101,7 +103,9 @@ def _turn_torso(atlas: Atlas, shown: Atlas, valid: AtlasMask, skin: UInt8[np.nda
     around = wrapped(TORSO, shown, cloth, CLOTH)
     for number, part in enumerate(TORSO):
         guess = cv2.GaussianBlur(atlas[part - 1], (0, 0), BADGE) if around is None else around[number]
-        atlas[part - 1] = np.where(folded[part - 1][..., None], guess, atlas[part - 1])
+        inwards = cv2.distanceTransform(folded[part - 1].astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5)
+        share = (inwards / FADE).clip(0, 1)[..., None]
+        atlas[part - 1] = np.rint(atlas[part - 1] * (1 - share) + guess * share)
 
 
 def _remove_badges(atlas: Atlas, valid: AtlasMask) -> None:
