@@ -66,7 +66,8 @@ def bench(options: BenchOptions, progress: Progress = ignore_progress) -> dict[s
 
     By number format: `matrix_gflops`; of the published model's guided step `step_seconds` and `step_share`, the share
     of that rate which it reaches. In guided steps of the format that `--dtype auto` takes: `source_in_steps`,
-    `decode_in_steps`. `peak_bytes`: of this process. A part that is not asked for is missing.
+    `decode_in_steps`. `frames`: `PresetTimes` by preset. `peak_bytes`: of this process. A part that is not asked for is
+    missing.
     """
     device = choose_device(options.device)
     parts = options.parts or tuple(one for one in PARTS if device.type != "cpu" or one not in SLOW_ON_CPU)
