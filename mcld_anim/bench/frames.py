@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import cycle, islice
@@ -11,7 +10,7 @@ from typing import Any
 import torch
 
 from mcld_anim.bench.networks import random_mcld
-from mcld_anim.bench.timing import wait_for
+from mcld_anim.bench.timing import timed
 from mcld_anim.body.clip import ClipFrame, FramePose, clip_frames, with_links
 from mcld_anim.core.ahead import ahead
 from mcld_anim.core.errors import UnfinishedError
@@ -76,36 +75,25 @@ def _dance(size: int) -> list[FramePose]:
 
 def _timed(mcld: Mcld, preset: str, poses: list[FramePose], batch: int, frames: int, compiled: bool) -> PresetTimes:
     device, settings, warm_up = mcld.like.device, preset_settings(preset, mcld.options), mcld.like.is_cuda
-
-    def encoded() -> SourceAppearance:
-        return encode_source(*block_person(mcld.options.frame_size), mcld)
-
     if warm_up:
         torch.cuda.reset_peak_memory_stats(device)
-        encoded()
-    source, encoding = _seconds(encoded, device)
-    maker, compiling = FrameMaker(mcld, source, settings), 0.0
-    if compiled:
-        _, compiling = _seconds(lambda: maker.compile(batch, _refuse), device)
+    sources: list[SourceAppearance] = []
+    person = block_person(mcld.options.frame_size)
+    encoding = timed(lambda: sources.append(encode_source(*person, mcld)), 1, device, int(warm_up))
+    maker = FrameMaker(mcld, sources[-1], settings)
+    compiling = timed(lambda: maker.compile(batch, _refuse), 1, device, warm_up=0).median if compiled else 0.0
     clip = clip_frames(cycle(poses))
     if warm_up:
         maker.make(list(islice(clip, batch)))
-    _, synthesis = _seconds(lambda: [maker.make(part) for part in _batches(islice(clip, frames), batch)], device)
+    measured = _batches(islice(clip, frames), batch)
+    synthesis = timed(lambda: [maker.make(part) for part in measured], 1, device, warm_up=0)
     peak = torch.cuda.max_memory_allocated(device) if warm_up else None
-    return PresetTimes(settings.steps, frames, encoding, compiling, synthesis / frames, peak)
+    return PresetTimes(settings.steps, frames, encoding.median, compiling, synthesis.median / frames, peak)
 
 
 def _batches(clip: Iterator[ClipFrame], batch: int) -> Iterator[list[ClipFrame]]:
     drawn = ahead(with_links(clip), batch)
     return iter(lambda: list(islice(drawn, batch)), [])
-
-
-def _seconds(work: Callable[[], Any], device: torch.device) -> tuple[Any, float]:
-    """What `work` returns, and how long it took, with what the device still had to do."""
-    began = time.perf_counter()
-    made = work()
-    wait_for(device)
-    return made, time.perf_counter() - began
 
 
 def _refuse(reason: str) -> None:

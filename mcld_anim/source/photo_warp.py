@@ -18,7 +18,7 @@ from mcld_anim.body.part_labels import HAND_PART, LOWER_ARM_PARTS
 from mcld_anim.body.rig import load_body
 from mcld_anim.body.texels import texel_index
 from mcld_anim.core.arrays import HEAD_PARTS, Alpha, Atlas, Iuv, Picture
-from mcld_anim.core.cielab import to_lab
+from mcld_anim.core.cielab import alike
 from mcld_anim.source.fill import seen_atlas
 from mcld_anim.source.photo_view import SEAM, PhotoView, sampled, sampled_together
 from mcld_anim.source.whole_atlas import whole_atlas
@@ -169,7 +169,7 @@ def _mistaken_hands(
     hands = np.isin(parts, list(HAND_PART.values()))
     if skin is None or not hands.any():
         return nothing
-    bare = (np.abs(to_lab(colours[drawn.box]) - to_lab(skin)) < SKIN_RANGE).all(-1)
+    bare = alike(colours[drawn.box], skin, SKIN_RANGE)
     if np.count_nonzero(bare & hands) < BARE * np.count_nonzero(hands):
         return nothing
     around = nothing.copy()
@@ -191,10 +191,9 @@ def _beside_jaw(
     low = ((below > 0) & (below < JAW))[body.faces].all(1)
     edge = drawn.inside & np.isin(drawn.iuv[drawn.box][..., 0], HEAD_PARTS)
     edge &= (low & (drawn.facing < EDGE))[drawn.triangle]
-    lab, known = to_lab(colours[drawn.box]), np.zeros(edge.shape, bool)
-    for colour in (skin, hair):
-        if colour is not None:
-            known |= (np.abs(lab - to_lab(colour)) < HEAD_RANGE).all(-1)
+    known = alike(colours[drawn.box], skin, HEAD_RANGE)
+    if hair is not None:
+        known |= alike(colours[drawn.box], hair, HEAD_RANGE)
     rim = cv2.dilate((edge & ~known).astype(np.uint8), np.ones((SEAM, SEAM), np.uint8)) > 0
     return np.asarray(rim & edge)
 

@@ -20,7 +20,7 @@ from mcld_anim.body.part_labels import HAND_PART, LOWER_ARM_PARTS, LOWER_LEG_PAR
 from mcld_anim.body.rig import load_body
 from mcld_anim.body.surface import GRID, SEGMENTS, rest_body
 from mcld_anim.core.arrays import ATLAS_SIZE, HEAD_PARTS, PART_COUNT, Atlas, AtlasMask
-from mcld_anim.core.cielab import to_lab
+from mcld_anim.core.cielab import alike, to_lab
 from mcld_anim.core.push_pull import push_pull
 from mcld_anim.source.fill import NEIGHBOUR, OTHER_SIDE, TORSO, fill_atlas, folded_torso
 from mcld_anim.source.wrapped import CLOTH, HAIR, wrapped
@@ -96,7 +96,7 @@ def _turn_torso(atlas: Atlas, shown: Atlas, valid: AtlasMask, skin: UInt8[np.nda
     place."""
     folded, cloth = folded_torso(valid), valid.copy()
     if skin is not None:
-        bare = (np.abs(to_lab(shown) - to_lab(skin)) < SKIN_RANGE).all(-1) & valid
+        bare = alike(shown, skin, SKIN_RANGE) & valid
         charts = [part - 1 for part in TORSO]
         if np.count_nonzero(bare[charts]) < BARE * np.count_nonzero(valid[charts]):
             cloth &= ~bare
@@ -232,7 +232,7 @@ def _skin_beside(part: int, atlas: Atlas, skin: UInt8[np.ndarray, " 3"]) -> UInt
     ear = _ear(part).astype(np.uint8)
     around = (cv2.dilate(ear, np.ones((2 * BESIDE_EAR + 1, 2 * BESIDE_EAR + 1), np.uint8)) > ear) & ~_back_of_head(part)
     colours = atlas[part - 1][around]
-    bare = colours[(np.abs(to_lab(colours) - to_lab(skin)) < SIDE_RANGE).all(-1)]
+    bare = colours[alike(colours, skin, SIDE_RANGE)]
     return skin if len(bare) < LEAST_EAR else np.median(bare, axis=0).round().astype(np.uint8)
 
 

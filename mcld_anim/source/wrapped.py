@@ -16,7 +16,7 @@ from jaxtyping import Bool, Float, Int, UInt8
 
 from mcld_anim.body.surface import GRID, rest_body
 from mcld_anim.core.arrays import ATLAS_SIZE, PART_COUNT, Atlas, AtlasMask
-from mcld_anim.core.cielab import to_lab
+from mcld_anim.core.cielab import alike
 from mcld_anim.core.push_pull import push_pull
 
 COLUMNS, ROWS = 240, 120
@@ -29,6 +29,8 @@ GAP = 5
 HEIGHTS, LEAST_COLOURS = 6, 60
 """Rows above and below whose colours tell the usual one of a height, and pixels from which they do; others have that of
 their neighbours."""
+BRIGHTNESS = (0.75, 1.1)
+"""Range of the brightness of a given colour at each height, as a factor on it."""
 LEAST_BESIDE = 0.1
 """Least distance from the middle of the front, in quarter turns, for the weight of a colour."""
 
@@ -40,12 +42,11 @@ class Material:
     same: tuple[float, float, float]  # differences of L*, a* and b* from the usual colour up to which it is that
     coarse: float  # standard deviation, in pixels of the label, of the blur from which its texture stands out
     deepest: float  # share of the usual brightness by which it does at most: more is a print or an edge
-    brightness: tuple[float, float]  # range of that of each height, as a factor on a given colour
     on_head: bool
 
 
-HAIR = Material((28.0, 14.0, 18.0), 16.0, 0.5, (0.75, 1.1), on_head=True)
-CLOTH = Material((22.0, 10.0, 10.0), 12.0, 0.06, (1.0, 1.0), on_head=False)
+HAIR = Material((28.0, 14.0, 18.0), 16.0, 0.5, on_head=True)
+CLOTH = Material((22.0, 10.0, 10.0), 12.0, 0.06, on_head=False)
 
 
 def wrapped(
@@ -63,25 +64,26 @@ def wrapped(
     charts = [part - 1 for part in parts]
     used = source[charts].ravel()
     label, seen = _mean(atlas[charts].reshape(-1, 3)[used], place[used])
-    near = seen & _alike(label, np.broadcast_to(colour, label.shape), material) if colour is not None else seen
-    base = _usual(label, near)
-    if colour is not None:
-        brighter = base.mean(-1, keepdims=True) / max(float(colour.mean()), 1.0)
-        base = colour * brighter.clip(*material.brightness)
-    alike = seen & _alike(label, np.broadcast_to(base, label.shape), material)
-    alike = cv2.erode(alike.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
-    texture = _texture(label.mean(-1), alike, material.coarse, material.deepest * float(base.mean()))
+    base = _usual(label, seen) if colour is None else _lit(label, seen, material, colour)
+    same = seen & alike(label, base, material.same)
+    same = cv2.erode(same.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
+    texture = _texture(label.mean(-1), same, material.coarse, material.deepest * float(base.mean()))
     if texture is None:
         return None
     whole = _levels(base + texture[..., None])
     return whole.reshape(-1, 3)[place].reshape(len(parts), ATLAS_SIZE, ATLAS_SIZE, 3)
 
 
-def _alike(
-    label: Float[np.ndarray, "rows columns 3"], usual: np.ndarray, material: Material
-) -> Bool[np.ndarray, "rows columns"]:
-    """Where the label has the usual colour."""
-    return (np.abs(to_lab(label) - to_lab(usual)) < material.same).all(-1)
+def _lit(
+    label: Float[np.ndarray, "rows columns 3"],
+    seen: Bool[np.ndarray, "rows columns"],
+    material: Material,
+    colour: UInt8[np.ndarray, " 3"],
+) -> Float[np.ndarray, "rows 1 3"]:
+    """A colour as bright as it is at each height: light comes from above."""
+    usual = _usual(label, seen & alike(label, colour, material.same))
+    brighter = usual.mean(-1, keepdims=True) / max(float(colour.mean()), 1.0)
+    return colour * brighter.clip(*BRIGHTNESS)
 
 
 def _mean(
@@ -127,26 +129,26 @@ def _weighted_median(values: Float[np.ndarray, "n 3"], weight: Float[np.ndarray,
 
 
 def _texture(
-    grey: Float[np.ndarray, "rows columns"], alike: Bool[np.ndarray, "rows columns"], coarse: float, most: float
+    grey: Float[np.ndarray, "rows columns"], same: Bool[np.ndarray, "rows columns"], coarse: float, most: float
 ) -> Float[np.ndarray, "rows columns"] | None:
     """What stands out of the mean brightness, made anew all around from patches of where it is seen; None without any.
 
     Patches that overlap are blended so that contrast stays, by the root of their weights' squares: Heitz and Neyret,
     "High-Performance By-Example Noise using a Histogram-Preserving Blending Operator", HPG 2018.
     """
-    weight = cv2.GaussianBlur(alike.astype(np.float32), (0, 0), coarse)
-    mean = cv2.GaussianBlur(grey * alike, (0, 0), coarse) / np.maximum(weight, 1e-3)
-    detail = np.where(alike, grey - mean, 0.0).clip(-most, most)
+    weight = cv2.GaussianBlur(same.astype(np.float32), (0, 0), coarse)
+    mean = cv2.GaussianBlur(grey * same, (0, 0), coarse) / np.maximum(weight, 1e-3)
+    detail = np.where(same, grey - mean, 0.0).clip(-most, most)
     for side in PATCHES:
-        places = _whole_patches(alike, side)
+        places = _whole_patches(same, side)
         if len(places) >= LEAST_PATCHES:
             return _blended(detail, places, side)
     return None
 
 
-def _whole_patches(alike: Bool[np.ndarray, "rows columns"], side: int) -> Int[np.ndarray, "patches 2"]:
+def _whole_patches(same: Bool[np.ndarray, "rows columns"], side: int) -> Int[np.ndarray, "patches 2"]:
     """The first row and column of every square in which nearly all is known."""
-    share = cv2.boxFilter(alike.astype(np.float32), -1, (side, side), anchor=(0, 0), borderType=cv2.BORDER_CONSTANT)
+    share = cv2.boxFilter(same.astype(np.float32), -1, (side, side), anchor=(0, 0), borderType=cv2.BORDER_CONSTANT)
     return np.argwhere(share[: ROWS - side, : COLUMNS - side] >= KNOWN)
 
 
