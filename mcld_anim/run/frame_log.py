@@ -4,13 +4,15 @@
     frames.log          a record for each batch: rows of the report and pictures
     border.0, border.1  the last two borders, in turn; the record before a border is durable before it is
 
-A record or border counts if its checksum is right, so one that was cut short is as if it had not been begun.
+A record or border counts if its checksum is right, so one that was cut short is as if it had not been begun. Nothing is
+written before the first batch is finished.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import shutil
 import struct
 import zlib
 from collections.abc import Iterator, Mapping
@@ -35,7 +37,7 @@ HEAD = struct.Struct(">4sIQ")
 MARK = b"MCLD"
 PART = struct.Struct(">Q")  # length of a part of a record
 
-SECONDS = "seconds"
+IDENTITY, SECONDS = "identity.json", "seconds"
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,7 +58,7 @@ class FrameLog:
 
         `first`: the index of the log's first frame.
         """
-        self._first = first
+        self._folder, self._identity, self._first = folder, dict(identity), first
         self._path, self._slots = folder / "frames.log", (folder / "border.0", folder / "border.1")
         self.start, self.seconds = Border(first), dict[str, float]()
         """The border to go on from, and the seconds per stage that the kept frames took."""
@@ -64,21 +66,12 @@ class FrameLog:
         self._size, self._next = 0, 0  # bytes of the records before `start`; the slot of the next border
         self._rows: list[dict[str, Any]] = []
         self._pictures, self._shown = LosslessPictures(), LosslessPictures()
-        written = folder / "identity.json"
-        folder.mkdir(exist_ok=True)
-        known = _read_identity(written)
+        self._stream: BinaryIO | None = None
+        known = _read_identity(folder / IDENTITY)
         if known == identity:
             self._find_start()
         elif known is not None:
             self.differences = differences(known, identity)
-        if self.start.index == first:
-            for path in (self._path, *self._slots):
-                path.unlink(missing_ok=True)
-            with durable_file(written, overwrite=True) as partial:
-                write_json(partial, dict(identity))
-        self._stream: BinaryIO = self._path.open("ab")
-        self._stream.truncate(self._size)
-        sync(folder)
         self.count = self.start.index
         """How many frames of the clip are durable, up to the end of this log."""
 
@@ -107,20 +100,38 @@ class FrameLog:
         """
         text = json.dumps({"frames": self._rows, SECONDS: dict(seconds)}).encode()
         parts = (text, self._pictures.finish(), self._shown.finish())
-        _write_block(self._stream, b"".join(piece for part in parts for piece in (PART.pack(len(part)), part)))
         try:
+            if self._stream is None:
+                self._stream = self._begin()
+            _write_block(self._stream, b"".join(piece for part in parts for piece in (PART.pack(len(part)), part)))
             sync(self._path)
             with self._slots[self._next].open("wb") as slot:
                 _write_block(slot, border.to_bytes())
             sync(self._slots[self._next])
         except FileNotFoundError as error:
             self.count = 0
-            raise McldAnimError(f"{self._path.parent} was removed while the run was working: run it again") from error
+            raise McldAnimError(f"{self._folder} was removed while the run was working: run it again") from error
         self._rows, self.count, self._next = [], border.index, 1 - self._next
 
     def close(self) -> None:
-        """Close the files."""
-        self._stream.close()
+        """Close the files, and remove them if no batch is whole."""
+        if self._stream is not None:
+            self._stream.close()
+            if self.count <= self._first:
+                shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _begin(self) -> BinaryIO:
+        """The file for records, which go on after the last border; frames of another identity make way."""
+        self._folder.mkdir(exist_ok=True)
+        if self.start.index == self._first:
+            for path in (self._path, *self._slots):
+                path.unlink(missing_ok=True)
+            with durable_file(self._folder / IDENTITY, overwrite=True) as partial:
+                write_json(partial, self._identity)
+        stream = self._path.open("ab")
+        stream.truncate(self._size)
+        sync(self._folder)
+        return stream
 
     def _find_start(self) -> None:
         """The later border whose records are all whole."""

@@ -59,7 +59,7 @@ class KeptFrames:
 
     def __init__(self, clip: Clip, work: Work, checksums: Checksums) -> None:
         """Find out where to go on: at the beginning if the frames in `work` are of another run, which is told."""
-        self._clip, self._folder, self._place = clip, work.new, work.kept
+        self._clip, self._folder = clip, work.new
         if not clip.options.resume:
             shutil.rmtree(work.kept, ignore_errors=True)
         self._log = FrameLog(work.kept, identity_of(clip, checksums))
@@ -123,8 +123,6 @@ class KeptFrames:
             raise
         finally:
             self._log.close()
-            if not self._log.count:
-                shutil.rmtree(self._place, ignore_errors=True)
 
     @property
     def _sentence(self) -> str:

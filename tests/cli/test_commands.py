@@ -231,7 +231,7 @@ def test_a_signal_during_synthesis_stops_cleanly(
     )
     try:
         deadline = time.monotonic() + 400  # loading takes seconds, on a busy machine a minute
-        while not list(tmp_path.glob("new/.*/kept/frames.log")):  # opened when the first frame is about to be made
+        while not list(tmp_path.glob("new/.*/new/*.csv")):  # opened when the first frame is about to be made
             assert process.poll() is None, process.communicate()[1]
             assert time.monotonic() < deadline
             time.sleep(0.05)

@@ -29,6 +29,7 @@ from mcld_anim.run.cache import RunCache
 from mcld_anim.run.checks import check_run
 from mcld_anim.run.clip import Clip, open_clip
 from mcld_anim.run.finished import finished_result
+from mcld_anim.run.frame_log import FrameLog
 from mcld_anim.run.frames import first_needed, make_frames
 from mcld_anim.run.result import Result
 
@@ -212,6 +213,17 @@ def test_what_was_cut_short_is_as_if_it_had_not_been_begun(run: Run, tmp_path: P
     assert json.loads(result.files.run_json.read_text())["resumed_from_frame"] == begun[damage]
     assert len(told(run, "started_anew")) == (damage == "a wrong byte")
     assert set_of(result) == set_of(whole)
+
+
+def test_until_a_batch_is_finished_kept_frames_stay_as_they_were(run: Run, tmp_path: Path) -> None:
+    log = FrameLog(tmp_path / "kept", {"steps": "2"})
+    log.close()
+    assert not (tmp_path / "kept").exists()  # a signal right here leaves nothing behind
+    interrupted(run)
+    with pytest.raises(KeyboardInterrupt):
+        run("X-.mp4", stop_at(0, KeyboardInterrupt()), steps=3)
+    assert told(run, "started_anew")
+    assert json.loads(run("X-.mp4").files.run_json.read_text())["resumed_from_frame"] == 4
 
 
 @pytest.mark.parametrize("error", [OSError(28, "No space left on device"), OutputError("it could not be encoded")])
