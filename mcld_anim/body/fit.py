@@ -224,23 +224,39 @@ def refine(motion: BodyMotion, seen: ClipLandmarks, steps: int) -> BodyMotion:
     turns = torch.zeros(len(start), len(CONTROLS), 3, requires_grad=True)
     pixels = motion.focal * STATURE * shape.scale / float(camera.detach()[:, 1].median())  # of the person's height
     target = _Target(seen, pixels)
-    learned = [{"params": [turns], "lr": 0.02}, {"params": [camera], "lr": 0.01}]
-    optimizer = torch.optim.Adam(learned, betas=(MEMORY, MEMORY))
+    learned = [_Adam(turns, 0.02), _Adam(camera, 0.01)]
     for step in range(steps):
-        if step == int(0.7 * steps):
-            for group in optimizer.param_groups:
-                group["lr"] *= 0.3
         places, turned = _posed_landmarks(start @ rotation_matrices(turns), joints, landmarks, bones)
         loss = target.distance(places, project(places, camera, motion.focal, seen.size)[0])
         loss = (
             loss + 0.05 * (target.stiffness[:, None] * turns**2).sum((1, 2)).mean() + _roughness(places, turned, camera)
         )
-        optimizer.zero_grad()
         loss.backward()
-        optimizer.step()
+        for one in learned:
+            one.step(1.0 if step < int(0.7 * steps) else 0.3)
     with torch.no_grad():
         controls = (start @ rotation_matrices(turns)).numpy()
     return replace(motion, controls=controls, camera=camera.detach().numpy())
+
+
+class _Adam:
+    """Adam for one tensor. `torch.optim` imports its compiler for the first optimizer, which takes seconds."""
+
+    def __init__(self, learned: Tensor, rate: float) -> None:
+        self._learned, self._rate, self._steps = learned, rate, 0
+        self._mean, self._square = torch.zeros_like(learned), torch.zeros_like(learned)
+
+    @torch.no_grad()
+    def step(self, rate: float) -> None:
+        """One step by the gradient, which is then gone; `rate` is a factor of the learning rate."""
+        gradient, self._learned.grad = self._learned.grad, None
+        assert gradient is not None
+        self._steps += 1
+        self._mean.lerp_(gradient, 1 - MEMORY)
+        self._square.mul_(MEMORY).addcmul_(gradient, gradient, value=1 - MEMORY)
+        unbiased = 1 - MEMORY**self._steps
+        spread = (self._square.sqrt() / unbiased**0.5).add_(1e-8)
+        self._learned.addcdiv_(self._mean, spread, value=-rate * self._rate / unbiased)
 
 
 def rotation_matrices(vectors: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 3 3"]:

@@ -23,42 +23,37 @@ def rasterize(points: FloatArray, faces: IntArray, height: int, width: int) -> t
     top = np.maximum(np.ceil(np.minimum(np.minimum(y[0], y[1]), y[2]) - 0.5), 0).astype(np.int32)
     bottom = np.minimum(np.floor(np.maximum(np.maximum(y[0], y[1]), y[2]) - 0.5), height - 1).astype(np.int32)
     drawn = np.flatnonzero((right >= left) & (bottom >= top) & (area < -1e-9))
-    index = np.full(height * width, -1, np.int32)
-    barycentric = np.zeros((height * width, 3), np.float32)
-    if len(drawn) == 0:
-        return index.reshape(height, width), barycentric.reshape(height, width, 3)
+    x, y, z, scale = x[:, drawn], y[:, drawn], z[:, drawn], 1 / area[drawn]
 
     box_width = (right - left + 1)[drawn]
     pixels = box_width * (bottom - top + 1)[drawn]
     which = np.repeat(np.arange(len(drawn), dtype=np.int32), pixels)
-    inside_box = np.arange(len(which), dtype=np.int32) - (np.cumsum(pixels) - pixels).astype(np.int32)[which]
-    row = inside_box // box_width[which]
-    column = inside_box - row * box_width[which] + left[drawn][which]
-    row += top[drawn][which]
+    inside_box = np.arange(len(which), dtype=np.int32) - (np.cumsum(pixels) - pixels).astype(np.int32).take(which)
+    row = ((inside_box + 0.5) * (1 / box_width).take(which)).astype(np.int32)  # faster than a division of integers
+    column = inside_box - row * box_width.take(which) + left[drawn].take(which)
+    row += top[drawn].take(which)
 
     # Barycentric coordinates are linear in x and y; their coefficients are computed once per triangle, not per pixel.
-    x, y, z, scale = x[:, drawn], y[:, drawn], z[:, drawn], 1 / area[drawn]
-    dx = column + np.float32(0.5) - x[0][which]
-    dy = row + np.float32(0.5) - y[0][which]
-    second = ((y[2] - y[0]) * scale)[which] * dx - ((x[2] - x[0]) * scale)[which] * dy
-    third = ((x[1] - x[0]) * scale)[which] * dy - ((y[1] - y[0]) * scale)[which] * dx
+    dx = column + np.float32(0.5) - x[0].take(which)
+    dy = row + np.float32(0.5) - y[0].take(which)
+    second = ((y[2] - y[0]) * scale).take(which) * dx - ((x[2] - x[0]) * scale).take(which) * dy
+    third = ((x[1] - x[0]) * scale).take(which) * dy - ((y[1] - y[0]) * scale).take(which) * dx
     first = 1 - second - third
     hit = np.flatnonzero(np.minimum(np.minimum(first, second), third) >= 0)
-    which, first, second, third = which[hit], first[hit], second[hit], third[hit]
-    pixel = row[hit] * width + column[hit]
-    depth = z[0][which] * first + z[1][which] * second + z[2][which] * third
+    which, first, second, third = (one.take(hit) for one in (which, first, second, third))
+    pixel = row.take(hit) * width + column.take(hit)
+    depth = z[0].take(which) * first + z[1].take(which) * second + z[2].take(which) * third
 
     winner = np.full(height * width, -1, np.int32)
     hits = np.arange(len(hit), dtype=np.int32)
     winner[pixel] = hits
     # Few pixels are covered twice. Only there, depths are sorted, so that the last write is the nearest.
     contested = np.zeros(height * width, bool)
-    contested[pixel[winner[pixel] != hits]] = True
-    among = np.flatnonzero(contested[pixel])
+    contested[pixel[winner.take(pixel) != hits]] = True
+    among = np.flatnonzero(contested.take(pixel))
     order = among[np.argsort(-depth[among], kind="stable")]
     winner[pixel[order]] = order
-    seen = np.flatnonzero(winner >= 0)
-    winner = winner[seen]
-    index[seen] = drawn[which[winner]]
-    barycentric[seen] = np.stack([first[winner], second[winner], third[winner]], 1)
-    return index.reshape(height, width), barycentric.reshape(height, width, 3)
+    winner[winner < 0] = len(hit)  # the row for no triangle
+    index = np.append(drawn.take(which), -1).astype(np.int32)
+    barycentric = np.concatenate([np.stack([first, second, third], 1), np.zeros((1, 3))]).astype(np.float32)
+    return index.take(winner).reshape(height, width), barycentric.take(winner, 0).reshape(height, width, 3)

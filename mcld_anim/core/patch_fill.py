@@ -192,19 +192,24 @@ def _voted(level: Level, match: _Match, reach: int = REACH) -> Planes:
     Wexler et al., equation 4. The inner 2 * reach + 1 pixels of a patch vote; all of them where no other vote is, since
     no patch is centred near the picture's border.
     """
-    width, hole = level.hole.shape[1], level.hole.ravel()
-    flat = np.concatenate([level.planes.reshape(-1, 5), np.ones((len(hole), 1), np.float32)], 1)
-    bias = np.concatenate([match.bias, np.zeros((len(match.bias), 1), np.float32)], 1)
-    votes = np.zeros_like(flat)
+    width, filled = level.hole.shape[1], np.flatnonzero(level.hole)
+    flat = np.concatenate([level.planes.reshape(-1, 5), np.ones((level.hole.size, 1), np.float32)], 1)
+    # Where no target is, nor beyond the picture, nobody votes: that is the row after the last one, of no weight
+    row = np.where(level.target_row < 0, len(match.source), level.target_row)
+    source, weight = np.append(match.source, 0), np.append(match.weight, np.float32(0))
+    bias = np.pad(match.bias, ((0, 1), (0, 1)))
+    votes = np.zeros((len(filled), 6), np.float32)
     for reaches in (range(reach + 1), range(reach + 1, REACH + 1)):
-        lacking = hole & (votes[:, 5] == 0)
+        lacking = np.flatnonzero(votes[:, 5] == 0)
+        heard = np.zeros((len(lacking), 6), np.float32)
         for down, across in product(range(-REACH, REACH + 1), repeat=2):
-            if max(abs(down), abs(across)) in reaches:
+            if len(lacking) and max(abs(down), abs(across)) in reaches:
                 delta = down * width + across
-                rows = np.flatnonzero(lacking[level.targets + delta])
-                said = flat[match.source[rows] + delta] + bias[rows]
-                votes[level.targets[rows] + delta] += said * match.weight[rows, None]
-    flat[hole, :5] = votes[hole, :5] / votes[hole, 5:]
+                voter = row.take(filled.take(lacking) - delta, mode="clip")
+                said = flat.take(source.take(voter) + delta, 0, mode="clip") + bias.take(voter, 0)
+                heard += said * weight.take(voter)[:, None]
+        votes[lacking] = heard
+    flat[filled, :5] = votes[:, :5] / votes[:, 5:]
     return np.ascontiguousarray(flat[:, :5]).reshape(level.planes.shape)
 
 

@@ -22,6 +22,7 @@ from jaxtyping import Bool, Float
 from mcld_anim.body.clip import ClipFrame
 from mcld_anim.body.texels import mean_colours
 from mcld_anim.core.arrays import AnySizeIuv, Picture
+from mcld_anim.core.chosen_pixels import ChosenPixels
 from mcld_anim.core.errors import UsageError
 
 PART_SIZE = 64
@@ -52,13 +53,14 @@ class StabilityMeter:
         before, self._before = self._before, (colours, seen)
         if before is None or frame.link is None:
             return None
-        both = before[1] & seen
-        if not both.any():
+        both = np.flatnonzero(before[1] & seen)
+        if not len(both):
             return None
-        change = np.abs(colours[both] - before[0][both]).mean()
-        shown = both[index]
-        error = (picture[iuv[..., 0] > 0][shown] - before[0][index[shown]]) / 255
-        return Stability(float(change), float((error**2).sum(1).mean() / 3), int(both.sum()))
+        change = np.abs(colours.take(both, 0) - before[0].take(both, 0)).mean()
+        shown = np.flatnonzero(before[1].take(index))
+        pixels = ChosenPixels(iuv[..., 0] > 0).of(picture).take(shown, 0)
+        error = (pixels - before[0].take(index.take(shown), 0)) / 255
+        return Stability(float(change), float((error**2).mean()), len(both))
 
 
 def backproject(

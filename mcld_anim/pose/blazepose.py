@@ -8,8 +8,8 @@ up, metres from the middle of the hips.
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -19,7 +19,7 @@ import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
 from mcld_anim.body.fit import ClipLandmarks
-from mcld_anim.core.arrays import Picture
+from mcld_anim.core.arrays import AnySizePicture, Picture
 from mcld_anim.pose.hands import HandLandmarks
 from mcld_anim.pose.matte_alignment import PERSON, Matte
 from mcld_anim.pose.squares import Square, cut, tiles, whole
@@ -56,6 +56,8 @@ agree. The full network takes left for right in some side views; the heavy netwo
 SIDES_APART, SIDES_NEARER = 0.03, 0.5
 """Median distance of the limbs' landmarks from those one frame ago, as a fraction of the person's height, from which
 left and right may have been exchanged, and the share of it that must be left once they are exchanged back."""
+MOST_THREADS = 4
+"""Threads of a network; more hardly speed it up."""
 HEAVY_DEPTH = 0.15
 """Weight of the heavy network's world landmarks; a look of the full network, whose depth is better, weighs 1."""
 
@@ -64,7 +66,7 @@ HEAVY_DEPTH = 0.15
 class Region:
     """The square around one person, turned so that the person stands upright in it."""
 
-    centre: Float[np.ndarray, " 2"]  # x, y in pixels of the picture: the middle of the hips
+    centre: Float[np.ndarray, " 2"]  # x, y in pixels from the picture's upper left corner: the middle of the hips
     side: float  # pixels
     angle: float  # radians, clockwise in the picture
 
@@ -75,15 +77,14 @@ class Region:
         return cls(np.asarray(centre, np.float64), 2 * REGION_SCALE * math.hypot(x, y), math.atan2(y, x) + math.pi / 2)
 
     def to_crop(self) -> Float[np.ndarray, "2 3"]:
-        """The affine map from pixels of the picture to pixels of the (256, 256) crop."""
+        """The affine map from places in the picture to places in the crop, in pixels from the upper left corner."""
         scale, c, s = CROP_SIDE / self.side, math.cos(self.angle), math.sin(self.angle)
         turn = scale * np.array([[c, s], [-s, c]])
         return np.concatenate([turn, (CROP_SIDE / 2 - turn @ self.centre)[:, None]], 1)
 
     def matte(self, mask: UInt8[np.ndarray, "256 256"], size: tuple[int, int], scale: float = 1.0) -> Matte:
         """A mask of the crop in a picture of `size` (height, width) that is `scale` times as large as the region's."""
-        back = scale * cv2.invertAffineTransform(self.to_crop())
-        back[:, 2] += (scale - 1) / 2  # pixel centres lie at halves
+        back = between_centres(scale * cv2.invertAffineTransform(self.to_crop()))
         return np.asarray(cv2.warpAffine(mask, back, (size[1], size[0]), flags=cv2.INTER_LINEAR))
 
 
@@ -91,13 +92,14 @@ class Region:
 class BodyLook:
     """What the landmark networks say of one person."""
 
-    xy: Float[np.ndarray, "33 2"]  # pixels of the picture
+    xy: Float[np.ndarray, "33 2"]  # pixels from the picture's upper left corner
     visibility: Float[np.ndarray, " 33"]  # 0..1
     world: Float[np.ndarray, "33 3"]  # metres
     presence: float  # 0..1, that a person is in the region
     mask: UInt8[np.ndarray, "256 256"]  # share of the person in each pixel of the crop, 0..255
     region: Region  # of the crop
     following: Region  # where to look in the next frame
+    gain: Float[np.ndarray, "33 3"] | None = None  # what the full network changed of `world`; None if it did not look
 
     def continuing(self, before: Float[np.ndarray, "33 2"]) -> BodyLook:
         """The look with the sides of the landmarks `before` it, one frame ago in the same picture.
@@ -108,7 +110,8 @@ class BodyLook:
         if not sides_exchanged(self.xy, before, float(np.ptp(self.xy[:, 1]))):
             return self
         order = list(MIRRORED[:LANDMARKS])
-        return replace(self, xy=self.xy[order], visibility=self.visibility[order], world=self.world[order])
+        gain = None if self.gain is None else self.gain[order]
+        return replace(self, xy=self.xy[order], visibility=self.visibility[order], world=self.world[order], gain=gain)
 
     def landmarks(self, size: tuple[int, int]) -> ClipLandmarks:
         """The landmarks as those of a clip of one picture of `size` (height, width)."""
@@ -122,11 +125,16 @@ class BodyLook:
 class BlazePose:
     """Detector and landmark networks; holds no state that one call leaves for the next."""
 
-    def __init__(self, folder: Path, threads: int = 2) -> None:
-        """`folder` holds pose_detection, pose_landmark_heavy, pose_landmark_full, hand_landmark_full, each .tflite."""
-        self._detector = TfliteNetwork(folder / "pose_detection.tflite", threads)
-        self._pairs = [_LandmarkNetworks.at(folder, max(1, threads // 2)) for _ in range(2)]
-        self._beside = ThreadPoolExecutor(1, "mcld-anim landmarks")
+    def __init__(self, folder: Path, threads: int | None = None) -> None:
+        """`folder` holds pose_detection, pose_landmark_heavy, pose_landmark_full, hand_landmark_full, each .tflite.
+
+        `threads` of each network, which change no result; None: as many as there are cores, up to `MOST_THREADS`.
+        """
+        threads = threads or min(MOST_THREADS, os.cpu_count() or 1)
+        names = ("detection", "landmark_heavy", "landmark_full")
+        self._detector, self._heavy, self._full = (
+            TfliteNetwork(folder / f"pose_{name}.tflite", threads) for name in names
+        )
         self.hands = HandLandmarks(folder, threads)
 
     def find(self, picture: Picture, small: bool = True) -> list[BodyLook]:
@@ -135,6 +143,8 @@ class BlazePose:
         found: list[BodyLook] = []
         for squares in ([whole(picture)], tiles(picture) if small else []):
             for region in self._detect(picture, squares):
+                if any(_same(region, other.following) for other in found):
+                    continue
                 look = self._settled(picture, region)
                 if look is not None and not any(_same(look.following, other.following) for other in found):
                     found.append(look)
@@ -152,7 +162,7 @@ class BlazePose:
     def _settled(self, picture: Picture, region: Region) -> BodyLook | None:
         """The look at a person whose region was only detected; None where nobody is."""
         for _ in range(SETTLING_LOOKS):
-            glance, before = _Look.read(self._pairs[0].heavy(_cropped(picture, region))), region
+            glance, before = _Look.read(self._heavy(_cropped(picture, region))), region
             xy = _to_picture(glance.xy, region)
             region = Region.around(xy[LANDMARKS], xy[LANDMARKS + 1])
             if glance.presence > CERTAIN_SCORE and _close(before, region):
@@ -173,59 +183,29 @@ class BlazePose:
             weights.append(score[likely])
         return _people(np.concatenate(points), np.concatenate(weights))
 
-    def look(self, picture: Picture, region: Region) -> BodyLook:
-        """The person in a region, by four looks: both networks at the crop and, at the same time, at its mirror image.
+    def look(self, picture: Picture, region: Region, depth: bool = True) -> BodyLook:
+        """The person in a region: by the heavy network at the crop and at its mirror image, for `depth` by the full
+        network at both, too.
 
         The heavy network's look at the crop itself decides which side is left. Another look counts where it agrees.
-        2D and mask are the heavy network's, depth is mostly the full network's.
+        2D and mask are the heavy network's, depth is mostly the full network's, if it looks.
         """
         crop = _cropped(picture, region)
         mirrored = np.ascontiguousarray(crop[:, ::-1])
-        other = self._beside.submit(self._pairs[1].looks, mirrored)
-        first, full = self._pairs[0].looks(crop)
-        heavy_back, full_back = (look.mirrored() for look in other.result())
-        looks = [first, heavy_back, full, full_back]
-        height = max(float(np.ptp(first.xy[:LANDMARKS, 1])), 1.0)
-        agrees = [float(_apart(look.xy, first.xy) < AGREEMENT * height) for look in looks]
-        heavy = np.array([1.0, agrees[1], 0, 0])
-        depth = np.array([HEAVY_DEPTH / heavy.sum(), agrees[1] * HEAVY_DEPTH / heavy.sum(), agrees[2], agrees[3]])
-        xy = _to_picture(_mean([look.xy for look in looks], heavy), region)
-        world = _mean([look.world for look in looks], depth)[:LANDMARKS]
-        c, s = math.cos(region.angle), math.sin(region.angle)
-        right, down = c * world[:, 0] - s * world[:, 1], s * world[:, 0] + c * world[:, 1]
-        mask = _mean([look.mask for look in looks[:2]], heavy[:2])
-        return BodyLook(
-            xy[:LANDMARKS],
-            _mean([look.visibility for look in looks], heavy)[:LANDMARKS],
-            np.stack([right, world[:, 2], -down], 1),
-            first.presence,
-            np.rint(mask * 255).astype(np.uint8),
-            region,
-            Region.around(xy[LANDMARKS], xy[LANDMARKS + 1]),
-        )
-
-
-@dataclass(frozen=True, eq=False)
-class _LandmarkNetworks:
-    """Both landmark networks. Two of these, on half of the threads each, are faster than one after the other."""
-
-    heavy: TfliteNetwork
-    full: TfliteNetwork
-
-    @classmethod
-    def at(cls, folder: Path, threads: int) -> _LandmarkNetworks:
-        heavy, full = (TfliteNetwork(folder / f"pose_landmark_{name}.tflite", threads) for name in ("heavy", "full"))
-        return cls(heavy, full)
-
-    def looks(self, crop: Float[np.ndarray, "256 256 3"]) -> tuple[_Look, _Look]:
-        return _Look.read(self.heavy(crop)), _Look.read(self.full(crop))
+        first, back = _Look.read(self._heavy(crop)), _Look.read(self._heavy(mirrored)).mirrored()
+        look = _joined((first, back)).of_body(region)
+        if not depth:
+            return look
+        full = _Look.read(self._full(crop)), _Look.read(self._full(mirrored)).mirrored()
+        better = _joined((first, back), full).of_body(region)
+        return replace(better, gain=better.world - look.world)
 
 
 @dataclass(frozen=True, eq=False)
 class _Look:
     """What one landmark network says of a crop."""
 
-    xy: np.ndarray  # (39, 2) pixels of the crop
+    xy: np.ndarray  # (39, 2) pixels from the crop's upper left corner
     visibility: np.ndarray  # (39,)
     world: np.ndarray  # (39, 3) metres: right, down, away
     presence: float
@@ -242,8 +222,38 @@ class _Look:
     def mirrored(self) -> _Look:
         """The same as seen without the mirror."""
         order = list(MIRRORED)
-        xy = self.xy[order] * [-1, 1] + [CROP_SIDE - 1, 0]
+        xy = self.xy[order] * [-1, 1] + [CROP_SIDE, 0]
         return _Look(xy, self.visibility[order], self.world[order] * [-1, 1, 1], self.presence, self.mask[:, ::-1])
+
+    def of_body(self, region: Region) -> BodyLook:
+        """The same in the picture, of whose `region` the crop is."""
+        xy, world = _to_picture(self.xy, region), self.world[:LANDMARKS]
+        c, s = math.cos(region.angle), math.sin(region.angle)
+        right, down = c * world[:, 0] - s * world[:, 1], s * world[:, 0] + c * world[:, 1]
+        return BodyLook(
+            xy[:LANDMARKS],
+            self.visibility[:LANDMARKS],
+            np.stack([right, world[:, 2], -down], 1),
+            self.presence,
+            np.rint(self.mask * 255).astype(np.uint8),
+            region,
+            Region.around(xy[LANDMARKS], xy[LANDMARKS + 1]),
+        )
+
+
+def _joined(heavy: tuple[_Look, _Look], full: tuple[_Look, ...] = ()) -> _Look:
+    """The first of the heavy network's looks, improved by those of all others that agree with it."""
+    first, looks = heavy[0], [*heavy, *full]
+    height = max(float(np.ptp(first.xy[:LANDMARKS, 1])), 1.0)
+    agrees = np.array([float(_apart(look.xy, first.xy) < AGREEMENT * height) for look in looks])
+    share = agrees[:2] / agrees[:2].sum()
+    return _Look(
+        _mean([look.xy for look in heavy], share),
+        _mean([look.visibility for look in heavy], share),
+        _mean([look.world for look in looks], np.append(HEAVY_DEPTH * share, agrees[2:])),
+        first.presence,
+        _mean([look.mask for look in heavy], share),
+    )
 
 
 @cache
@@ -307,22 +317,41 @@ def _people(points: np.ndarray, weight: np.ndarray) -> list[Region]:
 
 def _cropped(picture: Picture, region: Region) -> Float[np.ndarray, "256 256 3"]:
     """The region as the landmark networks take it, 0..1; what lies outside the picture is black."""
-    scale = CROP_SIDE / region.side
-    if scale >= 1:
-        return (
-            cv2.warpAffine(picture, region.to_crop(), (CROP_SIDE, CROP_SIDE), flags=cv2.INTER_LINEAR).astype(np.float32)
-            / 255
-        )
-    finer = min(4, math.ceil(1 / scale))  # shrunk by area, so that nothing aliases
-    matrix = finer * region.to_crop()
-    matrix[:, 2] += (finer - 1) / 2
+    coarse = region.side / CROP_SIDE
+    finer, matrix = (2 if coarse > 1 else 1), region.to_crop()
+    if coarse >= 4:
+        picture, matrix = _shrunk(picture, region, int(coarse / 2), matrix)
     side = finer * CROP_SIDE
-    large = cv2.warpAffine(picture, matrix, (side, side), flags=cv2.INTER_LINEAR)
-    return cv2.resize(large, (CROP_SIDE, CROP_SIDE), None, 0, 0, cv2.INTER_AREA).astype(np.float32) / 255
+    made = cv2.warpAffine(picture, between_centres(finer * matrix), (side, side), flags=cv2.INTER_LINEAR)
+    if finer > 1:  # shrunk by area, so that nothing aliases
+        made = cv2.resize(made, (CROP_SIDE, CROP_SIDE), None, 0, 0, cv2.INTER_AREA)
+    return made.astype(np.float32) / 255
+
+
+def _shrunk(
+    picture: AnySizePicture, region: Region, times: int, matrix: np.ndarray
+) -> tuple[AnySizePicture, np.ndarray]:
+    """The part of a picture around a region, `times` smaller, and the affine `matrix` (2, 3) for it."""
+    reach = region.side / math.sqrt(2)
+    low = (region.centre - reach).clip(0, picture.shape[1::-1]).astype(int) // times * times
+    high = np.ceil(region.centre + reach).clip(low, picture.shape[1::-1]).astype(int)
+    width, height = (high - low) // times
+    part = picture[low[1] : low[1] + times * height, low[0] : low[0] + times * width]
+    moved = np.concatenate([matrix[:, :2] * times, (matrix[:, :2] @ low + matrix[:, 2])[:, None]], 1)
+    if not part.size:
+        return picture[:0, :0], moved
+    return np.asarray(cv2.resize(part, (int(width), int(height)), None, 0, 0, cv2.INTER_AREA)), moved
+
+
+def between_centres(matrix: Float[np.ndarray, "2 3"]) -> Float[np.ndarray, "2 3"]:
+    """An affine map of places for OpenCV, which counts from the centre of the first pixel instead of its corner."""
+    moved = matrix.copy()
+    moved[:, 2] += matrix[:, :2].sum(1) / 2 - 0.5
+    return moved
 
 
 def _to_picture(points: np.ndarray, region: Region) -> np.ndarray:
-    """Points (n, 2) of the crop in pixels of the picture."""
+    """Points (n, 2) of the crop in the picture."""
     back = cv2.invertAffineTransform(region.to_crop())
     return np.asarray(points @ back[:, :2].T + back[:, 2])
 

@@ -55,7 +55,7 @@ def fit_body(iuv: Iuv) -> BodyFit | None:
     rows, columns = np.nonzero(iuv[..., 0])
     if not len(rows):
         return None
-    body, cells = rest_body(), cell_index(iuv, (rows, columns), GRID)
+    body, cells = rest_body(), cell_index(iuv[rows, columns], GRID)
     chosen = slice(None, None, max(1, len(rows) // FITTED_PIXELS))
     places, shares = body.places[cells[chosen]], body.shares[cells[chosen]]
     positions = np.stack([columns[chosen], rows[chosen]], 1) + 0.5

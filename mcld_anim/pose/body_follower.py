@@ -14,6 +14,8 @@ from typing import BinaryIO
 
 import cv2
 import numpy as np
+from jaxtyping import Float
+from scipy.ndimage import gaussian_filter1d
 
 from mcld_anim.body.draw import BodyPainter
 from mcld_anim.body.fit import FOCAL, BodyShape, ClipLandmarks, closed_form, fit_scenes
@@ -21,7 +23,7 @@ from mcld_anim.body.skeleton import SHAPES
 from mcld_anim.core.errors import PoseError
 from mcld_anim.options.person import PersonChoice
 from mcld_anim.pose.backends import PoseEstimate, estimate_of
-from mcld_anim.pose.blazepose import LEAST_SCORE, BlazePose, BodyLook, Region
+from mcld_anim.pose.blazepose import LANDMARKS, LEAST_SCORE, BlazePose, BodyLook, Region
 from mcld_anim.pose.followed_body import FollowedBody, hidden_sides, scenes_between
 from mcld_anim.pose.hands import steady_fingers
 from mcld_anim.pose.matte_alignment import PERSON
@@ -35,8 +37,11 @@ ELSEWHERE = 1.0
 """Distance from where a lost person was, in sides of the region, up to which somebody who is found may be them."""
 APART = 0.2
 """Distance between the middles of two people's hips, in sides of the smaller region, from which they are two."""
-CONFIRM_EVERY, FINGERS_EVERY = 8, 5
-"""Frames from one look at the followed person's appearance to the next, and from one look at their fingers."""
+CONFIRM_EVERY, FINGERS_EVERY, DEPTH_EVERY = 8, 5, 3
+"""Frames from one look at the followed person's appearance to the next, from one look at their fingers, and from one
+look of the network that sees depth better."""
+GAIN_SMOOTHING = 2.0
+"""Standard deviation over which that network's gains are averaged, in frames."""
 
 
 class BodyFollower:
@@ -45,6 +50,7 @@ class BodyFollower:
     def __init__(self, networks: BlazePose, person: PersonChoice, masks: BinaryIO) -> None:
         self._networks, self._tracker, self._masks = networks, PersonTracker(person), masks
         self._looks: list[np.ndarray] = []  # (33, 6) float32: x, y, visibility, world
+        self._gains: list[np.ndarray] = []  # of each look, NaN where there is none: see `BodyLook.gain`
         self._crops: list[tuple[Region, int, int]] = []  # where in the file each mask lies
         self._fingers: list[np.ndarray] = []  # of each frame, (2, 5): NaN where not looked at, or not seen
         self._found: list[bool] = []
@@ -71,6 +77,7 @@ class BodyFollower:
         if frame.index % FINGERS_EVERY == 0:
             self._fingers[-1] = self._networks.hands.bends(frame.picture, look.xy, look.visibility)
         self._looks.append(np.concatenate([look.xy, look.visibility[:, None], look.world], 1).astype(np.float32))
+        self._gains.append(np.full((LANDMARKS, 3), np.nan) if look.gain is None else look.gain)
         content = cv2.imencode(".png", look.mask)[1].tobytes()
         self._crops.append((look.region, self._masks.tell(), len(content)))
         self._masks.write(content)
@@ -84,18 +91,36 @@ class BodyFollower:
             )
         scenes = scenes_between(self._cuts)
         source = looks_shown(found, scenes)
-        values = np.stack(self._looks)[source]
+        values = self._completed(scenes)[source]
         seen = ClipLandmarks(values[..., :2], values[..., 2], values[..., 3:], found, self._size)
         motion = replace(fit_scenes(seen, scenes), fingers=steady_fingers(np.stack(self._fingers), scenes))
         hidden = [sides for scene in scenes for sides in hidden_sides(seen.part(scene))]
         crops = [self._crops[look] for look in source]
         return FollowedBody(seen, motion, hidden, self._cuts, self._tracker.events(), crops, self._masks)
 
+    def _completed(self, scenes: Sequence[slice]) -> Float[np.ndarray, "looks 33 6"]:
+        """All looks; where the network for depth did not look, its gain is that of the frames around."""
+        frames = np.flatnonzero(self._found)
+        gains = np.full((len(self._found), LANDMARKS, 3), np.nan)
+        gains[frames] = self._gains
+        known = np.isfinite(gains[:, 0, 0])
+        gains[~known] = 0
+        for scene in scenes:
+            total, weight = (
+                gaussian_filter1d(one[scene], GAIN_SMOOTHING, axis=0, mode="constant")
+                for one in (gains, known.astype(np.float64))
+            )
+            gains[scene] = total / (weight + 1e-6)[:, None, None]
+        values, lacking = np.stack(self._looks), ~known[frames]
+        values[lacking, :, 3:] += gains[frames][lacking]
+        return values
+
     def _continued(self, frame: VideoFrame) -> BodyLook | None:
         """The look at the region that follows from the frame before; None where it does not show the person."""
         if self._last is None or self._lost:
             return None
-        look = self._networks.look(frame.picture, self._last).continuing(self._looks[-1][:, :2])
+        depth = frame.index % DEPTH_EVERY == 0
+        look = self._networks.look(frame.picture, self._last, depth).continuing(self._looks[-1][:, :2])
         if look.presence < LEAST_SCORE:
             return None
         if frame.index - self._confirmed < CONFIRM_EVERY:

@@ -53,6 +53,11 @@ class Clip:
         return self.source is not None and self.options.blend > 0
 
     @property
+    def has_matte(self) -> bool:
+        """Whether a matte is cut out of each picture, with the one before in mind."""
+        return isinstance(self.scene, CropScene) and self.options.background != "generated"
+
+    @property
     def synthesises_ahead(self) -> bool:
         """Whether the next batch may be synthesised while the last one is finished: nothing makes frames of that one
         again, and synthesis does not take all of the CPU anyway."""

@@ -28,7 +28,6 @@ from mcld_anim.run.clip import Clip
 from mcld_anim.run.compiling import compile_steps
 from mcld_anim.run.compositor import Compositor, compositor
 from mcld_anim.run.identity_guard import IdentityGuard, tried_again
-from mcld_anim.run.scene import CropScene
 from mcld_anim.sampling.photo_pixels import PhotoPixels
 from mcld_anim.source.face import Face
 
@@ -86,7 +85,9 @@ def make_frames(
     stages.progress(FRAMES_STAGE, first, total)
     with ExitStack() as stack, _share_of_synthesis(stages):
         if overlapped:
-            frames = stack.enter_context(closing(ahead(with_links(frames), clip.options.batch_size)))
+            if clip.blends or clip.has_matte:
+                frames = with_links(frames)
+            frames = stack.enter_context(closing(ahead(frames, clip.options.batch_size)))
         batches = _synthesised(clip, finishing.maker, islice(frames, max(0, end - first)))
         if overlapped and clip.synthesises_ahead:
             batches = stack.enter_context(closing(ahead(batches, 1)))
@@ -170,9 +171,8 @@ def first_needed(clip: Clip, index: int) -> int:
     Without blending (where no network makes the frames there is none) and without a matte that is one batch earlier;
     else the last cut, over which nothing is carried, or the beginning. It is a multiple of the batch size.
     """
-    options, size = clip.options, clip.options.batch_size
-    has_matte = isinstance(clip.scene, CropScene) and options.background != "generated"
-    if not clip.blends and not has_matte:
+    size = clip.options.batch_size
+    if not clip.blends and not clip.has_matte:
         return max(0, (index - 1) // size * size)
     cuts = [place for place, cut in enumerate(clip.driving.cuts[: index + 1]) if cut]
     return max(cuts, default=0) // size * size

@@ -22,8 +22,9 @@ from mcld_anim.run.frame_log import FrameLog, KeptFrame
 from mcld_anim.run.frames import Frame, make_frames
 from mcld_anim.run.record import resolved_options, versions
 
-PIXELS = "5"
-"""To be raised with every change of this program that changes frames: those of earlier states are not gone on from."""
+PIXELS = "6"
+"""To be raised with every change of this program that changes frames or how they are kept: those of earlier states are
+not gone on from."""
 
 NOT_IN_FRAMES = (
     *("output", "overwrite", "offline", "resume", "audio", "audio_codec", "crf"),  # of the files made from frames

@@ -162,8 +162,7 @@ def _painted(paint: Paint, drawn: DrawnBody, like: PersonLayer) -> PersonLayer:
 
 def _on_body(texels: np.ndarray, drawn: DrawnBody) -> np.ndarray:
     """Values (24, 200, 200, n) of the atlas at the box's pixels, (h, w, n), without steps between texels."""
-    inside = drawn.inside
-    planes = np.zeros((*inside.shape, texels.shape[-1]), np.float32)
-    planes[inside] = texels.reshape(-1, texels.shape[-1])[texel_index(drawn.iuv[drawn.box])]
-    weight = cv2.GaussianBlur(inside.astype(np.float32), (0, 0), GUESS_BLUR)[..., None]
+    values = texels.reshape(-1, texels.shape[-1]).take(texel_index(drawn.iuv[drawn.box]), 0)
+    planes = drawn.pixels.planes(values.astype(np.float32))
+    weight = cv2.GaussianBlur(drawn.inside.astype(np.float32), (0, 0), GUESS_BLUR)[..., None]
     return np.asarray(cv2.GaussianBlur(planes, (0, 0), GUESS_BLUR).reshape(planes.shape) / np.maximum(weight, 1e-3))

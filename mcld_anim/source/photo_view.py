@@ -41,13 +41,10 @@ def sampled(colours: Picture, own: Alpha, photo: DrawnBody, drawn: DrawnBody) ->
     """A photo's colours in the box of another drawing of its body, and how far they are seen there, 0..1."""
     inside = drawn.inside
     places, seen = drawn.seen_in(photo)
-    maps = np.full((*inside.shape, 2), -1, np.float32)
-    maps[inside] = places - 0.5
-    x, y = maps[..., 0], maps[..., 1]
+    x, y = (drawn.pixels.planes(np.ascontiguousarray(axis, np.float32)) for axis in (places - 0.5).T)
     taken = cv2.remap(colours, x, y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
     matte = cv2.remap(own, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    known = np.zeros(inside.shape, np.float32)
-    known[inside] = seen * (matte[inside] > OWN)
+    known = drawn.pixels.planes(seen) * (matte > OWN)
     safe = cv2.erode(np.where(inside, known, 1), np.ones((3, 3), np.uint8))
     return taken, cv2.blur(safe, (SEAM, SEAM)) * (known > 0)
 
@@ -61,8 +58,7 @@ def sampled_together(views: Sequence[PhotoView], drawn: DrawnBody) -> tuple[Plan
     near = np.maximum(cv2.GaussianBlur(body, (0, 0), WEIGHT_BLUR), 1e-3)
     for view in views:
         taken, seen = sampled(view.colours, view.own, view.drawn, drawn)
-        given = np.zeros(inside.shape, np.float32)
-        given[inside] = view.weights.ravel()[texels]
+        given = drawn.pixels.planes(view.weights.ravel().take(texels))
         weight = seen * (cv2.GaussianBlur(given, (0, 0), WEIGHT_BLUR) / near + LEAST_WEIGHT)
         mixed += weight[..., None] * taken
         normals += weight[..., None] * drawn.over(view.drawn.normals)

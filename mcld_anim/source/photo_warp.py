@@ -110,8 +110,8 @@ class PhotoWarp:
             colours, seen = sampled(self.colours, self.own, self.drawn, drawn)
             normals = drawn.over(np.concatenate([drawn.normals, self.drawn.normals], 1))
         share = seen[..., None]
-        guessed = np.zeros((*inside.shape, 3), np.float32)
-        guessed[inside] = self.atlas.reshape(-1, 3)[texel_index(drawn.iuv[drawn.box])]
+        texels = self.atlas.reshape(-1, 3).take(texel_index(drawn.iuv[drawn.box]), 0)
+        guessed = drawn.pixels.planes(texels.astype(np.float32))
         body = inside.astype(np.float32)
         weight = cv2.GaussianBlur(body, (0, 0), GUESS_BLUR)[..., None]
         guessed = cv2.GaussianBlur(guessed, (0, 0), GUESS_BLUR) / np.maximum(weight, 1e-3)

@@ -15,6 +15,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
 from mcld_anim.core.arrays import Box, Iuv, Picture
+from mcld_anim.core.device import one_thread
 from mcld_anim.core.pixels import to_signed
 from mcld_anim.pose.backends import PoseBackend, largest_iuv, load_pose_backend
 from mcld_anim.source.face import COSINE_SCALE, Face
@@ -79,7 +80,7 @@ class TinyFaceBackend:
         if box is None:
             return None
         crop = torch.from_numpy(face_crop(picture, box)).to(self.device).permute(2, 0, 1)[None].float()
-        with torch.inference_mode():
+        with torch.inference_mode(), one_thread():
             embedding = self.network(to_signed(crop))[0]
         return Face(embedding.cpu().numpy().astype(np.float32), box)
 

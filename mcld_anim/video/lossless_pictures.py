@@ -1,4 +1,4 @@
-"""Pictures of one size as bytes without loss, by FFV1: smaller than PNG, and no slower."""
+"""Pictures of one size as bytes without loss, by MagicYUV: smaller than PNG, and several times faster than FFV1."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ import numpy as np
 
 from mcld_anim.video.container import pyav
 
-STORED_AS = {3: ("rgb24", "bgr0"), 4: ("rgba", "bgra")}
-"""Channels of a picture -> its format in memory and in FFV1."""
+CODEC, OPTIONS = "magicyuv", {"pred": "median"}
+STORED_AS = {3: ("rgb24", "gbrp"), 4: ("rgba", "gbrap")}
+"""Channels of a picture -> its format in memory and in the codec."""
 
 HEAD = struct.Struct(">III")  # height, width, channels
 SIZE = struct.Struct(">I")  # bytes that follow
@@ -44,10 +45,10 @@ class LosslessPictures:
 
     def _begin(self, shape: tuple[int, ...]) -> None:
         self._shape = shape
-        self._codec = pyav().CodecContext.create("ffv1", "w")
+        self._codec = pyav().CodecContext.create(CODEC, "w")
         self._codec.height, self._codec.width, self._codec.pix_fmt = shape[0], shape[1], STORED_AS[shape[2]][1]
-        self._codec.time_base = Fraction(1, 25)  # which FFV1 does not use
-        self._codec.thread_count = 1
+        self._codec.time_base = Fraction(1, 25)  # which is not used
+        self._codec.thread_count, self._codec.options = 1, OPTIONS
         self._codec.open()
         extradata = self._codec.extradata or b""
         self._pieces = [HEAD.pack(*shape), SIZE.pack(len(extradata)), extradata]
@@ -64,7 +65,7 @@ def read_pictures(content: bytes) -> Iterator[np.ndarray]:
         return
     shape = HEAD.unpack_from(content)
     pieces = _pieces(content, HEAD.size)
-    codec = pyav().CodecContext.create("ffv1", "r")
+    codec = pyav().CodecContext.create(CODEC, "r")
     codec.height, codec.width, codec.pix_fmt = shape[0], shape[1], STORED_AS[shape[2]][1]
     codec.extradata = next(pieces)
     codec.thread_count = 1

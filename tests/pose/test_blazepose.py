@@ -77,7 +77,7 @@ def test_a_portrait_shows_one_person_whose_face_is_in_its_place(portrait: list[B
 
 def test_the_mirrored_portrait_gives_mirrored_landmarks(networks: BlazePose, portrait: list[BodyLook]) -> None:
     (other,) = networks.find(np.ascontiguousarray(data.astronaut()[:, ::-1]))
-    back = other.xy[SWAPPED] * [-1, 1] + [511, 0]
+    back = other.xy[SWAPPED] * [-1, 1] + [512, 0]
     clear = portrait[0].visibility > 0.95
     assert clear.sum() >= 13
     assert np.linalg.norm(back - portrait[0].xy, axis=1)[clear].max() < 16  # 3 % of the picture
@@ -94,7 +94,7 @@ def test_left_stays_left_in_the_mirror(networks: BlazePose) -> None:
     made = rendered(12, 0.7)
     (look,) = networks.find(made.picture)
     (other,) = networks.find(np.ascontiguousarray(made.picture[:, ::-1]))
-    assert np.linalg.norm(other.xy[SWAPPED] * [-1, 1] + [255, 0] - look.xy, axis=1).mean() < 3
+    assert np.linalg.norm(other.xy[SWAPPED] * [-1, 1] + [256, 0] - look.xy, axis=1).mean() < 3
     assert np.abs(other.world[SWAPPED] * [-1, 1, 1] - look.world).mean() < 0.03
     for one in (look, other):
         assert (one.xy[[11, 23], 0] > one.xy[[12, 24], 0]).all()  # the left side is on the right of the picture
@@ -155,6 +155,40 @@ def test_a_person_is_followed_by_their_own_region(networks: BlazePose) -> None:
     assert np.linalg.norm(look.xy - found.xy, axis=1).mean() < 4
     nowhere = networks.look(np.full((256, 256, 3), 184, np.uint8), first.following)
     assert nowhere.presence < 0.5
+
+
+@pytest.mark.parametrize("size", [180, 700, 1500])  # of whose crops are made larger, smaller, and smaller by steps
+def test_the_same_person_in_the_mirror_is_at_the_mirrored_place(networks: BlazePose, size: int) -> None:
+    picture = cv2.resize(rendered(12, 0.7).picture, (size, size), interpolation=cv2.INTER_LINEAR)
+    (found,) = networks.find(picture)
+    region = replace(found.following, angle=0.1)
+    there = replace(region, centre=region.centre * [-1, 1] + [size, 0], angle=-0.1)
+    look, other = networks.look(picture, region), networks.look(np.ascontiguousarray(picture[:, ::-1]), there)
+    pixel = region.side / CROP_SIDE  # of the crop
+    assert np.abs(other.xy[SWAPPED] * [-1, 1] + [size, 0] - look.xy).max() < 0.1 * pixel
+    matte, mirrored = (one.matte((size, size)).astype(float) for one in (look, other))
+    assert np.abs(matte - mirrored[:, ::-1]).mean() < 0.5
+
+
+def test_landmarks_of_a_shifted_picture_are_shifted(networks: BlazePose) -> None:
+    picture = cv2.resize(rendered(12, 0.7).picture, (1200, 1200), interpolation=cv2.INTER_AREA)
+    moved = cv2.copyMakeBorder(picture, 37, 0, 53, 0, cv2.BORDER_CONSTANT)
+    (look,) = networks.find(picture)
+    other = networks.look(moved, replace(look.region, centre=look.region.centre + np.array([53, 37])))
+    assert look.region.side > 4 * CROP_SIDE  # which is made smaller first, by steps that begin elsewhere
+    assert np.abs(other.xy - look.xy - [53, 37]).mean() < 1
+
+
+def test_without_a_look_for_depth_only_depth_differs(networks: BlazePose) -> None:
+    made = rendered(12, 0.7)
+    (found,) = networks.find(made.picture)
+    whole, quick = (networks.look(made.picture, found.following, depth) for depth in (True, False))
+    assert np.array_equal(whole.xy, quick.xy)
+    assert np.array_equal(whole.mask, quick.mask)
+    assert quick.gain is None
+    assert whole.gain is not None
+    assert np.allclose(quick.world + whole.gain, whole.world)
+    assert np.abs(whole.gain).max() > 0.005
 
 
 def test_what_is_missing_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, blazepose_home: Path) -> None:
