@@ -160,6 +160,7 @@ class BodyPainter:
         self.shape = shape
         self._straight, self._hand_joints = body.rest(shape.coefficients.astype(np.float32), np.zeros(1, np.float32))
         self._hands = np.flatnonzero(body.weight("hand", "finger"))
+        self._hand_weights = csr_matrix(body.weights[self._hands])
         self._naked = self._straight * np.float32(shape.scale)
         self._naked[self._hands] = self._bent_hands(np.array([RELAXED, RELAXED], np.float32))
         self.rest = self._naked
@@ -191,7 +192,7 @@ class BodyPainter:
         bones = skeleton()
         rotations = bone_rotations(torch.from_numpy(controls)[None], bones)
         turned, shift = (one[0].numpy() for one in pose_bones(rotations, self._joints, bones))
-        return skin_transforms(bones.weights, turned, shift)
+        return skin_transforms(_skin_weights(), turned, shift)
 
     def posed(self, controls: Float[np.ndarray, "17 3 3"], fingers: Float[np.ndarray, "2 5"] | None = None) -> Vertices:
         """Vertices in metres. fingers: bends as of `RELAXED` of the left and right hand; None: relaxed."""
@@ -211,7 +212,7 @@ class BodyPainter:
             for name, turn in finger_rotations(body, side, bends).items()
         }
         moved = forward_kinematics(self._hand_joints, body.parents, turns)
-        return skin(self._straight[hands], body.weights[hands], *moved) * np.float32(self.shape.scale)
+        return skin(self._straight[hands], self._hand_weights, *moved) * np.float32(self.shape.scale)
 
     def drawn(self, motion: BodyMotion, index: int, hidden: str = "") -> DrawnBody:
         """Frame `index`. hidden: sides ("L", "R") whose forearm and hand are left out."""
@@ -240,6 +241,12 @@ class BodyPainter:
     def iuv(self, motion: BodyMotion, index: int, hidden: str = "") -> Iuv:
         """The IUV of frame `index`, uint8 (H, W, 3), as large as the picture; `hidden` as for `drawn`."""
         return self.drawn(motion, index, hidden).iuv
+
+
+@cache
+def _skin_weights() -> csr_matrix:
+    """Weights (vertices, 24) of the skin. Each vertex has few: a dense product would wake all of BLAS's threads."""
+    return csr_matrix(skeleton().weights)
 
 
 @cache

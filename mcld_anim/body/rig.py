@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import scipy.sparse as sparse
@@ -20,6 +20,8 @@ from mcld_anim.core.errors import McldAnimError
 
 FloatArray = NDArray[np.floating[Any]]
 IntArray = NDArray[np.integer[Any]]
+SkinWeights: TypeAlias = FloatArray | sparse.csr_matrix
+"""(V, B), dense or sparse."""
 
 ASSET_PATH = Path(__file__).parent / "assets" / "body.npz"
 
@@ -122,7 +124,7 @@ def forward_kinematics(
     return turned, moved - np.einsum("bij,bj->bi", turned, joints)
 
 
-def skin(vertices: FloatArray, weights: FloatArray, turned: FloatArray, shift: FloatArray) -> FloatArray:
+def skin(vertices: FloatArray, weights: SkinWeights, turned: FloatArray, shift: FloatArray) -> FloatArray:
     """Linear blend skinning of rest `vertices` (V, 3) with `weights` (V, B); returns posed vertices (V, 3) float32.
 
     The bone transforms `turned` (B, 3, 3), `shift` (B, 3) are those of `forward_kinematics`.
@@ -132,7 +134,7 @@ def skin(vertices: FloatArray, weights: FloatArray, turned: FloatArray, shift: F
     return (posed + moved).astype(np.float32)
 
 
-def skin_transforms(weights: FloatArray, turned: FloatArray, shift: FloatArray) -> tuple[FloatArray, FloatArray]:
+def skin_transforms(weights: SkinWeights, turned: FloatArray, shift: FloatArray) -> tuple[FloatArray, FloatArray]:
     """The blended transform of every vertex, as in `skin`: x -> A x + t with A (V, 3, 3) and t (V, 3)."""
     flat = rearrange(turned, "bone row column -> bone (row column)")
     blended = weights @ np.concatenate([flat, shift], 1).astype(np.float32)

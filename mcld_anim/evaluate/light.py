@@ -89,4 +89,4 @@ def _compared(
             layer = warp.layer(aligned_body(mesh, frame.matte(body.matte(index))))
             seen = layer.drawn.inside & (layer.validity > SEEN)
             before, after = (planes[seen].mean(1) + DARK for planes in (layer.colours, frame.picture(pictures[index])))
-            yield layer.normals[seen][:, :3] - layer.normals[seen][:, 3:], np.log(after / before)
+            yield layer.drawn.over(layer.drawn.normals - warp.drawn.normals)[seen], np.log(after / before)

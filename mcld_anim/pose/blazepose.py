@@ -356,8 +356,8 @@ def _to_picture(points: np.ndarray, region: Region) -> np.ndarray:
     return np.asarray(points @ back[:, :2].T + back[:, 2])
 
 
-def _mean(values: list[np.ndarray], weight: np.ndarray) -> np.ndarray:
-    return np.asarray(np.tensordot(weight / weight.sum(), np.stack(values), 1))
+def _mean(values: Sequence[np.ndarray], weight: np.ndarray) -> np.ndarray:
+    return np.average(values, axis=0, weights=weight)
 
 
 def _sigmoid(x: np.ndarray) -> np.ndarray:

@@ -49,11 +49,11 @@ def sampled(colours: Picture, own: Alpha, photo: DrawnBody, drawn: DrawnBody) ->
     return taken, cv2.blur(safe, (SEAM, SEAM)) * (known > 0)
 
 
-def sampled_together(views: Sequence[PhotoView], drawn: DrawnBody) -> tuple[Planes, Plane, Planes]:
-    """Colours and how far they are seen, as `sampled`, of several photos; and the surface's normals in the photos."""
+def sampled_together(views: Sequence[PhotoView], drawn: DrawnBody) -> tuple[Planes, Plane, Plane]:
+    """Colours and how far they are seen, as `sampled`, of several photos; and z of the surface's normals in them."""
     inside = drawn.inside
     total, share = np.zeros(inside.shape, np.float32), np.zeros(inside.shape, np.float32)
-    mixed, normals = np.zeros((*inside.shape, 3), np.float32), np.zeros((*inside.shape, 3), np.float32)
+    mixed, up = np.zeros((*inside.shape, 3), np.float32), np.zeros(inside.shape, np.float32)
     body, texels = inside.astype(np.float32), texel_index(drawn.iuv[drawn.box])
     near = np.maximum(cv2.GaussianBlur(body, (0, 0), WEIGHT_BLUR), 1e-3)
     for view in views:
@@ -61,8 +61,8 @@ def sampled_together(views: Sequence[PhotoView], drawn: DrawnBody) -> tuple[Plan
         given = drawn.pixels.planes(view.weights.ravel().take(texels))
         weight = seen * (cv2.GaussianBlur(given, (0, 0), WEIGHT_BLUR) / near + LEAST_WEIGHT)
         mixed += weight[..., None] * taken
-        normals += weight[..., None] * drawn.over(view.drawn.normals)
+        up += weight * drawn.over(view.drawn.normals[:, 2:])[..., 0]
         total += weight
         np.maximum(share, seen, out=share)
-    factor = 1 / np.where(total > 0, total, np.float32(1))[..., None]
-    return mixed * factor, share, normals * factor
+    factor = 1 / np.where(total > 0, total, np.float32(1))
+    return mixed * factor[..., None], share, up * factor

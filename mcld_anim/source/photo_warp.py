@@ -60,13 +60,12 @@ class PersonLayer:
     colours: Float[np.ndarray, "h w 3"]  # RGB in 0..255, continued beyond the soft edge
     validity: Float[np.ndarray, "h w"]  # 1 where the photo shows the colour, 0 where it is a guess; 1 outside
     painted: Bool[np.ndarray, "h w"]  # where the guess comes without the photo's light
-    normals: Float[np.ndarray, "h w 6"]  # in this pose and in the photo's, see `DrawnBody.normals`; 0 outside
+    normals: Float[np.ndarray, "h w 3"]  # y and z of `DrawnBody.normals`, and z in the photo's pose; 0 outside
 
     def lit(self) -> PersonLayer:
         """The layer in this pose's light, which comes from above. What is painted gets its roundness from it."""
-        normals = self.normals
-        up = normals[..., 2] - self.validity * normals[..., 5]
-        brighter = LIGHT_FROM_ABOVE * up - ROUNDNESS * self.painted * (1 + normals[..., 1])
+        away, up, before = np.moveaxis(self.normals, -1, 0)
+        brighter = LIGHT_FROM_ABOVE * (up - self.validity * before) - ROUNDNESS * self.painted * (1 + away)
         factor = continued(np.exp(brighter)[..., None], self.drawn.inside)
         return replace(self, colours=self.colours * factor)
 
@@ -104,11 +103,11 @@ class PhotoWarp:
         """The person in the pose of a drawing of the same mesh."""
         inside = drawn.inside
         if self.views:
-            colours, seen, photographed = sampled_together(self.views, drawn)
-            normals = np.concatenate([drawn.over(drawn.normals), photographed], -1)
+            colours, seen, before = sampled_together(self.views, drawn)
+            normals = np.dstack([drawn.over(drawn.normals[:, 1:]), before])
         else:
             colours, seen = sampled(self.colours, self.own, self.drawn, drawn)
-            normals = drawn.over(np.concatenate([drawn.normals, self.drawn.normals], 1))
+            normals = drawn.over(np.concatenate([drawn.normals[:, 1:], self.drawn.normals[:, 2:]], 1))
         share = seen[..., None]
         texels = self.atlas.reshape(-1, 3).take(texel_index(drawn.iuv[drawn.box]), 0)
         guessed = drawn.pixels.planes(texels.astype(np.float32))

@@ -97,12 +97,12 @@ def load_tiny_face_backend(device: torch.device | str = "cpu", weights: Path | N
 
 def face_box(iuv: Iuv) -> Box | None:
     """The square crop around the face of an IUV (H, W, 3); None without a face or from behind."""
-    part, u = iuv[..., 0], iuv[..., 1] / 255
-    face = ((part == RIGHT_HEAD) & (u > 1 - FACE_DEPTH)) | ((part == LEFT_HEAD) & (u < FACE_DEPTH))
-    head = (part == RIGHT_HEAD) | (part == LEFT_HEAD)
-    if face.sum() < LEAST_PIXELS or face.sum() < LEAST_FACE_SHARE * head.sum():
+    rows, columns = np.nonzero((iuv[..., 0] == RIGHT_HEAD) | (iuv[..., 0] == LEFT_HEAD))
+    part, u = iuv[rows, columns, 0], iuv[rows, columns, 1] / 255
+    face = np.where(part == RIGHT_HEAD, u > 1 - FACE_DEPTH, u < FACE_DEPTH)
+    if face.sum() < LEAST_PIXELS or face.sum() < LEAST_FACE_SHARE * len(face):
         return None
-    rows, columns = np.nonzero(face)
+    rows, columns = rows[face], columns[face]
     # Percentiles, so that stray pixels of an estimated IUV do not move the crop.
     top, bottom = np.percentile(rows, (2, 98))
     left, right = np.percentile(columns, (2, 98))

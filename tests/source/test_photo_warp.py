@@ -211,7 +211,7 @@ def test_light_comes_from_above(painter: BodyPainter) -> None:
     known = same.validity * drawn.inside > 0.99
     assert np.abs(same.lit().colours[known] - 120).max() < 1  # in its own pose nothing changes
     bent = warp.layer(painter.drawn(standing(root=(-1.0, 0, 0)), 0))  # the chest turns down
-    known, turned = bent.validity * bent.drawn.inside > 0.99, bent.normals[..., 2] - bent.normals[..., 5]
+    known, turned = bent.validity * bent.drawn.inside > 0.99, bent.normals[..., 1] - bent.normals[..., 2]
     assert known.any()
     assert np.allclose(np.log(bent.lit().colours[known][:, 0] / 120), LIGHT_FROM_ABOVE * turned[known], atol=0.02)
     outside = bent.lit().colours[~bent.drawn.inside]
@@ -227,7 +227,7 @@ def test_what_is_painted_gets_its_roundness_from_light(painter: BodyPainter) -> 
     leg = np.isin(drawn.iuv[drawn.box][..., 0], (10, 14)) & layer.painted
     assert leg.sum() > 100
     assert not layer.painted[np.isin(drawn.iuv[drawn.box][..., 0], (2, 9, 13))].any()
-    edge_on = 1 + layer.normals[..., 1]
+    edge_on = 1 + layer.normals[..., 0]
     factor = layer.lit().colours[leg][:, 0] / layer.colours[leg][:, 0]
     dark, bright = factor[edge_on[leg] > 0.5], factor[edge_on[leg] < 0.1]
     assert dark.mean() < bright.mean() * np.exp(-0.3 * ROUNDNESS)
