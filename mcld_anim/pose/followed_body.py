@@ -24,7 +24,7 @@ DRAWN_SIDE = 512
 larger."""
 CLOTHED_FRAMES, CLOTHED_SIDE = 8, 256
 """Frames of a clip whose outlines say how far clothes and hair reach, and the side of a person in them, in pixels."""
-HIDDEN = 0.5
+HIDDEN = 0.3
 """Visibility, 0..1, of a wrist below which the arm of a portrait is not drawn: its place is only guessed."""
 
 

@@ -14,7 +14,7 @@ from jaxtyping import Bool, Float, UInt8
 
 from mcld_anim.body.draw import DrawnBody
 from mcld_anim.body.fit import STATURE
-from mcld_anim.body.part_labels import HAND_PART, LOWER_ARM_PARTS
+from mcld_anim.body.part_labels import HAND_PART, LOWER_ARM_PARTS, UPPER_ARM_PARTS
 from mcld_anim.body.rig import load_body
 from mcld_anim.body.texels import texel_index
 from mcld_anim.core.arrays import HEAD_PARTS, Alpha, Atlas, Iuv, Picture
@@ -39,6 +39,8 @@ SKIN_RANGE = (35.0, 16.0, 16.0)
 """Differences of L*, a* and b* from the cheeks up to which a hand shows skin: it lies in another light."""
 BARE = 0.08
 """Share of skin from which a drawn hand is bare; others wear gloves. Hands before a sleeve are drawn too large."""
+SLEEVED = 0.35
+"""Share of skin up to which a forearm is clothed: more are bare, or their sleeves are rolled up."""
 JAW, EDGE, HEAD_RANGE = 0.09, 0.6, (32.0, 15.0, 17.0)
 """How far down from the eyes jaws reach, in metres: below, collars lie on necks. Cosine between normal and line of
 sight below which a surface is at an edge, and differences of L*, a* and b* from cheeks and crown up to which a jaw's
@@ -93,7 +95,8 @@ class PhotoWarp:
         """From the colours, the photo's matte and the body in the photo's pose."""
         skin = skin_colour(colours, alpha, drawn)
         hair = hair_colour(colours, alpha, drawn)
-        doubtful = _beside_arm(drawn) | _mistaken_hands(colours, skin, drawn) | _beside_jaw(colours, skin, hair, drawn)
+        doubtful = _beside_arm(drawn) | _beside_jaw(colours, skin, hair, drawn)
+        doubtful |= _mistaken_hands(colours, skin, drawn) | _skin_on_sleeves(colours, skin, drawn)
         own = alpha * drawn.whole(~doubtful, True)
         seen = seen_iuv(own, drawn)
         atlas, painted = whole_atlas(*seen_atlas(colours, seen), hair, skin)
@@ -177,6 +180,23 @@ def _mistaken_hands(
         around |= near & ~np.isin(parts, (hand, *LOWER_ARM_PARTS[side], *HEAD_PARTS))
     rim = cv2.dilate((bare & around).astype(np.uint8), np.ones((SEAM, SEAM), np.uint8)) > 0
     return np.asarray(drawn.inside & ((hands & ~bare) | (rim & around)))
+
+
+def _skin_on_sleeves(
+    colours: Picture, skin: UInt8[np.ndarray, " 3"] | None, drawn: DrawnBody
+) -> Bool[np.ndarray, "h w"]:
+    """Where the box shows an arm whose forearm is clothed, but the photo skin: a hand lies on it, as where arms are
+    crossed."""
+    parts, found = drawn.iuv[drawn.box][..., 0], np.zeros(drawn.triangle.shape, bool)
+    if skin is None:
+        return found
+    bare = alike(colours[drawn.box], skin, SKIN_RANGE)
+    rim = cv2.dilate(bare.astype(np.uint8), np.ones((SEAM, SEAM), np.uint8)) > 0
+    for side, forearm in LOWER_ARM_PARTS.items():
+        lower = np.isin(parts, forearm)
+        if np.count_nonzero(bare & lower) < SLEEVED * np.count_nonzero(lower):
+            found |= rim & (lower | np.isin(parts, UPPER_ARM_PARTS[side]))
+    return np.asarray(drawn.inside & found)
 
 
 def _beside_jaw(

@@ -203,6 +203,23 @@ def test_a_hand_before_the_chest_leaves_neither_fingers_on_it_nor_cloth_on_itsel
     assert np.abs(layer.colours[hand] - SKIN).max(-1).mean() < 40  # 117 if its photo is taken as it is
 
 
+@pytest.mark.parametrize("forearm", ["clothed", "bare"])
+def test_a_hand_that_lies_on_a_sleeve_does_not_stay_there(painter: BodyPainter, forearm: str) -> None:
+    """As where arms are crossed. Above a bare forearm the skin may be the arm's own."""
+    drawn = painter.drawn(standing(), 0)
+    parts = drawn.iuv[..., 0]
+    arm = np.isin(parts, UPPER_ARMS)
+    rows = np.flatnonzero(arm.any(1))
+    picture = np.full((*SIZE, 3), (40, 50, 90), np.uint8)
+    picture[np.isin(parts, HEAD_PARTS) | (np.isin(parts, LOWER_ARMS) & (forearm == "bare"))] = SKIN
+    hand = arm.copy()
+    hand[: rows[len(rows) // 3]] = hand[rows[len(rows) * 2 // 3] :] = False
+    picture[hand] = SKIN
+    made = PhotoWarp.of(picture, drawn.person.astype(np.float32), drawn).layer(drawn).before(np.zeros_like(picture))
+    stays = (np.abs(made[hand].astype(int) - SKIN).max(-1) < 20).mean()
+    assert stays > 0.5 if forearm == "bare" else stays == 0
+
+
 def test_light_comes_from_above(painter: BodyPainter) -> None:
     grey = np.full((*SIZE, 3), 120, np.uint8)
     drawn = painter.drawn(standing(), 0)
