@@ -35,6 +35,7 @@ def command(
     seed: flags.Seed = None,
     output: flags.Output = None,
     save_texture: SaveTexture = None,
+    long_side: flags.LongSide = None,
     side_by_side: flags.SideBySide = None,
     overwrite: flags.Overwrite = None,
     model: flags.Model = None,

@@ -182,6 +182,13 @@ AttentionMaps = Annotated[
 ]
 
 Output = Annotated[Path | None, flag(OUTPUT, "Result; named after the inputs if absent.", "--output", "-o")]
+LongSide = Annotated[
+    int | None,
+    flag(
+        OUTPUT,
+        "Longer side in pixels of a result with --framing photo; default: 512, more where somebody small is shown.",
+    ),
+]
 SideBySide = Annotated[bool | None, flag(OUTPUT, "Show source and driving pose beside the result.", "--side-by-side")]
 Crf = Annotated[int | None, flag(OUTPUT, "H.264 quality, from 0 (best) to 51.", default=RunOptions.crf)]
 Overwrite = Annotated[bool | None, flag(OUTPUT, "Replace outputs that exist.", "--overwrite")]

@@ -42,6 +42,7 @@ def command(
     weights: flags.WeightsFlag = None,
     attention_maps: flags.AttentionMaps = None,
     output: flags.Output = None,
+    long_side: flags.LongSide = None,
     side_by_side: flags.SideBySide = None,
     crf: flags.Crf = None,
     audio_codec: flags.AudioCodec = None,

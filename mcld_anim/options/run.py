@@ -78,6 +78,8 @@ class SynthesisOptions(EstimatorOptions, AppearanceOptions):
     retarget: RetargetName = "auto"
     """Drive the source's own fitted "body"; without one, give the driving body the source's height ("scale"), and its
     proportions too ("limbs"); auto: "body" where the result keeps the photo, else "off"."""
+    long_side: Annotated[int | None, Range(256, 2160)] = None
+    """Longer side in pixels of a result that keeps the photo; None: see `run.photo.PhotoSize`."""
     side_by_side: bool = False  # source picture, driving pose and result next to each other
     preset: PresetName = "balanced"  # see `options.preset`
     vae_tiling: bool = False  # decode pictures in tiles, which takes less memory and changes them a little
@@ -169,6 +171,11 @@ class RunOptions(SynthesisOptions, ClipOptions, VideoOptions):
             raise UsageError(
                 f"--densepose {self.densepose} holds no fitted body: leave out --framing photo and --retarget body, or "
                 "give --densepose body"
+            )
+        if self.long_side is not None and not self.may_keep_photo:
+            raise UsageError(
+                "--long-side is of results with --framing photo: leave it out, or --framing, --retarget, --background "
+                "and --densepose that exclude it"
             )
 
     @property

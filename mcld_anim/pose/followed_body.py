@@ -24,8 +24,9 @@ DRAWN_SIDE = 512
 larger."""
 CLOTHED_FRAMES, CLOTHED_SIDE = 8, 256
 """Frames of a clip whose outlines say how far clothes and hair reach, and the side of a person in them, in pixels."""
-HIDDEN = 0.3
-"""Visibility, 0..1, of a wrist below which the arm of a portrait is not drawn: its place is only guessed."""
+HIDDEN_WRIST, HIDDEN_ELBOW = 0.3, 0.6
+"""Visibilities, 0..1, of wrist and elbow below which the arm of a portrait is not drawn: its place is only guessed.
+Where arms are crossed wrists are hardly seen, but elbows are."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,9 +117,9 @@ def hidden_sides(seen: ClipLandmarks) -> list[str]:
     portrait = np.all(seen.xy[:, [25, 26], 1] > seen.size[0], axis=1)
     hidden = []
     for index in range(len(portrait)):
-        around = seen.visibility[max(0, index - 7) : index + 8]
-        sides = [side for side, wrist in zip("LR", (15, 16), strict=True) if np.median(around[:, wrist]) < HIDDEN]
-        hidden.append("".join(sides) if portrait[index] else "")
+        around = np.median(seen.visibility[max(0, index - 7) : index + 8], 0)
+        lost = (around[[15, 16]] < HIDDEN_WRIST) & (around[[13, 14]] < HIDDEN_ELBOW)
+        hidden.append("".join(np.array(["L", "R"])[lost]) if portrait[index] else "")
     return hidden
 
 

@@ -179,17 +179,25 @@ class RunCache:
         wanted = Wanted(PHOTO, path, self._seen_by(models) | {"content": key[0], "flag": flag}, models.device)
         return self._once(self._others, key, wanted, PHOTO_FORM, lambda: read_photo(path, models, stages, flag), stages)
 
-    def fitted(self, path: Path, flag: str, photo: SourcePhoto, models: LoadedModels, stages: Stages) -> Fitted:
-        """The person of another photo with their body."""
+    def fitted(
+        self,
+        path: Path,
+        flag: str,
+        photo: SourcePhoto,
+        models: LoadedModels,
+        stages: Stages,
+        long_side: int | None = None,
+    ) -> Fitted:
+        """The person of another photo with their body; `long_side` of the result, if chosen."""
         from mcld_anim.run.kept_forms import FITTED_FORM
         from mcld_anim.run.photo import fit_other
 
         def fit() -> Fitted:
             assert photo.body is not None
-            return fit_other(photo.opened(path, flag), photo.body)
+            return fit_other(photo.opened(path, flag), photo.body, long_side)
 
-        key, estimator = (self.checksums.of(path), id(models)), models.pose_backend.name
-        depends = {"content": key[0], "estimator": estimator, "weights": _weights_of(estimator)}
+        key, estimator = (self.checksums.of(path), id(models), long_side), models.pose_backend.name
+        depends = self._stage_depends(key[0], estimator, long_side)
         wanted = Wanted(OTHER, path, depends, _place_of(estimator, models.device))
         return self._once(self._fitted, key, wanted, FITTED_FORM, fit, stages)
 
@@ -245,13 +253,16 @@ class RunCache:
             stages.emit(Event("options_without_effect", message))
         return None
 
-    def stage(self, paths: Sequence[Path], source: SourcePhoto, models: LoadedModels, stages: Stages) -> FittedPhoto:
+    def stage(
+        self, options: SynthesisOptions, source: SourcePhoto, models: LoadedModels, stages: Stages
+    ) -> FittedPhoto:
         """The stage of the source photo, to which a body was fitted; its person is of all photos."""
         from mcld_anim.run.kept_forms import STAGE_FORM
         from mcld_anim.run.photo import fit_photos
         from mcld_anim.run.source import SOURCE_STAGE
 
-        key = (self._content(paths), id(models))
+        paths, long_side = options.photos, options.long_side
+        key = (self._content(paths), id(models), long_side)
         estimator = models.pose_backend.name
 
         def fit() -> FittedPhoto:
@@ -260,11 +271,11 @@ class RunCache:
                 for path, photo in zip(paths, source.all, strict=True):
                     assert photo.body is not None
                     fitted.append((photo.opened(path), photo.body))
-                stage = fit_photos(fitted)
+                stage = fit_photos(fitted, long_side)
                 stages.progress(SOURCE_STAGE, 2, 2)
             return stage
 
-        depends = {"content": key[0], "estimator": estimator, "weights": _weights_of(estimator)}
+        depends = self._stage_depends(key[0], estimator, long_side)
         wanted = Wanted(STAGE, paths[0], depends, _place_of(estimator, models.device))
         return self._once(self._stages, key, wanted, STAGE_FORM, fit, stages)
 
@@ -295,6 +306,11 @@ class RunCache:
         # Given poses are on disk already.
         wanted = self._driving_wanted(POSES, plan, estimator, models.device) if given is None else None
         return self._once(self._driving, key, wanted, POSES_FORM, encode, stages)
+
+    def _stage_depends(self, content: str, estimator: str, long_side: int | None) -> dict[str, Any]:
+        """What a photo's person, fitted by an estimator, depends on at the result's size."""
+        weights = _weights_of(estimator)
+        return {"content": content, "estimator": estimator, "weights": weights, "long_side": long_side}
 
     def _content(self, paths: Sequence[Path]) -> str:
         """The content of the source's photos, in their order."""

@@ -86,10 +86,10 @@ def open_clip(plan: RunPlan, cache: RunCache, stages: Stages) -> Clip:
     scene: CropScene | PhotoScene
     if options.may_keep_photo and isinstance(backend, BodyBackend) and photo.body is not None:
         source = cache.source_in_photo(options, photo, models, stages, edits)
-        motion, stage = cache.motion(plan, backend, stages), cache.stage(options.photos, photo, models, stages)
+        motion, stage = cache.motion(plan, backend, stages), cache.stage(options, photo, models, stages)
         scene = PhotoScene.of(stage if edits is None else edits.stage(stage, len(motion)), motion)
     else:
-        check_no_body(options.retarget, backend.name, options.framing)
+        check_no_body(options, backend.name, options.framing)
         source = cache.source(options.photos, photo, models, stages, edits)
         scene = CropScene(plan, source, cache.driving(plan, models, stages), models.options.frame_size)
     stages.readers["driving poses"] = scene.driving.reader

@@ -181,7 +181,9 @@ class Edits:
         return picture, people[0].iuv
 
     def _fitted(self, path: Path) -> Fitted:
-        return self.cache.fitted(path, self.options.edit_photos[path], self.photos[path], self.models, self.stages)
+        return self.cache.fitted(
+            *(path, self.options.edit_photos[path], self.photos[path]), self.models, self.stages, self.options.long_side
+        )
 
 
 def morph_shares(total: int) -> tuple[float, ...]:

@@ -49,6 +49,7 @@ class OwnPose:
     edited: FittedPhoto
     photo: AnySizePicture
     body: EstimatedBody  # in the photo
+    long_side: int | None = None  # of the picture in pixels, if chosen
 
     @property
     def pose(self) -> FramePose:
@@ -90,7 +91,7 @@ class OwnPose:
 
     def _matte(self) -> Alpha:
         """The person's opacity in the photo."""
-        frame = PhotoSize.of(self.photo, self.body.motion)
+        frame = PhotoSize.of(self.photo, self.body.motion, self.long_side)
         height = float(self.plain.motion.heights[0])
         return photo_alpha(self.plain.picture, frame.matte(self.body.matte), height)
 

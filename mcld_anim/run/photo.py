@@ -48,11 +48,11 @@ class PhotoSize:
     size: tuple[int, int]  # height and width of the frame
 
     @classmethod
-    def of(cls, picture: AnySizePicture, person: BodyMotion) -> PhotoSize:
-        """For the frames of a photo, in which this body was fitted to its person."""
+    def of(cls, picture: AnySizePicture, person: BodyMotion, long_side: int | None = None) -> PhotoSize:
+        """For the frames of a photo, in which this body was fitted to its person; `long_side`: in pixels, if chosen."""
         side, height = max(picture.shape[:2]), float(person.heights[0])
         larger = min(LEAST_HEIGHT / height, LARGEST_SIDE / side, 1.0)
-        scale = max(LONG_SIDE / side, larger)
+        scale = max(LONG_SIDE / side, larger) if long_side is None else long_side / side
         height, width = (max(CELL, round(side * scale) // CELL * CELL) for side in picture.shape[:2])
         return cls(scale, (height, width))
 
@@ -78,9 +78,9 @@ class PhotoSize:
         return round(planes.shape[0] * self.scale), round(planes.shape[1] * self.scale)
 
 
-def fit_photo(picture: AnySizePicture, body: EstimatedBody) -> FittedPhoto:
+def fit_photo(picture: AnySizePicture, body: EstimatedBody, long_side: int | None = None) -> FittedPhoto:
     """The photo at the result's size, its person bent to their outline, and the background without them."""
-    frame = PhotoSize.of(picture, body.motion)
+    frame = PhotoSize.of(picture, body.motion, long_side)
     photo, motion = frame.picture(picture), frame.motion(body.motion)
     alpha, painter, warp = fit_person(photo, motion, frame.matte(body.matte), body.hidden)
     background = filled_background(photo, widened(alpha > TRACE, HOLE_MARGIN))
@@ -88,24 +88,24 @@ def fit_photo(picture: AnySizePicture, body: EstimatedBody) -> FittedPhoto:
     return FittedPhoto(photo, background, front, painter, motion, warp)
 
 
-def fit_photos(photos: Sequence[tuple[AnySizePicture, EstimatedBody]]) -> FittedPhoto:
+def fit_photos(photos: Sequence[tuple[AnySizePicture, EstimatedBody]], long_side: int | None = None) -> FittedPhoto:
     """The photos of one person with the bodies fitted to them: the first one's stage, with its person as all photos
     show them."""
-    stage = fit_photo(*photos[0])
+    stage = fit_photo(*photos[0], long_side)
     if len(photos) == 1:
         return stage
     assert isinstance(stage.warp, PhotoWarp)
     warps = [stage.warp]
     for picture, body in photos[1:]:
-        frame = PhotoSize.of(picture, body.motion)
+        frame = PhotoSize.of(picture, body.motion, long_side)
         photo, motion = frame.picture(picture), frame.motion(body.motion)
         warps.append(fit_person(photo, motion, frame.matte(body.matte), body.hidden)[2])
     return replace(stage, warp=joined_warps(warps))
 
 
-def fit_other(picture: AnySizePicture, body: EstimatedBody) -> Fitted:
+def fit_other(picture: AnySizePicture, body: EstimatedBody, long_side: int | None = None) -> Fitted:
     """The person of another photo, for their clothes or their face."""
-    frame = PhotoSize.of(picture, body.motion)
+    frame = PhotoSize.of(picture, body.motion, long_side)
     photo, motion = frame.picture(picture), frame.motion(body.motion)
     _, painter, warp = fit_person(photo, motion, frame.matte(body.matte), body.hidden)
     return Fitted(painter, warp)

@@ -15,6 +15,7 @@ from mcld_anim.body.place import placed
 from mcld_anim.core.arrays import Iuv, Picture
 from mcld_anim.core.errors import UsageError
 from mcld_anim.core.stages import Stages
+from mcld_anim.options.run import SynthesisOptions
 from mcld_anim.pose.cleanup import RawPose, cleaned
 from mcld_anim.pose.driving_change import driving_change
 from mcld_anim.pose.iuv_file import IuvWriter, iuv_writer, read_iuv_sequence
@@ -133,14 +134,19 @@ def posed(photo: FittedPhoto, pose: BodyMotion) -> tuple[FramePose, BodyMotion]:
     return FramePose(drawn.iuv, drawn=drawn), motion
 
 
-def check_no_body(retarget: str, estimator: str, framing: str = "auto") -> None:
-    """Refuse options that need fitted bodies where there are none."""
-    for flag, value, needs in (("--retarget", retarget, "body"), ("--framing", framing, "photo")):
-        if value == needs:
-            raise UsageError(
-                f"{flag} {value} needs bodies fitted to source and driver, and --densepose {estimator} gives none: run "
-                "`mcld-anim models pull blazepose` and give --densepose body"
-            )
+def check_no_body(options: SynthesisOptions, estimator: str, framing: str = "auto") -> None:
+    """Refuse options that need a result in the photo where there is none."""
+    flags = ["--retarget body"] * (options.retarget == "body") + ["--framing photo"] * (framing == "photo")
+    if options.long_side is not None:
+        flags.append(f"--long-side {options.long_side}")
+    if not flags:
+        return
+    if estimator == "body":
+        raise UsageError(f"{flags[0]} needs a result in the photo: leave out --retarget {options.retarget}")
+    raise UsageError(
+        f"{flags[0]} needs bodies fitted to source and driver, and --densepose {estimator} gives none: run "
+        "`mcld-anim models pull blazepose` and give --densepose body"
+    )
 
 
 def _written(poses: Iterator[RawPose], writer: IuvWriter) -> Iterator[Iuv]:

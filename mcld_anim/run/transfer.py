@@ -117,7 +117,7 @@ def make_picture(
     if options.retarget in ("auto", "body") and fitted:
         scene = _in_photo(estimate, photo, options, models, cache, edits, settings, stages)
     else:
-        check_no_body(options.retarget, models.pose_backend.name)
+        check_no_body(options, models.pose_backend.name)
         scene = _in_crops(estimate, photo, options, models, cache, edits, settings, stages)
     with stages.timed("synthesis"):
         frame = ClipFrame(0, scene.pose)
@@ -166,14 +166,14 @@ def _in_photo(
     source = cache.source_in_photo(options, photo, models, stages, edits)
     if source is not None:
         source = _finished_source(source, options, models, edits, stages)
-    plain = cache.stage(options.photos, photo, models, stages)
+    plain = cache.stage(options, photo, models, stages)
     stage = plain if edits is None else edits.stage(plain, 1)
     if estimate is not None:
         assert estimate.body is not None
         pose, motion = posed(stage, estimate.body.motion)
         return _Scene(source, pose, maker_in_photo(stage, motion, models, source, settings), stage.picture, "body")
     assert photo.body is not None
-    own = OwnPose(plain, stage, photo.opened(options.source), photo.body)
+    own = OwnPose(plain, stage, photo.opened(options.source), photo.body, options.long_side)
     maker = own if source is None else maker_in_photo(stage, plain.motion, models, source, settings)
     return _Scene(source, own.pose, maker, stage.picture, "body")
 

@@ -61,7 +61,8 @@ def plan_of(options: RunOptions, jobs: Sequence[Job]) -> Plan:
     model = find_model(choose_model(options.model, device))
     in_photo = options.may_keep_photo and choose_densepose(options.densepose, device, model) == "body"
     height, width = model.options.frame_size
-    size = f"{LONG_SIDE} to {LARGEST_SIDE} pixels on the longer side" if in_photo else f"{width}x{height} pixels"
+    sides = f"{LONG_SIDE} to {LARGEST_SIDE}" if options.long_side is None else str(options.long_side)
+    size = f"{sides} pixels on the longer side" if in_photo else f"{width}x{height} pixels"
     frames = frame_count(probe(options.driving), *options.grid)
     alike = {"model": model.name, "device": str(device), "framing": "photo" if in_photo else None}
     cost = next((found for job in jobs if (found := _earlier(job, alike)) is not None), None)

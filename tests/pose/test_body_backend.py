@@ -256,13 +256,15 @@ def test_a_portrait_has_no_arms_that_it_does_not_show(body_backend: BodyBackend)
 def test_arms_are_hidden_only_in_portraits_and_only_where_wrists_are_not_seen() -> None:
     xy, visibility = np.full((20, 33, 2), 50.0), np.ones((20, 33))
     seen = ClipLandmarks(xy, visibility, np.zeros((20, 33, 3)), np.ones(20, bool), (100, 100))
-    visibility[:, 15] = 0.1
+    visibility[:, [13, 15]] = 0.1
     assert hidden_sides(seen) == [""] * 20  # the knees are in the picture
     xy[:, [25, 26], 1] = 130
     assert hidden_sides(seen) == ["L"] * 20
-    visibility[:, 16] = 0.1
-    visibility[9, 15:17] = 1  # a single frame does not let an arm flicker
+    visibility[:, [14, 16]] = 0.1
+    visibility[9, 13:17] = 1  # a single frame does not let an arm flicker
     assert hidden_sides(seen) == ["LR"] * 20
+    visibility[:, 14] = 0.7  # as where arms are crossed
+    assert hidden_sides(seen) == ["L"] * 20
 
 
 def test_auto_takes_the_body_where_the_networks_are_pulled(

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import av
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
@@ -141,6 +142,21 @@ def test_one_pose_in_the_photo(animator: Animator, place: Path) -> None:
     assert square.shape == (256, 256, 3)
 
 
+def test_the_size_of_the_result_can_be_chosen(animator: Animator, place: Path, tmp_path: Path) -> None:
+    inputs = place / "me.png", place / "dance.mp4"
+    made = animator.animate(*inputs, output=tmp_path / "x.mp4", long_side=768, max_frames=1, crf=0)
+    usual = animator.animate(*inputs, output=tmp_path / "y.mp4", max_frames=1, crf=0)
+    (large,), (small,) = shown(made.output), shown(usual.output)
+    assert (large.shape, small.shape) == ((768, 576, 3), (512, 384, 3))
+    shrunk = cv2.resize(large, (384, 512), interpolation=cv2.INTER_AREA)
+    assert np.abs(shrunk.astype(float) - small).mean() < 4  # the same frame
+    assert json.loads(made.files.run_json.read_text())["options"]["long_side"] == 768
+    posed = animator.transfer(place / "me.png", place / "pose.png", long_side=256)
+    assert posed.shape == (256, 192, 3)
+    edited = animator.edit(place / "me.png", tint=["upper=#aa2233"], long_side=300)
+    assert edited.shape == (296, 224, 3)  # multiples of 8
+
+
 def test_crops_are_made_if_they_are_asked_for(animator: Animator, place: Path) -> None:
     frame = next(animator.frames(place / "me.png", place / "dance.mp4", framing="fixed", max_frames=1))
     assert frame.picture.shape == (256, 256, 3)
@@ -154,6 +170,8 @@ def test_crops_are_made_if_they_are_asked_for(animator: Animator, place: Path) -
         ({"framing": "photo", "retarget": "limbs"}, "leave out --retarget limbs"),
         ({"framing": "track", "retarget": "body"}, "--retarget body needs --framing photo"),
         ({"framing": "photo", "background": "driving"}, "choose --framing fixed"),
+        ({"framing": "fixed", "long_side": 720}, "--long-side is of results with --framing photo"),
+        ({"long_side": 100}, "--long-side 100 is out of range"),
     ],
 )
 def test_what_excludes_each_other_is_refused(
@@ -163,7 +181,12 @@ def test_what_excludes_each_other_is_refused(
         next(animator.frames(place / "me.png", place / "dance.mp4", **given))
 
 
-@pytest.mark.parametrize("given", [{"framing": "photo"}, {"retarget": "body"}])
+def test_a_picture_of_the_models_size_has_no_other(animator: Animator, place: Path) -> None:
+    with pytest.raises(UsageError, match="--long-side 720 needs a result in the photo: leave out --retarget off"):
+        animator.transfer(place / "me.png", place / "pose.png", long_side=720, retarget="off")
+
+
+@pytest.mark.parametrize("given", [{"framing": "photo"}, {"retarget": "body"}, {"long_side": 720}])
 def test_without_a_body_it_says_how_to_get_one(place: Path, given: dict[str, Any]) -> None:
     with (
         Animator.load(densepose="tiny", device="cpu") as tiny,
