@@ -338,8 +338,8 @@ def _shrunk(
     width, height = (high - low) // times
     part = picture[low[1] : low[1] + times * height, low[0] : low[0] + times * width]
     moved = np.concatenate([matrix[:, :2] * times, (matrix[:, :2] @ low + matrix[:, 2])[:, None]], 1)
-    if not part.size:
-        return picture[:0, :0], moved
+    if not part.size:  # beyond the picture everything is black
+        return np.zeros((1, 1, 3), np.uint8), moved
     return np.asarray(cv2.resize(part, (int(width), int(height)), None, 0, 0, cv2.INTER_AREA)), moved
 
 

@@ -179,6 +179,13 @@ def test_landmarks_of_a_shifted_picture_are_shifted(networks: BlazePose) -> None
     assert np.abs(other.xy - look.xy - [53, 37]).mean() < 1
 
 
+@pytest.mark.parametrize("side", [200.0, 600.0, 1500.0])
+def test_beyond_the_picture_is_nobody(networks: BlazePose, side: float) -> None:
+    picture = np.full((300, 400, 3), 184, np.uint8)
+    for centre in ((-2000.0, 150.0), (200.0, 3000.0), (5000.0, 5000.0)):
+        assert networks.look(picture, Region(np.array(centre), side, 0.3)).presence < 0.5
+
+
 def test_without_a_look_for_depth_only_depth_differs(networks: BlazePose) -> None:
     made = rendered(12, 0.7)
     (found,) = networks.find(made.picture)
