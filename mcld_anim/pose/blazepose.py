@@ -50,6 +50,8 @@ SETTLING_LOOKS = 5
 """Looks at most after a detection, which places small people roughly."""
 SETTLED = 0.12
 """Change of place (in sides of the region) and of size (in logarithms) up to which a region has settled."""
+TURNS = (0.35, -0.35, 0.7, -0.7, 1.2, -1.2)
+"""Angles, in radians, by which somebody may have turned since the frame before."""
 AGREEMENT = 0.06
 """Median distance of the limbs' landmarks between two looks, as a fraction of the person's height, up to which they
 agree. The full network takes left for right in some side views; the heavy network hardly ever does."""
@@ -159,13 +161,30 @@ class BlazePose:
                 masks.append(mask)
         return people
 
+    def turned(self, picture: Picture, region: Region) -> Region | None:
+        """The region of the person who was in `region` a frame ago and has turned too far, as in a somersault. None
+        where nobody is certain to be."""
+        best, found = CERTAIN_SCORE, None
+        for turn in TURNS:
+            presence, once = self._glance(picture, replace(region, angle=region.angle + turn))
+            if presence > CERTAIN_SCORE:
+                presence, twice = self._glance(picture, once)
+                score = presence * math.cos(twice.angle - once.angle)  # who is seen right stands upright in it
+                if score > best:
+                    best, found = score, twice
+        return found
+
+    def _glance(self, picture: Picture, region: Region) -> tuple[float, Region]:
+        """How certainly somebody is in a region, and the region that follows from it."""
+        glance = _Look.read(self._heavy(_cropped(picture, region)))
+        xy = _to_picture(glance.xy, region)
+        return glance.presence, Region.around(xy[LANDMARKS], xy[LANDMARKS + 1])
+
     def _settled(self, picture: Picture, region: Region) -> BodyLook | None:
         """The look at a person whose region was only detected; None where nobody is."""
         for _ in range(SETTLING_LOOKS):
-            glance, before = _Look.read(self._heavy(_cropped(picture, region))), region
-            xy = _to_picture(glance.xy, region)
-            region = Region.around(xy[LANDMARKS], xy[LANDMARKS + 1])
-            if glance.presence > CERTAIN_SCORE and _close(before, region):
+            before, (presence, region) = region, self._glance(picture, region)
+            if presence > CERTAIN_SCORE and _close(before, region):
                 look = self.look(picture, region)
                 seen = look.presence > CERTAIN_SCORE and _is_seen(look, (picture.shape[0], picture.shape[1]))
                 return look if seen else None

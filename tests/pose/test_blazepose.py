@@ -179,6 +179,21 @@ def test_landmarks_of_a_shifted_picture_are_shifted(networks: BlazePose) -> None
     assert np.abs(other.xy - look.xy - [53, 37]).mean() < 1
 
 
+@pytest.mark.parametrize("degrees", [-60.0, 60.0])
+def test_somebody_who_turned_far_since_the_frame_before_is_still_seen(networks: BlazePose, degrees: float) -> None:
+    picture = rendered(12, 0.7).picture
+    (found,) = networks.find(picture)
+    centre = found.following.centre
+    turn = cv2.getRotationMatrix2D((float(centre[0]), float(centre[1])), degrees, 1.0)
+    later = cv2.warpAffine(picture, turn, (256, 256), borderMode=cv2.BORDER_REPLICATE)
+    region = networks.turned(later, found.following)
+    assert region is not None
+    look = networks.look(later, region)
+    limbs = [11, 12, 23, 24, 25, 26]
+    assert np.abs(look.xy - (found.xy @ turn[:, :2].T + turn[:, 2]))[limbs].mean() < 5
+    assert networks.turned(np.full((256, 256, 3), 184, np.uint8), found.following) is None
+
+
 @pytest.mark.parametrize("side", [200.0, 600.0, 1500.0])
 def test_beyond_the_picture_is_nobody(networks: BlazePose, side: float) -> None:
     picture = np.full((300, 400, 3), 184, np.uint8)
