@@ -27,7 +27,7 @@ GUESS_BLUR = 1.5
 """Standard deviation, in pixels, of the blur of guessed colours: they come in texels, with edges between charts."""
 ARMS = (3, 4, *range(15, 23))
 """DensePose parts of hands and arms."""
-DOUBT, IN_FRONT = 0.035, 0.05
+DOUBT, IN_FRONT = 0.02, 0.05
 """Reach of the doubt beside an arm, as a fraction of the person's height, and the distance between arm and surface from
 which it holds, in metres."""
 HAND_DOUBT = 0.045
