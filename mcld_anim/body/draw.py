@@ -24,6 +24,7 @@ from mcld_anim.body.rig import (
     vertex_normals,
 )
 from mcld_anim.body.skeleton import RELAXED, bone_rotations, pose_bones, skeleton
+from mcld_anim.body.texels import CellIndex, texel_index
 from mcld_anim.core.arrays import Iuv
 from mcld_anim.core.chosen_pixels import ChosenPixels
 
@@ -111,6 +112,11 @@ class DrawnBody:
         uv = np.einsum("nk,nkc->nc", surface.share, body.uv.take(surface.triangle, 0))
         values[:, 1:] = np.rint(uv * 255).clip(0, 255)
         return self.whole(self.pixels.planes(values))
+
+    @cached_property
+    def texels(self) -> CellIndex:
+        """The atlas' texel at each of the n `pixels`."""
+        return texel_index(self.iuv[self.box])
 
     @cached_property
     def depth(self) -> Float[np.ndarray, "h w"]:

@@ -119,17 +119,15 @@ class BodyFollower:
         """The look at the region that follows from the frame before; None where it does not show the person."""
         if self._last is None or self._lost:
             return None
-        depth, turned = frame.index % DEPTH_EVERY == 0, None
+        depth = frame.index % DEPTH_EVERY == 0
         look = self._networks.look(frame.picture, self._last, depth)
-        if look.presence < LEAST_SCORE:
-            turned = self._networks.turned(frame.picture, self._last)
-            if turned is None:
-                return None
+        turned = self._networks.turned(frame.picture, self._last) if look.presence < LEAST_SCORE else None
+        if turned is not None:
             look = self._networks.look(frame.picture, turned, depth)
-        look = look.continuing(self._looks[-1][:, :2])
         if look.presence < LEAST_SCORE:
             return None
-        if frame.index - self._confirmed < CONFIRM_EVERY and turned is None:
+        look = look.continuing(self._looks[-1][:, :2])
+        if turned is None and frame.index - self._confirmed < CONFIRM_EVERY:
             return look
         self._confirmed = frame.index
         one = _drawn_estimate(look, self._size)

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from mcld_anim.body.texels import texel_index
 from mcld_anim.core.arrays import PART_COUNT, Atlas, AtlasMask, Iuv, Picture
+from mcld_anim.core.chosen_pixels import ChosenPixels
 from mcld_anim.options.model import PoseGuiderOptions
 
 IuvTensor = UInt8[Tensor, "frames height width 3"]
@@ -49,13 +50,9 @@ def network_condition(iuv: IuvTensor, options: PoseGuiderOptions) -> Float[Tenso
 
 def uv_warp(atlas: Atlas, valid: AtlasMask, iuv: Iuv) -> tuple[Picture, Validity]:
     """The atlas rendered by `iuv`: uint8 (H, W, 3) RGB, 0 outside the person, and its validity float32 (H, W)."""
-    inside = iuv[..., 0] > 0
-    texels = texel_index(iuv)
-    picture = np.zeros_like(iuv)
-    picture[inside] = atlas.reshape(-1, 3)[texels]
-    validity = np.zeros(iuv.shape[:2], np.float32)
-    validity[inside] = valid.ravel()[texels]
-    return picture, validity
+    person, texels = ChosenPixels(iuv[..., 0] > 0), texel_index(iuv)
+    validity = valid.ravel().take(texels).astype(np.float32)
+    return person.planes(atlas.reshape(-1, 3).take(texels, 0)), person.planes(validity)
 
 
 def warped_source(atlas: Atlas, valid: AtlasMask, iuv: Iuv, background: Picture) -> tuple[Picture, Validity]:

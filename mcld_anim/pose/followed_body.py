@@ -117,9 +117,10 @@ def hidden_sides(seen: ClipLandmarks) -> list[str]:
     portrait = np.all(seen.xy[:, [25, 26], 1] > seen.size[0], axis=1)
     hidden = []
     for index in range(len(portrait)):
-        around = np.median(seen.visibility[max(0, index - 7) : index + 8], 0)
-        lost = (around[[15, 16]] < HIDDEN_WRIST) & (around[[13, 14]] < HIDDEN_ELBOW)
-        hidden.append("".join(np.array(["L", "R"])[lost]) if portrait[index] else "")
+        around = np.median(seen.visibility[max(0, index - 7) : index + 8, 13:17], 0)
+        lost = (around[2:] < HIDDEN_WRIST) & (around[:2] < HIDDEN_ELBOW)
+        sides = [side for side, gone in zip("LR", lost, strict=True) if gone]
+        hidden.append("".join(sides) if portrait[index] else "")
     return hidden
 
 

@@ -53,9 +53,9 @@ class Clip:
         return self.source is not None and self.options.blend > 0
 
     @property
-    def has_matte(self) -> bool:
-        """Whether a matte is cut out of each picture, with the one before in mind."""
-        return isinstance(self.scene, CropScene) and self.options.background != "generated"
+    def looks_back(self) -> bool:
+        """Whether a frame needs the one before: to blend with it, or for the matte that is cut out of its picture."""
+        return self.blends or (isinstance(self.scene, CropScene) and self.options.background != "generated")
 
     @property
     def synthesises_ahead(self) -> bool:

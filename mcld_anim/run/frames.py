@@ -85,7 +85,7 @@ def make_frames(
     stages.progress(FRAMES_STAGE, first, total)
     with ExitStack() as stack, _share_of_synthesis(stages):
         if overlapped:
-            if clip.blends or clip.has_matte:
+            if clip.looks_back:
                 frames = with_links(frames)
             frames = stack.enter_context(closing(ahead(frames, clip.options.batch_size)))
         batches = _synthesised(clip, finishing.maker, islice(frames, max(0, end - first)))
@@ -172,7 +172,7 @@ def first_needed(clip: Clip, index: int) -> int:
     else the last cut, over which nothing is carried, or the beginning. It is a multiple of the batch size.
     """
     size = clip.options.batch_size
-    if not clip.blends and not clip.has_matte:
+    if not clip.looks_back:
         return max(0, (index - 1) // size * size)
     cuts = [place for place, cut in enumerate(clip.driving.cuts[: index + 1]) if cut]
     return max(cuts, default=0) // size * size

@@ -15,7 +15,6 @@ import numpy as np
 
 from mcld_anim.body.draw import BodyPainter, DrawnBody, Vertices
 from mcld_anim.body.garments import Share, bare_share
-from mcld_anim.body.texels import texel_index
 from mcld_anim.core.arrays import Alpha
 from mcld_anim.source.look import Look, Paint, Part, toned_part, without
 from mcld_anim.source.photo_warp import GUESS_BLUR, PersonLayer, PhotoWarp, continued
@@ -162,7 +161,7 @@ def _painted(paint: Paint, drawn: DrawnBody, like: PersonLayer) -> PersonLayer:
 
 def _on_body(texels: np.ndarray, drawn: DrawnBody) -> np.ndarray:
     """Values (24, 200, 200, n) of the atlas at the box's pixels, (h, w, n), without steps between texels."""
-    values = texels.reshape(-1, texels.shape[-1]).take(texel_index(drawn.iuv[drawn.box]), 0)
+    values = texels.reshape(-1, texels.shape[-1]).take(drawn.texels, 0)
     planes = drawn.pixels.planes(values.astype(np.float32))
     weight = cv2.GaussianBlur(drawn.inside.astype(np.float32), (0, 0), GUESS_BLUR)[..., None]
     return np.asarray(cv2.GaussianBlur(planes, (0, 0), GUESS_BLUR).reshape(planes.shape) / np.maximum(weight, 1e-3))

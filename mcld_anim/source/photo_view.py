@@ -10,7 +10,6 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from mcld_anim.body.draw import DrawnBody
-from mcld_anim.body.texels import texel_index
 from mcld_anim.core.arrays import Alpha, Picture
 
 OWN = 0.3
@@ -54,11 +53,10 @@ def sampled_together(views: Sequence[PhotoView], drawn: DrawnBody) -> tuple[Plan
     inside = drawn.inside
     total, share = np.zeros(inside.shape, np.float32), np.zeros(inside.shape, np.float32)
     mixed, up = np.zeros((*inside.shape, 3), np.float32), np.zeros(inside.shape, np.float32)
-    body, texels = inside.astype(np.float32), texel_index(drawn.iuv[drawn.box])
-    near = np.maximum(cv2.GaussianBlur(body, (0, 0), WEIGHT_BLUR), 1e-3)
+    near = np.maximum(cv2.GaussianBlur(inside.astype(np.float32), (0, 0), WEIGHT_BLUR), 1e-3)
     for view in views:
         taken, seen = sampled(view.colours, view.own, view.drawn, drawn)
-        given = drawn.pixels.planes(view.weights.ravel().take(texels))
+        given = drawn.pixels.planes(view.weights.ravel().take(drawn.texels))
         weight = seen * (cv2.GaussianBlur(given, (0, 0), WEIGHT_BLUR) / near + LEAST_WEIGHT)
         mixed += weight[..., None] * taken
         up += weight * drawn.over(view.drawn.normals[:, 2:])[..., 0]

@@ -16,7 +16,6 @@ from mcld_anim.body.draw import DrawnBody
 from mcld_anim.body.fit import STATURE
 from mcld_anim.body.part_labels import HAND_PART, LOWER_ARM_PARTS, UPPER_ARM_PARTS
 from mcld_anim.body.rig import load_body
-from mcld_anim.body.texels import texel_index
 from mcld_anim.core.arrays import HEAD_PARTS, Alpha, Atlas, Iuv, Picture
 from mcld_anim.core.cielab import alike
 from mcld_anim.source.fill import seen_atlas
@@ -112,7 +111,7 @@ class PhotoWarp:
             colours, seen = sampled(self.colours, self.own, self.drawn, drawn)
             normals = drawn.over(np.concatenate([drawn.normals[:, 1:], self.drawn.normals[:, 2:]], 1))
         share = seen[..., None]
-        texels = self.atlas.reshape(-1, 3).take(texel_index(drawn.iuv[drawn.box]), 0)
+        texels = self.atlas.reshape(-1, 3).take(drawn.texels, 0)
         guessed = drawn.pixels.planes(texels.astype(np.float32))
         body = inside.astype(np.float32)
         weight = cv2.GaussianBlur(body, (0, 0), GUESS_BLUR)[..., None]
