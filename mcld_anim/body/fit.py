@@ -23,6 +23,8 @@ from mcld_anim.core.device import one_thread
 
 FOCAL = 1.3
 """Focal length, in longer sides of the picture: a view of 42 degrees along it."""
+NEAREST = 0.05
+"""Distance from the camera, in metres, to which nearer points are moved."""
 STATURE = 1.7
 """Height of the mean body in metres, for the size of residuals."""
 LENGTHS = (
@@ -207,7 +209,7 @@ def project(
 ) -> tuple[Float[Tensor, "frames points 2"], Float[Tensor, "frames points"]]:
     """Pixels and distances (metres) of points in space."""
     moved = places + camera[:, None]
-    away = moved[..., 1].clamp(min=0.2)
+    away = moved[..., 1].clamp(min=NEAREST)
     x = size[1] / 2 + focal * moved[..., 0] / away
     return torch.stack([x, size[0] / 2 - focal * moved[..., 2] / away], -1), away
 

@@ -14,17 +14,18 @@ is no part of them.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
 
 import cv2
 import numpy as np
 import scipy.sparse as sparse
+from jaxtyping import Bool, Float
 from scipy.sparse.linalg import splu
 from scipy.spatial import cKDTree
 
 from mcld_anim.body.draw import BodyPainter, DrawnBody, Vertices
 from mcld_anim.body.fit import BodyMotion
 from mcld_anim.body.rig import load_body
+from mcld_anim.body.smooth_mesh import laplacian
 from mcld_anim.core.arrays import Mask
 
 ROUNDS, ROUNDS_OF_MEAN = 6, 2
@@ -39,6 +40,12 @@ TURNED = 0.03
 SMOOTHNESS, RESISTANCE = 0.3, 0.005
 """Weights l of differences between neighbouring vertices and u of offsets, against one pixel of the outline: a move
 has faded to a third after sqrt(l / u), eight edges of the mesh, some eight centimetres."""
+UNSEEN_RESISTANCE = 0.0001
+"""The weight u where the picture's edge hides the outline: moves reach seven times as far."""
+FACING = 0.3
+"""Square of the cosine between normal and line of sight up to which a vertex is at the outline."""
+STEPS_TO_EDGE = 5
+"""Places on the way from a vertex to the picture's edge at which the person is looked for."""
 
 
 def outline_offsets(
@@ -46,14 +53,14 @@ def outline_offsets(
 ) -> Vertices:
     """Offsets (V, 3), in metres, after which frame 0 of `motion` has the outline of `person` (H, W).
 
-    hidden: sides ("L", "R") whose forearm and hand are not seen. Zero where the person or the body has no outline in
-    the picture.
+    hidden: sides ("L", "R") whose forearm and hand are not seen. The painter's own where the person or the body has no
+    outline in the picture.
     """
     turned, _ = painter.transforms(motion.controls[0])
     pixels = float(motion.heights[0])  # of the person's height
     bends = 1 - load_body().weight("hand", "finger")[:, None]
     moved = np.zeros_like(painter.rest)  # in the pose
-    bent = painter
+    begin, bent = painter.offsets, painter
     here, normals = outline(person)
     for _ in range(rounds):
         drawn = bent.drawn(motion, 0, hidden)
@@ -68,8 +75,9 @@ def outline_offsets(
             break
         moves = np.concatenate([here[near], here[back[reached]]]) - places
         moved += _smooth_moves(drawn, places, moves, motion.focal)
-        bent = painter.bent((bends * np.linalg.solve(turned, moved[..., None])[..., 0]).astype(np.float32))
-    return bent.offsets
+        bent = painter.bent(begin + bends * _turned_back(moved, turned))
+    whole = _continued(moved, bent.drawn(motion, 0, hidden), person, REACH * pixels)
+    return begin + bends * _turned_back(whole, turned)
 
 
 def mean_offsets(
@@ -119,16 +127,48 @@ def _smooth_moves(drawn: DrawnBody, pixels: np.ndarray, moves: np.ndarray, focal
     shape = len(pixels), count
     at = sparse.csr_matrix((share.ravel(), (numbers, corners.ravel())), shape=shape)
     target = np.stack([moves[:, 0] * scale, np.zeros(len(moves)), -moves[:, 1] * scale], 1)
-    system = at.T @ at + SMOOTHNESS * _laplacian() + RESISTANCE * sparse.identity(count)
+    system = at.T @ at + SMOOTHNESS * laplacian() + RESISTANCE * sparse.identity(count)
     return np.asarray(splu(system.tocsc()).solve(at.T @ target), np.float32)
 
 
-@lru_cache(maxsize=1)
-def _laplacian() -> sparse.csr_matrix:
-    """Graph Laplacian (V, V) of the mesh's edges."""
-    body = load_body()
-    a, b = np.concatenate([body.faces[:, [0, 1]], body.faces[:, [1, 2]], body.faces[:, [2, 0]]]).T
-    count = len(body.mean_vertices)
-    linked = sparse.csr_matrix((np.ones(2 * len(a)), (np.r_[a, b], np.r_[b, a])), shape=(count, count))
-    linked.data[:] = 1
-    return sparse.csr_matrix(sparse.diags(np.asarray(linked.sum(1)).ravel()) - linked)
+def _turned_back(moved: Vertices, turned: Float[np.ndarray, "vertices 3 3"]) -> Vertices:
+    """Moves in a pose at rest."""
+    return np.asarray(np.linalg.solve(turned, moved[..., None])[..., 0], np.float32)
+
+
+def _continued(moved: Vertices, drawn: DrawnBody, person: Mask, reach: float) -> Vertices:
+    """Moves (V, 3) that beyond the picture's edges go on along the surface's normals, as far as the outline does beside
+    them: hair that the picture cuts off is as thick there."""
+    (x, y), (height, width) = drawn.points.T, drawn.size
+    shown = (x > 0) & (y > 0) & (x < width) & (y < height)
+    normals = drawn.normals
+    at_outline = normals[:, 1] ** 2 < FACING
+    unknown = at_outline & (~shown | _cut(drawn.points, person, reach))
+    known = at_outline & shown & ~unknown
+    if not unknown.any() or not known.any():
+        return moved
+    thickness = _spread((moved * normals).sum(1, keepdims=True), known)
+    goal = np.where(unknown[:, None], normals * thickness, moved)
+    return _spread(goal, shown | unknown)
+
+
+def _spread(
+    values: Float[np.ndarray, "vertices channels"], known: Bool[np.ndarray, " vertices"]
+) -> Float[np.ndarray, "vertices channels"]:
+    """Values that are as given where they are known, and smooth."""
+    system = sparse.diags(known + UNSEEN_RESISTANCE) + SMOOTHNESS * laplacian()
+    return np.asarray(splu(system.tocsc()).solve(known[:, None] * values), np.float32)
+
+
+def _cut(points: Float[np.ndarray, "vertices 2"], person: Mask, reach: float) -> Bool[np.ndarray, " vertices"]:
+    """Whether the person fills the way from a vertex to an edge of the picture that lies within `reach` pixels."""
+    height, width = person.shape
+    last = np.array([width, height]) - 1
+    steps = np.linspace(0, 1, STEPS_TO_EDGE)[:, None]
+    cut = np.zeros(len(points), bool)
+    for axis, end in ((0, 0), (0, last[0]), (1, 0), (1, last[1])):
+        edge = points.copy()
+        edge[:, axis] = end
+        way = (points + steps[..., None] * (edge - points)).clip(0, last).astype(int)
+        cut |= (np.abs(points[:, axis] - end) < reach) & person[way[..., 1], way[..., 0]].all(0)
+    return cut

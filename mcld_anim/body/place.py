@@ -56,7 +56,8 @@ def _cameras(
     centre, driven, start = local[:, anchor].mean(1), there[:, anchor].mean(1), here[anchor].mean(0)
     camera = np.zeros_like(centre)
     change = np.log(driven[:, 1] / driven[0, 1])
-    camera[:, 1] = start[1] * np.exp(_compressed(change, -NEARER, NEARER)) - centre[:, 1]
+    nearest = min(start[1], here[NOSE, 1])  # of a close-up the face is much nearer than the shoulders
+    camera[:, 1] = start[1] + nearest * np.expm1(_compressed(change, -NEARER, NEARER)) - centre[:, 1]
     camera[:, 0] = start[0] + size * (driven[:, 0] - driven[0, 0]) - centre[:, 0]
     rise = size * (there[..., 2].min(1) - there[0, :, 2].min()) - local[..., 2].min(1)
     on_ground = shown[list(FEET), 1].max() < height

@@ -7,14 +7,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
+import cv2
 import numpy as np
 import torch
 from jaxtyping import UInt8
 
+from mcld_anim.body.draw import BodyPainter
 from mcld_anim.body.fit import BodyMotion
 from mcld_anim.core.arrays import AnySizePicture, Box, Iuv, Picture
 from mcld_anim.core.errors import UsageError
 from mcld_anim.pose.iuv_picture import iuv_box
+
+SHOWN_SIDE = 320
+"""Longer side, in pixels, at which `EstimatedBody.shown` looks."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,6 +29,14 @@ class EstimatedBody:
     motion: BodyMotion  # one frame
     hidden: str  # sides ("L", "R") whose forearm and hand are not seen
     matte: UInt8[np.ndarray, "height width"]  # share of the person in each pixel, 0..255
+
+    @property
+    def shown(self) -> float:
+        """Share of the body inside the picture that the matte shows: less where it is hidden behind something."""
+        motion = self.motion.scaled(min(1.0, SHOWN_SIDE / max(self.motion.size)))
+        body = BodyPainter(motion.shape).drawn(motion, 0, self.hidden).person
+        matte = cv2.resize(self.matte, motion.size[::-1], interpolation=cv2.INTER_AREA)
+        return int(np.count_nonzero(body & (matte > 127))) / max(int(np.count_nonzero(body)), 1)
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,6 +14,7 @@ from mcld_anim.background.matte import foreground, photo_alpha
 from mcld_anim.body.draw import BodyPainter
 from mcld_anim.body.fit import BodyMotion
 from mcld_anim.body.outline import outline_offsets
+from mcld_anim.body.smooth_mesh import stretched_over
 from mcld_anim.core.arrays import Alpha, AnySizePicture, Picture
 from mcld_anim.pose.backends import EstimatedBody
 from mcld_anim.pose.matte_alignment import Matte
@@ -22,6 +23,7 @@ from mcld_anim.source.edited_warp import Fitted
 from mcld_anim.source.fitted_photo import FittedPhoto
 from mcld_anim.source.front import in_front
 from mcld_anim.source.joined_warps import joined_warps
+from mcld_anim.source.person_colours import ears_under_hair
 from mcld_anim.source.photo_warp import PhotoWarp
 from mcld_anim.video.framing import SteadyCrop, resize_picture
 
@@ -114,9 +116,12 @@ def fit_other(picture: AnySizePicture, body: EstimatedBody, long_side: int | Non
 def fit_person(photo: Picture, motion: BodyMotion, matte: Matte, hidden: str) -> tuple[Alpha, BodyPainter, PhotoWarp]:
     """The photo's person at the result's size: their opacity, their body bent to its outline, and their pixels."""
     alpha = photo_alpha(photo, matte, float(motion.heights[0]))
-    naked = BodyPainter(motion.shape)
+    colours, naked = foreground(photo, alpha), BodyPainter(motion.shape)
+    covered = ears_under_hair(colours, alpha, naked.drawn(motion, 0, hidden))
+    if covered.any():  # an ear would pierce the hair that is drawn out of the head around it
+        naked = naked.dressed(stretched_over(naked.rest, covered))
     painter = naked.bent(outline_offsets(naked, motion, alpha > 0.5, hidden))
-    return alpha, painter, PhotoWarp.of(foreground(photo, alpha), alpha, painter.drawn(motion, 0, hidden))
+    return alpha, painter, PhotoWarp.of(colours, alpha, painter.drawn(motion, 0, hidden))
 
 
 def window_around(motion: BodyMotion, least: int) -> SteadyCrop:

@@ -27,6 +27,9 @@ PERSON_MARGIN = 0.06
 """Margin around the person, as a fraction of the box's longer side. A standing person then fills 0.89 of the frame's
 height, as in the embedded model's training pictures (0.85 to 0.92, `mcld_anim.synthetic.views`)."""
 
+LEAST_SHOWN = 0.9
+"""Share of the body that a photo has to show for nothing to be said: mattes of whole people cover 0.95 of it."""
+
 
 @dataclass(frozen=True, eq=False)
 class SourcePhoto:
@@ -70,10 +73,14 @@ def read_photo(path: Path, models: LoadedModels, stages: Stages, flag: str = "--
         if len(people) > 1:
             message = f"{flag} {path} shows {described(people)}: the largest one is used; crop the photo to use another"
             stages.emit(Event("several_people", message))
+        body = people[0].body
+        if body is not None and body.shown < LEAST_SHOWN:
+            message = f"{flag} {path} shows {body.shown:.0%} of the person, the rest is hidden behind others or things"
+            stages.emit(Event("source_hidden", f"{message} and guessed: a photo with nothing before them looks better"))
         crop, iuv = frame_person(picture, people[0], models.options.frame_size)
         face = models.face_in(crop, iuv)
         stages.progress(SOURCE_STAGE, 1, 2)  # the second is its encoding, or its stage
-    return SourcePhoto(picture, crop, iuv, face, people[0].body)
+    return SourcePhoto(picture, crop, iuv, face, body)
 
 
 def tell_missing_face(photo: SourcePhoto, paths: Sequence[Path], models: LoadedModels, stages: Stages) -> None:

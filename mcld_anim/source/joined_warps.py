@@ -11,8 +11,9 @@ from jaxtyping import UInt8
 from mcld_anim.body.draw import DrawnBody
 from mcld_anim.core.arrays import Alpha, Picture
 from mcld_anim.source.joined_photos import joined_atlas
+from mcld_anim.source.person_colours import hair_colour, skin_colour
 from mcld_anim.source.photo_view import PhotoView
-from mcld_anim.source.photo_warp import PhotoWarp, hair_colour, seen_iuv, skin_colour
+from mcld_anim.source.photo_warp import PhotoWarp, seen_iuv
 from mcld_anim.source.surface_views import JoinedSurface, surface_views, with_gain
 from mcld_anim.source.whole_atlas import whole_atlas
 

@@ -19,6 +19,7 @@ from mcld_anim.body.rig import load_body
 from mcld_anim.core.arrays import HEAD_PARTS, Alpha, Atlas, Iuv, Picture
 from mcld_anim.core.cielab import alike
 from mcld_anim.source.fill import seen_atlas
+from mcld_anim.source.person_colours import hair_colour, skin_colour
 from mcld_anim.source.photo_view import SEAM, PhotoView, sampled, sampled_together
 from mcld_anim.source.whole_atlas import whole_atlas
 
@@ -32,8 +33,6 @@ which it holds, in metres."""
 HAND_DOUBT = 0.045
 """Reach of the doubt around a hand on other parts than its own arm, as a fraction of the person's height: its fingers
 are drawn half bent, and lie as they like in the photo."""
-CHEEKS = (0.01, 0.05)
-"""Distance below the eyes, in metres, in which the face shows skin: no hair and no beard."""
 SKIN_RANGE = (35.0, 16.0, 16.0)
 """Differences of L*, a* and b* from the cheeks up to which a hand shows skin: it lies in another light."""
 BARE = 0.08
@@ -44,13 +43,9 @@ JAW, EDGE, HEAD_RANGE = 0.09, 0.6, (32.0, 15.0, 17.0)
 """How far down from the eyes jaws reach, in metres: below, collars lie on necks. Cosine between normal and line of
 sight below which a surface is at an edge, and differences of L*, a* and b* from cheeks and crown up to which a jaw's
 edge shows skin or hair."""
-CROWN = 0.07
-"""Height above the eyes, in metres, from which the head has the colour of its back: hair, or none."""
 LIGHT_FROM_ABOVE, ROUNDNESS = 0.12, 0.3
 """How much brighter, as natural logarithms, a surface is that faces up than one that faces sideways, and one that faces
 the camera than one seen edge-on. `mcld-anim eval light` measures both on rendered people."""
-FACING, LEAST_PIXELS = 0.25, 20
-"""Cosine between normal and line of sight, and pixels of a surface, from which it gives a colour."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,23 +131,6 @@ def continued(
     return np.where(body > 0, planes, beyond / np.maximum(near, 1e-3)).astype(np.float32)
 
 
-def hair_colour(colours: Picture, alpha: Alpha, drawn: DrawnBody) -> UInt8[np.ndarray, " 3"] | None:
-    """Median colour of the crown; None where the photo hardly shows it."""
-    body = load_body()
-    above = body.mean_vertices[:, 2] - body.joint("eye.L")[2]
-    return _colour_of(above > CROWN, colours, alpha, drawn)
-
-
-def skin_colour(colours: Picture, alpha: Alpha, drawn: DrawnBody) -> UInt8[np.ndarray, " 3"] | None:
-    """Median colour of the cheeks; None where the photo hardly shows them."""
-    body = load_body()
-    below = body.joint("eye.L")[2] - body.mean_vertices[:, 2]
-    face = np.zeros(len(below), bool)
-    face[body.face_vertices] = True
-    bare = face & ~(body.eyes | (body.lips >= 0.1) | (body.ears >= 0.1))
-    return _colour_of(bare & (below > CHEEKS[0]) & (below < CHEEKS[1]), colours, alpha, drawn)
-
-
 def _beside_arm(drawn: DrawnBody) -> Bool[np.ndarray, "h w"]:
     """Where the box shows a surface right beside an arm in front of it, such as a chest beside crossed arms: the fit is
     not so exact that its colours are its own."""
@@ -220,14 +198,3 @@ def _disc(reach: float, drawn: DrawnBody) -> UInt8[np.ndarray, "side side"]:
     """A disc for cv2's morphology; `reach` is its radius as a fraction of the person's height."""
     radius = max(1, round(reach * drawn.focal * STATURE / float(np.median(drawn.away))))
     return np.asarray(cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1)))
-
-
-def _colour_of(
-    vertices: Bool[np.ndarray, " vertices"], colours: Picture, alpha: Alpha, drawn: DrawnBody
-) -> np.ndarray | None:
-    """Median colour of some vertices' surface in the photo; None where it hardly shows it."""
-    facing = vertices[load_body().faces].all(1) & (drawn.facing > FACING)
-    shown = drawn.inside & facing[drawn.triangle] & (alpha[drawn.box] > 0.9)
-    if np.count_nonzero(shown) < LEAST_PIXELS:
-        return None
-    return np.median(colours[drawn.box][shown], axis=0).round().astype(np.uint8)

@@ -16,12 +16,12 @@ from mcld_anim.body.garments import (
     texel_heights,
     torso_and_legs,
 )
-from mcld_anim.body.rig import load_body
 from mcld_anim.core.arrays import AnySizeIuv, Atlas, AtlasMask, Picture
 from mcld_anim.core.cielab import to_lab
 from mcld_anim.source.fill import complete_atlas, fill_atlas
 from mcld_anim.source.joined_photos import Photos, joined_atlas
-from mcld_anim.source.photo_warp import CHEEKS, PhotoWarp, seen_iuv
+from mcld_anim.source.person_colours import cheeks
+from mcld_anim.source.photo_warp import PhotoWarp, seen_iuv
 from mcld_anim.source.recolour import Tone
 from mcld_anim.source.surface_views import JoinedSurface, surface_views
 
@@ -115,9 +115,4 @@ def _votes(
 @cache
 def _cheeks() -> AtlasMask:
     """Texels of the cheeks."""
-    body = load_body()
-    below = body.joint("eye.L")[2] - body.mean_vertices[:, 2]
-    face = np.zeros(len(below), bool)
-    face[body.face_vertices] = True
-    bare = face & ~(body.eyes | (body.lips >= 0.1) | (body.ears >= 0.1)) & (below > CHEEKS[0]) & (below < CHEEKS[1])
-    return on_texels(bare.astype(np.float32)) > 0.5
+    return on_texels(cheeks().astype(np.float32)) > 0.5

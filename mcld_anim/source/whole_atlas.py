@@ -23,14 +23,13 @@ from mcld_anim.core.arrays import ATLAS_SIZE, HEAD_PARTS, PART_COUNT, Atlas, Atl
 from mcld_anim.core.cielab import alike, to_lab
 from mcld_anim.core.push_pull import push_pull
 from mcld_anim.source.fill import NEIGHBOUR, OTHER_SIDE, TORSO, fill_atlas, folded_torso
+from mcld_anim.source.person_colours import EAR, under_hair
 from mcld_anim.source.wrapped import CLOTH, HAIR, wrapped
 
 BEHIND_EARS, NAPE = 0.01, 0.06
 """Where the back of the head begins: metres before the ears' middle, and down from it."""
 FOREHEAD, BESIDE_EARS = 0.07, 0.025
 """Where hair begins on a head that has any: metres above the eyes, and before the ears' middle."""
-EAR = 0.75
-"""Weight of the ear, 0..1, from which a place on the head is the ear's."""
 LEAST_EAR = 20
 """Texels of an ear that the photo has to show for hair to be seen on it."""
 BESIDE_EAR, SIDE_RANGE = 12, (40.0, 14.0, 18.0)
@@ -221,10 +220,7 @@ def _covered(
 ) -> bool:
     """Whether hair hides the ear of a head part, as far as the photo shows."""
     seen = shown[part - 1][_ear(part) & valid[part - 1]]
-    if hair is None or len(seen) < LEAST_EAR:
-        return False
-    colour, far = to_lab(np.median(seen, axis=0).astype(np.uint8)), [to_lab(one) for one in (hair, skin)]
-    return bool(np.linalg.norm(colour - far[0]) < np.linalg.norm(colour - far[1]))
+    return len(seen) >= LEAST_EAR and under_hair(np.median(seen, axis=0).astype(np.uint8), hair, skin)
 
 
 def _skin_beside(part: int, atlas: Atlas, skin: UInt8[np.ndarray, " 3"]) -> UInt8[np.ndarray, " 3"]:

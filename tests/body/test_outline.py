@@ -13,6 +13,7 @@ from mcld_anim.body.draw import BodyPainter
 from mcld_anim.body.fit import BodyMotion
 from mcld_anim.body.outline import mean_offsets, outline, outline_offsets
 from mcld_anim.body.rig import load_body
+from mcld_anim.body.smooth_mesh import stretched_over
 
 SIZE = (240, 180)
 
@@ -89,6 +90,24 @@ def test_clothes_of_a_clip_are_the_mean_of_its_frames(
     half = painter.bent(mean_offsets(painter, clip, [wide[0], np.zeros(SIZE, bool)], (0, 1), ("", "")))
     once = painter.bent(mean_offsets(painter, clip, wide[:1], (0,), ("",)))
     assert np.allclose(half.offsets, once.offsets / 2, atol=1e-5)
+
+
+def test_hair_that_the_picture_cuts_off_goes_on(standing: BodyMotion, painter: BodyPainter) -> None:
+    """A close-up that ends within the hair: the mesh is round above it, and as thick as beside the picture's edge."""
+    near = replace(standing, camera=np.array([[0.0, 0.9, -0.75]], np.float32))
+    head = painter.drawn(near, 0).person
+    hair = cv2.dilate(head.astype(np.uint8), cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (31, 31))) > 0
+    cut = int(np.flatnonzero(head.any(1))[0]) + 8  # rows
+    seen = replace(near, size=(SIZE[0] - 2 * cut, SIZE[1]))  # the middle stays in the middle
+    bent = painter.bent(outline_offsets(painter, seen, hair[cut:-cut])).drawn(near, 0).person
+    assert iou(head[:cut], hair[:cut]) < 0.2
+    assert iou(bent[:cut], hair[:cut]) > 0.6
+
+
+def test_it_begins_with_the_painters_own_offsets(standing: BodyMotion, painter: BodyPainter, coat: np.ndarray) -> None:
+    ears = painter.dressed(stretched_over(painter.rest, load_body().ears > 0.02))
+    assert np.array_equal(outline_offsets(ears, standing, np.zeros(SIZE, bool)), ears.offsets)
+    assert iou(ears.bent(outline_offsets(ears, standing, coat)).drawn(standing, 0).person, coat) > 0.95
 
 
 def test_nothing_to_bend_to(standing: BodyMotion, painter: BodyPainter) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from mcld_anim.body.fit import FOCAL, BodyMotion, BodyShape
-from mcld_anim.body.place import placed
+from mcld_anim.body.place import NOSE, placed
 from mcld_anim.body.skeleton import SHAPES
 
 PHOTO, VIDEO = (480, 320), (360, 640)
@@ -82,6 +82,15 @@ def test_nearer_is_nearer_in_proportion(photo: BodyMotion, controls: Callable) -
     made = placed(driver(controls({}), np.array([[0, 6.0, 0], [0, 5.7, 0]])), [slice(0, 2)], photo, HEAD)
     depth = places(made)[:, 23:25, 1].mean(1)
     assert depth[1] / depth[0] == pytest.approx(5.7 / 6.0, rel=0.01)
+
+
+def test_the_face_of_a_close_up_comes_no_nearer_than_others(photo: BodyMotion, controls: Callable) -> None:
+    """The face is half as far from the camera as the shoulders, and cannot come as many centimetres nearer."""
+    close = replace(photo, camera=np.array([[0.0, 0.3, -0.6]], np.float32))
+    walking = driver(controls({}), np.array([[0, 4.0, 0], [0, 2.8, 0]]))
+    made = placed(walking, [slice(0, 2)], close, 100.0)
+    depth = places(made)[:, NOSE, 1]
+    assert 0.6 < depth[1] / depth[0] < 0.8
 
 
 def test_feet_stay_on_the_ground_and_jumps_are_jumps(photo: BodyMotion, controls: Callable) -> None:

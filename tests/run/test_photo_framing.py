@@ -19,7 +19,8 @@ from mcld_anim import Animator
 from mcld_anim.body.fit import FOCAL, STATURE, BodyMotion, BodyShape
 from mcld_anim.body.skeleton import CONTROLS, SHAPES
 from mcld_anim.core.errors import UsageError
-from mcld_anim.core.pictures import write_picture
+from mcld_anim.core.events import Event
+from mcld_anim.core.pictures import read_picture, write_picture
 from mcld_anim.options.run import RunOptions
 from mcld_anim.run.frame_range import FrameRange
 from mcld_anim.run.photo import CELL, LARGEST_SIDE, LONG_SIDE, PhotoSize
@@ -229,3 +230,15 @@ def test_a_frame_has_the_photos_aspect(size: tuple[int, int]) -> None:
     assert made.shape == (height, width, 3)
     middle = np.array([[size[1] / 2, size[0] / 2]])
     assert np.allclose(frame.places(middle, np.zeros(size)), [[width / 2, height / 2]], atol=0.6)
+
+
+def test_somebody_behind_a_board_is_reported(place: Path, animator: Animator, tmp_path: Path) -> None:
+    photo = read_picture(place / "me.png").copy()
+    covered = photo.copy()
+    covered[180:, 20:220] = 90, 120, 60
+    for name, picture, expected in (("whole.png", photo, []), ("covered.png", covered, ["source_hidden"])):
+        write_picture(tmp_path / name, picture)
+        events: list[Event] = []
+        animator.transfer(tmp_path / name, place / "pose.png", on_event=events.append)
+        assert [event.kind for event in events if event.kind == "source_hidden"] == expected
+        assert all(str(tmp_path / name) in event.message for event in events if event.kind == "source_hidden")

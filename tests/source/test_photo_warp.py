@@ -13,7 +13,8 @@ from mcld_anim.body.fit import FOCAL, BodyMotion, BodyShape
 from mcld_anim.body.rig import load_body
 from mcld_anim.body.skeleton import CONTROLS, SHAPES
 from mcld_anim.core.arrays import HEAD_PARTS
-from mcld_anim.source.photo_warp import CROWN, EDGE, JAW, LIGHT_FROM_ABOVE, ROUNDNESS, PhotoWarp
+from mcld_anim.source.person_colours import CROWN
+from mcld_anim.source.photo_warp import EDGE, JAW, LIGHT_FROM_ABOVE, ROUNDNESS, PhotoWarp
 from mcld_anim.source.whole_atlas import DEEPEST_FOLD
 
 SIZE = (240, 180)

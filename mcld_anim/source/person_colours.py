@@ -1,0 +1,75 @@
+"""Colours of a photographed person: their skin, their hair, and which of both their ears have."""
+
+from __future__ import annotations
+
+import numpy as np
+from jaxtyping import Bool, UInt8
+
+from mcld_anim.body.draw import DrawnBody
+from mcld_anim.body.rig import load_body
+from mcld_anim.core.arrays import Alpha, Picture
+from mcld_anim.core.cielab import to_lab
+
+CHEEKS = (0.01, 0.05)
+"""Distance below the eyes, in metres, in which the face shows skin: no hair and no beard."""
+CROWN = 0.07
+"""Height above the eyes, in metres, from which the head has the colour of its back: hair, or none."""
+EAR, AROUND_EAR = 0.75, 0.02
+"""Weights of the ear, 0..1, from which a place on the head is the ear's, and is at its rim."""
+FACING, LEAST_PIXELS = 0.25, 20
+"""Cosine between normal and line of sight, and pixels of a surface, from which it gives a colour."""
+
+
+def cheeks() -> Bool[np.ndarray, " vertices"]:
+    """Vertices of the cheeks, where every face shows skin."""
+    body = load_body()
+    below = body.joint("eye.L")[2] - body.mean_vertices[:, 2]
+    face = np.zeros(len(below), bool)
+    face[body.face_vertices] = True
+    bare = face & ~(body.eyes | (body.lips >= 0.1) | (body.ears >= 0.1))
+    return np.asarray(bare & (below > CHEEKS[0]) & (below < CHEEKS[1]))
+
+
+def hair_colour(colours: Picture, alpha: Alpha, drawn: DrawnBody) -> UInt8[np.ndarray, " 3"] | None:
+    """Median colour of the crown; None where the photo hardly shows it."""
+    body = load_body()
+    above = body.mean_vertices[:, 2] - body.joint("eye.L")[2]
+    return _colour_of(above > CROWN, colours, alpha, drawn)
+
+
+def skin_colour(colours: Picture, alpha: Alpha, drawn: DrawnBody) -> UInt8[np.ndarray, " 3"] | None:
+    """Median colour of the cheeks; None where the photo hardly shows them."""
+    return _colour_of(cheeks(), colours, alpha, drawn)
+
+
+def under_hair(
+    ear: UInt8[np.ndarray, " 3"], hair: UInt8[np.ndarray, " 3"] | None, skin: UInt8[np.ndarray, " 3"] | None
+) -> bool:
+    """Whether what is seen at an ear looks more like the hair than like the skin."""
+    if hair is None or skin is None:
+        return False
+    seen, covered, bare = (to_lab(one) for one in (ear, hair, skin))
+    return bool(np.linalg.norm(seen - covered) < np.linalg.norm(seen - bare))
+
+
+def ears_under_hair(colours: Picture, alpha: Alpha, drawn: DrawnBody) -> Bool[np.ndarray, " vertices"]:
+    """Vertices of the ears that hair hides, as far as the photo shows."""
+    body = load_body()
+    hair, skin = hair_colour(colours, alpha, drawn), skin_colour(colours, alpha, drawn)
+    found = np.zeros(len(body.ears), bool)
+    for side in (body.mean_vertices[:, 0] > 0, body.mean_vertices[:, 0] < 0):
+        ear = _colour_of(side & (body.ears > EAR), colours, alpha, drawn)
+        if ear is not None and under_hair(ear, hair, skin):
+            found |= side & (body.ears > AROUND_EAR)
+    return found
+
+
+def _colour_of(
+    vertices: Bool[np.ndarray, " vertices"], colours: Picture, alpha: Alpha, drawn: DrawnBody
+) -> np.ndarray | None:
+    """Median colour of some vertices' surface in the photo; None where it hardly shows it."""
+    facing = vertices[load_body().faces].all(1) & (drawn.facing > FACING)
+    shown = drawn.inside & facing[drawn.triangle] & (alpha[drawn.box] > 0.9)
+    if np.count_nonzero(shown) < LEAST_PIXELS:
+        return None
+    return np.median(colours[drawn.box][shown], axis=0).round().astype(np.uint8)

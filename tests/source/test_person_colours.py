@@ -1,0 +1,61 @@
+"""The colours of a photographed person's head: skin, hair, and which of both covers the ears."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from mcld_anim.body.draw import BodyPainter, DrawnBody
+from mcld_anim.body.fit import FOCAL, BodyMotion, BodyShape
+from mcld_anim.body.rig import load_body
+from mcld_anim.body.skeleton import CONTROLS, SHAPES
+from mcld_anim.core.arrays import HEAD_PARTS, Picture
+from mcld_anim.source.person_colours import CROWN, ears_under_hair, hair_colour, skin_colour
+
+SIZE = (400, 360)
+SKIN, HAIR = (200, 150, 120), (90, 60, 20)
+
+
+@pytest.fixture(scope="module")
+def drawn() -> DrawnBody:
+    """A portrait of the mean body."""
+    shape, camera = BodyShape(np.zeros(SHAPES), 1.0), np.array([[0.0, 1.0, -0.75]], np.float32)
+    controls = np.tile(np.eye(3, dtype=np.float32), (1, len(CONTROLS), 1, 1))
+    return BodyPainter(shape).drawn(BodyMotion(shape, controls, camera, FOCAL * max(SIZE), SIZE), 0)
+
+
+def portrait(drawn: DrawnBody, hair: np.ndarray) -> Picture:
+    """The head in the colour of skin, with hair at the vertices where `hair` holds."""
+    picture = np.full((*SIZE, 3), 30, np.uint8)
+    shown = picture[drawn.box]
+    shown[np.isin(drawn.iuv[drawn.box][..., 0], HEAD_PARTS)] = SKIN
+    shown[drawn.inside & hair[load_body().faces].any(1)[drawn.triangle]] = HAIR
+    return picture
+
+
+def found(drawn: DrawnBody, hair: np.ndarray) -> np.ndarray:
+    return ears_under_hair(portrait(drawn, hair), drawn.person.astype(np.float32), drawn)
+
+
+def test_an_ear_is_under_hair_where_the_photo_shows_hair_on_it(drawn: DrawnBody) -> None:
+    body = load_body()
+    crown = body.mean_vertices[:, 2] - body.joint("eye.L")[2] > CROWN
+    left, right = ((body.ears > 0.5) & (side * body.mean_vertices[:, 0] > 0) for side in (1, -1))
+    assert not found(drawn, crown).any()  # short hair
+    long = found(drawn, crown | left | right)
+    assert long[left | right].all()
+    assert not long[body.ears < 0.01].any()
+    one = found(drawn, crown | left)  # behind the other ear
+    assert one[left].all()
+    assert not one[right].any()
+
+
+def test_nobody_tells_without_hair(drawn: DrawnBody) -> None:
+    """A picture that ends below the crown."""
+    body = load_body()
+    picture, alpha = portrait(drawn, body.ears > 0.5), drawn.person.astype(np.float32)
+    crown = body.mean_vertices[:, 2] - body.joint("eye.L")[2] > CROWN
+    alpha[drawn.box][drawn.inside & crown[body.faces].any(1)[drawn.triangle]] = 0
+    assert hair_colour(picture, alpha, drawn) is None
+    assert skin_colour(picture, alpha, drawn) is not None
+    assert not ears_under_hair(picture, alpha, drawn).any()
