@@ -26,8 +26,7 @@ from mcld_anim.body.official_charts import (
 )
 from mcld_anim.body.part_labels import (
     HAND_PART,
-    HEAD_LEFT,
-    HEAD_RIGHT,
+    HEAD_PART,
     Skeleton,
     half_edges,
     label_faces,
@@ -81,8 +80,8 @@ def map_part(
     eyes: np.ndarray,
 ) -> FloatArray:
     """U, V (vertices, 2) on the chart of `part`; NaN for vertices that are not on it."""
-    head = part in (HEAD_RIGHT, HEAD_LEFT)
-    other_half = HEAD_RIGHT + HEAD_LEFT - part
+    head = part in HEAD_PART.values()
+    other_half = sum(HEAD_PART.values()) - part
     rename = {OPEN_EDGE: UNNAMED, SEAM: other_half} if head else {OPEN_EDGE: UNNAMED}
     target = official.outline(part, rename)
     skin = np.flatnonzero((labels == part) & ~eyes[faces[:, 0]])
@@ -138,7 +137,7 @@ def head_landmarks(
     part: int, skeleton: Skeleton, faces: IntArray, official: OfficialCharts
 ) -> tuple[list[int], list[FloatArray]]:
     """Our eye and ear vertices on half a head, and their positions on the official chart."""
-    side = "R" if part == HEAD_RIGHT else "L"
+    side = "R" if part == HEAD_PART["R"] else "L"
     used = np.unique(faces)
     places = skeleton.vertices[used]
     in_front_of_eye = skeleton.joint(f"eye.{side}") + np.array([0.0, -0.015, 0.0])
@@ -202,8 +201,8 @@ def map_hand(
 def map_eyeballs(uv: FloatArray, labels: IntArray, vertices: FloatArray, faces: IntArray, eyes: np.ndarray) -> None:
     """Give eyeballs the U, V of the nearest skin on their half of the head, in place."""
     ball = eyes[faces[:, 0]]
-    labels[ball] = np.where(vertices[faces[ball]].mean(1)[:, 0] < 0, HEAD_RIGHT, HEAD_LEFT)
-    for part in (HEAD_RIGHT, HEAD_LEFT):
+    labels[ball] = np.where(vertices[faces[ball]].mean(1)[:, 0] < 0, HEAD_PART["R"], HEAD_PART["L"])
+    for part in HEAD_PART.values():
         skin = np.flatnonzero((labels == part) & ~ball)
         corners, where = faces[skin].ravel(), uv[skin].reshape(-1, 2)
         nearest = cKDTree(vertices[corners])

@@ -15,8 +15,7 @@ from scipy.spatial import cKDTree
 from mcld_anim.body.part_labels import (
     FOOT_PART,
     HAND_PART,
-    HEAD_LEFT,
-    HEAD_RIGHT,
+    HEAD_PART,
     LOWER_ARM_PARTS,
     LOWER_LEG_PARTS,
     TORSO_BACK,
@@ -45,7 +44,7 @@ UNDER_CHIN = 0.3
 ARMPIT = 0.5
 """Height at rest, in metres, below which a torso is never taken for bare skin."""
 
-_TORSO, _HEAD = (TORSO_BACK, TORSO_FRONT), (HEAD_RIGHT, HEAD_LEFT)
+_TORSO, _HEAD = (TORSO_BACK, TORSO_FRONT), tuple(HEAD_PART.values())
 _FEET, _HANDS = tuple(FOOT_PART.values()), tuple(HAND_PART.values())
 _ARMS = tuple(part for pair in (*UPPER_ARM_PARTS.values(), *LOWER_ARM_PARTS.values()) for part in pair)
 _LEGS = tuple(part for pair in (*UPPER_LEG_PARTS.values(), *LOWER_LEG_PARTS.values()) for part in pair)

@@ -17,7 +17,7 @@ from scipy.sparse.csgraph import connected_components
 from mcld_anim.body.rig import FloatArray, IntArray
 
 TORSO_BACK, TORSO_FRONT = 1, 2
-HEAD_RIGHT, HEAD_LEFT = 23, 24
+HEAD_PART = {"R": 23, "L": 24}
 HAND_PART = {"R": 3, "L": 4}
 FOOT_PART = {"L": 5, "R": 6}
 UPPER_LEG_PARTS = {"R": (7, 9), "L": (8, 10)}  # (back, front)
@@ -134,7 +134,7 @@ def label_faces(skeleton: Skeleton, faces: IntArray) -> IntArray:
         labels[groups == f"hand.{side}"] = HAND_PART[side]
         labels[groups == f"foot.{side}"] = FOOT_PART[side]
     head = groups == "head"
-    labels[head] = np.where(centre[head, 0] < 0, HEAD_RIGHT, HEAD_LEFT)
+    labels[head] = np.where(centre[head, 0] < 0, HEAD_PART["R"], HEAD_PART["L"])
     return tidy(labels, faces)
 
 

@@ -23,7 +23,7 @@ from mcld_anim.source.edited_warp import Fitted
 from mcld_anim.source.fitted_photo import FittedPhoto
 from mcld_anim.source.front import in_front
 from mcld_anim.source.joined_warps import joined_warps
-from mcld_anim.source.person_colours import ears_under_hair
+from mcld_anim.source.person_colours import ear_vertices, ears_under_hair
 from mcld_anim.source.photo_warp import PhotoWarp
 from mcld_anim.video.framing import SteadyCrop, resize_picture
 
@@ -118,10 +118,10 @@ def fit_person(photo: Picture, motion: BodyMotion, matte: Matte, hidden: str) ->
     alpha = photo_alpha(photo, matte, float(motion.heights[0]))
     colours, naked = foreground(photo, alpha), BodyPainter(motion.shape)
     covered = ears_under_hair(colours, alpha, naked.drawn(motion, 0, hidden))
-    if covered.any():  # an ear would pierce the hair that is drawn out of the head around it
-        naked = naked.dressed(stretched_over(naked.rest, covered))
+    if covered:  # an ear would pierce the hair that is drawn out of the head around it
+        naked = naked.dressed(stretched_over(naked.rest, ear_vertices(covered)))
     painter = naked.bent(outline_offsets(naked, motion, alpha > 0.5, hidden))
-    return alpha, painter, PhotoWarp.of(colours, alpha, painter.drawn(motion, 0, hidden))
+    return alpha, painter, PhotoWarp.of(colours, alpha, painter.drawn(motion, 0, hidden), covered)
 
 
 def window_around(motion: BodyMotion, least: int) -> SteadyCrop:

@@ -26,7 +26,8 @@ def joined_warps(warps: Sequence[PhotoWarp]) -> PhotoWarp:
     joined = JoinedSurface.of(views)
     atlas, valid = joined_atlas(views, joined)
     hair, skin = (_first_known(find, warps, joined) for find in (hair_colour, skin_colour))
-    whole, painted = whole_atlas(atlas, valid, hair, skin)
+    covered = "".join(side for side in "LR" if any(side in warp.covered_ears for warp in warps))
+    whole, painted = whole_atlas(atlas, valid, hair, skin, covered)
     return replace(
         warps[0],
         atlas=whole,

@@ -1,4 +1,4 @@
-"""Colours of a photographed person: their skin, their hair, and which of both their ears have."""
+"""Colours of a photographed person's head: skin, hair, and which of both their ears have."""
 
 from __future__ import annotations
 
@@ -42,26 +42,27 @@ def skin_colour(colours: Picture, alpha: Alpha, drawn: DrawnBody) -> UInt8[np.nd
     return _colour_of(cheeks(), colours, alpha, drawn)
 
 
-def under_hair(
-    ear: UInt8[np.ndarray, " 3"], hair: UInt8[np.ndarray, " 3"] | None, skin: UInt8[np.ndarray, " 3"] | None
-) -> bool:
-    """Whether what is seen at an ear looks more like the hair than like the skin."""
-    if hair is None or skin is None:
-        return False
-    seen, covered, bare = (to_lab(one) for one in (ear, hair, skin))
-    return bool(np.linalg.norm(seen - covered) < np.linalg.norm(seen - bare))
-
-
-def ears_under_hair(colours: Picture, alpha: Alpha, drawn: DrawnBody) -> Bool[np.ndarray, " vertices"]:
-    """Vertices of the ears that hair hides, as far as the photo shows."""
-    body = load_body()
+def ears_under_hair(colours: Picture, alpha: Alpha, drawn: DrawnBody) -> str:
+    """Sides ("L", "R") of the ears that hair hides. An ear that the photo does not show is as the other one."""
     hair, skin = hair_colour(colours, alpha, drawn), skin_colour(colours, alpha, drawn)
-    found = np.zeros(len(body.ears), bool)
-    for side in (body.mean_vertices[:, 0] > 0, body.mean_vertices[:, 0] < 0):
-        ear = _colour_of(side & (body.ears > EAR), colours, alpha, drawn)
-        if ear is not None and under_hair(ear, hair, skin):
-            found |= side & (body.ears > AROUND_EAR)
-    return found
+    if hair is None or skin is None:
+        return ""
+    hidden = {}
+    for side in "LR":
+        ear = _colour_of(ear_vertices(side, EAR), colours, alpha, drawn)
+        if ear is not None:
+            seen, covered, bare = (to_lab(one) for one in (ear, hair, skin))
+            hidden[side] = bool(np.linalg.norm(seen - covered) < np.linalg.norm(seen - bare))
+    usual = any(hidden.values())
+    return "".join(side for side in "LR" if hidden.get(side, usual))
+
+
+def ear_vertices(sides: str, least: float = AROUND_EAR) -> Bool[np.ndarray, " vertices"]:
+    """Vertices of the ears of some sides, from a weight of the ear on; by default with their rim."""
+    body = load_body()
+    across = body.mean_vertices[:, 0]
+    wanted = (across > 0) & ("L" in sides) | (across < 0) & ("R" in sides)
+    return np.asarray(wanted & (body.ears > least))
 
 
 def _colour_of(

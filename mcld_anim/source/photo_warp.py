@@ -82,19 +82,20 @@ class PhotoWarp:
     atlas: Atlas  # complete
     painted: Bool[np.ndarray, 24]  # parts whose colours are guessed from others', without the photo's light
     drawn: DrawnBody  # the body in the photo's pose
+    covered_ears: str = ""  # sides ("L", "R") of the ears under hair
     views: tuple[PhotoView, ...] = ()  # all photos where there are several, this one first
 
     @classmethod
-    def of(cls, colours: Picture, alpha: Alpha, drawn: DrawnBody) -> PhotoWarp:
-        """From the colours, the photo's matte and the body in the photo's pose."""
+    def of(cls, colours: Picture, alpha: Alpha, drawn: DrawnBody, covered_ears: str = "") -> PhotoWarp:
+        """From the colours, the photo's matte, the body in the photo's pose and the sides of ears under hair."""
         skin = skin_colour(colours, alpha, drawn)
         hair = hair_colour(colours, alpha, drawn)
         doubtful = _beside_arm(drawn) | _beside_jaw(colours, skin, hair, drawn)
         doubtful |= _mistaken_hands(colours, skin, drawn) | _skin_on_sleeves(colours, skin, drawn)
         own = alpha * drawn.whole(~doubtful, True)
         seen = seen_iuv(own, drawn)
-        atlas, painted = whole_atlas(*seen_atlas(colours, seen), hair, skin)
-        return cls(colours, own, atlas, painted, drawn)
+        atlas, painted = whole_atlas(*seen_atlas(colours, seen), hair, skin, covered_ears)
+        return cls(colours, own, atlas, painted, drawn, covered_ears)
 
     def layer(self, drawn: DrawnBody) -> PersonLayer:
         """The person in the pose of a drawing of the same mesh."""

@@ -16,22 +16,29 @@ from jaxtyping import Bool, Float, Int, UInt8
 from scipy.spatial import cKDTree
 
 from mcld_anim.body.garments import on_texels
-from mcld_anim.body.part_labels import HAND_PART, LOWER_ARM_PARTS, LOWER_LEG_PARTS, UPPER_ARM_PARTS, UPPER_LEG_PARTS
+from mcld_anim.body.part_labels import (
+    HAND_PART,
+    HEAD_PART,
+    LOWER_ARM_PARTS,
+    LOWER_LEG_PARTS,
+    UPPER_ARM_PARTS,
+    UPPER_LEG_PARTS,
+)
 from mcld_anim.body.rig import load_body
 from mcld_anim.body.surface import GRID, SEGMENTS, rest_body
 from mcld_anim.core.arrays import ATLAS_SIZE, HEAD_PARTS, PART_COUNT, Atlas, AtlasMask
 from mcld_anim.core.cielab import alike, to_lab
 from mcld_anim.core.push_pull import push_pull
 from mcld_anim.source.fill import NEIGHBOUR, OTHER_SIDE, TORSO, fill_atlas, folded_torso
-from mcld_anim.source.person_colours import EAR, under_hair
+from mcld_anim.source.person_colours import EAR, ear_vertices
 from mcld_anim.source.wrapped import CLOTH, HAIR, wrapped
 
 BEHIND_EARS, NAPE = 0.01, 0.06
 """Where the back of the head begins: metres before the ears' middle, and down from it."""
 FOREHEAD, BESIDE_EARS = 0.07, 0.025
 """Where hair begins on a head that has any: metres above the eyes, and before the ears' middle."""
-LEAST_EAR = 20
-"""Texels of an ear that the photo has to show for hair to be seen on it."""
+LEAST_SKIN = 20
+"""Texels beside an ear that have to be skin to give its colour."""
 BESIDE_EAR, SIDE_RANGE = 12, (40.0, 14.0, 18.0)
 """Width of what lies around an ear, in texels of 200, and differences of L*, a* and b* from the cheeks' colour up to
 which it is skin: the side of a head lies in less light."""
@@ -63,10 +70,11 @@ def whole_atlas(
     valid: AtlasMask,
     hair: UInt8[np.ndarray, " 3"] | None,
     skin: UInt8[np.ndarray, " 3"] | None,
+    covered_ears: str = "",
 ) -> tuple[Atlas, Bool[np.ndarray, " 24"]]:
     """The atlas of what is `shown`, completed, and the parts whose colours come without a photo's light.
 
-    hair, skin: the person's; None where no photo shows them.
+    hair, skin: the person's; None where no photo shows them. covered_ears: sides ("L", "R") of the ears under hair.
     """
     atlas = fill_atlas(shown, valid)
     painted = ~valid.any((1, 2)) & (atlas.std((1, 2)) < PLAIN).all(-1)
@@ -84,8 +92,8 @@ def whole_atlas(
         for number, part in enumerate(HEAD_PARTS):
             behind = _back_of_head(part) & ~valid[part - 1]
             atlas[part - 1][behind] = hair if around is None else around[number][behind]
-    for part in HEAD_PARTS:
-        if skin is not None and not _covered(part, shown, valid, hair, skin):
+    for side, part in HEAD_PART.items():
+        if skin is not None and side not in covered_ears:
             atlas[part - 1][_ear(part) & ~valid[part - 1]] = _skin_beside(part, atlas, skin)
     return atlas, painted
 
@@ -199,10 +207,7 @@ def _across_joint(part: int) -> Int[np.ndarray, "200 200"]:
 @cache
 def _ear(part: int) -> Bool[np.ndarray, "200 200"]:
     """Texels of a head part that are an ear's."""
-    body = load_body()
-    places = rest_body().places.reshape(PART_COUNT, GRID, GRID, 3)[part - 1]
-    _, nearest = cKDTree(body.mean_vertices).query(places.reshape(-1, 3))
-    return _texels((body.ears[nearest] > EAR).reshape(GRID, GRID))
+    return on_texels(ear_vertices("LR", EAR).astype(np.float32))[part - 1] > 0.5
 
 
 @cache
@@ -215,21 +220,13 @@ def _hairy() -> AtlasMask:
     return on_texels((hairy & (body.ears < EAR)).astype(np.float32)) > 0.5
 
 
-def _covered(
-    part: int, shown: Atlas, valid: AtlasMask, hair: UInt8[np.ndarray, " 3"] | None, skin: UInt8[np.ndarray, " 3"]
-) -> bool:
-    """Whether hair hides the ear of a head part, as far as the photo shows."""
-    seen = shown[part - 1][_ear(part) & valid[part - 1]]
-    return len(seen) >= LEAST_EAR and under_hair(np.median(seen, axis=0).astype(np.uint8), hair, skin)
-
-
 def _skin_beside(part: int, atlas: Atlas, skin: UInt8[np.ndarray, " 3"]) -> UInt8[np.ndarray, " 3"]:
     """The colour of the skin around the ear of a head part, which lies in its light; that of the cheeks without any."""
     ear = _ear(part).astype(np.uint8)
     around = (cv2.dilate(ear, np.ones((2 * BESIDE_EAR + 1, 2 * BESIDE_EAR + 1), np.uint8)) > ear) & ~_back_of_head(part)
     colours = atlas[part - 1][around]
     bare = colours[alike(colours, skin, SIDE_RANGE)]
-    return skin if len(bare) < LEAST_EAR else np.median(bare, axis=0).round().astype(np.uint8)
+    return skin if len(bare) < LEAST_SKIN else np.median(bare, axis=0).round().astype(np.uint8)
 
 
 @cache

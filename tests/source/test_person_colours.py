@@ -10,7 +10,7 @@ from mcld_anim.body.fit import FOCAL, BodyMotion, BodyShape
 from mcld_anim.body.rig import load_body
 from mcld_anim.body.skeleton import CONTROLS, SHAPES
 from mcld_anim.core.arrays import HEAD_PARTS, Picture
-from mcld_anim.source.person_colours import CROWN, ears_under_hair, hair_colour, skin_colour
+from mcld_anim.source.person_colours import CROWN, ear_vertices, ears_under_hair, hair_colour, skin_colour
 
 SIZE = (400, 360)
 SKIN, HAIR = (200, 150, 120), (90, 60, 20)
@@ -33,21 +33,34 @@ def portrait(drawn: DrawnBody, hair: np.ndarray) -> Picture:
     return picture
 
 
-def found(drawn: DrawnBody, hair: np.ndarray) -> np.ndarray:
+def covered(drawn: DrawnBody, hair: np.ndarray) -> str:
     return ears_under_hair(portrait(drawn, hair), drawn.person.astype(np.float32), drawn)
 
 
 def test_an_ear_is_under_hair_where_the_photo_shows_hair_on_it(drawn: DrawnBody) -> None:
     body = load_body()
     crown = body.mean_vertices[:, 2] - body.joint("eye.L")[2] > CROWN
-    left, right = ((body.ears > 0.5) & (side * body.mean_vertices[:, 0] > 0) for side in (1, -1))
-    assert not found(drawn, crown).any()  # short hair
-    long = found(drawn, crown | left | right)
-    assert long[left | right].all()
-    assert not long[body.ears < 0.01].any()
-    one = found(drawn, crown | left)  # behind the other ear
-    assert one[left].all()
-    assert not one[right].any()
+    assert covered(drawn, crown) == ""  # short hair
+    assert covered(drawn, crown | ear_vertices("LR")) == "LR"
+    assert covered(drawn, crown | ear_vertices("L")) == "L"  # behind the other ear
+    assert covered(drawn, crown | ear_vertices("R")) == "R"
+
+
+def test_an_ear_that_is_not_seen_is_as_the_other_one(drawn: DrawnBody) -> None:
+    body = load_body()
+    crown = body.mean_vertices[:, 2] - body.joint("eye.L")[2] > CROWN
+    alpha = drawn.person.astype(np.float32)
+    alpha[drawn.box][drawn.inside & ear_vertices("R")[body.faces].any(1)[drawn.triangle]] = 0
+    for hair, expected in ((crown | ear_vertices("L"), "LR"), (crown, "")):
+        assert ears_under_hair(portrait(drawn, hair), alpha, drawn) == expected
+
+
+def test_ears_have_sides() -> None:
+    across = load_body().mean_vertices[:, 0]
+    assert (across[ear_vertices("L")] > 0.02).all()
+    assert (across[ear_vertices("R")] < -0.02).all()
+    assert not ear_vertices("").any()
+    assert ear_vertices("LR").sum() == ear_vertices("L").sum() + ear_vertices("R").sum()
 
 
 def test_nobody_tells_without_hair(drawn: DrawnBody) -> None:
@@ -58,4 +71,4 @@ def test_nobody_tells_without_hair(drawn: DrawnBody) -> None:
     alpha[drawn.box][drawn.inside & crown[body.faces].any(1)[drawn.triangle]] = 0
     assert hair_colour(picture, alpha, drawn) is None
     assert skin_colour(picture, alpha, drawn) is not None
-    assert not ears_under_hair(picture, alpha, drawn).any()
+    assert ears_under_hair(picture, alpha, drawn) == ""
