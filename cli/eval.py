@@ -27,6 +27,7 @@ COLUMNS = {
     "still": ("still_person_psnr", ".2f"),
     "colour": ("mean_colour_person_psnr", ".2f"),
     "warp": ("warp_person_psnr", ".2f"),
+    "guess": ("completed_person_psnr", ".2f"),
     "SSIM": ("person_ssim", ".3f"),
     "silhouette": ("silhouette_iou", ".3f"),
     "body": ("body_iou", ".3f"),
@@ -38,10 +39,10 @@ COLUMNS = {
 }
 """Titles of the table's columns, each with its metric and format."""
 LEGEND = (
-    "PSNR (dB), SSIM: inside the person's mask; still, colour, warp: PSNR of the source frame standing still, the "
-    "person's mean colour and the warped source. silhouette, body: IoU of the made person and of the driving IUV with "
-    "the mask. joints: from the fitted to the seen limbs, of the person's height. jitter: fitted over seen. jumps: "
-    "frames in which left and right change places."
+    "PSNR (dB), SSIM: inside the person's mask; still, colour, warp, guess: PSNR of the source frame standing still, "
+    "the person's mean colour, and the warped source without and with a guess of what it does not show. silhouette, "
+    "body: IoU of the made person and of the driving IUV with the mask. joints: from the fitted to the seen limbs, of "
+    "the person's height. jitter: fitted over seen. jumps: frames in which left and right change places."
 )
 
 FILL_COLUMNS = {

@@ -4,7 +4,7 @@ One frame of a clip is the source, or several are its photos, the clip drives, a
 own pose. Frames are compared as `run` makes them: with `--densepose body` the whole frame at the result's size, else
 cropped around the person. The person's true mask is BlazePose's matte of the clip's frame; the silhouette of a made
 frame is the matte of the same network, looking at the same region. Baselines are the source frame standing still, the
-person's mean colour, and the warped source alone.
+person's mean colour, and the warped source alone, without and with a guess where it does not show the surface.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from mcld_anim.core.events import Event, EventSink, warn
 from mcld_anim.core.pictures import write_picture
 from mcld_anim.core.stages import Progress, Stages, ignore_progress
 from mcld_anim.evaluate.landmarks import jitter_ratio, joint_error, side_jumps
-from mcld_anim.evaluate.truth import CropTruth, OwnScene, PhotoTruth
+from mcld_anim.evaluate.truth import CropTruth, OwnScene, PhotoTruth, Warped
 from mcld_anim.metrics.pictures import psnr, ssim
 from mcld_anim.model.appearance import SourceAppearance
 from mcld_anim.model.load import LoadedModels
@@ -61,6 +61,7 @@ FRAME_METRICS = (
     "mean_colour_person_psnr",
     "still_person_psnr",
     "warp_person_psnr",
+    "completed_person_psnr",
 )
 """Means over the frames that show the person, without the source frames."""
 
@@ -122,7 +123,8 @@ def reenact(
     """`clips`, a dictionary of metrics per video, and `mean`, their mean over the videos that have the metric.
 
     frames, frames_with_person: numbers of frames. person_psnr (dB), person_ssim: inside the true mask; mean_colour_,
-    still_, warp_: the same for the baselines. silhouette_iou: true mask and the made person's. body_iou: true mask and
+    still_, warp_, completed_: the same for the baselines, the last two the warped source where it shows the surface and
+    with its guesses. silhouette_iou: true mask and the made person's. body_iou: true mask and
     the driving IUV, for `--densepose body` before the mask is used. joint_error, jitter_ratio, side_jumps: see
     `evaluate.landmarks`, None without `body`. face_same_rate: share of the frames whose truth shows a face in which
     dlib takes the made face for the source's; None without dlib or faces. poses_per_second: speed of the driving poses.
@@ -156,7 +158,7 @@ def mean_over_clips(clips: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def person_metrics(
-    made: Picture, warped: Picture, truth: Picture, mask: Mask, colour: UInt8[np.ndarray, " 3"]
+    made: Picture, warped: Warped, truth: Picture, mask: Mask, colour: UInt8[np.ndarray, " 3"]
 ) -> dict[str, Any]:
     """Metrics of one frame, of the warped source and of the person's mean `colour`; all pictures of one size."""
     plain = np.broadcast_to(colour, truth.shape).copy()
@@ -164,7 +166,8 @@ def person_metrics(
         "person_psnr": psnr(made, truth, mask),
         "person_ssim": ssim(made, truth, mask),
         "mean_colour_person_psnr": psnr(plain, truth, mask),
-        "warp_person_psnr": psnr(warped, truth, mask),
+        "warp_person_psnr": psnr(warped.shown, truth, mask),
+        "completed_person_psnr": psnr(warped.completed, truth, mask),
     }
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, UInt8
@@ -21,6 +22,13 @@ from mcld_anim.source.fitted_photo import FittedPhoto
 from mcld_anim.video.framing import SteadyCrop, apply_iuv, apply_picture
 
 AnySizeMask = Bool[np.ndarray, "_height _width"]
+
+
+class Warped(NamedTuple):
+    """The source's colours in another frame, without networks, light or background."""
+
+    shown: Picture  # only what the source shows, the mean colour elsewhere
+    completed: Picture  # with its guesses
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,10 +49,12 @@ class CropTruth:
         """A region of the clip's frame in frame `index`."""
         return cropped_region(region, self._crops[index], self.scene.size)
 
-    def warped(self, _index: int, iuv: Iuv, colour: UInt8[np.ndarray, " 3"]) -> Picture:
-        """The warped source alone; the mean colour where it shows nothing."""
+    def warped(self, _index: int, iuv: Iuv, colour: UInt8[np.ndarray, " 3"]) -> Warped:
+        """The warped source of a frame with this IUV, on a plane of the person's mean `colour`."""
         source = self.scene.source
-        return np.where(iuv[..., :1] > 0, uv_warp(source.atlas, source.valid, iuv)[0], colour)
+        warp, seen = uv_warp(source.atlas, source.valid, iuv)
+        completed = np.where(iuv[..., :1] > 0, warp, colour)
+        return Warped(np.where(seen[..., None] > 0, completed, colour), completed)
 
     @cached_property
     def _crops(self) -> list[SteadyCrop]:
@@ -92,10 +102,13 @@ class PhotoTruth:
         frame = self.scene.frame
         return Region(frame.places(region.centre, picture), region.side * frame.scale, region.angle)
 
-    def warped(self, index: int, _iuv: Iuv, colour: UInt8[np.ndarray, " 3"]) -> Picture:
-        """The warped source alone; the mean colour where it shows nothing."""
+    def warped(self, index: int, _iuv: Iuv, colour: UInt8[np.ndarray, " 3"]) -> Warped:
+        """The warped source of a frame, on a plane of the person's mean `colour`."""
         photo = self.scene.photo
-        return photo.warp.layer(self.scene.drawn(index)).before(np.broadcast_to(colour, photo.picture.shape).copy())
+        layer, plane = photo.warp.layer(self.scene.drawn(index)), np.broadcast_to(colour, photo.picture.shape)
+        seen = layer.validity[..., None]
+        shown = replace(layer, colours=seen * layer.colours + (1 - seen) * colour)
+        return Warped(shown.before(plane), layer.before(plane))
 
 
 def cropped_mask(mask: AnySizeMask, crop: SteadyCrop, size: tuple[int, int]) -> Bool[np.ndarray, "{size[0]} {size[1]}"]:
