@@ -28,7 +28,7 @@ from mcld_anim.body.texels import CellIndex, texel_index
 from mcld_anim.core.arrays import Iuv
 from mcld_anim.core.chosen_pixels import ChosenPixels
 
-EDGE = 0.8
+EDGE = 1.1
 """Standard deviation of a drawn body's soft edge, in pixels."""
 CLEARANCE = 3
 """Pixels around the projected mesh that are drawn as well."""

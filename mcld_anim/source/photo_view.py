@@ -14,7 +14,7 @@ from mcld_anim.core.arrays import Alpha, Picture
 
 OWN = 0.3
 """Matte of the photo, 0..1, from which a pixel is the person's and may be sampled."""
-SEAM = 5
+SEAM = 7
 """Width in pixels over which seen and guessed colours are mixed."""
 WEIGHT_BLUR = 3.0
 """Standard deviation, in pixels, of the blur of the photos' weights, which come in texels."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import cv2
 import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
@@ -62,7 +63,7 @@ def test_in_its_own_pose_the_photo_comes_back(warp: PhotoWarp, painter: BodyPain
     layer = warp.layer(painter.drawn(standing(), 0))
     made = layer.before(np.zeros_like(picture))
     known = layer.drawn.whole(layer.validity) * layer.drawn.whole(layer.drawn.alpha) > 0.99
-    assert known.sum() > 0.4 * layer.drawn.person.sum()
+    assert known.sum() > 0.3 * layer.drawn.person.sum()
     assert np.abs(made[known].astype(int) - picture[known]).max() <= 2
     assert not made[~np.pad(layer.drawn.person, 4)[8:, 4:-4] & ~layer.drawn.person][:5].any()
 
@@ -202,6 +203,20 @@ def test_a_hand_before_the_chest_leaves_neither_fingers_on_it_nor_cloth_on_itsel
     assert not (torso & known & skin_like).any()
     hand = shown == 4
     assert np.abs(layer.colours[hand] - SKIN).max(-1).mean() < 40  # 117 if its photo is taken as it is
+
+
+@pytest.mark.parametrize("legs", ["clothed", "bare", "of the colour of skin in haze"])
+def test_thighs_beside_hands_stay_as_they_are(painter: BodyPainter, legs: str) -> None:
+    """They may look like skin: bare ones are, and haze makes everything alike."""
+    drawn = painter.drawn(standing(upperarm_L=(0.0, 0.55, 0.0), upperarm_R=(0.0, -0.55, 0.0)), 0)
+    parts = drawn.iuv[..., 0]
+    thighs = np.isin(parts, [7, 8, 9, 10])
+    picture = np.full((*SIZE, 3), (40, 50, 90), np.uint8)
+    picture[np.isin(parts, [3, 4, *HEAD_PARTS])] = SKIN
+    picture[thighs] = {"clothed": (40, 50, 90), "bare": SKIN}.get(legs, np.array(SKIN) - 25)
+    warp = PhotoWarp.of(picture, drawn.person.astype(np.float32), drawn)
+    assert (cv2.dilate(np.isin(parts, [3, 4]).astype(np.uint8), np.ones((17, 17))) > 0)[thighs].mean() > 0.02
+    assert warp.own[thighs].mean() > 0.98
 
 
 @pytest.mark.parametrize("forearm", ["clothed", "bare"])
