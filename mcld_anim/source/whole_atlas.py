@@ -76,7 +76,8 @@ def whole_atlas(
 
     hair, skin: the person's; None where no photo shows them. covered_ears: sides ("L", "R") of the ears under hair.
     """
-    atlas = fill_atlas(shown, valid)
+    plain = valid & ~_seen_badges(shown, valid)
+    atlas = np.where(valid[..., None], shown, fill_atlas(shown, plain))
     painted = ~valid.any((1, 2)) & (atlas.std((1, 2)) < PLAIN).all(-1)
     _turn_torso(atlas, shown, valid, skin)
     _remove_badges(atlas, valid)
@@ -115,19 +116,27 @@ def _turn_torso(atlas: Atlas, shown: Atlas, valid: AtlasMask, skin: UInt8[np.nda
         atlas[part - 1] = np.rint(atlas[part - 1] * (1 - share) + guess * share)
 
 
+def _seen_badges(shown: Atlas, valid: AtlasMask) -> AtlasMask:
+    """Badges that the photo shows: they are one of a kind, so nothing else looks like them."""
+    badges = np.zeros_like(valid)
+    for part in set(np.flatnonzero(valid.any((1, 2))) + 1) - set(HEAD_PARTS):
+        badges[part - 1] = _badges(shown[part - 1], valid[part - 1])
+    return badges
+
+
 def _remove_badges(atlas: Atlas, valid: AtlasMask) -> None:
     """Take badges from where the photo does not show them: symmetry repeats them. Works in place."""
     for part in set(range(1, PART_COUNT + 1)) - set(HEAD_PARTS):
-        badge = _badges(atlas[part - 1]) & ~valid[part - 1]
+        badge = _badges(atlas[part - 1], np.ones_like(valid[part - 1])) & ~valid[part - 1]
         if badge.any():
             around = push_pull(atlas[part - 1].astype(np.float32), (~badge).astype(np.float32))
             atlas[part - 1][badge] = np.rint(around[badge]).clip(0, 255)
 
 
-def _badges(texels: UInt8[np.ndarray, "200 200 3"]) -> Bool[np.ndarray, "200 200"]:
-    """Where small patches of a chart have another colour than the rest, with their rim."""
+def _badges(texels: UInt8[np.ndarray, "200 200 3"], known: Bool[np.ndarray, "200 200"]) -> Bool[np.ndarray, "200 200"]:
+    """Where small patches of the known texels of a chart have another colour than the rest, with their rim."""
     lab = to_lab(texels)
-    odd = (np.abs(lab - np.median(lab.reshape(-1, 3), axis=0)) > ODD).any(-1)
+    odd = (np.abs(lab - np.median(lab[known], axis=0)) > ODD).any(-1) & known
     _, labels, measures, _ = cv2.connectedComponentsWithStats(odd.astype(np.uint8))
     small = measures[:, cv2.CC_STAT_AREA] <= LARGEST_BADGE * odd.size
     small[0] = False  # that is the rest

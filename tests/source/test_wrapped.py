@@ -101,3 +101,18 @@ def test_hands_and_necks_are_no_cloth(places: np.ndarray, seen_from_the_front: A
         atlas, _ = whole_atlas(shown, seen_from_the_front, None, np.uint8(SKIN))
         back = atlas[TORSO[0] - 1][~seen_from_the_front[TORSO[0] - 1]]
         np.testing.assert_allclose(np.median(back, 0), expected, atol=10)
+
+
+def test_a_badge_at_the_edge_of_what_is_seen_is_not_continued() -> None:
+    """Neither beyond that edge nor on the other arm, however large its blur would be."""
+    shown, valid = coloured(JACKET, 2), np.zeros((24, 200, 200), bool)
+    left, right = 15, 16
+    valid[left - 1, :100], valid[right - 1, :, :60] = True, True
+    badge = np.s_[left - 1, 60:100, 110:160]
+    shown[badge] = 40, 60, 250
+    atlas, _ = whole_atlas(shown, valid, None, np.uint8(SKIN))
+    assert (atlas[badge] == (40, 60, 250)).all()
+    elsewhere = np.ones((24, 200, 200), bool)
+    elsewhere[badge] = False
+    for part in (left, right):
+        np.testing.assert_allclose(atlas[part - 1][elsewhere[part - 1]], np.uint8(JACKET)[None], atol=20)
