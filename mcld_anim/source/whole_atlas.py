@@ -127,10 +127,11 @@ def _seen_badges(shown: Atlas, valid: AtlasMask) -> AtlasMask:
 def _remove_badges(atlas: Atlas, valid: AtlasMask) -> None:
     """Take badges from where the photo does not show them: symmetry repeats them. Works in place."""
     for part in set(range(1, PART_COUNT + 1)) - set(HEAD_PARTS):
-        badge = _badges(atlas[part - 1], np.ones_like(valid[part - 1])) & ~valid[part - 1]
-        if badge.any():
+        badge = _badges(atlas[part - 1], np.ones_like(valid[part - 1]))
+        guessed = badge & ~valid[part - 1]
+        if guessed.any():
             around = push_pull(atlas[part - 1].astype(np.float32), (~badge).astype(np.float32))
-            atlas[part - 1][badge] = np.rint(around[badge]).clip(0, 255)
+            atlas[part - 1][guessed] = np.rint(around[guessed]).clip(0, 255)
 
 
 def _badges(texels: UInt8[np.ndarray, "200 200 3"], known: Bool[np.ndarray, "200 200"]) -> Bool[np.ndarray, "200 200"]:

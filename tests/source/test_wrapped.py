@@ -115,4 +115,4 @@ def test_a_badge_at_the_edge_of_what_is_seen_is_not_continued() -> None:
     elsewhere = np.ones((24, 200, 200), bool)
     elsewhere[badge] = False
     for part in (left, right):
-        np.testing.assert_allclose(atlas[part - 1][elsewhere[part - 1]], np.uint8(JACKET)[None], atol=20)
+        assert np.abs(atlas[part - 1][elsewhere[part - 1]].astype(int) - JACKET).max() < 20
