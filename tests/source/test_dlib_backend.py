@@ -35,13 +35,14 @@ class Rectangle:
         return self._edges[3] - self._edges[1] + 1
 
 
-def backend(*found: Rectangle) -> DlibFaceBackend:
+def backend(*found: Rectangle, scores: tuple[float, ...] = (1.0, 1.0)) -> DlibFaceBackend:
     def describe(picture: np.ndarray, landmarks: Any) -> list[float]:
         assert picture.flags["C_CONTIGUOUS"]
         return [float(picture[0, 0, 0]) / 255 + landmarks] + [1.0] * 127
 
     embedder = SimpleNamespace(compute_face_descriptor=describe)
-    return DlibFaceBackend(lambda picture, times: list(found), lambda picture, box: box.width() / 100, embedder)
+    detector = SimpleNamespace(run=lambda picture, times, threshold: (found, scores[: len(found)], None))
+    return DlibFaceBackend(detector, lambda picture, box: box.width() / 100, embedder)
 
 
 def test_the_largest_face_is_embedded() -> None:
@@ -51,6 +52,13 @@ def test_the_largest_face_is_embedded() -> None:
     assert face.embedding[0] == pytest.approx(0.3)
     assert face.embedding.shape == (128,)
     assert backend().largest(np.zeros((40, 40, 3), np.uint8)) is None
+
+
+def test_a_badge_is_no_face_beside_a_face() -> None:
+    face, badge = Rectangle(0, 0, 9, 9), Rectangle(5, 6, 34, 25)
+    found = backend(face, badge, scores=(0.96, 0.11)).largest(np.zeros((40, 40, 3), np.uint8))
+    assert found is not None
+    assert found.box == (0, 0, 10, 10)
 
 
 def test_its_similarity_is_on_its_own_scale() -> None:
@@ -87,7 +95,7 @@ def test_it_is_loaded_from_these_files(monkeypatch: pytest.MonkeyPatch, tmp_path
     module.__spec__ = ModuleSpec("dlib", None)
     seen: list[str] = []
     vars(module).update(
-        get_frontal_face_detector=lambda: lambda picture, times: [],
+        get_frontal_face_detector=lambda: SimpleNamespace(run=lambda picture, times, threshold: ([], [], None)),
         shape_predictor=seen.append,
         face_recognition_model_v1=seen.append,
     )
