@@ -8,7 +8,7 @@ the person's, round by round; the offsets D that each round adds are smooth on t
 
 with A the vertices at the outline's pixels and m their moves. Turned back to the rest pose, hair, jackets and wide
 trousers are then a part of the mesh. Hands keep their shape: they wear nothing wide, and what lies beside their fingers
-is no part of them.
+is no part of them. Where the picture cuts the person off, the outline goes on along the surface's normals.
 """
 
 from __future__ import annotations

@@ -76,9 +76,9 @@ PHOTO = Kind("source-photo", 5)
 """`SourcePhoto`: the source photo, as the estimators see it."""
 SOURCE = Kind("source", 3)
 """`SourceAppearance`: the source photo, encoded by a model's networks."""
-OTHER = Kind("other-person", 8)
+OTHER = Kind("other-person", 9)
 """`Fitted`: the person of a photo that edits are taken from, with their body."""
-STAGE = Kind("source-stage", 10)
+STAGE = Kind("source-stage", 11)
 """`FittedPhoto`: the source photo with its fitted body and its background."""
 
 

@@ -43,7 +43,9 @@ LEAST_OWN, NEARER_SKIN = 20, 0.5
 """Pixels of a part away from hands from which its colour is known, and how near to the cheeks' colour a hand's pixel on
 it is, as a share of the distance from the part's own."""
 BARE = 0.08
-"""Share of skin from which a drawn hand is bare; others wear gloves. Hands before a sleeve are drawn too large."""
+"""Share of skin from which drawn hands are bare. Hands before a sleeve are drawn too large."""
+SAME_CLOTH = 12.0
+"""Distance in CIELAB up to which a hand without skin has the colour of a sleeve, and is no glove."""
 SLEEVED = 0.35
 """Share of skin up to which a forearm is clothed: more are bare, or their sleeves are rolled up."""
 JAW, EDGE, HEAD_RANGE = 0.09, 0.6, (32.0, 15.0, 17.0)
@@ -150,20 +152,17 @@ def _beside_arm(drawn: DrawnBody) -> Bool[np.ndarray, "h w"]:
 def _mistaken_hands(
     colours: Picture, skin: UInt8[np.ndarray, " 3"] | None, drawn: DrawnBody
 ) -> Bool[np.ndarray, "h w"]:
-    """Where the box shows a bare hand, but the photo what lies beside its fingers; and where it shows a surface around
-    a hand, other than its own arm's, but the photo skin, unless that surface looks so further away as well."""
-    parts, nothing = drawn.iuv[drawn.box][..., 0], np.zeros(drawn.triangle.shape, bool)
-    hands = np.isin(parts, list(HAND_PART.values()))
+    """Where the box shows a hand, but the photo what lies beside its fingers or on it; and where it shows a surface
+    around a bare hand, other than its own arm's, but the photo skin, unless that surface looks so further away."""
+    parts = drawn.iuv[drawn.box][..., 0]
+    hands, around = np.isin(parts, list(HAND_PART.values())), np.zeros(parts.shape, bool)
     if skin is None or not hands.any():
-        return nothing
-    bare = alike(colours[drawn.box], skin, SKIN_RANGE)
+        return around
+    lab, bare = to_lab(colours[drawn.box]), alike(colours[drawn.box], skin, SKIN_RANGE)
     if np.count_nonzero(bare & hands) < BARE * np.count_nonzero(hands):
-        return nothing
-    around = nothing.copy()
+        return _under_cloth(lab, parts, drawn)
     for side, hand in HAND_PART.items():
-        near = cv2.dilate((parts == hand).astype(np.uint8), _disc(HAND_DOUBT, drawn)) > 0
-        around |= near & ~np.isin(parts, (hand, *LOWER_ARM_PARTS[side], *HEAD_PARTS))
-    lab = to_lab(colours[drawn.box])
+        around |= _near_hand(parts, hand, drawn) & ~np.isin(parts, (hand, *LOWER_ARM_PARTS[side], *HEAD_PARTS))
     from_skin = np.linalg.norm(lab - to_lab(skin), axis=-1)
     of_hand = bare & around
     for part in np.unique(parts[of_hand]).tolist():
@@ -173,6 +172,26 @@ def _mistaken_hands(
             of_hand &= (parts != part) | (from_skin < NEARER_SKIN * from_own)
     rim = cv2.dilate(of_hand.astype(np.uint8), np.ones((RIM, RIM), np.uint8)) > 0
     return np.asarray(drawn.inside & ((hands & ~bare) | (rim & around)))
+
+
+def _under_cloth(
+    lab: Float[np.ndarray, "h w 3"], parts: UInt8[np.ndarray, "h w"], drawn: DrawnBody
+) -> Bool[np.ndarray, "h w"]:
+    """Hands of the colour of the sleeve, or of what is around them: in pockets, or under crossed arms. Others wear
+    gloves."""
+    found = np.zeros(parts.shape, bool)
+    for side, part in HAND_PART.items():
+        hand, around = parts == part, _near_hand(parts, part, drawn) & (parts > 0) & (parts != part)
+        for other in (np.isin(parts, LOWER_ARM_PARTS[side]), around):
+            if min(np.count_nonzero(hand), np.count_nonzero(other)) >= LEAST_OWN:
+                apart = np.median(lab[hand], axis=0) - np.median(lab[other], axis=0)
+                found |= hand & (np.linalg.norm(apart) < SAME_CLOTH)
+    return found
+
+
+def _near_hand(parts: UInt8[np.ndarray, "h w"], hand: int, drawn: DrawnBody) -> Bool[np.ndarray, "h w"]:
+    """Where fingers may lie."""
+    return np.asarray(cv2.dilate((parts == hand).astype(np.uint8), _disc(HAND_DOUBT, drawn)) > 0)
 
 
 def _skin_on_sleeves(

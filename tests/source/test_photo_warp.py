@@ -205,6 +205,20 @@ def test_a_hand_before_the_chest_leaves_neither_fingers_on_it_nor_cloth_on_itsel
     assert np.abs(layer.colours[hand] - SKIN).max(-1).mean() < 40  # 117 if its photo is taken as it is
 
 
+@pytest.mark.parametrize("hands", ["under cloth", "in gloves"])
+def test_a_hand_under_cloth_is_no_glove(painter: BodyPainter, hands: str) -> None:
+    drawn = painter.drawn(standing(), 0)
+    parts = drawn.iuv[..., 0]
+    picture = np.full((*SIZE, 3), (40, 50, 90), np.uint8)
+    picture[np.isin(parts, HEAD_PARTS)] = SKIN
+    shown = np.isin(parts, [3, 4])
+    if hands == "in gloves":
+        picture[shown] = (120, 20, 30)
+    layer = PhotoWarp.of(picture, drawn.person.astype(np.float32), drawn).layer(drawn)
+    colours = layer.colours[shown[drawn.box]]
+    assert np.abs(np.median(colours, axis=0) - (SKIN if hands == "under cloth" else (120, 20, 30))).max() < 25
+
+
 @pytest.mark.parametrize("legs", ["clothed", "bare", "of the colour of skin in haze"])
 def test_thighs_beside_hands_stay_as_they_are(painter: BodyPainter, legs: str) -> None:
     """They may look like skin: bare ones are, and haze makes everything alike."""
