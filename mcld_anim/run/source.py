@@ -74,8 +74,9 @@ def read_photo(path: Path, models: LoadedModels, stages: Stages, flag: str = "--
             message = f"{flag} {path} shows {described(people)}: the largest one is used; crop the photo to use another"
             stages.emit(Event("several_people", message))
         body = people[0].body
-        if body is not None and body.shown < LEAST_SHOWN:
-            message = f"{flag} {path} shows {body.shown:.0%} of the person, the rest is hidden behind others or things"
+        shown = 1.0 if body is None else body.shown
+        if shown < LEAST_SHOWN:
+            message = f"{flag} {path} shows {shown:.0%} of the person, the rest is hidden behind others or things"
             stages.emit(Event("source_hidden", f"{message} and guessed: a photo with nothing before them looks better"))
         crop, iuv = frame_person(picture, people[0], models.options.frame_size)
         face = models.face_in(crop, iuv)

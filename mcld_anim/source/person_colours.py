@@ -20,6 +20,12 @@ FACING, LEAST_PIXELS = 0.25, 20
 """Cosine between normal and line of sight, and pixels of a surface, from which it gives a colour."""
 
 
+def crown() -> Bool[np.ndarray, " vertices"]:
+    """Vertices of the crown."""
+    body = load_body()
+    return np.asarray(body.mean_vertices[:, 2] - body.joint("eye.L")[2] > CROWN)
+
+
 def cheeks() -> Bool[np.ndarray, " vertices"]:
     """Vertices of the cheeks, where every face shows skin."""
     body = load_body()
@@ -32,9 +38,7 @@ def cheeks() -> Bool[np.ndarray, " vertices"]:
 
 def hair_colour(colours: Picture, alpha: Alpha, drawn: DrawnBody) -> UInt8[np.ndarray, " 3"] | None:
     """Median colour of the crown; None where the photo hardly shows it."""
-    body = load_body()
-    above = body.mean_vertices[:, 2] - body.joint("eye.L")[2]
-    return _colour_of(above > CROWN, colours, alpha, drawn)
+    return _colour_of(crown(), colours, alpha, drawn)
 
 
 def skin_colour(colours: Picture, alpha: Alpha, drawn: DrawnBody) -> UInt8[np.ndarray, " 3"] | None:

@@ -10,7 +10,7 @@ from mcld_anim.body.fit import FOCAL, BodyMotion, BodyShape
 from mcld_anim.body.rig import load_body
 from mcld_anim.body.skeleton import CONTROLS, SHAPES
 from mcld_anim.core.arrays import HEAD_PARTS, Picture
-from mcld_anim.source.person_colours import CROWN, ear_vertices, ears_under_hair, hair_colour, skin_colour
+from mcld_anim.source.person_colours import crown, ear_vertices, ears_under_hair, hair_colour, skin_colour
 
 SIZE = (400, 360)
 SKIN, HAIR = (200, 150, 120), (90, 60, 20)
@@ -38,20 +38,16 @@ def covered(drawn: DrawnBody, hair: np.ndarray) -> str:
 
 
 def test_an_ear_is_under_hair_where_the_photo_shows_hair_on_it(drawn: DrawnBody) -> None:
-    body = load_body()
-    crown = body.mean_vertices[:, 2] - body.joint("eye.L")[2] > CROWN
-    assert covered(drawn, crown) == ""  # short hair
-    assert covered(drawn, crown | ear_vertices("LR")) == "LR"
-    assert covered(drawn, crown | ear_vertices("L")) == "L"  # behind the other ear
-    assert covered(drawn, crown | ear_vertices("R")) == "R"
+    assert covered(drawn, crown()) == ""  # short hair
+    assert covered(drawn, crown() | ear_vertices("LR")) == "LR"
+    assert covered(drawn, crown() | ear_vertices("L")) == "L"  # behind the other ear
+    assert covered(drawn, crown() | ear_vertices("R")) == "R"
 
 
 def test_an_ear_that_is_not_seen_is_as_the_other_one(drawn: DrawnBody) -> None:
-    body = load_body()
-    crown = body.mean_vertices[:, 2] - body.joint("eye.L")[2] > CROWN
-    alpha = drawn.person.astype(np.float32)
+    body, alpha = load_body(), drawn.person.astype(np.float32)
     alpha[drawn.box][drawn.inside & ear_vertices("R")[body.faces].any(1)[drawn.triangle]] = 0
-    for hair, expected in ((crown | ear_vertices("L"), "LR"), (crown, "")):
+    for hair, expected in ((crown() | ear_vertices("L"), "LR"), (crown(), "")):
         assert ears_under_hair(portrait(drawn, hair), alpha, drawn) == expected
 
 
@@ -67,8 +63,7 @@ def test_nobody_tells_without_hair(drawn: DrawnBody) -> None:
     """A picture that ends below the crown."""
     body = load_body()
     picture, alpha = portrait(drawn, body.ears > 0.5), drawn.person.astype(np.float32)
-    crown = body.mean_vertices[:, 2] - body.joint("eye.L")[2] > CROWN
-    alpha[drawn.box][drawn.inside & crown[body.faces].any(1)[drawn.triangle]] = 0
+    alpha[drawn.box][drawn.inside & crown()[body.faces].any(1)[drawn.triangle]] = 0
     assert hair_colour(picture, alpha, drawn) is None
     assert skin_colour(picture, alpha, drawn) is not None
     assert ears_under_hair(picture, alpha, drawn) == ""
