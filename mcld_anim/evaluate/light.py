@@ -18,7 +18,7 @@ from mcld_anim.options.person import LARGEST
 from mcld_anim.pose.body_backend import BodyBackend
 from mcld_anim.pose.body_follower import BodyFollower
 from mcld_anim.pose.matte_alignment import aligned_body
-from mcld_anim.run.photo import PhotoSize, fit_person
+from mcld_anim.run.photo import PhotoPerson
 from mcld_anim.synthetic.person import Person, render
 from mcld_anim.synthetic.views import draw_shots, person_background
 from mcld_anim.video.read import VideoFrame
@@ -74,10 +74,8 @@ def _compared(
     (found,) = backend.estimate(pictures[:1])
     if not found or found[0].body is None:
         return
-    source = found[0].body
-    frame = PhotoSize.of(pictures[0], source.motion)
-    photo, matte = frame.picture(pictures[0]), frame.matte(source.matte)
-    _, bent, warp = fit_person(photo, frame.motion(source.motion), matte, source.hidden)
+    person_in_photo = PhotoPerson.of(pictures[0], found[0].body)
+    frame, (bent, warp) = person_in_photo.frame, person_in_photo.fitted()
     with tempfile.TemporaryFile() as masks:
         follower = BodyFollower(backend.networks, LARGEST, masks)
         for index, picture in enumerate(pictures):

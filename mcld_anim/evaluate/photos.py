@@ -31,7 +31,7 @@ from mcld_anim.options.person import LARGEST
 from mcld_anim.pose.body_backend import BodyBackend
 from mcld_anim.pose.body_follower import BodyFollower
 from mcld_anim.pose.matte_alignment import aligned_body
-from mcld_anim.run.photo import PhotoSize, fit_person
+from mcld_anim.run.photo import PhotoPerson
 from mcld_anim.sampling.frame_maker import FrameMaker
 from mcld_anim.source.joined_warps import joined_warps
 from mcld_anim.source.photo_warp import PhotoWarp
@@ -179,11 +179,9 @@ def _of_pixels(sitter: Sitter, backend: BodyBackend) -> Iterator[tuple[float, fl
     for picture, fitted in zip(pictures, bodies, strict=True):
         if fitted is None:
             return
-        frame = PhotoSize.of(picture, fitted.motion)
-        motion, matte = frame.motion(fitted.motion), frame.matte(fitted.matte)
-        people.append((frame, *fit_person(frame.picture(picture), motion, matte, fitted.hidden)))
-    (frame, _, bent, alone), (*_, back) = people
-    background = frame.picture(pictures[0])  # no pixel of it counts
+        people.append(PhotoPerson.of(picture, fitted))
+    (bent, alone), (_, back) = (person.fitted() for person in people)
+    frame, background = people[0].frame, people[0].photo  # no pixel of which counts
     warps = alone, joined_warps([alone, back])
     with tempfile.TemporaryFile() as masks:
         follower = BodyFollower(backend.networks, LARGEST, masks)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -101,7 +101,16 @@ class BodyLook:
     mask: UInt8[np.ndarray, "256 256"]  # share of the person in each pixel of the crop, 0..255
     region: Region  # of the crop
     following: Region  # where to look in the next frame
-    gain: Float[np.ndarray, "33 3"] | None = None  # what the full network changed of `world`; None if it did not look
+    gain: Float[np.ndarray, "33 6"] | None = None  # what more looks changed of `values`; None if there were none
+
+    @property
+    def values(self) -> Float[np.ndarray, "33 6"]:
+        """Of each landmark x, y, visibility and place in the world."""
+        return np.concatenate([self.xy, self.visibility[:, None], self.world], 1)
+
+    def moved(self, before: Float[np.ndarray, "33 2"]) -> float:
+        """Median distance of the limbs' landmarks from an earlier look's, as a fraction of the person's height."""
+        return _apart(self.xy, before) / max(float(np.ptp(self.xy[:, 1])), 1.0)
 
     def continuing(self, before: Float[np.ndarray, "33 2"]) -> BodyLook:
         """The look with the sides of the landmarks `before` it, one frame ago in the same picture.
@@ -202,22 +211,23 @@ class BlazePose:
             weights.append(score[likely])
         return _people(np.concatenate(points), np.concatenate(weights))
 
-    def look(self, picture: Picture, region: Region, depth: bool = True) -> BodyLook:
-        """The person in a region: by the heavy network at the crop and at its mirror image, for `depth` by the full
-        network at both, too.
+    def look(self, picture: Picture, region: Region, enough: Callable[[BodyLook], bool] | None = None) -> BodyLook:
+        """The person in a region: by the heavy network, and unless that look is `enough`, by the same at the crop's
+        mirror image and by the full network at both.
 
         The heavy network's look at the crop itself decides which side is left. Another look counts where it agrees.
         2D and mask are the heavy network's, depth is mostly the full network's, if it looks.
         """
         crop = _cropped(picture, region)
-        mirrored = np.ascontiguousarray(crop[:, ::-1])
-        first, back = _Look.read(self._heavy(crop)), _Look.read(self._heavy(mirrored)).mirrored()
-        look = _joined((first, back)).of_body(region)
-        if not depth:
+        first = _Look.read(self._heavy(crop))
+        look = first.of_body(region)
+        if enough is not None and enough(look):
             return look
+        mirrored = np.ascontiguousarray(crop[:, ::-1])
+        back = _Look.read(self._heavy(mirrored)).mirrored()
         full = _Look.read(self._full(crop)), _Look.read(self._full(mirrored)).mirrored()
         better = _joined((first, back), full).of_body(region)
-        return replace(better, gain=better.world - look.world)
+        return replace(better, gain=better.values - look.values)
 
 
 @dataclass(frozen=True, eq=False)
@@ -260,7 +270,7 @@ class _Look:
         )
 
 
-def _joined(heavy: tuple[_Look, _Look], full: tuple[_Look, ...] = ()) -> _Look:
+def _joined(heavy: tuple[_Look, _Look], full: tuple[_Look, _Look]) -> _Look:
     """The first of the heavy network's looks, improved by those of all others that agree with it."""
     first, looks = heavy[0], [*heavy, *full]
     height = max(float(np.ptp(first.xy[:LANDMARKS, 1])), 1.0)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 from typing import BinaryIO
 
 import cv2
@@ -37,11 +37,13 @@ ELSEWHERE = 1.0
 """Distance from where a lost person was, in sides of the region, up to which somebody who is found may be them."""
 APART = 0.2
 """Distance between the middles of two people's hips, in sides of the smaller region, from which they are two."""
-CONFIRM_EVERY, FINGERS_EVERY, DEPTH_EVERY = 8, 5, 3
-"""Frames from one look at the followed person's appearance to the next, from one look at their fingers, and from one
-look of the network that sees depth better."""
+CONFIRM_EVERY, FINGERS_EVERY = 8, 5
+"""Frames from one look at the followed person's appearance to the next, and from one look at their fingers."""
+THOROUGH_EVERY, STILL = 3, 0.03
+"""Frames at most from one thorough look to the next, and the median way of the limbs since the last one, as a fraction
+of the person's height, up to which a single look is enough."""
 GAIN_SMOOTHING = 2.0
-"""Standard deviation over which that network's gains are averaged, in frames."""
+"""Standard deviation over which the gains of thorough looks are averaged, in frames."""
 
 
 class BodyFollower:
@@ -51,6 +53,7 @@ class BodyFollower:
         self._networks, self._tracker, self._masks = networks, PersonTracker(person), masks
         self._looks: list[np.ndarray] = []  # (33, 6) float32: x, y, visibility, world
         self._gains: list[np.ndarray] = []  # of each look, NaN where there is none: see `BodyLook.gain`
+        self._thorough: tuple[int, np.ndarray] | None = None  # the last frame with a gain, and its landmarks (33, 2)
         self._crops: list[tuple[Region, int, int]] = []  # where in the file each mask lies
         self._fingers: list[np.ndarray] = []  # of each frame, (2, 5): NaN where not looked at, or not seen
         self._found: list[bool] = []
@@ -76,8 +79,10 @@ class BodyFollower:
             return
         if frame.index % FINGERS_EVERY == 0:
             self._fingers[-1] = self._networks.hands.bends(frame.picture, look.xy, look.visibility)
-        self._looks.append(np.concatenate([look.xy, look.visibility[:, None], look.world], 1).astype(np.float32))
-        self._gains.append(np.full((LANDMARKS, 3), np.nan) if look.gain is None else look.gain)
+        self._looks.append(look.values.astype(np.float32))
+        self._gains.append(np.full((LANDMARKS, 6), np.nan) if look.gain is None else look.gain)
+        if look.gain is not None:
+            self._thorough = frame.index, look.xy
         content = cv2.imencode(".png", look.mask)[1].tobytes()
         self._crops.append((look.region, self._masks.tell(), len(content)))
         self._masks.write(content)
@@ -99,9 +104,9 @@ class BodyFollower:
         return FollowedBody(seen, motion, hidden, self._cuts, self._tracker.events(), crops, self._masks)
 
     def _completed(self, scenes: Sequence[slice]) -> Float[np.ndarray, "looks 33 6"]:
-        """All looks; where the network for depth did not look, its gain is that of the frames around."""
+        """All looks; those that were single gain what thorough ones of the frames around gained."""
         frames = np.flatnonzero(self._found)
-        gains = np.full((len(self._found), LANDMARKS, 3), np.nan)
+        gains = np.full((len(self._found), LANDMARKS, 6), np.nan)
         gains[frames] = self._gains
         known = np.isfinite(gains[:, 0, 0])
         gains[~known] = 0
@@ -112,18 +117,18 @@ class BodyFollower:
             )
             gains[scene] = total / (weight + 1e-6)[:, None, None]
         values, lacking = np.stack(self._looks), ~known[frames]
-        values[lacking, :, 3:] += gains[frames][lacking]
+        values[lacking] += gains[frames][lacking]
+        values[..., 2] = values[..., 2].clip(0, 1)
         return values
 
     def _continued(self, frame: VideoFrame) -> BodyLook | None:
         """The look at the region that follows from the frame before; None where it does not show the person."""
         if self._last is None or self._lost:
             return None
-        depth = frame.index % DEPTH_EVERY == 0
-        look = self._networks.look(frame.picture, self._last, depth)
+        look = self._networks.look(frame.picture, self._last, partial(self._is_enough, frame.index))
         turned = self._networks.turned(frame.picture, self._last) if look.presence < LEAST_SCORE else None
         if turned is not None:
-            look = self._networks.look(frame.picture, turned, depth)
+            look = self._networks.look(frame.picture, turned)
         if look.presence < LEAST_SCORE:
             return None
         look = look.continuing(self._looks[-1][:, :2])
@@ -138,6 +143,14 @@ class BodyFollower:
         # Nobody is near with whom they could have been exchanged
         self._tracker.confirm(frame.index, frame.picture, one, certain=True)
         return look
+
+    def _is_enough(self, index: int, look: BodyLook) -> bool:
+        """Whether a single look at frame `index` is: nobody is seen, or they hardly moved since a thorough look."""
+        if look.presence < LEAST_SCORE:
+            return True
+        if self._thorough is None or index - self._thorough[0] >= THOROUGH_EVERY:
+            return False
+        return look.moved(self._thorough[1]) <= STILL
 
     def _found_again(self, frame: VideoFrame, cut: bool) -> BodyLook | None:
         """The person among everybody in a frame: the only one near the place where they were lost a moment ago, unless

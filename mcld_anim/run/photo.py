@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 import cv2
@@ -80,14 +81,44 @@ class PhotoSize:
         return round(planes.shape[0] * self.scale), round(planes.shape[1] * self.scale)
 
 
+@dataclass(frozen=True, eq=False)
+class PhotoPerson:
+    """The person of a photo, at the result's size."""
+
+    frame: PhotoSize
+    photo: Picture
+    motion: BodyMotion
+    alpha: Alpha  # their opacity
+    hidden: str  # sides ("L", "R") whose forearm and hand are not seen
+
+    @classmethod
+    def of(cls, picture: AnySizePicture, body: EstimatedBody, long_side: int | None = None) -> PhotoPerson:
+        """The person to whom a body was fitted in a photo."""
+        frame = PhotoSize.of(picture, body.motion, long_side)
+        photo, motion = frame.picture(picture), frame.motion(body.motion)
+        alpha = photo_alpha(photo, frame.matte(body.matte), float(motion.heights[0]))
+        return cls(frame, photo, motion, alpha, body.hidden)
+
+    def fitted(self) -> tuple[BodyPainter, PhotoWarp]:
+        """Their body, bent to their outline, and their pixels."""
+        colours, naked = foreground(self.photo, self.alpha), BodyPainter(self.motion.shape)
+        covered = ears_under_hair(colours, self.alpha, naked.drawn(self.motion, 0, self.hidden))
+        if covered:  # an ear would pierce the hair that is drawn out of the head around it
+            naked = naked.dressed(stretched_over(naked.rest, ear_vertices(covered)))
+        painter = naked.bent(outline_offsets(naked, self.motion, self.alpha > 0.5, self.hidden))
+        drawn = painter.drawn(self.motion, 0, self.hidden)
+        return painter, PhotoWarp.of(colours, self.alpha, drawn, covered)
+
+
 def fit_photo(picture: AnySizePicture, body: EstimatedBody, long_side: int | None = None) -> FittedPhoto:
     """The photo at the result's size, its person bent to their outline, and the background without them."""
-    frame = PhotoSize.of(picture, body.motion, long_side)
-    photo, motion = frame.picture(picture), frame.motion(body.motion)
-    alpha, painter, warp = fit_person(photo, motion, frame.matte(body.matte), body.hidden)
-    background = filled_background(photo, widened(alpha > TRACE, HOLE_MARGIN))
-    front = in_front(warp.drawn.person, alpha, float(motion.heights[0]))
-    return FittedPhoto(photo, background, front, painter, motion, warp)
+    person = PhotoPerson.of(picture, body, long_side)
+    photo, alpha = person.photo, person.alpha
+    with ThreadPoolExecutor(1, "mcld-anim fill") as beside:
+        background = beside.submit(filled_background, photo, widened(alpha > TRACE, HOLE_MARGIN))
+        painter, warp = person.fitted()
+    front = in_front(warp.drawn.person, alpha, float(person.motion.heights[0]))
+    return FittedPhoto(photo, background.result(), front, painter, person.motion, warp)
 
 
 def fit_photos(photos: Sequence[tuple[AnySizePicture, EstimatedBody]], long_side: int | None = None) -> FittedPhoto:
@@ -97,31 +128,13 @@ def fit_photos(photos: Sequence[tuple[AnySizePicture, EstimatedBody]], long_side
     if len(photos) == 1:
         return stage
     assert isinstance(stage.warp, PhotoWarp)
-    warps = [stage.warp]
-    for picture, body in photos[1:]:
-        frame = PhotoSize.of(picture, body.motion, long_side)
-        photo, motion = frame.picture(picture), frame.motion(body.motion)
-        warps.append(fit_person(photo, motion, frame.matte(body.matte), body.hidden)[2])
-    return replace(stage, warp=joined_warps(warps))
+    others = [PhotoPerson.of(picture, body, long_side).fitted()[1] for picture, body in photos[1:]]
+    return replace(stage, warp=joined_warps([stage.warp, *others]))
 
 
 def fit_other(picture: AnySizePicture, body: EstimatedBody, long_side: int | None = None) -> Fitted:
     """The person of another photo, for their clothes or their face."""
-    frame = PhotoSize.of(picture, body.motion, long_side)
-    photo, motion = frame.picture(picture), frame.motion(body.motion)
-    _, painter, warp = fit_person(photo, motion, frame.matte(body.matte), body.hidden)
-    return Fitted(painter, warp)
-
-
-def fit_person(photo: Picture, motion: BodyMotion, matte: Matte, hidden: str) -> tuple[Alpha, BodyPainter, PhotoWarp]:
-    """The photo's person at the result's size: their opacity, their body bent to its outline, and their pixels."""
-    alpha = photo_alpha(photo, matte, float(motion.heights[0]))
-    colours, naked = foreground(photo, alpha), BodyPainter(motion.shape)
-    covered = ears_under_hair(colours, alpha, naked.drawn(motion, 0, hidden))
-    if covered:  # an ear would pierce the hair that is drawn out of the head around it
-        naked = naked.dressed(stretched_over(naked.rest, ear_vertices(covered)))
-    painter = naked.bent(outline_offsets(naked, motion, alpha > 0.5, hidden))
-    return alpha, painter, PhotoWarp.of(colours, alpha, painter.drawn(motion, 0, hidden), covered)
+    return Fitted(*PhotoPerson.of(picture, body, long_side).fitted())
 
 
 def window_around(motion: BodyMotion, least: int) -> SteadyCrop:

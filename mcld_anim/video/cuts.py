@@ -87,8 +87,11 @@ def _is_cut(
 
 def thumbnail(picture: Picture) -> Thumbnail:
     """A picture scaled down to whole blocks."""
-    sides = [max(1, round(side * SIDE / max(picture.shape[:2]) / BLOCK)) * BLOCK for side in picture.shape[:2]]
-    return cv2.resize(picture, (sides[1], sides[0]), interpolation=cv2.INTER_AREA).astype(np.float32)
+    height, width = picture.shape[:2]
+    rows, columns = (max(1, round(side * SIDE / max(height, width) / BLOCK)) * BLOCK for side in (height, width))
+    if max(height, width) >= 4 * SIDE:  # to a half is fast, and to the rest from there
+        picture = cv2.resize(picture, (width // 2, height // 2), interpolation=cv2.INTER_AREA)
+    return cv2.resize(picture, (columns, rows), interpolation=cv2.INTER_AREA).astype(np.float32)
 
 
 def lost(first: Thumbnail, second: Thumbnail) -> float:

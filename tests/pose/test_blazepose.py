@@ -201,16 +201,16 @@ def test_beyond_the_picture_is_nobody(networks: BlazePose, side: float) -> None:
         assert networks.look(picture, Region(np.array(centre), side, 0.3)).presence < 0.5
 
 
-def test_without_a_look_for_depth_only_depth_differs(networks: BlazePose) -> None:
+def test_more_looks_tell_what_they_gain_over_a_single_one(networks: BlazePose) -> None:
     made = rendered(12, 0.7)
     (found,) = networks.find(made.picture)
-    whole, quick = (networks.look(made.picture, found.following, depth) for depth in (True, False))
-    assert np.array_equal(whole.xy, quick.xy)
-    assert np.array_equal(whole.mask, quick.mask)
-    assert quick.gain is None
-    assert whole.gain is not None
-    assert np.allclose(quick.world + whole.gain, whole.world)
-    assert np.abs(whole.gain).max() > 0.005
+    thorough, single = (networks.look(made.picture, found.following, lambda look, e=e: e) for e in (False, True))
+    assert np.array_equal(networks.look(made.picture, found.following).values, thorough.values)
+    assert single.gain is None
+    assert thorough.gain is not None
+    assert np.allclose(single.values + thorough.gain, thorough.values)
+    for gained, least in ((thorough.gain[:, :2], 0.1), (thorough.gain[:, 3:], 0.005)):  # pixels; metres
+        assert np.abs(gained).max() > least
 
 
 def test_what_is_missing_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, blazepose_home: Path) -> None:
