@@ -81,7 +81,7 @@ def fill_atlas(atlas: Atlas, valid: AtlasMask) -> Atlas:
     texels, known = atlas.copy(), valid.copy()
     for part in range(1, PART_COUNT + 1):
         mirror = MIRROR_PART[part - 1] - 1
-        _borrow(texels[part - 1], known[part - 1], _turned(atlas[mirror], part), _turned(valid[mirror], part))
+        _borrow(texels[part - 1], known[part - 1], turned(atlas[mirror], part), turned(valid[mirror], part))
     sided, sided_known = texels.copy(), known.copy()
     for part, other in OTHER_SIDE.items():
         fold = _fold(part, other)
@@ -118,7 +118,7 @@ def folded_torso(valid: AtlasMask) -> AtlasMask:
     in `valid`."""
     folded = np.zeros_like(valid)
     for part in TORSO:
-        folded[part - 1] = ~(valid[part - 1] | _turned(valid[MIRROR_PART[part - 1] - 1], part))
+        folded[part - 1] = ~(valid[part - 1] | turned(valid[MIRROR_PART[part - 1] - 1], part))
     return folded
 
 
@@ -127,7 +127,8 @@ def _continued(texels: np.ndarray, known: np.ndarray) -> np.ndarray:
     return np.where(known[..., None], texels, np.rint(smooth).clip(0, 255).astype(np.uint8))
 
 
-def _turned(chart: np.ndarray, part: int) -> np.ndarray:
+def turned(chart: np.ndarray, part: int) -> np.ndarray:
+    """The chart of the part on the other side of the body, (200, 200, ...), as it lies on `part`."""
     if part in MIRRORED_V:
         return chart[::-1]
     return chart[:, ::-1] if part in MIRRORED_U else chart

@@ -8,7 +8,7 @@ from jaxtyping import Bool, UInt8
 from mcld_anim.body.draw import DrawnBody
 from mcld_anim.body.rig import load_body
 from mcld_anim.core.arrays import Alpha, Picture
-from mcld_anim.core.cielab import to_lab
+from mcld_anim.core.cielab import alike, to_lab
 
 CHEEKS = (0.01, 0.05)
 """Distance below the eyes, in metres, in which the face shows skin: no hair and no beard."""
@@ -16,6 +16,9 @@ CROWN = 0.07
 """Height above the eyes, in metres, from which the head has the colour of its back: hair, or none."""
 EAR, AROUND_EAR = 0.75, 0.02
 """Weights of the ear, 0..1, from which a place on the head is the ear's, and is at its rim."""
+BALD_RANGE, LEAST_HAIR = (40.0, 7.0, 7.0), 0.3
+"""Differences of L*, a* and b* from the cheeks up to which a crown shows skin, and the share of it from which the rest
+is hair: heads are bald, or foreheads high."""
 FACING, LEAST_PIXELS = 0.25, 20
 """Cosine between normal and line of sight, and pixels of a surface, from which it gives a colour."""
 
@@ -37,13 +40,17 @@ def cheeks() -> Bool[np.ndarray, " vertices"]:
 
 
 def hair_colour(colours: Picture, alpha: Alpha, drawn: DrawnBody) -> UInt8[np.ndarray, " 3"] | None:
-    """Median colour of the crown; None where the photo hardly shows it."""
-    return _colour_of(crown(), colours, alpha, drawn)
+    """Median colour of the crown, without the skin of a high forehead; None where the photo hardly shows it."""
+    shown, skin = _pixels_of(crown(), colours, alpha, drawn), skin_colour(colours, alpha, drawn)
+    if skin is not None and len(shown):
+        hair = shown[~alike(shown, skin, BALD_RANGE)]
+        shown = hair if len(hair) > LEAST_HAIR * len(shown) else shown
+    return _median(shown)
 
 
 def skin_colour(colours: Picture, alpha: Alpha, drawn: DrawnBody) -> UInt8[np.ndarray, " 3"] | None:
     """Median colour of the cheeks; None where the photo hardly shows them."""
-    return _colour_of(cheeks(), colours, alpha, drawn)
+    return _median(_pixels_of(cheeks(), colours, alpha, drawn))
 
 
 def ears_under_hair(colours: Picture, alpha: Alpha, drawn: DrawnBody) -> str:
@@ -53,7 +60,7 @@ def ears_under_hair(colours: Picture, alpha: Alpha, drawn: DrawnBody) -> str:
         return ""
     hidden = {}
     for side in "LR":
-        ear = _colour_of(ear_vertices(side, EAR), colours, alpha, drawn)
+        ear = _median(_pixels_of(ear_vertices(side, EAR), colours, alpha, drawn))
         if ear is not None:
             seen, covered, bare = (to_lab(one) for one in (ear, hair, skin))
             hidden[side] = bool(np.linalg.norm(seen - covered) < np.linalg.norm(seen - bare))
@@ -69,12 +76,15 @@ def ear_vertices(sides: str, least: float = AROUND_EAR) -> Bool[np.ndarray, " ve
     return np.asarray(wanted & (body.ears > least))
 
 
-def _colour_of(
+def _pixels_of(
     vertices: Bool[np.ndarray, " vertices"], colours: Picture, alpha: Alpha, drawn: DrawnBody
-) -> np.ndarray | None:
-    """Median colour of some vertices' surface in the photo; None where it hardly shows it."""
+) -> UInt8[np.ndarray, "pixels 3"]:
+    """The colours of some vertices' surface in the photo, as far as it faces the camera."""
     facing = vertices[load_body().faces].all(1) & (drawn.facing > FACING)
     shown = drawn.inside & facing[drawn.triangle] & (alpha[drawn.box] > 0.9)
-    if np.count_nonzero(shown) < LEAST_PIXELS:
-        return None
-    return np.median(colours[drawn.box][shown], axis=0).round().astype(np.uint8)
+    return np.asarray(colours[drawn.box][shown])
+
+
+def _median(colours: UInt8[np.ndarray, "pixels 3"]) -> UInt8[np.ndarray, " 3"] | None:
+    """None of too few."""
+    return None if len(colours) < LEAST_PIXELS else np.median(colours, axis=0).round().astype(np.uint8)

@@ -29,7 +29,8 @@ from mcld_anim.body.surface import GRID, SEGMENTS, rest_body
 from mcld_anim.core.arrays import ATLAS_SIZE, HEAD_PARTS, PART_COUNT, Atlas, AtlasMask
 from mcld_anim.core.cielab import alike, to_lab
 from mcld_anim.core.push_pull import push_pull
-from mcld_anim.source.fill import NEIGHBOUR, OTHER_SIDE, TORSO, fill_atlas, folded_torso
+from mcld_anim.source.fill import NEIGHBOUR, OTHER_SIDE, SEEN_REACH, TORSO, fill_atlas, folded_torso
+from mcld_anim.source.mirrored import mirrored
 from mcld_anim.source.person_colours import EAR, ear_vertices
 from mcld_anim.source.wrapped import CLOTH, HAIR, wrapped
 
@@ -49,6 +50,8 @@ BADGE = 16.0
 """Standard deviation, in texels of 200, of the blur of colours that one side of the torso takes from the other."""
 FADE = 15.0
 """Width, in texels of 200, over which the cloth that goes around fades in."""
+OTHER_MATERIAL = 0.02
+"""Weight of the colours of a torso that are not its cloth's, where these are continued beside what is seen."""
 ODD = (25.0, 12.0, 12.0)
 """Differences of L*, a* and b* from a part's median colour from which a texel may be a badge's."""
 LARGEST_BADGE = 0.08
@@ -77,7 +80,8 @@ def whole_atlas(
     hair, skin: the person's; None where no photo shows them. covered_ears: sides ("L", "R") of the ears under hair.
     """
     plain = valid & ~_seen_badges(shown, valid)
-    atlas = np.where(valid[..., None], shown, fill_atlas(shown, plain))
+    both, other = mirrored(shown, plain)
+    atlas = np.where(valid[..., None], shown, fill_atlas(both, plain | other))
     painted = ~valid.any((1, 2)) & (atlas.std((1, 2)) < PLAIN).all(-1)
     _turn_torso(atlas, shown, valid, skin)
     _remove_badges(atlas, valid)
@@ -110,10 +114,27 @@ def _turn_torso(atlas: Atlas, shown: Atlas, valid: AtlasMask, skin: UInt8[np.nda
             cloth &= ~bare
     around = wrapped(TORSO, shown, cloth, CLOTH)
     for number, part in enumerate(TORSO):
+        if around is not None:
+            _continue_cloth(atlas[part - 1], valid[part - 1], folded[part - 1], around[number])
         guess = cv2.GaussianBlur(atlas[part - 1], (0, 0), BADGE) if around is None else around[number]
         inwards = cv2.distanceTransform(folded[part - 1].astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5)
         share = (inwards / FADE).clip(0, 1)[..., None]
         atlas[part - 1] = np.rint(atlas[part - 1] * (1 - share) + guess * share)
+
+
+def _continue_cloth(
+    texels: UInt8[np.ndarray, "200 200 3"],
+    seen: Bool[np.ndarray, "200 200"],
+    folded: Bool[np.ndarray, "200 200"],
+    cloth: UInt8[np.ndarray, "200 200 3"],
+) -> None:
+    """Continue the torso's `cloth` beside what is seen, and where it is `folded`, before a tie, a shirt or skin. Works in
+    place."""
+    near = cv2.distanceTransform((~seen).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5) <= SEEN_REACH
+    unknown = ~seen & (near | folded)
+    weight = np.where(alike(texels, cloth, CLOTH.same), 1, OTHER_MATERIAL) * ~unknown
+    smooth = push_pull(texels.astype(np.float32), weight.astype(np.float32))
+    texels[unknown] = np.rint(smooth[unknown]).clip(0, 255)
 
 
 def _seen_badges(shown: Atlas, valid: AtlasMask) -> AtlasMask:
