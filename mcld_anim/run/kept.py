@@ -68,17 +68,17 @@ class Kind:
     version: int  # raised when the making of the results or their form on disk changes
 
 
-MOTION = Kind("driving-motion", 4)
+MOTION = Kind("driving-motion", 5)
 """`DrivingMotion`: the body fitted to a driving video's person."""
-POSES = Kind("driving-poses", 5)
+POSES = Kind("driving-poses", 6)
 """`DrivingPoses`: the IUV of a driving video's frames."""
 PHOTO = Kind("source-photo", 5)
 """`SourcePhoto`: the source photo, as the estimators see it."""
 SOURCE = Kind("source", 3)
 """`SourceAppearance`: the source photo, encoded by a model's networks."""
-OTHER = Kind("other-person", 9)
+OTHER = Kind("other-person", 10)
 """`Fitted`: the person of a photo that edits are taken from, with their body."""
-STAGE = Kind("source-stage", 11)
+STAGE = Kind("source-stage", 12)
 """`FittedPhoto`: the source photo with its fitted body and its background."""
 
 

@@ -10,6 +10,7 @@ from jaxtyping import UInt8
 
 from mcld_anim.body.draw import DrawnBody
 from mcld_anim.core.arrays import Alpha, Picture
+from mcld_anim.source.guessed_texture import guessed_texture
 from mcld_anim.source.joined_photos import joined_atlas
 from mcld_anim.source.person_colours import hair_colour, skin_colour
 from mcld_anim.source.photo_view import PhotoView
@@ -32,6 +33,7 @@ def joined_warps(warps: Sequence[PhotoWarp]) -> PhotoWarp:
         warps[0],
         atlas=whole,
         painted=painted,
+        texture=guessed_texture(atlas, valid),
         views=tuple(
             PhotoView(with_gain(warp.colours, gain), warp.own, warp.drawn, weights)
             for warp, gain, weights in zip(warps, joined.gains, joined.weights, strict=True)

@@ -19,7 +19,7 @@ REACH = 40.0
 
 
 def mirrored(shown: Atlas, seen: AtlasMask) -> tuple[Atlas, AtlasMask]:
-    """The atlas of what is `shown`, with the mirror image of the `seen` texels where there are none, and where it has them.
+    """The atlas of what is `shown`, with the mirror image of `seen` texels where there are none, and which these are.
 
     Near what is seen, the other side comes in the light of this one, which is known from texels that both show.
     """

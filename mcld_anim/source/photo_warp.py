@@ -19,13 +19,14 @@ from mcld_anim.body.rig import load_body
 from mcld_anim.core.arrays import HEAD_PARTS, Alpha, Atlas, Iuv, Picture
 from mcld_anim.core.cielab import alike, to_lab
 from mcld_anim.source.fill import seen_atlas
+from mcld_anim.source.guessed_texture import Texture, guessed_texture
 from mcld_anim.source.person_colours import hair_colour, skin_colour
 from mcld_anim.source.photo_view import PhotoView, sampled, sampled_together
 from mcld_anim.source.whole_atlas import whole_atlas
 
-GUESS_BLUR = 2.5
+GUESS_BLUR = 3.0
 """Standard deviation, in pixels, of the blur of guessed colours: they come in texels, with edges between charts. As for
-the seam, `mcld-anim eval reenact` tells: 0.07 dB more than with 1.5."""
+the seam, `mcld-anim eval reenact` tells: 0.1 dB more than with 1.5. Texture is added afterwards."""
 RIM, CONTINUED = 5, 7
 """Widths in pixels of the mixed colours around what is doubtful, and of the window from which colours are continued
 beyond the body's edge: as far as that is soft."""
@@ -90,6 +91,7 @@ class PhotoWarp:
     own: Alpha  # the photo's matte, 0 where the colours may not be the person's
     atlas: Atlas  # complete
     painted: Bool[np.ndarray, 24]  # parts whose colours are guessed from others', without the photo's light
+    texture: Texture  # of clothes, where they are guessed
     drawn: DrawnBody  # the body in the photo's pose
     covered_ears: str = ""  # sides ("L", "R") of the ears under hair
     views: tuple[PhotoView, ...] = ()  # all photos where there are several, this one first
@@ -103,8 +105,9 @@ class PhotoWarp:
         doubtful |= _mistaken_hands(colours, skin, drawn) | _skin_on_sleeves(colours, skin, drawn)
         own = alpha * drawn.whole(~doubtful, True)
         seen = seen_iuv(own, drawn)
-        atlas, painted = whole_atlas(*seen_atlas(colours, seen), hair, skin, covered_ears)
-        return cls(colours, own, atlas, painted, drawn, covered_ears)
+        shown, valid = seen_atlas(colours, seen)
+        atlas, painted = whole_atlas(shown, valid, hair, skin, covered_ears)
+        return cls(colours, own, atlas, painted, guessed_texture(shown, valid), drawn, covered_ears)
 
     def layer(self, drawn: DrawnBody) -> PersonLayer:
         """The person in the pose of a drawing of the same mesh."""
@@ -121,6 +124,7 @@ class PhotoWarp:
         body = inside.astype(np.float32)
         weight = cv2.GaussianBlur(body, (0, 0), GUESS_BLUR)[..., None]
         guessed = cv2.GaussianBlur(guessed, (0, 0), GUESS_BLUR) / np.maximum(weight, 1e-3)
+        guessed += drawn.pixels.planes(self.texture.ravel().take(drawn.texels)[:, None].astype(np.float32))
         colours = colours * share + guessed * (1 - share)
         validity = np.where(inside, share[..., 0], 1).astype(np.float32)
         painted = np.append(False, self.painted)[drawn.iuv[drawn.box][..., 0]]

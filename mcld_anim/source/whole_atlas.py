@@ -128,8 +128,10 @@ def _continue_cloth(
     folded: Bool[np.ndarray, "200 200"],
     cloth: UInt8[np.ndarray, "200 200 3"],
 ) -> None:
-    """Continue the torso's `cloth` beside what is seen, and where it is `folded`, before a tie, a shirt or skin. Works in
-    place."""
+    """Continue the torso's `cloth` beside what is seen, and where it is `folded`, before a tie, a shirt or skin.
+
+    Works in place.
+    """
     near = cv2.distanceTransform((~seen).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5) <= SEEN_REACH
     unknown = ~seen & (near | folded)
     weight = np.where(alike(texels, cloth, CLOTH.same), 1, OTHER_MATERIAL) * ~unknown

@@ -18,12 +18,10 @@ from mcld_anim.body.surface import GRID, rest_body
 from mcld_anim.core.arrays import ATLAS_SIZE, PART_COUNT, Atlas, AtlasMask
 from mcld_anim.core.cielab import alike
 from mcld_anim.core.push_pull import push_pull
+from mcld_anim.source.patch_texture import made_anew, standing_out
 
 COLUMNS, ROWS = 240, 120
 """Size of the unrolled surface: columns of 1.5 degrees."""
-PATCHES, KNOWN, LEAST_PATCHES = (24, 16, 10), 0.9, 20
-"""Sides of the patches that texture is made of, in pixels of the label, the largest of which there are enough; the
-share of one that has to be known; and how many are enough."""
 GAP = 5
 """Width of the gaps between texels, in pixels of the label, that are closed."""
 HEIGHTS, LEAST_COLOURS = 6, 60
@@ -67,7 +65,8 @@ def wrapped(
     base = _usual(label, seen) if colour is None else _lit(label, seen, material, colour)
     same = seen & alike(label, base, material.same)
     same = cv2.erode(same.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
-    texture = _texture(label.mean(-1), same, material.coarse, material.deepest * float(base.mean()))
+    most = material.deepest * float(base.mean())
+    texture = made_anew(standing_out(label.mean(-1), same, material.coarse).clip(-most, most), same)
     if texture is None:
         return None
     whole = _levels(base + texture[..., None])
@@ -126,47 +125,6 @@ def _weighted_median(values: Float[np.ndarray, "n 3"], weight: Float[np.ndarray,
     share = np.cumsum(weight[order], axis=0) / weight.sum()
     middle = (share < 0.5).sum(0)
     return np.take_along_axis(np.take_along_axis(values, order, 0), middle[None], 0)[0]
-
-
-def _texture(
-    grey: Float[np.ndarray, "rows columns"], same: Bool[np.ndarray, "rows columns"], coarse: float, most: float
-) -> Float[np.ndarray, "rows columns"] | None:
-    """What stands out of the mean brightness, made anew all around from patches of where it is seen; None without any.
-
-    Patches that overlap are blended so that contrast stays, by the root of their weights' squares: Heitz and Neyret,
-    "High-Performance By-Example Noise using a Histogram-Preserving Blending Operator", HPG 2018.
-    """
-    weight = cv2.GaussianBlur(same.astype(np.float32), (0, 0), coarse)
-    mean = cv2.GaussianBlur(grey * same, (0, 0), coarse) / np.maximum(weight, 1e-3)
-    detail = np.where(same, grey - mean, 0.0).clip(-most, most)
-    for side in PATCHES:
-        places = _whole_patches(same, side)
-        if len(places) >= LEAST_PATCHES:
-            return _blended(detail, places, side)
-    return None
-
-
-def _whole_patches(same: Bool[np.ndarray, "rows columns"], side: int) -> Int[np.ndarray, "patches 2"]:
-    """The first row and column of every square in which nearly all is known."""
-    share = cv2.boxFilter(same.astype(np.float32), -1, (side, side), anchor=(0, 0), borderType=cv2.BORDER_CONSTANT)
-    return np.argwhere(share[: ROWS - side, : COLUMNS - side] >= KNOWN)
-
-
-def _blended(
-    detail: Float[np.ndarray, "rows columns"], places: Int[np.ndarray, "patches 2"], side: int
-) -> Float[np.ndarray, "rows columns"]:
-    """Patches drawn at random, each over half of its neighbours."""
-    generator, step = np.random.default_rng(0), side // 2
-    ramp = np.sin(np.pi * (np.arange(side) + 0.5) / side) ** 2
-    window = np.outer(ramp, ramp)
-    total, squares = (np.zeros((ROWS + 2 * side, COLUMNS + 2 * side)) for _ in range(2))
-    for top in range(0, ROWS + side, step):
-        for left in range(0, COLUMNS + side, step):
-            row, column = places[generator.integers(len(places))]
-            total[top : top + side, left : left + side] += window * detail[row : row + side, column : column + side]
-            squares[top : top + side, left : left + side] += window**2
-    made = total / np.sqrt(np.maximum(squares, 1e-6))
-    return made[side : side + ROWS, side : side + COLUMNS].astype(np.float32)
 
 
 def _levels(colours: np.ndarray) -> UInt8[np.ndarray, "rows columns 3"]:

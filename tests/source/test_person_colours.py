@@ -24,12 +24,12 @@ def drawn() -> DrawnBody:
     return BodyPainter(shape).drawn(BodyMotion(shape, controls, camera, FOCAL * max(SIZE), SIZE), 0)
 
 
-def portrait(drawn: DrawnBody, hair: np.ndarray) -> Picture:
+def portrait(drawn: DrawnBody, hair: np.ndarray, colour: tuple[int, int, int] = HAIR) -> Picture:
     """The head in the colour of skin, with hair at the vertices where `hair` holds."""
     picture = np.full((*SIZE, 3), 30, np.uint8)
     shown = picture[drawn.box]
     shown[np.isin(drawn.iuv[drawn.box][..., 0], HEAD_PARTS)] = SKIN
-    shown[drawn.inside & hair[load_body().faces].any(1)[drawn.triangle]] = HAIR
+    shown[drawn.inside & hair[load_body().faces].any(1)[drawn.triangle]] = colour
     return picture
 
 
@@ -57,6 +57,16 @@ def test_ears_have_sides() -> None:
     assert (across[ear_vertices("R")] < -0.02).all()
     assert not ear_vertices("").any()
     assert ear_vertices("LR").sum() == ear_vertices("L").sum() + ear_vertices("R").sum()
+
+
+def test_a_high_forehead_is_no_hair(drawn: DrawnBody) -> None:
+    """Nor is a bald head's crown anything but skin."""
+    white, above = (215, 210, 205), load_body().mean_vertices[:, 2]
+    high = crown() & (above > np.quantile(above[crown()], 0.6))  # a third of the crown, as the camera sees it
+    for hair, expected in ((high, white), (np.zeros(len(high), bool), SKIN)):
+        found = hair_colour(portrait(drawn, hair, white), drawn.person.astype(np.float32), drawn)
+        assert found is not None
+        np.testing.assert_allclose(found, expected, atol=2)
 
 
 def test_nobody_tells_without_hair(drawn: DrawnBody) -> None:

@@ -103,6 +103,21 @@ def test_hands_and_necks_are_no_cloth(places: np.ndarray, seen_from_the_front: A
         np.testing.assert_allclose(np.median(back, 0), expected, atol=10)
 
 
+def test_a_jacket_is_continued_beside_the_end_of_a_shirt(places: np.ndarray) -> None:
+    """Where a desk hides the rest of both, the shirt's colour does not run into the jacket."""
+    front = TORSO[1] - 1
+    across, height = places[front][..., 0], places[front][..., 2]
+    desk = float(np.median(height))
+    shown, valid = coloured(JACKET, 2), np.zeros((24, 200, 200), bool)
+    shown[front][np.abs(across) < 0.07] = TIE
+    valid[front] = height > desk
+    atlas, _ = whole_atlas(shown, valid, None, np.uint8(SKIN))
+    off = np.abs(atlas[front].astype(int) - JACKET).max(-1)
+    for low, high, most in ((0.0, 0.05, 80), (0.05, 0.2, 10)):  # metres below the desk's edge
+        assert off[(height < desk - low) & (height > desk - high)].max() < most
+    assert np.array_equal(atlas[front][valid[front]], shown[front][valid[front]])
+
+
 def test_a_badge_at_the_edge_of_what_is_seen_is_not_continued() -> None:
     """Neither beyond that edge nor on the other arm, however large its blur would be."""
     shown, valid = coloured(JACKET, 2), np.zeros((24, 200, 200), bool)
