@@ -29,6 +29,7 @@ class EstimatedBody:
     motion: BodyMotion  # one frame
     hidden: str  # sides ("L", "R") whose forearm and hand are not seen
     matte: UInt8[np.ndarray, "height width"]  # share of the person in each pixel, 0..255
+    others: UInt8[np.ndarray, "height width"]  # share of everybody else who was found
 
     @property
     def shown(self) -> float:

@@ -12,6 +12,8 @@ from dataclasses import replace
 from importlib.util import find_spec
 from typing import BinaryIO
 
+import numpy as np
+
 from mcld_anim.body.draw import BodyPainter
 from mcld_anim.body.fit import fit_scenes
 from mcld_anim.core.ahead import ahead
@@ -70,8 +72,9 @@ class BodyBackend:
 
     def _people(self, picture: Picture) -> list[PoseEstimate]:
         size = picture.shape[0], picture.shape[1]
-        found = []
-        for look in self.networks.find(picture):
+        looks = self.networks.find(picture)
+        mattes, found = [look.matte(size) for look in looks], []
+        for index, look in enumerate(looks):
             seen = look.landmarks(size)
             fingers = self.networks.hands.bends(picture, look.xy, look.visibility)[None]
             motion = replace(fit_scenes(seen, [slice(0, 1)]), fingers=steady_fingers(fingers, [slice(0, 1)]))
@@ -79,7 +82,8 @@ class BodyBackend:
             iuv = drawn_iuv(painter, motion, 0, hidden, seen.xy[0], look.region, look.mask)
             estimate = estimate_of(iuv, look.presence)
             if estimate is not None:
-                found.append(replace(estimate, body=EstimatedBody(motion, hidden, look.matte(size))))
+                others = np.max([np.zeros_like(mattes[0]), *mattes[:index], *mattes[index + 1 :]], axis=0)
+                found.append(replace(estimate, body=EstimatedBody(motion, hidden, mattes[index], others)))
         return largest_first(found)
 
 

@@ -72,7 +72,7 @@ MOTION = Kind("driving-motion", 5)
 """`DrivingMotion`: the body fitted to a driving video's person."""
 POSES = Kind("driving-poses", 6)
 """`DrivingPoses`: the IUV of a driving video's frames."""
-PHOTO = Kind("source-photo", 5)
+PHOTO = Kind("source-photo", 6)
 """`SourcePhoto`: the source photo, as the estimators see it."""
 SOURCE = Kind("source", 3)
 """`SourceAppearance`: the source photo, encoded by a model's networks."""

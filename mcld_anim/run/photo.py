@@ -114,8 +114,9 @@ def fit_photo(picture: AnySizePicture, body: EstimatedBody, long_side: int | Non
     """The photo at the result's size, its person bent to their outline, and the background without them."""
     person = PhotoPerson.of(picture, body, long_side)
     photo, alpha = person.photo, person.alpha
+    hole, others = widened(alpha > TRACE, HOLE_MARGIN), widened(person.frame.matte(body.others) > 127, HOLE_MARGIN)
     with ThreadPoolExecutor(1, "mcld-anim fill") as beside:
-        background = beside.submit(filled_background, photo, widened(alpha > TRACE, HOLE_MARGIN))
+        background = beside.submit(filled_background, photo, hole, others)
         painter, warp = person.fitted()
     front = in_front(warp.drawn.person, alpha, float(person.motion.heights[0]))
     return FittedPhoto(photo, background.result(), front, painter, person.motion, warp)

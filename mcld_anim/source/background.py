@@ -31,13 +31,18 @@ def without_person(picture: Picture, iuv: Iuv, margin: float = MASK_MARGIN) -> P
     return np.rint(picture + (filled - picture) * fade).clip(0, 255).astype(np.uint8)
 
 
-def filled_background(picture: Picture, hole: Mask) -> Picture:
+def filled_background(picture: Picture, hole: Mask, others: Mask | None = None) -> Picture:
     """`picture` (H, W, 3) uint8 RGB with `hole` (H, W) bool filled; the other pixels are unchanged.
 
     The filling (`core.patch_fill`) goes on with what is around the hole and takes seconds: for one photo, not for every
     frame. `hole` should be wider than the person (`widened`): rests of the outline would be taken for background.
+    `others`, (H, W) bool, are other people: nobody comes again in the hole, unless they reach into it.
     """
-    return patch_fill(picture, hole)
+    if others is None or not others.any():
+        return patch_fill(picture, hole)
+    _, labels = cv2.connectedComponents(others.astype(np.uint8))
+    apart = others & ~np.isin(labels, np.unique(labels[hole & others]))
+    return np.where(hole[..., None], patch_fill(picture, hole | apart), picture)
 
 
 def person_mask(iuv: Iuv, margin: float = MASK_MARGIN) -> np.ndarray:

@@ -134,6 +134,11 @@ def test_the_chosen_one_of_two_is_followed(body_backend: BodyBackend) -> None:
     (people,) = body_backend.estimate(frames[:1])
     assert [one.box[0] > SIZE for one in people] == [False, True]  # the larger one is first
     assert all(one.iuv.shape == (SIZE, 2 * SIZE, 3) for one in people)
+    first, second = (one.body for one in people)
+    assert first is not None
+    assert second is not None
+    assert np.array_equal(first.others, second.matte)
+    assert np.array_equal(second.others, first.matte)
 
 
 def test_the_file_has_the_cut_and_each_scene_its_own_poses(body_backend: BodyBackend, tmp_path: Path) -> None:

@@ -72,6 +72,26 @@ def test_the_background_of_a_photo_goes_on_behind_the_person() -> None:
     assert errors[0] < 0.2 * errors[1]
 
 
+def test_other_people_do_not_come_again_behind_the_person() -> None:
+    """Two doors alike, with somebody in the one and a hole in the other."""
+    door = np.random.default_rng(0).integers(60, 180, (96, 64, 1), np.uint8).repeat(3, -1)
+    picture, hole, somebody = np.hstack([door, door]), np.zeros((96, 128), bool), np.zeros((96, 128), bool)
+    hole[20:76, 16:48], somebody[30:66, 86:106] = True, True
+    picture[somebody] = red = np.array([250, 10, 10], np.uint8)
+    for others, comes in ((None, True), (~somebody & somebody, True), (somebody, False)):
+        filled = filled_background(picture, hole, others)
+        np.testing.assert_array_equal(filled[~hole], picture[~hole])
+        assert (np.abs(filled[hole].astype(int) - red).max(-1) < 60).any() == comes
+
+
+def test_who_reaches_into_the_hole_goes_on_in_it() -> None:
+    wall, hole, somebody = np.full((96, 128, 3), 120, np.uint8), np.zeros((96, 128), bool), np.zeros((96, 128), bool)
+    hole[20:76, 30:60], somebody[40:60, 10:35] = True, True
+    wall[somebody] = 250, 10, 10
+    filled = filled_background(wall, hole, somebody)
+    assert (np.ptp(filled[hole & somebody].astype(int), -1) > 150).all()
+
+
 def test_a_mask_is_widened_by_a_share_of_its_longer_side() -> None:
     mask = np.zeros((100, 80), bool)
     mask[20:81, 30:50] = True
