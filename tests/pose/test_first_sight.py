@@ -60,5 +60,12 @@ def test_somebody_small_is_seen_in_the_last_frame() -> None:
     assert shows_person(video({FRAMES - 1: 1}), Networks())
 
 
+def test_small_people_are_looked_for_as_often_where_frames_are_left_out() -> None:
+    networks, told = Networks(), list[int]()
+    assert not shows_person(video({})[::4], networks, told.append)
+    assert (networks.whole, networks.close) == (len(video({})[::4]) - 3, 3 + 1)
+    assert told == list(range(1, FRAMES + 1, 4))
+
+
 def test_a_video_without_frames_shows_nobody() -> None:
     assert not shows_person([], Networks())
