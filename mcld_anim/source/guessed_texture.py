@@ -42,6 +42,7 @@ def guessed_texture(shown: Atlas, seen: AtlasMask) -> Texture:
 def _texture(
     texels: UInt8[np.ndarray, "200 200 3"], seen: Bool[np.ndarray, "200 200"]
 ) -> Int8[np.ndarray, "200 200"] | None:
+    """That of one part all over its chart; None where too little of it is seen."""
     usual = np.median(texels[seen], axis=0).astype(np.float32)
     same = cv2.erode((seen & alike(texels, usual, SAME)).astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
     if not same.any():

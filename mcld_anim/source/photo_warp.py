@@ -104,6 +104,7 @@ class PhotoWarp:
         doubtful = _beside_arm(drawn) | _beside_jaw(colours, skin, hair, drawn)
         doubtful |= _mistaken_hands(colours, skin, drawn) | _skin_on_sleeves(colours, skin, drawn)
         own = alpha * drawn.whole(~doubtful, True)
+        colours = _without_others(colours, alpha, own)
         seen = seen_iuv(own, drawn)
         shown, valid = seen_atlas(colours, seen)
         atlas, painted = whole_atlas(shown, valid, hair, skin, covered_ears)
@@ -129,6 +130,14 @@ class PhotoWarp:
         validity = np.where(inside, share[..., 0], 1).astype(np.float32)
         painted = np.append(False, self.painted)[drawn.iuv[drawn.box][..., 0]]
         return PersonLayer(drawn, continued(colours, inside), validity, painted, normals)
+
+
+def _without_others(colours: Picture, alpha: Alpha, own: Alpha) -> Picture:
+    """The colours, with the person's own continued into what is inside their outline and not theirs: pixels in other
+    poses are interpolated between those of the photo."""
+    mine = own > 0.5
+    beside = continued(colours.astype(np.float32), mine)
+    return np.where(((alpha > 0.5) & ~mine)[..., None], np.rint(beside).astype(np.uint8), colours)
 
 
 def seen_iuv(own: Alpha, drawn: DrawnBody) -> Iuv:
