@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
 from dataclasses import replace
+from functools import reduce
 from importlib.util import find_spec
 from typing import BinaryIO
 
@@ -82,7 +83,7 @@ class BodyBackend:
             iuv = drawn_iuv(painter, motion, 0, hidden, seen.xy[0], look.region, look.mask)
             estimate = estimate_of(iuv, look.presence)
             if estimate is not None:
-                others = np.max([np.zeros_like(mattes[0]), *mattes[:index], *mattes[index + 1 :]], axis=0)
+                others = reduce(np.maximum, [*mattes[:index], *mattes[index + 1 :]], np.zeros_like(mattes[index]))
                 found.append(replace(estimate, body=EstimatedBody(motion, hidden, mattes[index], others)))
         return largest_first(found)
 

@@ -31,7 +31,7 @@ def check_shows_person(plan: RunPlan, stages: Stages) -> None:
         stages.progress(FIRST_LOOK_STAGE, done, expected)
 
     with stages.timed(FIRST_LOOK_STAGE):
-        frames = read_frames(plan.info, *options.grid, backend="pyav", on_event=stages.emit, every=every)
+        frames = read_frames(plan.info, *options.grid, on_event=stages.emit, every=every)
         with closing(ahead(frames, FRAMES_AHEAD)) as decoded:
             found = shows_person(decoded, load_body_backend().networks, on_look)
         if not found:

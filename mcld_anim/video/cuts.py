@@ -90,7 +90,8 @@ def thumbnail(picture: Picture) -> Thumbnail:
     height, width = picture.shape[:2]
     rows, columns = (max(1, round(side * SIDE / max(height, width) / BLOCK)) * BLOCK for side in (height, width))
     if max(height, width) >= 4 * SIDE:  # to a half is fast, and to the rest from there
-        picture = cv2.resize(picture, (width // 2, height // 2), interpolation=cv2.INTER_AREA)
+        half = max(1, width // 2), max(1, height // 2)
+        picture = cv2.resize(picture, half, interpolation=cv2.INTER_AREA)
     return cv2.resize(picture, (columns, rows), interpolation=cv2.INTER_AREA).astype(np.float32)
 
 

@@ -106,3 +106,8 @@ def test_only_a_few_frames_are_read_ahead(dance: list[Rendering]) -> None:
 
     for given, _ in enumerate(with_cuts(frames())):
         assert len(read) <= given + 1 + FLASH_FRAMES
+
+
+@pytest.mark.parametrize("shape", [(1, 400), (400, 1), (1, 1)])
+def test_a_picture_a_pixel_wide_has_a_thumbnail(shape: tuple[int, int]) -> None:
+    assert thumbnail(np.full((*shape, 3), 90, np.uint8)).mean() == 90
